@@ -1,0 +1,132 @@
+//! A backend whose models are scripts: for tests of everything above the seam.
+//!
+//! A script names inputs and outputs, what each output is, how long a run takes, and which values
+//! make it fail, panic or hang. It passes the same conformance suite as the real engines, so what
+//! is tested with it holds for them. Hangs end when the test opens the [`Gate`].
+
+mod gate;
+mod instance;
+mod script;
+
+use std::path::Path;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
+
+use backend_api::{Backend, BackendError, Device, Instance, Model, Options, Signature};
+
+pub use gate::Gate;
+pub use script::Script;
+
+use instance::FakeInstance;
+
+/// Name of the engine in configuration, logs and errors.
+pub const NAME: &str = "fake";
+
+/// Runs scripts. Clones share the gates and the list of runs.
+#[derive(Clone, Default)]
+pub struct Fake {
+    shared: Arc<Shared>,
+}
+
+/// What a test sees of all models of one [`Fake`].
+#[derive(Default)]
+pub(crate) struct Shared {
+    hangs: Gate,
+    loads: Gate,
+    loads_failed: AtomicU32,
+    runs: Mutex<Vec<usize>>,
+}
+
+impl Fake {
+    /// With closed gates and nothing run yet.
+    pub fn new() -> Fake {
+        Fake::default()
+    }
+
+    /// Runs wait here when a value says `hang`, until it is opened.
+    pub fn hangs(&self) -> &Gate {
+        &self.shared.hangs
+    }
+
+    /// Loads of scripts with `load_waits` wait here, until it is opened.
+    pub fn loads(&self) -> &Gate {
+        &self.shared.loads
+    }
+
+    /// Rows of every run so far, in the order in which the runs began.
+    pub fn runs(&self) -> Vec<usize> {
+        self.shared.runs.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+impl Shared {
+    pub(crate) fn ran(&self, rows: usize) {
+        self.runs.lock().unwrap_or_else(PoisonError::into_inner).push(rows);
+    }
+}
+
+impl Backend for Fake {
+    fn name(&self) -> &'static str {
+        NAME
+    }
+
+    fn version(&self) -> String {
+        env!("CARGO_PKG_VERSION").to_owned()
+    }
+
+    fn platform(&self) -> &'static str {
+        "fake_script"
+    }
+
+    fn artifact(&self) -> &'static str {
+        "model.fake"
+    }
+
+    fn devices(&self) -> Vec<Device> {
+        vec![Device::Cpu]
+    }
+
+    fn load(&self, artifact: &Path, _options: &Options) -> Result<Box<dyn Model>, BackendError> {
+        let unreadable = |reason: String| BackendError::Artifact { reason };
+        let text = std::fs::read_to_string(artifact)
+            .map_err(|it| unreadable(format!("{}: {it}", artifact.display())))?;
+        let script = Script::parse(&text).map_err(unreadable)?;
+        thread::sleep(script.load_delay);
+        if script.load_waits {
+            self.shared.loads.wait();
+        }
+        if self.shared.loads_failed.load(Ordering::Relaxed) < script.loads_failing {
+            self.shared.loads_failed.fetch_add(1, Ordering::Relaxed);
+            return Err(unreadable("the script says so".to_owned()));
+        }
+        let signature = script.signature();
+        Ok(Box::new(FakeModel {
+            script: Arc::new(script),
+            signature,
+            shared: Arc::clone(&self.shared),
+        }))
+    }
+}
+
+struct FakeModel {
+    script: Arc<Script>,
+    signature: Signature,
+    shared: Arc<Shared>,
+}
+
+impl Model for FakeModel {
+    fn signature(&self) -> &Signature {
+        &self.signature
+    }
+
+    fn instance(&self, device: &Device) -> Result<Box<dyn Instance>, BackendError> {
+        match device {
+            Device::Cpu => Ok(Box::new(FakeInstance::new(
+                Arc::clone(&self.script),
+                self.signature.clone(),
+                Arc::clone(&self.shared),
+            ))),
+        }
+    }
+}

@@ -1,0 +1,93 @@
+//! A loaded graph: one plan, shared by all instances.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
+use std::sync::Arc;
+
+use backend_api::{Axis, BackendError, Device, GraphTensor, Instance, Model, Signature};
+use tract_onnx::model::ParseResult;
+use tract_onnx::prelude::*;
+
+use crate::instance::TractInstance;
+use crate::{NAME, signature};
+
+/// A model in memory; its weights are the plan's constants.
+pub(crate) struct TractModel {
+    plan: Arc<TypedRunnableModel>,
+    signature: Arc<Signature>,
+}
+
+impl TractModel {
+    pub(crate) fn load(artifact: &Path) -> Result<TractModel, BackendError> {
+        // tract panics on some malformed files instead of failing.
+        catch_unwind(AssertUnwindSafe(|| read(artifact))).unwrap_or_else(|_| {
+            Err(BackendError::Artifact {
+                reason: "tract panicked while reading the file".to_owned(),
+            })
+        })
+    }
+}
+
+impl Model for TractModel {
+    fn signature(&self) -> &Signature {
+        &self.signature
+    }
+
+    fn instance(&self, device: &Device) -> Result<Box<dyn Instance>, BackendError> {
+        match device {
+            Device::Cpu => Ok(Box::new(TractInstance::new(&self.plan, &self.signature)?)),
+        }
+    }
+}
+
+fn read(artifact: &Path) -> Result<TractModel, BackendError> {
+    let unreadable = |reason: String| BackendError::Artifact { reason };
+    let refused =
+        |it: TractError| BackendError::Unsupported { engine: NAME, reason: format!("{it:#}") };
+    let size = artifact
+        .metadata()
+        .map_err(|it| unreadable(format!("{}: {it}", artifact.display())))?
+        .len();
+    if size == 0 {
+        return Err(unreadable(format!("{}: the file is empty", artifact.display())));
+    }
+    // Shapes that the file declares for its outputs are often careless; tract finds them itself.
+    let framework = tract_onnx::onnx().with_ignore_output_shapes(true);
+    let proto =
+        framework.proto_model_for_path(artifact).map_err(|it| unreadable(format!("{it:#}")))?;
+    let Some(graph) = &proto.graph else {
+        return Err(unreadable("the file holds no graph".to_owned()));
+    };
+    let folder = artifact.parent().and_then(Path::to_str);
+    let ParseResult { mut model, unresolved_inputs, .. } =
+        framework.parse(&proto, folder).map_err(refused)?;
+    if !unresolved_inputs.is_empty() {
+        return Err(unreadable(format!(
+            "the graph uses {unresolved_inputs:?}, which nothing gives"
+        )));
+    }
+    name_axes(&mut model, &signature::inputs(graph)?).map_err(refused)?;
+    let optimized = model.into_optimized().map_err(refused)?;
+    let signature = signature::declared(graph, &optimized)?;
+    let plan = optimized.into_runnable().map_err(refused)?;
+    Ok(TractModel { plan, signature: Arc::new(signature) })
+}
+
+/// Gives a symbol to every axis that varies: tract plans for any length of a symbol, but not for
+/// an unknown one. Axes without a name get one by their place, so that first axes agree.
+fn name_axes(model: &mut InferenceModel, inputs: &[GraphTensor]) -> TractResult<()> {
+    for (n, input) in inputs.iter().enumerate() {
+        let Some(datum) = signature::datum(input.dtype) else { continue };
+        let mut dims: TVec<TDim> = tvec![];
+        for (place, axis) in input.axes.iter().enumerate() {
+            dims.push(match axis {
+                Axis::Fixed(length) => length.to_dim(),
+                Axis::Named(name) => model.symbols.sym(name).to_dim(),
+                Axis::Unknown if place == 0 => model.symbols.sym("rows").to_dim(),
+                Axis::Unknown => model.symbols.sym(&format!("axis_{n}_{place}")).to_dim(),
+            });
+        }
+        model.set_input_fact(n, InferenceFact::dt_shape(datum, dims))?;
+    }
+    Ok(())
+}

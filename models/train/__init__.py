@@ -1,0 +1,1 @@
+"""Trains the models of `repository/` and builds the benchmark models of `bench/`."""

@@ -1,0 +1,1 @@
+//! The hot path: admission, lane, batch, instance.
