@@ -1,1 +1,14 @@
-//! Words shared by the server crates.
+//! Words that every part of the server speaks: names, versions, requests, error kinds, limits.
+//!
+//! Used by all server crates; uses only the seam. No behaviour beyond checking a value at the door.
+
+mod ids;
+mod kind;
+pub mod limits;
+mod request;
+mod series;
+
+pub use ids::{IdError, ModelName, Version, VersionChoice};
+pub use kind::{Kind, Protocol};
+pub use request::{InferRequest, InferResponse, NamedTensor, Timing};
+pub use series::{LATENCY_BUCKETS, Series, SeriesKind};

@@ -1,1 +1,32 @@
-//! The hot path: admission, lane, batch, instance.
+//! The hot path: from a decoded request to its answer.
+//!
+//! The modules stand in the order in which a request meets them. Nothing here knows a protocol,
+//! a folder or a registry: the frontend calls [`Serving::infer`], the lifecycle starts
+//! [`Servable`]s and publishes a [`Table`] of them, and the two meet in that table alone.
+
+mod sync;
+
+mod admission;
+mod infer;
+mod table;
+mod check;
+pub mod lane;
+pub mod policy;
+mod pending;
+mod reply;
+mod batch;
+mod pack;
+mod instance;
+mod servable;
+
+mod error;
+pub mod metrics;
+mod trip;
+
+pub use admission::{Admission, AdmissionLimits, Permit};
+pub use error::InferError;
+pub use infer::Serving;
+pub use policy::Batching;
+pub use servable::{Plan, Servable, StartError, WarmUp, Workers};
+pub use table::{ModelEntry, Table};
+pub use trip::Trip;

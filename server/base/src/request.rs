@@ -1,0 +1,60 @@
+//! A request for a prediction and its answer, free of any protocol.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use backend_api::Tensor;
+
+use crate::ids::{Version, VersionChoice};
+
+/// A tensor under the name by which the caller knows it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct NamedTensor {
+    /// Name of the input or output.
+    pub name: Arc<str>,
+    /// Its value.
+    pub tensor: Tensor,
+}
+
+/// What a caller wants.
+#[derive(Clone, Debug)]
+pub struct InferRequest {
+    /// Name of the model, unchecked: it is only looked up.
+    pub model: String,
+    /// Which version of it.
+    pub version: VersionChoice,
+    /// In any order.
+    pub inputs: Vec<NamedTensor>,
+    /// Names of the wanted outputs, in the wanted order; empty means all, in the model's order.
+    pub outputs: Vec<String>,
+    /// How long the caller waits; none means as long as the model allows.
+    pub timeout: Option<Duration>,
+}
+
+/// What the model answered.
+#[derive(Clone, Debug)]
+pub struct InferResponse {
+    /// Name of the model.
+    pub model: Arc<str>,
+    /// The version that answered.
+    pub version: Version,
+    /// As many as were asked for, in that order.
+    pub outputs: Vec<NamedTensor>,
+    /// Where the time went.
+    pub timing: Timing,
+}
+
+/// Where the time of one request went, as the instance thread saw it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Timing {
+    /// From the push into the lane until a batch took it.
+    pub queue: Duration,
+    /// Packing the batch.
+    pub compute_input: Duration,
+    /// The model's run.
+    pub compute_infer: Duration,
+    /// Splitting the outputs.
+    pub compute_output: Duration,
+    /// Rows of the whole batch.
+    pub batch_rows: usize,
+}

@@ -1,0 +1,183 @@
+//! Holds a request against a signature.
+//!
+//! Called once per request, before it may wait. What comes out stands in the signature's order and
+//! fits it, so that nothing behind this line checks again.
+
+use std::sync::Arc;
+
+use backend_api::{Shape, Signature, TensorSpec};
+use server_base::NamedTensor;
+use smallvec::SmallVec;
+
+use crate::error::InferError;
+use crate::pending::Inputs;
+
+/// A request's inputs in order, and how many rows they have.
+#[derive(Debug)]
+pub(crate) struct Checked {
+    pub(crate) inputs: Inputs,
+    pub(crate) rows: usize,
+}
+
+/// Names, types, axes and rows of the inputs.
+pub(crate) fn inputs(
+    model: &str,
+    signature: &Signature,
+    rows_max: usize,
+    given: &[NamedTensor],
+) -> Result<Checked, InferError> {
+    if given.len() != signature.inputs.len() {
+        return Err(InferError::Invalid(count_text(model, signature, given)));
+    }
+    let mut inputs = Inputs::with_capacity(given.len());
+    for spec in &signature.inputs {
+        let mut named = given.iter().filter(|it| it.name == spec.name);
+        let Some(found) = named.next() else {
+            return Err(InferError::Invalid(name_text(model, signature, given)));
+        };
+        if named.next().is_some() {
+            let name = &spec.name;
+            return Err(InferError::Invalid(format!("input '{name}' already exists in request")));
+        }
+        check_one(model, spec, found)?;
+        inputs.push(found.tensor.clone());
+    }
+    let rows = rows(model, signature, rows_max, &inputs)?;
+    Ok(Checked { inputs, rows })
+}
+
+/// Places of the wanted outputs in the signature; all of them if none are named.
+pub(crate) fn outputs(
+    model: &str,
+    signature: &Signature,
+    wanted: &[String],
+) -> Result<SmallVec<[usize; 4]>, InferError> {
+    if wanted.is_empty() {
+        return Ok((0..signature.outputs.len()).collect());
+    }
+    let mut places = SmallVec::new();
+    for name in wanted {
+        let Some(place) = signature.outputs.iter().position(|it| *it.name == **name) else {
+            let text = format!(
+                "unexpected inference output '{name}' for model '{model}'. It gives {}",
+                names(&signature.outputs)
+            );
+            return Err(InferError::Invalid(text));
+        };
+        if places.contains(&place) {
+            return Err(InferError::Invalid(format!("output '{name}' already exists in request")));
+        }
+        places.push(place);
+    }
+    Ok(places)
+}
+
+fn check_one(model: &str, spec: &TensorSpec, given: &NamedTensor) -> Result<(), InferError> {
+    let (name, tensor) = (&spec.name, &given.tensor);
+    if tensor.dtype() != spec.dtype {
+        return Err(InferError::Invalid(format!(
+            "inference input '{name}' data-type is '{}', but model '{model}' expects '{}'",
+            tensor.dtype(),
+            spec.dtype
+        )));
+    }
+    if !spec.accepts(tensor.shape()) {
+        return Err(InferError::Invalid(format!(
+            "unexpected shape for input '{name}' for model '{model}'. Expected {}, got {}",
+            wire_text(spec),
+            tensor.shape()
+        )));
+    }
+    Ok(())
+}
+
+/// How many rows the request has: of a batched model the same in every input, at least one and at
+/// most a batch; of any other model one, because it takes one place in the batch.
+fn rows(
+    model: &str,
+    signature: &Signature,
+    rows_max: usize,
+    inputs: &Inputs,
+) -> Result<usize, InferError> {
+    if !signature.is_batched() {
+        return Ok(1);
+    }
+    let mut lengths = inputs.iter().filter_map(|it| it.shape().rows());
+    let rows = lengths.next().unwrap_or(0);
+    if lengths.any(|it| it != rows) {
+        let shapes: Vec<&Shape> = inputs.iter().map(|it| it.shape()).collect();
+        let text = format!("the inputs of model '{model}' differ in their first axis: {shapes:?}");
+        return Err(InferError::Invalid(text));
+    }
+    if rows == 0 {
+        let text = format!("the inputs of model '{model}' have no rows, at least 1 is needed");
+        return Err(InferError::Invalid(text));
+    }
+    if rows > rows_max {
+        let text = format!(
+            "inference request batch-size must be <= {rows_max} for '{model}', got {rows} rows"
+        );
+        return Err(InferError::Invalid(text));
+    }
+    Ok(rows)
+}
+
+fn count_text(model: &str, signature: &Signature, given: &[NamedTensor]) -> String {
+    let missing =
+        signature.inputs.iter().filter(|spec| given.iter().all(|it| it.name != spec.name));
+    let missing: Vec<&str> = missing.map(|it| &*it.name).collect();
+    let mut text = format!(
+        "expected {} inputs but got {} inputs for model '{model}'. Got input(s) {}",
+        signature.inputs.len(),
+        given.len(),
+        list(given.iter().map(|it| &*it.name)),
+    );
+    if !missing.is_empty() {
+        let missing = list(missing.into_iter());
+        text.push_str(&format!(
+            ", but missing required input(s) {missing}. Please provide all required input(s)."
+        ));
+    }
+    text
+}
+
+fn name_text(model: &str, signature: &Signature, given: &[NamedTensor]) -> String {
+    let stranger = given.iter().find(|it| signature.inputs.iter().all(|spec| spec.name != it.name));
+    match stranger {
+        Some(it) => format!(
+            "unexpected inference input '{}' for model '{model}'. It takes {}",
+            it.name,
+            names(&signature.inputs)
+        ),
+        // Every name is known and one is missing, so one stands twice.
+        None => format!("an input of model '{model}' already exists in request"),
+    }
+}
+
+fn names(specs: &[TensorSpec]) -> String {
+    list(specs.iter().map(|it| &*it.name))
+}
+
+/// Names as the field's clients know the list: `['a','b']`. Long lists are cut.
+fn list<'a>(names: impl Iterator<Item = &'a str>) -> String {
+    const SHOWN_MAX: usize = 32;
+    let mut shown: Vec<String> = names.take(SHOWN_MAX + 1).map(|it| format!("'{it}'")).collect();
+    if shown.len() > SHOWN_MAX {
+        shown[SHOWN_MAX] = "...".to_owned();
+    }
+    format!("[{}]", shown.join(","))
+}
+
+fn wire_text(spec: &TensorSpec) -> String {
+    let lengths: Vec<String> = spec.to_wire().iter().map(ToString::to_string).collect();
+    format!("[{}]", lengths.join(","))
+}
+
+/// The shared name of an output, for a reply.
+pub(crate) fn output_name(signature: &Signature, place: usize) -> Arc<str> {
+    signature.outputs.get(place).map_or_else(|| "".into(), |it| Arc::clone(&it.name))
+}
+
+#[cfg(test)]
+#[path = "check_tests.rs"]
+mod tests;

@@ -1,0 +1,97 @@
+use super::*;
+
+use backend_api::{Axis, DType, GraphTensor, Tensor};
+
+fn signature() -> Signature {
+    let tensor = |name: &str, dtype, length| GraphTensor {
+        name: name.to_owned(),
+        dtype,
+        axes: vec![Axis::Named("N".to_owned()), Axis::Fixed(length)],
+    };
+    let inputs = vec![tensor("a", DType::Fp32, 2), tensor("b", DType::Int64, 1)];
+    Signature::of_graph(inputs, vec![tensor("y", DType::Fp32, 1), tensor("z", DType::Fp32, 1)])
+}
+
+/// `inputs` are `(name, type, shape)`; the values are zeros.
+#[track_caller]
+fn check(given: &[(&str, DType, &[usize])], expect: Result<usize, &str>) {
+    let tensor = |&(name, dtype, dims): &(&str, DType, &[usize])| NamedTensor {
+        name: name.into(),
+        tensor: Tensor::zeroed(dtype, Shape::new(dims).expect("small")),
+    };
+    let given: Vec<NamedTensor> = given.iter().map(tensor).collect();
+    let got = inputs("m", &signature(), 4, &given).map(|it| it.rows);
+    assert_eq!(got.map_err(|it| it.to_string()), expect.map_err(str::to_owned));
+}
+
+const A: (&str, DType, &[usize]) = ("a", DType::Fp32, &[3, 2]);
+const B: (&str, DType, &[usize]) = ("b", DType::Int64, &[3, 1]);
+
+#[test]
+fn what_fits_passes_in_any_order() {
+    check(&[A, B], Ok(3));
+    check(&[B, A], Ok(3));
+}
+
+#[test]
+fn every_fault_has_its_sentence() {
+    check(
+        &[A],
+        Err("expected 2 inputs but got 1 inputs for model 'm'. Got input(s) ['a'], but missing \
+             required input(s) ['b']. Please provide all required input(s)."),
+    );
+    check(
+        &[],
+        Err("expected 2 inputs but got 0 inputs for model 'm'. Got input(s) [], but missing \
+                    required input(s) ['a','b']. Please provide all required input(s)."),
+    );
+    check(
+        &[A, B, A],
+        Err("expected 2 inputs but got 3 inputs for model 'm'. Got input(s) \
+                           ['a','b','a']"),
+    );
+    check(
+        &[A, ("c", DType::Int64, &[3, 1])],
+        Err("unexpected inference input 'c' for model 'm'. It takes ['a','b']"),
+    );
+    check(&[A, A], Err("input 'a' already exists in request"));
+    check(
+        &[A, ("b", DType::Int32, &[3, 1])],
+        Err("inference input 'b' data-type is 'INT32', but model 'm' expects 'INT64'"),
+    );
+    check(
+        &[A, ("b", DType::Int64, &[3, 2])],
+        Err("unexpected shape for input 'b' for model 'm'. Expected [-1,1], got [3,2]"),
+    );
+    check(
+        &[A, ("b", DType::Int64, &[3])],
+        Err("unexpected shape for input 'b' for model 'm'. Expected [-1,1], got [3]"),
+    );
+    check(
+        &[A, ("b", DType::Int64, &[2, 1])],
+        Err("the inputs of model 'm' differ in their first axis: [[3,2], [2,1]]"),
+    );
+    check(
+        &[("a", DType::Fp32, &[5, 2]), ("b", DType::Int64, &[5, 1])],
+        Err("inference request batch-size must be <= 4 for 'm', got 5 rows"),
+    );
+    check(
+        &[("a", DType::Fp32, &[0, 2]), ("b", DType::Int64, &[0, 1])],
+        Err("the inputs of model 'm' have no rows, at least 1 is needed"),
+    );
+}
+
+#[test]
+fn outputs_are_found_by_name() {
+    let find = |wanted: &[&str]| {
+        let wanted: Vec<String> = wanted.iter().map(|&it| it.to_owned()).collect();
+        outputs("m", &signature(), &wanted).map(|it| it.to_vec()).map_err(|it| it.to_string())
+    };
+    assert_eq!(find(&[]), Ok(vec![0, 1]));
+    assert_eq!(find(&["z", "y"]), Ok(vec![1, 0]));
+    assert_eq!(find(&["z", "z"]), Err("output 'z' already exists in request".to_owned()));
+    assert_eq!(
+        find(&["q"]),
+        Err("unexpected inference output 'q' for model 'm'. It gives ['y','z']".to_owned())
+    );
+}

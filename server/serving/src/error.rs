@@ -1,0 +1,114 @@
+//! Why a request got no prediction.
+
+use std::time::Duration;
+
+use backend_api::{BackendError, TensorError};
+use server_base::{IdError, Kind, VersionChoice};
+
+/// The end of a request that did not come to an answer. The texts reach the caller: they name
+/// the offending value and what was expected, and nothing of the machine.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+pub enum InferError {
+    /// No model of that name.
+    #[error("Request for unknown model: '{model}' is not found")]
+    UnknownModel {
+        /// As asked.
+        model: String,
+    },
+    /// The model has no such version or label.
+    #[error("Request for unknown model: '{model}' version {version} is not found")]
+    UnknownVersion {
+        /// Name of the model.
+        model: String,
+        /// As asked.
+        version: VersionChoice,
+    },
+    /// The model is known, and nothing of it can answer now.
+    #[error("Request for model '{model}' cannot be served: it has no available versions")]
+    NotReady {
+        /// Name of the model.
+        model: String,
+    },
+    /// A name or version that cannot be one.
+    #[error(transparent)]
+    Id(#[from] IdError),
+    /// The request does not fit the model's signature, or not the protocol.
+    #[error("{0}")]
+    Invalid(String),
+    /// An input's bytes are not the tensor they claim to be.
+    #[error("input '{input}': {source}")]
+    Tensor {
+        /// Name of the input.
+        input: String,
+        /// What is wrong with it.
+        source: TensorError,
+    },
+    /// More bytes than a request may have.
+    #[error("request has more than {bytes_max} bytes, the limit that --request-bytes-max sets")]
+    TooLarge {
+        /// The limit.
+        bytes_max: usize,
+    },
+    /// The model's lane is full.
+    #[error("Exceeds maximum queue size: {queue_max} requests wait for model '{model}'")]
+    QueueFull {
+        /// Name of the model.
+        model: String,
+        /// The lane's limit.
+        queue_max: usize,
+    },
+    /// The whole server is full.
+    #[error("the server holds as many {what} as it may ({limit}); try again later")]
+    Full {
+        /// `requests` or `bytes`.
+        what: &'static str,
+        /// The limit.
+        limit: usize,
+    },
+    /// The request's time was up.
+    #[error("Request timeout expired: no answer within {waited:?}")]
+    Expired {
+        /// How long it was in the house.
+        waited: Duration,
+    },
+    /// The caller went away.
+    #[error("the caller cancelled the request")]
+    Cancelled,
+    /// The server does not do this.
+    #[error("{0}")]
+    Unimplemented(String),
+    /// The model failed.
+    #[error(transparent)]
+    Backend(#[from] BackendError),
+    /// The model panicked; the message is in the log, not here.
+    #[error("the model failed: it panicked")]
+    Panicked,
+    /// The batch was lost on the way: a bug, never silence.
+    #[error("the request was dropped without an answer")]
+    Dropped,
+}
+
+impl InferError {
+    /// What a caller can do about it.
+    pub fn kind(&self) -> Kind {
+        match self {
+            InferError::UnknownModel { .. } | InferError::UnknownVersion { .. } => Kind::NotFound,
+            InferError::NotReady { .. } => Kind::Unavailable,
+            InferError::Id(_) | InferError::Invalid(_) | InferError::Tensor { .. } => Kind::Invalid,
+            InferError::TooLarge { .. } => Kind::TooLarge,
+            InferError::QueueFull { .. } | InferError::Full { .. } => Kind::Overloaded,
+            InferError::Expired { .. } => Kind::Expired,
+            InferError::Cancelled => Kind::Cancelled,
+            InferError::Unimplemented(_) => Kind::Unimplemented,
+            InferError::Backend(BackendError::Input { .. }) => Kind::Invalid,
+            InferError::Backend(
+                BackendError::Unavailable { .. }
+                | BackendError::Artifact { .. }
+                | BackendError::Unsupported { .. }
+                | BackendError::Run { .. },
+            )
+            | InferError::Panicked
+            | InferError::Dropped => Kind::Internal,
+        }
+    }
+}

@@ -1,0 +1,113 @@
+use super::*;
+
+/// A request of `rows` rows in shape class `class`, arrived at `at` µs.
+#[derive(Clone, Debug)]
+struct Arrival {
+    at: u64,
+    rows: usize,
+    class: char,
+    deadline: u64,
+    start: Instant,
+}
+
+impl Queued for Arrival {
+    fn rows(&self) -> usize {
+        self.rows
+    }
+    fn arrived(&self) -> Instant {
+        self.start + Duration::from_micros(self.at)
+    }
+    fn deadline(&self) -> Instant {
+        self.start + Duration::from_micros(self.deadline)
+    }
+    fn is_gone(&self) -> bool {
+        false
+    }
+    fn joins(&self, other: &Self) -> bool {
+        self.class == other.class
+    }
+    fn expire(self, _now: Instant) {}
+}
+
+/// Plays arrivals in virtual time against one instance that is always free. `arrivals` are words
+/// `at:rows[class][!deadline]` in µs; the answer is words `at:rows+rows.../reason`.
+#[track_caller]
+fn check(rows_max: usize, delay_us: u64, arrivals: &str, expect: &str) {
+    let start = Instant::now();
+    let batching =
+        Batching { rows_max, delay_max: Duration::from_micros(delay_us), queue_max: 1024 };
+    let mut coming: VecDeque<Arrival> =
+        arrivals.split_whitespace().map(|it| parse(it, start)).collect();
+    let (mut queue, mut told, mut now) = (VecDeque::new(), Vec::new(), 0);
+    loop {
+        while coming.front().is_some_and(|it| it.at <= now) {
+            queue.extend(coming.pop_front());
+        }
+        let at = start + Duration::from_micros(now);
+        now = match (batching.step(&queue, at), coming.front()) {
+            (Step::Run { reason }, _) => {
+                let batch = batching.take(&mut queue);
+                let rows: Vec<String> = batch.iter().map(|it| it.rows.to_string()).collect();
+                told.push(format!("{now}:{}/{}", rows.join("+"), reason.label()));
+                now
+            }
+            (Step::Wait { until }, next) => {
+                let until = u64::try_from((until - start).as_micros()).expect("small");
+                next.map_or(until, |it| it.at.min(until))
+            }
+            (Step::Idle, Some(next)) => next.at,
+            (Step::Idle, None) => break,
+        };
+    }
+    assert_eq!(told.join(" "), expect, "{arrivals}");
+}
+
+fn parse(word: &str, start: Instant) -> Arrival {
+    let (word, deadline) = word.split_once('!').unwrap_or((word, "1000000"));
+    let (at, rest) = word.split_once(':').expect("at:rows");
+    let class = rest.chars().last().filter(char::is_ascii_alphabetic).unwrap_or('a');
+    let rows = rest.trim_end_matches(char::is_alphabetic).parse().expect("rows");
+    let (at, deadline) = (at.parse().expect("µs"), deadline.parse().expect("µs"));
+    Arrival { at, rows, class, deadline, start }
+}
+
+#[test]
+fn without_a_delay_what_is_there_runs() {
+    check(4, 0, "0:1", "0:1/idle");
+    check(4, 0, "0:1 0:1 5:1", "0:1+1/idle 5:1/idle");
+}
+
+#[test]
+fn a_full_batch_leaves_at_once() {
+    check(4, 100, "0:1 10:3", "10:1+3/full");
+    check(4, 0, "0:2 0:2 0:1", "0:2+2/full 0:1/idle");
+}
+
+#[test]
+fn a_lone_request_leaves_after_the_delay() {
+    check(4, 100, "0:1", "100:1/delay");
+}
+
+#[test]
+fn a_request_that_does_not_fit_starts_the_next_batch() {
+    check(4, 100, "0:3 5:2", "5:3/full 105:2/delay");
+    check(4, 0, "0:3 0:2 0:1", "0:3/full 0:2+1/idle");
+}
+
+#[test]
+fn unlike_shapes_never_share_a_batch() {
+    check(4, 0, "0:1a 0:1b 0:1a 0:1b", "0:1+1/idle 0:1+1/idle");
+    check(4, 100, "0:1a 1:1b 2:1a", "100:1+1/delay 101:1/delay");
+    check(2, 100, "0:1b 1:1a 2:1a", "100:1/delay 100:1+1/full");
+}
+
+#[test]
+fn order_holds_among_like_shapes() {
+    check(4, 0, "0:3a 0:3a 0:1a 0:1b", "0:3/full 0:3+1/full 0:1/idle");
+}
+
+#[test]
+fn waiting_never_costs_a_deadline() {
+    check(4, 100, "0:1!60", "30:1/deadline");
+    check(4, 100, "0:1!500", "100:1/delay");
+}

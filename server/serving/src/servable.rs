@@ -1,0 +1,251 @@
+//! One loaded version, ready to be asked, and the threads that answer for it.
+
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use backend_api::{Device, Instance, Model, Signature};
+use server_base::{ModelName, Version, limits};
+
+use crate::error::InferError;
+use crate::instance::Runner;
+use crate::lane::Lane;
+use crate::metrics::{LaneView, VersionMetrics};
+use crate::pending::Pending;
+use crate::policy::Batching;
+
+/// How a version is to be served. Decided at load, fixed from then on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Plan {
+    /// The engine's name for clients: `onnxruntime_onnx`.
+    pub platform: &'static str,
+    /// How many instances run side by side.
+    pub instances: usize,
+    /// Where they run.
+    pub device: Device,
+    /// How requests are joined.
+    pub batching: Batching,
+    /// How long a request may take that does not say.
+    pub timeout: Duration,
+}
+
+/// Why a version could not be started.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The system gave no thread.
+    #[error("cannot start an instance thread")]
+    Thread(#[from] io::Error),
+    /// An instance could not be made or failed to warm up.
+    #[error("instance {instance} failed to start: {source}")]
+    Instance {
+        /// Which one.
+        instance: usize,
+        /// Why.
+        source: InferError,
+    },
+    /// Making or warming up an instance did not end.
+    #[error("an instance was not ready within {waited:?}")]
+    Slow {
+        /// How long was waited.
+        waited: Duration,
+    },
+    /// The thread ended without a word.
+    #[error("an instance thread ended before it was ready")]
+    Vanished,
+}
+
+/// Warms an instance up. Called on each instance's thread before it serves.
+pub type WarmUp = Arc<dyn Fn(&mut dyn Instance) -> Result<(), InferError> + Send + Sync>;
+
+/// A version that can be asked. Requests share it; it ends when the last of them lets go.
+pub struct Servable {
+    model: ModelName,
+    version: Version,
+    signature: Signature,
+    plan: Plan,
+    lane: Lane<Pending>,
+    metrics: Arc<VersionMetrics>,
+    in_flight: AtomicUsize,
+}
+
+/// The threads of a servable. Held by the control plane alone.
+pub struct Workers {
+    servable: Arc<Servable>,
+    threads: Vec<thread::JoinHandle<()>>,
+    ended: Receiver<()>,
+}
+
+impl Servable {
+    /// Starts the instances of `model`, as `signature` says it is to be served, and returns when
+    /// all of them are warm.
+    pub fn start(
+        (model_name, version): (ModelName, Version),
+        (model, signature): (Arc<dyn Model>, Signature),
+        plan: Plan,
+        warm_up: &WarmUp,
+    ) -> Result<Workers, StartError> {
+        let servable = Arc::new(Servable {
+            metrics: Arc::new(VersionMetrics::new(&model_name, version)),
+            lane: Lane::new(plan.batching),
+            in_flight: AtomicUsize::new(0),
+            model: model_name,
+            version,
+            signature,
+            plan,
+        });
+        let instances = servable.plan.instances.max(1);
+        let (ready, readiness) = sync_channel(instances);
+        let (end, ended) = sync_channel(instances);
+        let mut workers = Workers { servable, threads: Vec::new(), ended };
+        for number in 0..instances {
+            let start = Start {
+                servable: Arc::clone(&workers.servable),
+                model: Arc::clone(&model),
+                number,
+                warm_up: Arc::clone(warm_up),
+            };
+            let spawned = start.spawn(ready.clone(), end.clone());
+            // On an error the workers are dropped, which closes the lane: the others end too.
+            workers.threads.push(spawned?);
+        }
+        drop((ready, end, model));
+        let by = Instant::now() + limits::START_MAX;
+        for _ in 0..instances {
+            let left = by.saturating_duration_since(Instant::now());
+            let (instance, outcome) = readiness.recv_timeout(left).map_err(|it| match it {
+                RecvTimeoutError::Timeout => StartError::Slow { waited: limits::START_MAX },
+                RecvTimeoutError::Disconnected => StartError::Vanished,
+            })?;
+            outcome.map_err(|source| StartError::Instance { instance, source })?;
+        }
+        Ok(workers)
+    }
+
+    /// Name of the model.
+    pub fn model(&self) -> &ModelName {
+        &self.model
+    }
+
+    /// Which version of it.
+    pub fn version(&self) -> Version {
+        self.version
+    }
+
+    /// What it takes and gives, as served: unbatched if requests are not joined.
+    pub fn signature(&self) -> &Signature {
+        &self.signature
+    }
+
+    /// How it is served.
+    pub fn plan(&self) -> &Plan {
+        &self.plan
+    }
+
+    /// Sets the gauges that are read off at scrape time.
+    pub fn observe(&self, now: Instant) {
+        let (depth, oldest) = self.lane.waiting();
+        self.metrics.observe(LaneView {
+            depth,
+            capacity: self.plan.batching.queue_max,
+            oldest: oldest.map_or(Duration::ZERO, |it| now.saturating_duration_since(it)),
+            in_flight: self.in_flight.load(Ordering::Relaxed),
+        });
+    }
+
+    pub(crate) fn lane(&self) -> &Lane<Pending> {
+        &self.lane
+    }
+
+    pub(crate) fn metrics(&self) -> &Arc<VersionMetrics> {
+        &self.metrics
+    }
+
+    /// Counts a request in until the guard is dropped.
+    pub(crate) fn enter(self: &Arc<Servable>) -> InFlight {
+        self.in_flight.fetch_add(1, Ordering::Relaxed);
+        InFlight(Arc::clone(self))
+    }
+}
+
+/// A request in flight.
+pub(crate) struct InFlight(Arc<Servable>);
+
+impl Drop for InFlight {
+    fn drop(&mut self) {
+        self.0.in_flight.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+impl Workers {
+    /// What they serve.
+    pub fn servable(&self) -> &Arc<Servable> {
+        &self.servable
+    }
+
+    /// Lets nothing more in, waits until all that is inside is answered, and ends the threads.
+    /// `false`: a run was not over by then; its thread is left behind and ends with it.
+    pub fn stop(mut self, by: Instant) -> bool {
+        self.servable.lane.close();
+        for _ in 0..self.threads.len() {
+            let left = by.saturating_duration_since(Instant::now());
+            match self.ended.recv_timeout(left) {
+                Ok(()) | Err(RecvTimeoutError::Disconnected) => {}
+                Err(RecvTimeoutError::Timeout) => return false,
+            }
+        }
+        // All have said that they are at their end, so this does not wait.
+        self.threads.drain(..).for_each(|it| drop(it.join()));
+        true
+    }
+}
+
+impl Drop for Workers {
+    /// A forgotten version ends by itself once its queue is empty.
+    fn drop(&mut self) {
+        self.servable.lane.close();
+    }
+}
+
+/// What a new instance thread is given.
+struct Start {
+    servable: Arc<Servable>,
+    model: Arc<dyn Model>,
+    number: usize,
+    warm_up: WarmUp,
+}
+
+type Ready = SyncSender<(usize, Result<(), InferError>)>;
+
+impl Start {
+    fn spawn(self, ready: Ready, end: SyncSender<()>) -> io::Result<thread::JoinHandle<()>> {
+        // What `top -H` and panics show; Linux cuts it to 15 bytes.
+        let name = format!("run/{}/{}/{}", self.servable.model, self.servable.version, self.number);
+        thread::Builder::new().name(name).spawn(move || {
+            self.run(&ready);
+            drop(ready);
+            // The channel has room for every thread; nobody listening is no error.
+            let _ = end.try_send(());
+        })
+    }
+
+    fn run(self, ready: &Ready) {
+        let Start { servable, model, number, warm_up } = self;
+        let device = servable.plan.device.clone();
+        let started = Runner::new(servable, model, (number, device)).and_then(|mut runner| {
+            runner.with_instance(|instance| warm_up(instance))?;
+            Ok(runner)
+        });
+        match started {
+            Ok(runner) => {
+                let _ = ready.try_send((number, Ok(())));
+                runner.serve();
+            }
+            Err(error) => {
+                let _ = ready.try_send((number, Err(error)));
+            }
+        }
+    }
+}

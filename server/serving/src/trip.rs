@@ -1,0 +1,67 @@
+//! One request's way through the house, for the books.
+//!
+//! The frontend starts a trip when a request comes in and finishes it when the answer is encoded;
+//! every end is counted exactly once, a caller's disappearance (the trip is dropped) included.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use server_base::{Kind, Protocol};
+
+use crate::metrics::{RequestMetrics, VersionMetrics};
+
+/// Counts one request. See the module.
+pub struct Trip {
+    protocol: Protocol,
+    arrived: Instant,
+    unknown: Arc<RequestMetrics>,
+    version: Option<Arc<VersionMetrics>>,
+    finished: bool,
+}
+
+impl Trip {
+    pub(crate) fn new(protocol: Protocol, unknown: Arc<RequestMetrics>) -> Trip {
+        Trip { protocol, arrived: Instant::now(), unknown, version: None, finished: false }
+    }
+
+    /// When the request came in. Its deadline counts from here.
+    pub fn arrived(&self) -> Instant {
+        self.arrived
+    }
+
+    /// From here on the request is counted for this version.
+    pub(crate) fn reached(&mut self, version: &Arc<VersionMetrics>) {
+        self.version = Some(Arc::clone(version));
+    }
+
+    /// The request's bytes have become tensors.
+    pub fn decoded(&self, took: Duration) {
+        self.requests().decoded(took);
+    }
+
+    /// The answer's tensors have become bytes.
+    pub fn encoded(&self, took: Duration) {
+        self.requests().encoded(took);
+    }
+
+    /// The request is answered; `None` is success.
+    pub fn finish(mut self, failure: Option<Kind>) {
+        self.count(failure);
+    }
+
+    fn count(&mut self, failure: Option<Kind>) {
+        if !std::mem::replace(&mut self.finished, true) {
+            self.requests().done(self.protocol, failure, self.arrived.elapsed());
+        }
+    }
+
+    fn requests(&self) -> &RequestMetrics {
+        self.version.as_deref().map_or(&self.unknown, |it| &it.requests)
+    }
+}
+
+impl Drop for Trip {
+    fn drop(&mut self) {
+        self.count(Some(Kind::Cancelled));
+    }
+}
