@@ -7,6 +7,7 @@ mod kind;
 pub mod limits;
 mod request;
 mod series;
+pub mod settings;
 
 pub use ids::{IdError, ModelName, Version, VersionChoice};
 pub use kind::{Kind, Protocol};

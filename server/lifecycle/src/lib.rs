@@ -1,1 +1,28 @@
-//! Which versions are loaded.
+//! Which versions are loaded: the control plane of a local model repository.
+//!
+//! The modules stand in the order of one turn of the manager: scan the folder, see what has
+//! settled, decide what is wanted, take the next action, load or unload on another thread, publish
+//! the table. `app` starts it; the frontend holds its [`Lifecycle`] handle for the repository API.
+
+mod repository;
+mod settle;
+mod config;
+mod desired;
+mod state;
+mod policy;
+mod engines;
+mod load;
+mod probe;
+mod loader;
+mod manager;
+mod models;
+mod handle;
+mod start;
+pub mod metrics;
+
+pub use config::{Defaults, ModelConfig, VersionPolicy};
+pub use engines::Engines;
+pub use handle::{Entry, Lifecycle, LifecycleError, Readiness};
+pub use policy::Transition;
+pub use start::{Options, start};
+pub use state::State;

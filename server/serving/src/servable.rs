@@ -185,10 +185,15 @@ impl Workers {
         &self.servable
     }
 
+    /// Lets nothing more in. What is inside is still answered.
+    pub fn close(&self) {
+        self.servable.lane.close();
+    }
+
     /// Lets nothing more in, waits until all that is inside is answered, and ends the threads.
     /// `false`: a run was not over by then; its thread is left behind and ends with it.
     pub fn stop(mut self, by: Instant) -> bool {
-        self.servable.lane.close();
+        self.close();
         for _ in 0..self.threads.len() {
             let left = by.saturating_duration_since(Instant::now());
             match self.ended.recv_timeout(left) {
@@ -205,7 +210,7 @@ impl Workers {
 impl Drop for Workers {
     /// A forgotten version ends by itself once its queue is empty.
     fn drop(&mut self) {
-        self.servable.lane.close();
+        self.close();
     }
 }
 

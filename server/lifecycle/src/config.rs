@@ -1,0 +1,211 @@
+//! What stands in `model.toml`: everything about a model that cannot be guessed.
+//!
+//! No key is needed. Every fault is reported, with its key; nothing else reads the file.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use server_base::settings::Section;
+use server_base::{Version, VersionChoice, limits};
+use server_serving::Batching;
+
+use crate::policy::Transition;
+
+/// What models get that do not say otherwise. The application fills it in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Defaults {
+    /// Instances of a version.
+    pub instances: usize,
+    /// How a model moves from version to version.
+    pub transition: Transition,
+    /// Names of the engines that a model may ask for.
+    pub engines: Vec<&'static str>,
+}
+
+/// Which versions of a model are wanted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum VersionPolicy {
+    /// So many of the newest.
+    Latest(usize),
+    /// Every one.
+    All,
+    /// These, as far as they are there.
+    Specific(BTreeSet<Version>),
+}
+
+/// A checked `model.toml`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ModelConfig {
+    /// The engine's name; `None` is whichever can.
+    pub engine: Option<String>,
+    /// Which versions are wanted.
+    pub versions: VersionPolicy,
+    /// How the model moves between them.
+    pub transition: Transition,
+    /// Names for versions.
+    pub labels: BTreeMap<String, Version>,
+    /// How requests are joined; `rows_max` 0 means never.
+    pub batching: Batching,
+    /// Is it checked at load that rows do not depend on their neighbours?
+    pub probe_rows: bool,
+    /// How long a request may take that does not say.
+    pub timeout: Duration,
+    /// Instances of each version.
+    pub instances: usize,
+    /// How the engine is to use threads.
+    pub threads: backend_api::Options,
+    /// Row counts of the runs before a version is ready.
+    pub warmup_rows: Vec<usize>,
+    /// Lengths for free axes in these runs, by the axis's name.
+    pub warmup_axes: BTreeMap<String, usize>,
+}
+
+impl ModelConfig {
+    /// What a model without a file gets.
+    pub fn defaults(defaults: &Defaults) -> ModelConfig {
+        let batching = Batching::default();
+        ModelConfig {
+            engine: None,
+            versions: VersionPolicy::Latest(1),
+            transition: defaults.transition,
+            labels: BTreeMap::new(),
+            batching,
+            probe_rows: true,
+            timeout: limits::REQUEST_TIMEOUT,
+            instances: defaults.instances,
+            threads: backend_api::Options::default(),
+            warmup_rows: vec![1, batching.rows_max],
+            warmup_axes: BTreeMap::new(),
+        }
+    }
+
+    /// Reads a file's text.
+    pub fn parse(text: &str, defaults: &Defaults) -> Result<ModelConfig, Vec<String>> {
+        let table: toml::Table =
+            text.parse().map_err(|it: toml::de::Error| vec![it.to_string()])?;
+        let mut config = ModelConfig::defaults(defaults);
+        let mut root = Section::root(&table);
+        config.read(&mut root, defaults);
+        root.finish(config)
+    }
+
+    fn read(&mut self, root: &mut Section<'_>, defaults: &Defaults) {
+        let named = defaults.engines.iter().map(|it| (*it, Some((*it).to_owned())));
+        let engines: Vec<_> = named.chain([("auto", None)]).collect();
+        set(&mut self.engine, root.choice("engine", &engines));
+        set(&mut self.versions, root.with("version_policy", versions));
+        let transitions =
+            [("availability", Transition::Availability), ("resources", Transition::Resources)];
+        set(&mut self.transition, root.choice("transition", &transitions));
+        set(&mut self.labels, root.with("labels", labels));
+        set(&mut self.timeout, millis(root, "timeout_ms", limits::REQUEST_TIMEOUT_MAX));
+        if let Some(rows) = root.integer("max_batch_size", 0..=limits::BATCH_ROWS_MAX) {
+            self.batching.rows_max = rows;
+            self.warmup_rows = if rows > 1 { vec![1, rows] } else { vec![1] };
+        }
+        root.section("dynamic_batching", |it| self.read_batching(it));
+        root.section("instances", |it| self.read_instances(it));
+        root.section("warmup", |it| self.read_warmup(it));
+    }
+
+    fn read_batching(&mut self, section: &mut Section<'_>) {
+        let delay_max = usize::try_from(limits::QUEUE_DELAY_MAX.as_micros()).unwrap_or(usize::MAX);
+        if let Some(delay) = section.integer("max_queue_delay_us", 0..=delay_max) {
+            self.batching.delay_max = Duration::from_micros(delay as u64);
+        }
+        let queue = section.integer("max_queue_size", 1..=limits::QUEUE_REQUESTS_MAX);
+        set(&mut self.batching.queue_max, queue);
+        set(&mut self.probe_rows, section.boolean("probe_rows"));
+    }
+
+    fn read_instances(&mut self, section: &mut Section<'_>) {
+        set(&mut self.instances, section.integer("count", 1..=limits::INSTANCES_MAX));
+        let threads = &mut self.threads;
+        set(
+            &mut threads.intra_op_threads,
+            section.integer("intra_op_threads", 1..=limits::THREADS_MAX),
+        );
+        set(
+            &mut threads.inter_op_threads,
+            section.integer("inter_op_threads", 1..=limits::THREADS_MAX),
+        );
+        set(&mut threads.spinning, section.boolean("spinning"));
+    }
+
+    fn read_warmup(&mut self, section: &mut Section<'_>) {
+        let rows_max = self.batching.rows_max.max(1);
+        set(&mut self.warmup_rows, section.with("batch_sizes", |it| rows(it, rows_max)));
+        set(&mut self.warmup_axes, section.with("axes", axes));
+    }
+}
+
+fn set<T>(place: &mut T, value: Option<T>) {
+    if let Some(value) = value {
+        *place = value;
+    }
+}
+
+fn millis(section: &mut Section<'_>, key: &'static str, max: Duration) -> Option<Duration> {
+    let max = usize::try_from(max.as_millis()).unwrap_or(usize::MAX);
+    section.integer(key, 1..=max).map(|it| Duration::from_millis(it as u64))
+}
+
+/// `"all"`, `{ latest = 2 }` or `{ specific = [1, 3] }`.
+fn versions(value: &toml::Value) -> Result<VersionPolicy, String> {
+    let expected =
+        || format!("{value} is none of \"all\", {{ latest = N }}, {{ specific = [N, ...] }}");
+    if value.as_str() == Some("all") {
+        return Ok(VersionPolicy::All);
+    }
+    let table = value.as_table().filter(|it| it.len() == 1).ok_or_else(expected)?;
+    let count = |it: &toml::Value| {
+        it.as_integer().and_then(|it| usize::try_from(it).ok()).filter(|&it| it > 0)
+    };
+    if let Some(latest) = table.get("latest") {
+        return count(latest).map(VersionPolicy::Latest).ok_or_else(expected);
+    }
+    let list = table.get("specific").and_then(toml::Value::as_array).ok_or_else(expected)?;
+    let numbers: Option<BTreeSet<Version>> = list.iter().map(version).collect();
+    numbers.filter(|it| !it.is_empty()).map(VersionPolicy::Specific).ok_or_else(expected)
+}
+
+fn version(value: &toml::Value) -> Option<Version> {
+    value.as_integer().and_then(|it| u64::try_from(it).ok()).filter(|&it| it > 0).map(Version)
+}
+
+/// `stable = 1`, `canary = 2`.
+fn labels(value: &toml::Value) -> Result<BTreeMap<String, Version>, String> {
+    let table = value.as_table().ok_or_else(|| format!("{value} is not a table"))?;
+    let label = |(name, value): (&String, &toml::Value)| {
+        if !matches!(VersionChoice::parse(name), Ok(VersionChoice::Label(_))) {
+            return Err(format!("{name:?} is no label: a letter, then letters, digits, - _ ."));
+        }
+        let version =
+            version(value).ok_or_else(|| format!("{name} = {value}: expected a version from 1"))?;
+        Ok((name.clone(), version))
+    };
+    table.iter().map(label).collect()
+}
+
+fn rows(value: &toml::Value, rows_max: usize) -> Result<Vec<usize>, String> {
+    let expected = || format!("{value} is not a list of row counts from 1 to {rows_max}");
+    let list = value.as_array().ok_or_else(expected)?;
+    let count = |it: &toml::Value| it.as_integer().and_then(|it| usize::try_from(it).ok());
+    let counts: Option<Vec<usize>> =
+        list.iter().map(|it| count(it).filter(|it| (1..=rows_max).contains(it))).collect();
+    counts.ok_or_else(expected)
+}
+
+fn axes(value: &toml::Value) -> Result<BTreeMap<String, usize>, String> {
+    let expected = || format!("{value} is not a table of axis names and lengths from 1");
+    let table = value.as_table().ok_or_else(expected)?;
+    let length = |it: &toml::Value| {
+        it.as_integer().and_then(|it| usize::try_from(it).ok()).filter(|&it| it > 0)
+    };
+    let entry = |(name, it): (&String, &toml::Value)| length(it).map(|it| (name.clone(), it));
+    table.iter().map(entry).collect::<Option<_>>().ok_or_else(expected)
+}
+
+#[cfg(test)]
+#[path = "config_tests.rs"]
+mod tests;

@@ -1,0 +1,106 @@
+use super::*;
+
+fn defaults() -> Defaults {
+    Defaults {
+        instances: 2,
+        transition: Transition::Availability,
+        engines: vec!["onnxruntime", "tract"],
+    }
+}
+
+#[test]
+fn an_empty_file_changes_nothing() {
+    assert_eq!(ModelConfig::parse("", &defaults()), Ok(ModelConfig::defaults(&defaults())));
+}
+
+#[test]
+fn every_key_is_read() {
+    let text = r#"
+        engine = "tract"
+        version_policy = { latest = 2 }
+        transition = "resources"
+        max_batch_size = 8
+        timeout_ms = 250
+        [labels]
+        stable = 1
+        [dynamic_batching]
+        max_queue_delay_us = 500
+        max_queue_size = 64
+        probe_rows = false
+        [instances]
+        count = 3
+        intra_op_threads = 4
+        inter_op_threads = 2
+        spinning = true
+        [warmup]
+        batch_sizes = [1, 4]
+        axes = { S = 128 }
+    "#;
+    let expect = ModelConfig {
+        engine: Some("tract".to_owned()),
+        versions: VersionPolicy::Latest(2),
+        transition: Transition::Resources,
+        labels: BTreeMap::from([("stable".to_owned(), Version(1))]),
+        batching: Batching { rows_max: 8, delay_max: Duration::from_micros(500), queue_max: 64 },
+        probe_rows: false,
+        timeout: Duration::from_millis(250),
+        instances: 3,
+        threads: backend_api::Options { intra_op_threads: 4, inter_op_threads: 2, spinning: true },
+        warmup_rows: vec![1, 4],
+        warmup_axes: BTreeMap::from([("S".to_owned(), 128)]),
+    };
+    assert_eq!(ModelConfig::parse(text, &defaults()), Ok(expect));
+}
+
+#[test]
+fn every_fault_is_reported() {
+    let text = r#"
+        engine = "tensorflow"
+        version_policy = "latest"
+        max_batch_size = -1
+        max_batchsize = 4
+        [labels]
+        2 = 1
+        [dynamic_batching]
+        max_queue_delay_us = 2000000
+        [instances]
+        count = 0
+        [warmup]
+        batch_sizes = [0]
+    "#;
+    let faults = ModelConfig::parse(text, &defaults()).expect_err("faults");
+    let keys: Vec<&str> = faults.iter().filter_map(|it| it.split(": ").next()).collect();
+    assert_eq!(
+        keys,
+        [
+            "engine",
+            "version_policy",
+            "labels",
+            "max_batch_size",
+            "dynamic_batching.max_queue_delay_us",
+            "instances.count",
+            "warmup.batch_sizes",
+            "max_batchsize",
+        ]
+    );
+    assert_eq!(faults[0], "engine: \"tensorflow\" is none of onnxruntime, tract, auto");
+}
+
+#[test]
+fn a_file_that_is_no_toml_says_where() {
+    let faults = ModelConfig::parse("engine = ", &defaults()).expect_err("a fault");
+    assert!(faults[0].contains("line 1"), "{faults:?}");
+}
+
+#[test]
+fn versions_are_all_latest_or_specific() {
+    let parse = |it: &str| {
+        ModelConfig::parse(&format!("version_policy = {it}"), &defaults()).map(|it| it.versions)
+    };
+    assert_eq!(parse("\"all\""), Ok(VersionPolicy::All));
+    let specific = VersionPolicy::Specific([Version(1), Version(3)].into());
+    assert_eq!(parse("{ specific = [3, 1] }"), Ok(specific));
+    for text in ["{ latest = 0 }", "{ specific = [] }", "{ specific = [0] }", "{}", "3"] {
+        parse(text).expect_err(text);
+    }
+}

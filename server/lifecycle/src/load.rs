@@ -1,0 +1,152 @@
+//! Loading one version: engine, rows probe, instances, warm-up. Runs on a loader thread.
+
+use std::collections::BTreeMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use backend_api::{Device, Dim, Instance, Model, Output, Shape, Signature, Tensor, TensorSpec};
+use server_base::{ModelName, Version};
+use server_serving::{InferError, Plan, Servable, WarmUp, Workers};
+
+use crate::config::ModelConfig;
+use crate::engines::Engines;
+use crate::probe::{Verdict, probe};
+
+/// What is to be loaded, and how.
+#[derive(Clone, Debug)]
+pub(crate) struct LoadJob {
+    pub(crate) model: ModelName,
+    pub(crate) version: Version,
+    pub(crate) folder: PathBuf,
+    pub(crate) config: ModelConfig,
+}
+
+/// A version that is ready to be asked.
+pub(crate) struct Loaded {
+    pub(crate) workers: Workers,
+    pub(crate) engine: &'static str,
+    pub(crate) took: Duration,
+}
+
+/// Loads a version. The error is for the operator: it says what to do where that is known.
+pub(crate) fn load(engines: &Engines, job: &LoadJob) -> Result<Loaded, String> {
+    // Engines are other people's code: a panic in one costs this load, not the loader thread.
+    let loaded = catch_unwind(AssertUnwindSafe(|| load_fenced(engines, job)));
+    loaded.unwrap_or_else(|_| Err("the engine panicked; the message is in the log".to_owned()))
+}
+
+fn load_fenced(engines: &Engines, job: &LoadJob) -> Result<Loaded, String> {
+    let started = Instant::now();
+    let config = &job.config;
+    let (engine, model) = engines.load(config.engine.as_deref(), &job.folder, &config.threads)?;
+    let model: Arc<dyn Model> = model.into();
+    let device = Device::Cpu;
+    let lengths = AxisLengths(config.warmup_axes.clone());
+    let signature = served_signature(job, &*model, (&device, &lengths))?;
+    let mut batching = config.batching;
+    if !signature.is_batched() {
+        batching.rows_max = 1;
+    }
+    let plan = Plan {
+        platform: engine.platform(),
+        instances: config.instances,
+        device,
+        batching,
+        timeout: config.timeout,
+    };
+    let warm_up = warm_up(job, &signature, lengths);
+    let identity = (job.model.clone(), job.version);
+    let workers =
+        Servable::start(identity, (model, signature), plan, &warm_up).map_err(|it| chain(&it))?;
+    Ok(Loaded { workers, engine: engine.name(), took: started.elapsed() })
+}
+
+/// The model's signature; without a batch axis if requests must not be joined.
+fn served_signature(
+    job: &LoadJob,
+    model: &dyn Model,
+    (device, lengths): (&Device, &AxisLengths),
+) -> Result<Signature, String> {
+    let signature = model.signature().clone();
+    if !signature.is_batched() {
+        return Ok(signature);
+    }
+    if job.config.batching.rows_max == 0 {
+        return Ok(signature.unbatched());
+    }
+    if !job.config.probe_rows || job.config.batching.rows_max == 1 {
+        return Ok(signature);
+    }
+    let mut instance = model.instance(device).map_err(|it| it.to_string())?;
+    let (model, version) = (&job.model, job.version);
+    match probe(&mut *instance, &signature, lengths) {
+        Verdict::Independent => Ok(signature),
+        Verdict::Mixed(what) => {
+            tracing::warn!(%model, %version, what, "rows depend on their neighbours: serving each request alone");
+            Ok(signature.unbatched())
+        }
+        Verdict::Unknown(reason) => {
+            tracing::info!(%model, %version, reason, "whether rows stand alone could not be checked");
+            Ok(signature)
+        }
+    }
+}
+
+/// Runs zeros through the model, so that no caller pays for first allocations. A model may refuse
+/// zeros for good reasons; that is no reason not to serve it.
+fn warm_up(job: &LoadJob, signature: &Signature, lengths: AxisLengths) -> WarmUp {
+    let (model, version) = (job.model.clone(), job.version);
+    let signature = signature.clone();
+    let rows = if signature.is_batched() { job.config.warmup_rows.clone() } else { vec![1] };
+    Arc::new(move |instance| {
+        for &rows in &rows {
+            if let Err(reason) = run_zeros(instance, &signature, (rows, &lengths)) {
+                tracing::info!(%model, %version, rows, reason, "a warm-up run failed");
+            }
+        }
+        Ok::<(), InferError>(())
+    })
+}
+
+fn run_zeros(
+    instance: &mut dyn Instance,
+    signature: &Signature,
+    (rows, lengths): (usize, &AxisLengths),
+) -> Result<(), String> {
+    let zeros = |spec: &TensorSpec| Ok(Tensor::zeroed(spec.dtype, lengths.shape(spec, rows)?));
+    let inputs = signature.inputs.iter().map(zeros).collect::<Result<Vec<_>, String>>()?;
+    let mut outputs: Vec<Output> =
+        signature.outputs.iter().map(|it| Output::prepare(it, rows)).collect();
+    instance.run(&inputs, &mut outputs).map_err(|it| it.to_string())
+}
+
+/// Lengths for free axes of made-up inputs, by name; 1 where nothing is said.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct AxisLengths(pub(crate) BTreeMap<String, usize>);
+
+impl AxisLengths {
+    /// The spec's shape at so many rows.
+    pub(crate) fn shape(&self, spec: &TensorSpec, rows: usize) -> Result<Shape, String> {
+        let length = |dim: &Dim| match dim {
+            Dim::Fixed(length) => *length,
+            Dim::Rows => rows,
+            Dim::Free(name) => self.0.get(&**name).copied().unwrap_or(1),
+        };
+        Shape::new(&spec.dims.iter().map(length).collect::<Vec<_>>()).map_err(|it| it.to_string())
+    }
+}
+
+/// An error with its causes, in one line.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(it) = cause {
+        if !text.contains(&it.to_string()) {
+            text.push_str(&format!(": {it}"));
+        }
+        cause = it.source();
+    }
+    text
+}

@@ -1,0 +1,71 @@
+//! The threads that load and unload: few, named, and never the ones that serve.
+
+use std::io;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
+use server_serving::Workers;
+
+use crate::engines::Engines;
+use crate::load::{LoadJob, Loaded, load};
+use crate::manager::Message;
+
+/// Work for a loader thread; the number is the artifact's id.
+pub(crate) enum Job {
+    Load(u64, Box<LoadJob>),
+    Unload(u64, Workers),
+}
+
+/// The pool.
+pub(crate) struct Loader {
+    jobs: Sender<Job>,
+}
+
+impl Loader {
+    /// Starts `threads` of them. What they finish goes to `done`. A retired version has `drain` to
+    /// finish its requests. The threads end when the pool is dropped and its work is done.
+    pub(crate) fn start(
+        threads: usize,
+        engines: &Engines,
+        done: &Sender<Message>,
+        drain: Duration,
+    ) -> io::Result<Loader> {
+        // One job in hand and one waiting for each: the manager keeps the rest, where it can still
+        // change its mind.
+        let (jobs, queue) = bounded(threads);
+        for number in 0..threads {
+            let (engines, done, queue) = (engines.clone(), done.clone(), queue.clone());
+            let name = format!("load/{number}");
+            thread::Builder::new()
+                .name(name)
+                .spawn(move || work(&engines, &queue, &done, drain))?;
+        }
+        Ok(Loader { jobs })
+    }
+
+    /// Hands a job over. No room: the job comes back, to be tried again after the next message.
+    pub(crate) fn give(&self, job: Job) -> Result<(), Job> {
+        self.jobs.try_send(job).map_err(|it| match it {
+            TrySendError::Full(job) | TrySendError::Disconnected(job) => job,
+        })
+    }
+}
+
+fn work(engines: &Engines, queue: &Receiver<Job>, done: &Sender<Message>, drain: Duration) {
+    for job in queue {
+        let message = match job {
+            Job::Load(id, job) => {
+                let result: Result<Box<Loaded>, String> = load(engines, &job).map(Box::new);
+                Message::Loaded(id, result)
+            }
+            Job::Unload(id, workers) => {
+                let clean = workers.stop(Instant::now() + drain);
+                Message::Unloaded(id, clean)
+            }
+        };
+        if done.send(message).is_err() {
+            return; // the manager has gone; so has the reason to load
+        }
+    }
+}

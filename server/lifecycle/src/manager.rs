@@ -1,0 +1,387 @@
+//! The one thread that decides what is loaded.
+//!
+//! A turn: take messages (or notice that it is time to look at the folder), bring the books up to
+//! date, do the next actions, publish. It never loads and never waits for a model; loader threads
+//! do, and report back as messages. It is the table's only writer.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+
+use arc_swap::ArcSwap;
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
+use server_base::{ModelName, Version};
+use server_serving::{Serving, Table, Workers};
+use tokio::sync::{oneshot, watch};
+
+use crate::handle::{Entry, LifecycleError, Readiness};
+use crate::load::Loaded;
+use crate::loader::{Job, Loader};
+use crate::metrics;
+use crate::models::Model;
+use crate::policy::Action;
+use crate::repository::{self, Found};
+use crate::settle::Settling;
+use crate::start::Options;
+use crate::state::Event;
+
+/// Commands and reports that may wait for the manager, which handles each in microseconds.
+pub(crate) const MESSAGES_MAX: usize = 1_024;
+
+/// How long readiness waits for folders that are being written when the server starts: long enough
+/// for a copy's last file, short enough that a copy without end keeps nobody waiting.
+const FIRST_REST_MAX: Duration = Duration::from_secs(10);
+
+/// What the manager is told.
+pub(crate) enum Message {
+    Loaded(u64, Result<Box<Loaded>, String>),
+    Unloaded(u64, bool),
+    Load(ModelName, oneshot::Sender<Result<(), LifecycleError>>),
+    Unload(ModelName, oneshot::Sender<Result<(), LifecycleError>>),
+    Stop(Instant, Sender<bool>),
+}
+
+/// What the manager shows and is served by.
+pub(crate) struct Ends {
+    pub(crate) loader: Loader,
+    pub(crate) index: Arc<ArcSwap<Vec<Entry>>>,
+    pub(crate) readiness: Arc<Readiness>,
+    pub(crate) changed: watch::Sender<u64>,
+}
+
+/// The manager's books.
+pub(crate) struct Manager {
+    options: Options,
+    artifacts: Vec<&'static str>,
+    serving: Arc<Serving>,
+    loader: Loader,
+    settling: Settling,
+    models: BTreeMap<ModelName, Model>,
+    /// Which model an artifact belongs to.
+    owners: HashMap<u64, ModelName>,
+    /// The version that answers requests without a version.
+    newest: HashMap<ModelName, Version>,
+    next_id: u64,
+    /// Taken out of the table; to be given to a loader once the table without them is published.
+    retiring: Vec<(u64, Workers)>,
+    waiting: Vec<(ModelName, oneshot::Sender<Result<(), LifecycleError>>)>,
+    index: Arc<ArcSwap<Vec<Entry>>>,
+    readiness: Arc<Readiness>,
+    changed: watch::Sender<u64>,
+    started: Instant,
+    /// Did the last scan see folders that are being written?
+    unsettled: bool,
+}
+
+impl Manager {
+    /// With nothing loaded yet.
+    pub(crate) fn new(
+        options: Options,
+        artifacts: Vec<&'static str>,
+        serving: Arc<Serving>,
+        ends: Ends,
+    ) -> Manager {
+        let Ends { loader, index, readiness, changed } = ends;
+        Manager {
+            settling: Settling::new(options.rest),
+            options,
+            artifacts,
+            serving,
+            loader,
+            models: BTreeMap::new(),
+            owners: HashMap::new(),
+            newest: HashMap::new(),
+            next_id: 0,
+            retiring: Vec::new(),
+            waiting: Vec::new(),
+            index,
+            readiness,
+            changed,
+            started: Instant::now(),
+            unsettled: false,
+        }
+    }
+
+    /// Works until it is told to stop, or nobody is left to tell it anything.
+    pub(crate) fn run(mut self, inbox: &Receiver<Message>, first: &Found) {
+        self.observe(first, None);
+        let mut next_scan = Instant::now() + self.scan_pause();
+        loop {
+            self.act();
+            let wait = next_scan.saturating_duration_since(Instant::now());
+            match inbox.recv_timeout(wait) {
+                Ok(message) => {
+                    // What else has come in is taken in the same turn: a thousand models that come
+                    // up together are not published a thousand times.
+                    for message in
+                        std::iter::once(message).chain(inbox.try_iter().take(MESSAGES_MAX))
+                    {
+                        if let Message::Stop(by, reply) = message {
+                            let _ = reply.send(self.stop(by));
+                            return;
+                        }
+                        self.handle(message);
+                    }
+                }
+                Err(RecvTimeoutError::Timeout) => {
+                    self.scan(None);
+                    next_scan = Instant::now() + self.scan_pause();
+                }
+                Err(RecvTimeoutError::Disconnected) => return,
+            }
+        }
+    }
+
+    /// While something is being written, looks often enough to see it come to rest.
+    fn scan_pause(&self) -> Duration {
+        let interval = self.options.scan_interval;
+        if self.unsettled { interval.min(self.options.rest / 2) } else { interval }
+    }
+
+    fn handle(&mut self, message: Message) {
+        match message {
+            Message::Loaded(id, result) => self.loaded(id, result),
+            Message::Unloaded(id, clean) => {
+                if !clean {
+                    let model = self.owners.get(&id).map(ToString::to_string).unwrap_or_default();
+                    tracing::warn!(
+                        model,
+                        "a retired version still runs requests; leaving it behind"
+                    );
+                }
+                self.happen(id, Event::Drained);
+                self.owners.remove(&id);
+            }
+            Message::Load(name, reply) => {
+                self.scan(Some(&name));
+                match self.models.get_mut(&name) {
+                    None => {
+                        let model = name.to_string();
+                        let _ = reply.send(Err(LifecycleError::Unknown { model }));
+                    }
+                    Some(model) => {
+                        model.set_unloaded(false);
+                        self.waiting.push((name, reply));
+                    }
+                }
+            }
+            Message::Unload(name, reply) => {
+                if let Some(model) = self.models.get_mut(&name) {
+                    model.set_unloaded(true);
+                }
+                // The table is without it before the caller hears.
+                self.act();
+                let _ = reply.send(Ok(()));
+            }
+            Message::Stop(..) => {} // handled by `run`
+        }
+    }
+
+    /// Looks at the folder; `at_once` names a model whose versions need not have rested.
+    fn scan(&mut self, at_once: Option<&ModelName>) {
+        match repository::scan(&self.options.repository, &self.artifacts) {
+            Ok(found) => self.observe(&found, at_once),
+            // A repository that is out of reach for a while unloads nothing.
+            Err(error) => {
+                metrics::scanned(1);
+                tracing::warn!(repository = %self.options.repository.display(), %error, "cannot scan");
+            }
+        }
+    }
+
+    fn observe(&mut self, found: &Found, at_once: Option<&ModelName>) {
+        metrics::scanned(found.faults.len());
+        for fault in &found.faults {
+            tracing::debug!(fault, "not a model");
+        }
+        for name in found.models.keys() {
+            let defaults = &self.options.defaults;
+            self.models.entry(name.clone()).or_insert_with(|| Model::new(name.clone(), defaults));
+        }
+        let (now, today) = (Instant::now(), SystemTime::now());
+        self.unsettled = false;
+        for (name, model) in &mut self.models {
+            let settling = &mut self.settling;
+            let unsettled =
+                model.observe(found.models.get(name), &self.options.defaults, |version, it| {
+                    let settled = settling.is_settled((name.clone(), version), it, (now, today));
+                    settled || at_once == Some(name)
+                });
+            self.unsettled |= unsettled;
+        }
+        self.settling.keep(|(name, version)| {
+            found.models.get(name).is_some_and(|it| it.versions.contains_key(version))
+        });
+    }
+
+    /// Does all that can be done now, and shows the result.
+    fn act(&mut self) {
+        let names: Vec<ModelName> = self.models.keys().cloned().collect();
+        for name in names {
+            self.act_on(&name);
+        }
+        self.models.retain(|_, it| !it.is_gone());
+        self.publish();
+        for (id, workers) in std::mem::take(&mut self.retiring) {
+            if let Err(Job::Unload(id, workers)) = self.loader.give(Job::Unload(id, workers)) {
+                self.retiring.push((id, workers));
+            }
+        }
+        self.answer_waiting();
+        self.settle();
+    }
+
+    fn act_on(&mut self, name: &ModelName) {
+        let Some(model) = self.models.get_mut(name) else { return };
+        let (next_id, owners) = (&mut self.next_id, &mut self.owners);
+        model.want(|| {
+            *next_id += 1;
+            owners.insert(*next_id, name.clone());
+            *next_id
+        });
+        while let Some(action) = self.models.get(name).and_then(Model::next_action) {
+            let done = match action {
+                Action::Load(id) => self.load(name, id),
+                Action::Retire(id) => self.retire(name, id),
+            };
+            if !done {
+                return; // no room at the loaders; the next report brings another turn
+            }
+        }
+    }
+
+    fn load(&mut self, name: &ModelName, id: u64) -> bool {
+        let Some(job) = self.models.get(name).and_then(|it| it.load_job(id)) else { return false };
+        if self.loader.give(Job::Load(id, Box::new(job))).is_err() {
+            return false;
+        }
+        self.happen(id, Event::Load)
+    }
+
+    fn retire(&mut self, name: &ModelName, id: u64) -> bool {
+        let workers = self.models.get_mut(name).and_then(|it| it.take_workers(id));
+        let retired = self.happen(id, Event::Retire);
+        match workers {
+            Some(workers) => self.retiring.push((id, workers)),
+            None => drop(self.owners.remove(&id)), // it was never loaded, so nothing drains
+        }
+        retired
+    }
+
+    fn loaded(&mut self, id: u64, result: Result<Box<Loaded>, String>) {
+        let Some(name) = self.owners.get(&id).cloned() else { return };
+        let Some(model) = self.models.get_mut(&name) else { return };
+        let Some(version) = model.version_of(id) else { return };
+        match result {
+            Ok(loaded) => {
+                let Loaded { workers, engine, took } = *loaded;
+                let plan = workers.servable().plan();
+                tracing::info!(
+                    model = %name, %version, engine, instances = plan.instances,
+                    max_batch_size = plan.batching.rows_max,
+                    max_queue_delay_us = plan.batching.delay_max.as_micros(),
+                    took_ms = took.as_millis(), "model version is available"
+                );
+                metrics::loaded(&name, version, Some(took));
+                model.keep_workers(id, workers, engine);
+                self.happen(id, Event::Loaded);
+            }
+            Err(reason) => {
+                tracing::error!(model = %name, %version, reason, "model version cannot be loaded");
+                metrics::loaded(&name, version, None);
+                self.happen(id, Event::LoadFailed { reason });
+            }
+        }
+    }
+
+    fn happen(&mut self, id: u64, event: Event) -> bool {
+        let Some(name) = self.owners.get(&id) else { return false };
+        let Some(model) = self.models.get_mut(name) else { return false };
+        let Some(version) = model.version_of(id) else { return false };
+        match model.happen(id, event) {
+            Ok(state) => {
+                tracing::debug!(model = %name, %version, %state, "state");
+                metrics::state(name, version, &state);
+                true
+            }
+            Err(illegal) => {
+                tracing::error!(model = %name, %version, ?illegal, "a bug in the lifecycle");
+                false
+            }
+        }
+    }
+
+    fn publish(&mut self) {
+        let mut table = HashMap::new();
+        let mut index = Vec::new();
+        for (name, model) in &self.models {
+            let entry = model.table_entry();
+            if let Some(newest) = entry.ready().last().map(|it| it.version()) {
+                let before = self.newest.insert(name.clone(), newest);
+                if let Some(before) = before.filter(|it| *it != newest) {
+                    tracing::info!(model = %name, from = %before, to = %newest, "version switch");
+                    metrics::switched(name, before, newest);
+                }
+            }
+            index.extend(model.index());
+            table.insert(name.clone(), entry);
+        }
+        self.newest.retain(|name, _| self.models.contains_key(name));
+        self.serving.publish(Table::new(table));
+        if **self.index.load() != index {
+            self.index.store(Arc::new(index));
+            self.changed.send_modify(|it| *it = it.wrapping_add(1));
+        }
+    }
+
+    fn answer_waiting(&mut self) {
+        for (name, reply) in std::mem::take(&mut self.waiting) {
+            let failures = match self.models.get(&name) {
+                Some(model) if model.is_loading() => {
+                    self.waiting.push((name, reply));
+                    continue;
+                }
+                Some(model) => model.failures(),
+                None => vec!["the folder is gone".to_owned()],
+            };
+            let model = name.to_string();
+            let failed = Err(LifecycleError::Failed { model, reasons: failures.clone() });
+            let _ = reply.send(if failures.is_empty() { Ok(()) } else { failed });
+        }
+    }
+
+    fn settle(&mut self) {
+        let unserved = self.models.values().filter(|it| !it.is_available()).count();
+        self.readiness.set_unserved(unserved);
+        let resting = !self.unsettled || self.started.elapsed() >= FIRST_REST_MAX;
+        let loading = self.models.values().any(Model::is_loading);
+        if resting && !loading && self.readiness.settle() {
+            self.changed.send_modify(|it| *it = it.wrapping_add(1));
+            let (models, took_ms) = (self.models.len(), self.started.elapsed().as_millis());
+            tracing::info!(models, unserved, took_ms, "the initial models have settled");
+        }
+    }
+
+    /// Closes every lane, waits until all is answered.
+    fn stop(mut self, by: Instant) -> bool {
+        self.serving.publish(Table::default());
+        let ids: Vec<u64> = self.owners.keys().copied().collect();
+        for id in ids {
+            let owner = self.owners.get(&id).and_then(|it| self.models.get_mut(it));
+            let workers = owner.and_then(|it| it.take_workers(id));
+            self.retiring.extend(workers.map(|it| (id, it)));
+        }
+        // All are told before the first is waited for.
+        let workers: Vec<Workers> = self.retiring.drain(..).map(|(_, it)| it).collect();
+        workers.iter().for_each(Workers::close);
+        let mut clean = true;
+        for it in workers {
+            clean &= it.stop(by);
+        }
+        clean
+    }
+}
+
+#[cfg(test)]
+#[path = "manager_tests.rs"]
+mod tests;

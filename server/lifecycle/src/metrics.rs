@@ -1,0 +1,85 @@
+//! The series of the control plane.
+
+use std::time::Duration;
+
+use metrics::{counter, gauge, histogram};
+use server_base::{ModelName, Series, SeriesKind, Version};
+
+use crate::state::State;
+
+const MODEL_STATE: &str = "salver_model_state";
+const LOADS: &str = "salver_model_loads_total";
+const LOAD_DURATION: &str = "salver_model_load_duration_seconds";
+const SWITCHES: &str = "salver_version_switches_total";
+const SCAN_FAULTS: &str = "salver_repository_scan_faults";
+
+/// Everything this crate shows.
+pub const SERIES: &[Series] = &[
+    Series {
+        name: MODEL_STATE,
+        kind: SeriesKind::Gauge,
+        labels: &["model", "version", "state"],
+        help: "1 for the state a version is in, 0 for the others.",
+        buckets: &[],
+    },
+    Series {
+        name: LOADS,
+        kind: SeriesKind::Counter,
+        labels: &["model", "version", "result"],
+        help: "Loads that came to an end: success or failure.",
+        buckets: &[],
+    },
+    Series {
+        name: LOAD_DURATION,
+        kind: SeriesKind::Histogram,
+        labels: &["model", "version"],
+        help: "Time from the start of a load until the version is ready, warm-up included.",
+        buckets: &[0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0],
+    },
+    Series {
+        name: SWITCHES,
+        kind: SeriesKind::Counter,
+        labels: &["model", "reason"],
+        help: "Changes of the version that answers requests without a version: promote, rollback.",
+        buckets: &[],
+    },
+    Series {
+        name: SCAN_FAULTS,
+        kind: SeriesKind::Gauge,
+        labels: &[],
+        help: "Folders of the repository that the last scan could not read.",
+        buckets: &[],
+    },
+];
+
+/// A version is in this state and in no other.
+pub(crate) fn state(model: &ModelName, version: Version, state: &State) {
+    for name in State::NAMES {
+        let value = if name == state.name() { 1.0 } else { 0.0 };
+        gauge!(MODEL_STATE, "model" => model.shared(), "version" => version.to_string(), "state" => name)
+            .set(value);
+    }
+}
+
+/// A load is over; the time is that of a success.
+pub(crate) fn loaded(model: &ModelName, version: Version, took: Option<Duration>) {
+    let result = if took.is_some() { "success" } else { "failure" };
+    let version = version.to_string();
+    counter!(LOADS, "model" => model.shared(), "version" => version.clone(), "result" => result)
+        .increment(1);
+    if let Some(took) = took {
+        histogram!(LOAD_DURATION, "model" => model.shared(), "version" => version)
+            .record(took.as_secs_f64());
+    }
+}
+
+/// Another version answers from now on.
+pub(crate) fn switched(model: &ModelName, from: Version, to: Version) {
+    let reason = if to > from { "promote" } else { "rollback" };
+    counter!(SWITCHES, "model" => model.shared(), "reason" => reason).increment(1);
+}
+
+/// A scan is over.
+pub(crate) fn scanned(faults: usize) {
+    gauge!(SCAN_FAULTS).set(faults as f64);
+}

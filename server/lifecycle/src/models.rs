@@ -1,0 +1,332 @@
+//! One model's books: what its folder holds, what is wanted of it, what is in memory.
+//!
+//! Kept by the manager alone. Decides nothing by itself: the wanted versions come from `desired`,
+//! the next action from `policy`, every change of state from `state`.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use server_base::{ModelName, Version};
+use server_serving::{ModelEntry, Workers};
+
+use crate::config::{Defaults, ModelConfig};
+use crate::desired::desired;
+use crate::handle::Entry;
+use crate::load::LoadJob;
+use crate::policy::{Action, Seen, next_action};
+use crate::repository::{FoundModel, FoundVersion};
+use crate::state::{Event, Illegal, State, next};
+
+/// A model of the repository, or one that has left it and is still in memory.
+pub(crate) struct Model {
+    name: ModelName,
+    /// Is its folder there?
+    exists: bool,
+    config: ModelConfig,
+    faults: Vec<String>,
+    /// Versions that could be loaded: artifact there, folder at rest.
+    present: BTreeMap<Version, FoundVersion>,
+    /// Versions that could not, and why.
+    absent: BTreeMap<Version, &'static str>,
+    /// An operator said that nothing of it is wanted.
+    unloaded: bool,
+    artifacts: Vec<Artifact>,
+}
+
+/// One revision of one version.
+struct Artifact {
+    id: u64,
+    version: Version,
+    print: u64,
+    folder: PathBuf,
+    config: ModelConfig,
+    state: State,
+    workers: Option<Workers>,
+    engine: Option<&'static str>,
+}
+
+impl Model {
+    pub(crate) fn new(name: ModelName, defaults: &Defaults) -> Model {
+        Model {
+            name,
+            exists: true,
+            config: ModelConfig::defaults(defaults),
+            faults: Vec::new(),
+            present: BTreeMap::new(),
+            absent: BTreeMap::new(),
+            unloaded: false,
+            artifacts: Vec::new(),
+        }
+    }
+
+    /// Takes over what a scan found; `None` if the folder is gone. True if versions are unsettled.
+    pub(crate) fn observe(
+        &mut self,
+        found: Option<&FoundModel>,
+        defaults: &Defaults,
+        mut is_settled: impl FnMut(Version, &FoundVersion) -> bool,
+    ) -> bool {
+        self.exists = found.is_some();
+        self.absent.clear();
+        let mut present = BTreeMap::new();
+        let mut unsettled = false;
+        for (&version, seen) in found.iter().flat_map(|it| &it.versions) {
+            if !seen.has_artifact {
+                self.absent.insert(version, "no file that an engine reads");
+            } else if is_settled(version, seen) {
+                present.insert(version, seen.clone());
+            } else {
+                unsettled = true;
+                self.absent.insert(version, "still being written");
+                // What was there before it was touched stays wanted until the new content is whole.
+                present.extend(self.present.remove_entry(&version));
+            }
+        }
+        self.present = present;
+        match found.and_then(|it| it.config.as_ref()) {
+            None => self.take_config(Ok(ModelConfig::defaults(defaults))),
+            Some(Ok(text)) => self.take_config(ModelConfig::parse(text, defaults)),
+            Some(Err(fault)) => self.take_config(Err(vec![fault.clone()])),
+        }
+        unsettled
+    }
+
+    /// A faulty file changes nothing for what is being served.
+    fn take_config(&mut self, config: Result<ModelConfig, Vec<String>>) {
+        match config {
+            Ok(config) => (self.config, self.faults) = (config, Vec::new()),
+            Err(faults) => {
+                if faults != self.faults {
+                    tracing::error!(model = %self.name, ?faults, "model.toml is faulty");
+                }
+                self.faults = faults;
+            }
+        }
+    }
+
+    /// Makes an entry for every wanted revision that has none, and drops what is over.
+    pub(crate) fn want(&mut self, mut new_id: impl FnMut() -> u64) {
+        for version in self.desired() {
+            let Some(found) = self.present.get(&version) else { continue };
+            let print = print(found, &self.config);
+            if self.artifacts.iter().any(|it| it.version == version && it.print == print) {
+                continue;
+            }
+            self.artifacts.push(Artifact {
+                id: new_id(),
+                version,
+                print,
+                folder: found.folder.clone(),
+                config: self.config.clone(),
+                state: State::Start,
+                workers: None,
+                engine: None,
+            });
+        }
+        let present: BTreeSet<(Version, u64)> = self.prints().collect();
+        self.artifacts.retain(|it| match &it.state {
+            State::End { reason: None } => false,
+            // A failure is remembered for as long as the content that caused it is there.
+            State::End { reason: Some(_) } => present.contains(&(it.version, it.print)),
+            State::Start | State::Loading | State::Available | State::Unloading => true,
+        });
+    }
+
+    /// The next thing to do, if any.
+    pub(crate) fn next_action(&self) -> Option<Action> {
+        let desired = self.desired();
+        let prints: BTreeSet<(Version, u64)> = self.prints().collect();
+        let seen = self.artifacts.iter().map(|it| Seen {
+            id: it.id,
+            version: it.version,
+            state: it.state.clone(),
+            desired: desired.contains(&it.version) && prints.contains(&(it.version, it.print)),
+        });
+        next_action(self.config.transition, &seen.collect::<Vec<_>>())
+    }
+
+    /// Moves an artifact on. The manager's actions come from the policy, so an illegal one is a bug
+    /// of ours: said loudly, and nothing changes.
+    pub(crate) fn happen(&mut self, id: u64, event: Event) -> Result<State, Option<Illegal>> {
+        let artifact = self.artifacts.iter_mut().find(|it| it.id == id).ok_or(None)?;
+        artifact.state = next(&artifact.state, event).map_err(Some)?;
+        Ok(artifact.state.clone())
+    }
+
+    /// What a loader needs to know of an artifact.
+    pub(crate) fn load_job(&self, id: u64) -> Option<LoadJob> {
+        let artifact = self.artifacts.iter().find(|it| it.id == id)?;
+        Some(LoadJob {
+            model: self.name.clone(),
+            version: artifact.version,
+            folder: artifact.folder.clone(),
+            config: artifact.config.clone(),
+        })
+    }
+
+    /// The threads of an artifact that was loaded.
+    pub(crate) fn keep_workers(&mut self, id: u64, workers: Workers, engine: &'static str) {
+        if let Some(artifact) = self.artifacts.iter_mut().find(|it| it.id == id) {
+            artifact.workers = Some(workers);
+            artifact.engine = Some(engine);
+        }
+    }
+
+    /// The threads of an artifact that is to be unloaded.
+    pub(crate) fn take_workers(&mut self, id: u64) -> Option<Workers> {
+        self.artifacts.iter_mut().find(|it| it.id == id)?.workers.take()
+    }
+
+    pub(crate) fn version_of(&self, id: u64) -> Option<Version> {
+        self.artifacts.iter().find(|it| it.id == id).map(|it| it.version)
+    }
+
+    /// An operator wants it, or does not. Wanting also forgets failures, so that they are tried
+    /// again.
+    pub(crate) fn set_unloaded(&mut self, unloaded: bool) {
+        self.unloaded = unloaded;
+        if !unloaded {
+            self.artifacts.retain(|it| !matches!(it.state, State::End { reason: Some(_) }));
+        }
+    }
+
+    /// Is anything of it still in memory or on disk?
+    pub(crate) fn is_gone(&self) -> bool {
+        !self.exists && self.artifacts.is_empty()
+    }
+
+    /// Is something of it on its way into memory?
+    pub(crate) fn is_loading(&self) -> bool {
+        self.artifacts.iter().any(|it| matches!(it.state, State::Start | State::Loading))
+    }
+
+    /// Can it answer?
+    pub(crate) fn is_available(&self) -> bool {
+        self.artifacts.iter().any(|it| it.state == State::Available)
+    }
+
+    /// Why it, or a version of it, is not as wanted.
+    pub(crate) fn failures(&self) -> Vec<String> {
+        let faults = self.faults.iter().cloned();
+        let failed = self.artifacts.iter().filter_map(|it| match &it.state {
+            State::End { reason: Some(reason) } => {
+                Some(format!("version {}: {reason}", it.version))
+            }
+            State::End { reason: None }
+            | State::Start
+            | State::Loading
+            | State::Available
+            | State::Unloading => None,
+        });
+        faults.chain(failed).collect()
+    }
+
+    /// What requests may reach. Of two revisions in memory the later one answers.
+    pub(crate) fn table_entry(&self) -> ModelEntry {
+        let mut ready = BTreeMap::new();
+        for it in self.artifacts.iter().filter(|it| it.state == State::Available) {
+            if let Some(workers) = &it.workers {
+                ready.insert(it.version, Arc::clone(workers.servable()));
+            }
+        }
+        let mut known: BTreeSet<Version> = self.present.keys().copied().collect();
+        known.extend(self.artifacts.iter().map(|it| it.version));
+        let labels = self.config.labels.iter().map(|(name, it)| (name.as_str().into(), *it));
+        ModelEntry::new(
+            ready.into_values().collect(),
+            known.into_iter().collect(),
+            labels.collect(),
+        )
+    }
+
+    /// What operators see: a line for each artifact, and for each version that has none.
+    pub(crate) fn index(&self) -> Vec<Entry> {
+        let entry = |version: Option<Version>, state: State, reason: String, engine| Entry {
+            model: self.name.clone(),
+            version,
+            state,
+            reason,
+            engine,
+        };
+        let faults = self.faults.join("; ");
+        let artifact = |it: &Artifact| {
+            let reason = match &it.state {
+                State::End { reason: Some(reason) } => reason.clone(),
+                State::End { reason: None } => "unloaded".to_owned(),
+                State::Available => faults.clone(), // it serves on as it was configured before
+                State::Start | State::Loading | State::Unloading => String::new(),
+            };
+            entry(Some(it.version), it.state.clone(), reason, it.engine)
+        };
+        let mut entries: Vec<Entry> = self.artifacts.iter().map(artifact).collect();
+        let why = match (self.unloaded, faults.is_empty()) {
+            (true, _) => "unloaded".to_owned(),
+            (false, false) => faults.clone(),
+            (false, true) => "not wanted by the version policy".to_owned(),
+        };
+        let ended = || State::End { reason: None };
+        let absent = self.absent.iter().map(|(it, why)| (it, (*why).to_owned()));
+        for (version, why) in absent.chain(self.present.keys().map(|it| (it, why.clone()))) {
+            if entries.iter().all(|it| it.version != Some(*version)) {
+                entries.push(entry(Some(*version), ended(), why, None));
+            }
+        }
+        if entries.is_empty() {
+            let why = "the folder holds no versions: <model>/<number>/".to_owned();
+            entries.push(entry(None, ended(), why, None));
+        }
+        entries.sort_by_key(|it| it.version);
+        entries
+    }
+
+    fn desired(&self) -> BTreeSet<Version> {
+        if self.unloaded || (!self.faults.is_empty() && !self.is_available()) {
+            return BTreeSet::new();
+        }
+        let present: BTreeSet<Version> = self.present.keys().copied().collect();
+        desired(&self.config.versions, &present, &self.broken())
+    }
+
+    /// Versions whose content on disk cannot be loaded, and of which no older content answers.
+    fn broken(&self) -> BTreeSet<Version> {
+        let prints: BTreeSet<(Version, u64)> = self.prints().collect();
+        let failed = |it: &&Artifact| {
+            matches!(it.state, State::End { reason: Some(_) })
+                && prints.contains(&(it.version, it.print))
+        };
+        let answers = |version: Version| {
+            self.artifacts.iter().any(|it| it.version == version && it.state == State::Available)
+        };
+        let failed = self.artifacts.iter().filter(failed).map(|it| it.version);
+        failed.filter(|it| !answers(*it)).collect()
+    }
+
+    fn prints(&self) -> impl Iterator<Item = (Version, u64)> {
+        self.present.iter().map(|(version, it)| (*version, print(it, &self.config)))
+    }
+}
+
+/// Changes with the content of the version's folder, and with every setting that a load uses.
+fn print(found: &FoundVersion, config: &ModelConfig) -> u64 {
+    let ModelConfig {
+        engine,
+        versions: _,
+        transition: _,
+        labels: _,
+        batching,
+        probe_rows,
+        timeout,
+        instances,
+        threads,
+        warmup_rows,
+        warmup_axes,
+    } = config;
+    let mut hasher = DefaultHasher::new();
+    (found.print, engine, probe_rows, timeout, instances).hash(&mut hasher);
+    (batching.rows_max, batching.delay_max, batching.queue_max).hash(&mut hasher);
+    (threads.intra_op_threads, threads.inter_op_threads, threads.spinning).hash(&mut hasher);
+    (warmup_rows, warmup_axes).hash(&mut hasher);
+    hasher.finish()
+}
