@@ -1,0 +1,125 @@
+//! A server that does nothing but answer: what the transport alone costs, to hold others against.
+//!
+//! Called by `main` and the tests. A stock tonic server and a bare hyper server on one thread; both
+//! give canned outputs of zeros, with as many rows as were asked for.
+
+mod canned;
+mod grpc;
+mod http;
+
+use std::io::Write;
+use std::net::{SocketAddr, TcpListener};
+use std::sync::Arc;
+
+use anyhow::{Context, Result, bail, ensure};
+use tokio::runtime::Builder;
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::client::{Protocol, Target};
+use crate::options::EchoOptions;
+use crate::signature::{Port, Signature};
+
+pub(crate) use canned::Model;
+
+/// Where an echo server listens.
+#[derive(Debug)]
+pub(crate) struct Listeners {
+    grpc: TcpListener,
+    http: TcpListener,
+}
+
+impl Listeners {
+    pub(crate) fn bind(grpc: SocketAddr, http: SocketAddr) -> Result<Listeners> {
+        let bind = |address: SocketAddr| -> Result<TcpListener> {
+            let listener = TcpListener::bind(address);
+            let listener = listener.with_context(|| format!("cannot listen on {address}"))?;
+            listener.set_nonblocking(true)?;
+            Ok(listener)
+        };
+        Ok(Listeners { grpc: bind(grpc)?, http: bind(http)? })
+    }
+
+    /// Where gRPC and HTTP are served.
+    pub(crate) fn addresses(&self) -> Result<(SocketAddr, SocketAddr)> {
+        Ok((self.grpc.local_addr()?, self.http.local_addr()?))
+    }
+}
+
+/// Serves until a signal asks to end.
+pub(crate) fn run(options: &EchoOptions) -> Result<()> {
+    let runtime = Builder::new_current_thread().enable_all().build()?;
+    let signature = match &options.metadata_from {
+        Some(_) => {
+            let local = tokio::task::LocalSet::new();
+            runtime.block_on(local.run_until(fetch(options)))?
+        }
+        None => defined(options)?,
+    };
+    let model = Arc::new(Model::new(signature)?);
+    let address = |port: u16| SocketAddr::new(options.host, port);
+    let listeners = Listeners::bind(address(options.grpc_port), address(options.http_port))?;
+    let (grpc, http) = listeners.addresses()?;
+    writeln!(std::io::stdout(), "echo of {:?}: grpc {grpc}, http {http}", options.model)?;
+    runtime.block_on(async {
+        let (mut interrupt, mut terminate) =
+            (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
+        serve(listeners, model, async move {
+            tokio::select! {
+                _ = interrupt.recv() => {}
+                _ = terminate.recv() => {}
+            }
+        })
+        .await
+    })
+}
+
+/// Serves both protocols until `stop` is ready. Connections still open are then dropped.
+pub(crate) async fn serve(
+    listeners: Listeners,
+    model: Arc<Model>,
+    stop: impl Future<Output = ()>,
+) -> Result<()> {
+    let grpc = grpc::serve(listeners.grpc, Arc::clone(&model))?;
+    let http = http::serve(listeners.http, model)?;
+    tokio::select! {
+        () = stop => Ok(()),
+        served = grpc => served.context("the gRPC server failed"),
+        served = http => served.context("the HTTP server failed"),
+    }
+}
+
+async fn fetch(options: &EchoOptions) -> Result<Signature> {
+    let target = Target {
+        protocol: Protocol::Grpc,
+        authority: options.metadata_from.clone().unwrap_or_default(),
+        model: options.model.clone(),
+        version: String::new(),
+    };
+    let mut signature = target.signature().await?;
+    // An axis that the server leaves open can be settled by defining that port here.
+    for port in ports(&options.inputs)? {
+        settle(&mut signature.inputs, port)?;
+    }
+    for port in ports(&options.outputs)? {
+        settle(&mut signature.outputs, port)?;
+    }
+    Ok(signature)
+}
+
+fn settle(ports: &mut [Port], given: Port) -> Result<()> {
+    let Some(port) = ports.iter_mut().find(|it| it.name == given.name) else {
+        bail!("the model has no {:?} to define", given.name);
+    };
+    *port = given;
+    Ok(())
+}
+
+fn defined(options: &EchoOptions) -> Result<Signature> {
+    let (inputs, outputs) = (ports(&options.inputs)?, ports(&options.outputs)?);
+    ensure!(!inputs.is_empty(), "a model needs at least one --input");
+    Ok(Signature { model: options.model.clone(), versions: vec!["1".to_owned()], inputs, outputs })
+}
+
+fn ports(definitions: &[String]) -> Result<Vec<Port>> {
+    definitions.iter().map(|it| Port::parse(it)).collect()
+}

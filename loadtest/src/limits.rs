@@ -1,0 +1,62 @@
+//! Every bound of the load generator, each with its reason.
+
+use std::time::Duration;
+
+/// Largest message taken or sent: twice the 128 MiB that a batch of images tends to reach.
+pub(crate) const MESSAGE_BYTES_MAX: usize = 256 << 20;
+
+/// HTTP/2 window of one stream: a small answer never waits for a window update.
+pub(crate) const STREAM_WINDOW_BYTES: u32 = 8 << 20;
+
+/// HTTP/2 window of a connection: eight streams may fill theirs before one has to wait.
+pub(crate) const CONNECTION_WINDOW_BYTES: u32 = 64 << 20;
+
+const _: () = assert!(CONNECTION_WINDOW_BYTES >= STREAM_WINDOW_BYTES);
+
+/// Largest HTTP/2 frame we accept: large answers cost fewer frames, and 1 MiB still fits a buffer.
+pub(crate) const FRAME_BYTES_MAX: u32 = 1 << 20;
+
+/// The histogram's range. Above it a latency counts as the maximum; requests time out earlier.
+pub(crate) const LATENCY_MAX: Duration = Duration::from_secs(120);
+
+/// Significant digits of the histogram: 0.1 % of the value.
+pub(crate) const LATENCY_DIGITS: u8 = 3;
+
+/// A longer timeout would not fit the histogram.
+pub(crate) const TIMEOUT_MAX: Duration = LATENCY_MAX;
+
+/// The pause after the first failed attempt to connect; it doubles with each further one.
+pub(crate) const BACKOFF_MIN: Duration = Duration::from_millis(10);
+
+/// The longest pause between two attempts: a server that returns is found within a second.
+pub(crate) const BACKOFF_MAX: Duration = Duration::from_secs(1);
+
+/// Connections of one run: half of what a default limit of file descriptors has room for.
+pub(crate) const CONNECTIONS_MAX: usize = 512;
+
+/// Requests in flight of a closed loop: as many tasks, of a few kilobytes each.
+pub(crate) const CONCURRENCY_MAX: usize = 65_536;
+
+/// Load threads: above the cores of any client machine.
+pub(crate) const THREADS_MAX: usize = 256;
+
+/// Bytes of all distinct requests together; they are built before the run and kept.
+pub(crate) const PAYLOAD_BYTES_MAX: usize = 4 << 30;
+
+/// A recording is read whole.
+pub(crate) const RECORDING_BYTES_MAX: u64 = 1 << 30;
+
+/// Arrivals sent in one go before the thread looks after its connections again.
+pub(crate) const BURST_MAX: usize = 64;
+
+/// The generator's own delay above which its measurements are no longer the server's.
+pub(crate) const LATENESS_MAX: Duration = Duration::from_millis(1);
+
+/// The share of a core above which a load thread counts as saturated.
+pub(crate) const THREAD_BUSY_MAX: f64 = 0.9;
+
+/// Canned answers that the echo server keeps, one per number of rows.
+pub(crate) const CANNED_MAX: usize = 64;
+
+/// Bytes of one answer of the echo server; a request that asks for more is refused.
+pub(crate) const ECHO_BYTES_MAX: usize = MESSAGE_BYTES_MAX;
