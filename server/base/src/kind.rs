@@ -13,6 +13,10 @@ pub enum Kind {
     Overloaded,
     /// The request's time was up before an answer was there.
     Expired,
+    /// The caller sent its request too slowly.
+    Slow,
+    /// The body is encoded in a way that is not served.
+    Encoding,
     /// The caller went away.
     Cancelled,
     /// Nothing is ready to answer: loading, draining.
@@ -25,12 +29,14 @@ pub enum Kind {
 
 impl Kind {
     /// All of them, in the order of their numbers as array places.
-    pub const ALL: [Kind; 9] = [
+    pub const ALL: [Kind; 11] = [
         Kind::Invalid,
         Kind::NotFound,
         Kind::TooLarge,
         Kind::Overloaded,
         Kind::Expired,
+        Kind::Slow,
+        Kind::Encoding,
         Kind::Cancelled,
         Kind::Unavailable,
         Kind::Unimplemented,
@@ -44,10 +50,10 @@ impl Kind {
             Kind::NotFound => "NOT_FOUND",
             Kind::TooLarge => "RESOURCE_EXHAUSTED",
             Kind::Overloaded => "UNAVAILABLE",
-            Kind::Expired => "DEADLINE_EXCEEDED",
+            Kind::Expired | Kind::Slow => "DEADLINE_EXCEEDED",
             Kind::Cancelled => "CANCELLED",
             Kind::Unavailable => "UNAVAILABLE",
-            Kind::Unimplemented => "UNIMPLEMENTED",
+            Kind::Unimplemented | Kind::Encoding => "UNIMPLEMENTED",
             Kind::Internal => "INTERNAL",
         }
     }

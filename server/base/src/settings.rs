@@ -130,7 +130,9 @@ mod tests {
     #[test]
     fn every_fault_is_reported_with_its_key() {
         let table: Table =
-            "port = 99999\nhots = \"x\"\nmode = \"fast\"\n[inner]\nflag = 1\nsize = 3".parse().expect("TOML");
+            "port = 99999\nhots = \"x\"\nmode = \"fast\"\n[inner]\nflag = 1\nsize = 3"
+                .parse()
+                .expect("TOML");
         let mut section = Section::root(&table);
         section.integer("port", 1..=65_535);
         section.text("host");

@@ -1,1 +1,26 @@
-//! HTTP and gRPC.
+//! HTTP and gRPC in front of the hot path. The only crate that knows tonic, hyper and JSON.
+//!
+//! The modules stand in the order in which a connection meets them: it is accepted, driven,
+//! guarded; a request's body is metered; the dispatcher sees which protocol it speaks; that
+//! protocol's folder turns bytes into tensors, asks `server-serving`, and turns tensors into bytes.
+
+mod listener;
+mod connection;
+mod activity;
+mod stream;
+mod body;
+mod dispatch;
+
+mod grpc;
+mod http;
+
+mod control;
+mod metadata;
+pub mod metrics;
+mod options;
+mod status;
+
+pub use control::Control;
+pub use dispatch::{Frontend, Shared};
+pub use listener::{Bound, Drain, Handler, Serving as Listening};
+pub use options::{ConnectionLimits, Options};

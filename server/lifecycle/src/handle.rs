@@ -88,12 +88,11 @@ impl Readiness {
         self.settled.load(Ordering::Relaxed) && !self.draining.load(Ordering::Relaxed) && served
     }
 
-    /// From now on the server is not ready, whatever its models do.
-    pub fn drain(&self) {
+    fn drain(&self) {
         self.draining.store(true, Ordering::Relaxed);
     }
 
-    /// Has [`Readiness::drain`] been called?
+    /// Has [`Lifecycle::drain`] been called?
     pub fn is_draining(&self) -> bool {
         self.draining.load(Ordering::Relaxed)
     }
@@ -113,7 +112,7 @@ pub struct Lifecycle {
     pub(crate) commands: Sender<Message>,
     pub(crate) index: Arc<ArcSwap<Vec<Entry>>>,
     pub(crate) readiness: Arc<Readiness>,
-    pub(crate) changes: watch::Receiver<u64>,
+    pub(crate) changed: Arc<watch::Sender<u64>>,
 }
 
 impl Lifecycle {
@@ -129,7 +128,13 @@ impl Lifecycle {
 
     /// Changes whenever the table or the readiness may have changed.
     pub fn changes(&self) -> watch::Receiver<u64> {
-        self.changes.clone()
+        self.changed.subscribe()
+    }
+
+    /// From now on the server is not ready, whatever its models do. Whoever watches hears of it.
+    pub fn drain(&self) {
+        self.readiness.drain();
+        self.changed.send_modify(|it| *it = it.wrapping_add(1));
     }
 
     /// Wants a model again, looks at its folder now, and returns when its wanted versions have

@@ -46,7 +46,7 @@ pub(crate) struct Ends {
     pub(crate) loader: Loader,
     pub(crate) index: Arc<ArcSwap<Vec<Entry>>>,
     pub(crate) readiness: Arc<Readiness>,
-    pub(crate) changed: watch::Sender<u64>,
+    pub(crate) changed: Arc<watch::Sender<u64>>,
 }
 
 /// The manager's books.
@@ -67,7 +67,7 @@ pub(crate) struct Manager {
     waiting: Vec<(ModelName, oneshot::Sender<Result<(), LifecycleError>>)>,
     index: Arc<ArcSwap<Vec<Entry>>>,
     readiness: Arc<Readiness>,
-    changed: watch::Sender<u64>,
+    changed: Arc<watch::Sender<u64>>,
     started: Instant,
     /// Did the last scan see folders that are being written?
     unsettled: bool,

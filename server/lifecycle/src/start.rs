@@ -42,7 +42,7 @@ pub fn start(options: Options, engines: Engines, serving: Arc<Serving>) -> io::R
     let artifacts = engines.artifacts();
     let found = repository::scan(&options.repository, &artifacts)?;
     let (commands, inbox) = bounded(MESSAGES_MAX);
-    let (changed, changes) = watch::channel(0);
+    let changed = Arc::new(watch::Sender::new(0));
     let readiness = Arc::new(Readiness::new(options.strict_readiness));
     let index = Arc::new(ArcSwap::from_pointee(Vec::new()));
     let loader = Loader::start(options.loader_threads, &engines, &commands, options.drain)?;
@@ -50,7 +50,7 @@ pub fn start(options: Options, engines: Engines, serving: Arc<Serving>) -> io::R
         commands,
         index: Arc::clone(&index),
         readiness: Arc::clone(&readiness),
-        changes,
+        changed: Arc::clone(&changed),
     };
     let ends = Ends { loader, index, readiness, changed };
     let manager = Manager::new(options, artifacts, serving, ends);

@@ -53,7 +53,8 @@ impl Admission {
         if !take(&self.used.requests, 1, requests_max) {
             return Err(InferError::Full { what: "requests", limit: requests_max });
         }
-        Ok(Permit { used: Arc::clone(&self.used), bytes_max: self.limits.bytes_max, bytes: 0 })
+        let bytes = AtomicUsize::new(0);
+        Ok(Permit { used: Arc::clone(&self.used), bytes_max: self.limits.bytes_max, bytes })
     }
 
     /// Requests and bytes in the house now.
@@ -66,23 +67,23 @@ impl Admission {
 pub struct Permit {
     used: Arc<Used>,
     bytes_max: usize,
-    bytes: usize,
+    bytes: AtomicUsize,
 }
 
 impl Permit {
     /// Takes `more` bytes on top of those it has; all or nothing.
-    pub fn grow(&mut self, more: usize) -> Result<(), InferError> {
+    pub fn grow(&self, more: usize) -> Result<(), InferError> {
         if !take(&self.used.bytes, more, self.bytes_max) {
             return Err(InferError::Full { what: "bytes", limit: self.bytes_max });
         }
-        self.bytes += more;
+        self.bytes.fetch_add(more, Ordering::Relaxed);
         Ok(())
     }
 }
 
 impl Drop for Permit {
     fn drop(&mut self) {
-        self.used.bytes.fetch_sub(self.bytes, Ordering::Relaxed);
+        self.used.bytes.fetch_sub(*self.bytes.get_mut(), Ordering::Relaxed);
         self.used.requests.fetch_sub(1, Ordering::Relaxed);
     }
 }
@@ -101,8 +102,8 @@ mod tests {
     #[test]
     fn the_budget_is_never_passed_and_always_given_back() {
         let door = Admission::new(AdmissionLimits { requests_max: 2, bytes_max: 10 });
-        let mut first = door.enter().expect("room");
-        let mut second = door.enter().expect("room");
+        let first = door.enter().expect("room");
+        let second = door.enter().expect("room");
         assert!(matches!(door.enter(), Err(InferError::Full { what: "requests", limit: 2 })));
         first.grow(6).expect("room");
         assert!(matches!(second.grow(5), Err(InferError::Full { what: "bytes", limit: 10 })));

@@ -49,6 +49,20 @@ pub enum InferError {
         /// The limit.
         bytes_max: usize,
     },
+    /// The body is compressed in a way that is not served.
+    #[error("content encoding '{encoding}' is not served, send the body as it is")]
+    Encoding {
+        /// As given.
+        encoding: String,
+    },
+    /// The request's body trickled in.
+    #[error("only {received} bytes of the request came in within {within:?}")]
+    SlowBody {
+        /// How many.
+        received: usize,
+        /// In what time.
+        within: Duration,
+    },
     /// The model's lane is full.
     #[error("Exceeds maximum queue size: {queue_max} requests wait for model '{model}'")]
     QueueFull {
@@ -98,6 +112,8 @@ impl InferError {
             InferError::TooLarge { .. } => Kind::TooLarge,
             InferError::QueueFull { .. } | InferError::Full { .. } => Kind::Overloaded,
             InferError::Expired { .. } => Kind::Expired,
+            InferError::Encoding { .. } => Kind::Encoding,
+            InferError::SlowBody { .. } => Kind::Slow,
             InferError::Cancelled => Kind::Cancelled,
             InferError::Unimplemented(_) => Kind::Unimplemented,
             InferError::Backend(BackendError::Input { .. }) => Kind::Invalid,

@@ -1,0 +1,225 @@
+//! The command line: every flag once, with its environment variable and its help.
+
+use std::net::IpAddr;
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap_complete::Shell;
+
+/// Exit codes, as `salver help` tells them.
+const AFTER_HELP: &str = "\
+Exit codes: 0 done, 1 failed, 2 wrong usage, 69 server cannot be reached, 78 faulty configuration.";
+
+/// Serves trained models over gRPC and HTTP.
+#[derive(Debug, Parser)]
+#[command(name = "salver", version, after_help = AFTER_HELP, max_term_width = 100)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// Everything that can be done.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Run the server.
+    Serve(Box<ServeArgs>),
+    /// Ask a running server for a prediction.
+    Predict(PredictArgs),
+    /// See and change what a running server has loaded.
+    Models {
+        /// What to do with them.
+        #[command(subcommand)]
+        command: ModelsCommand,
+    },
+    /// Ask a running server how it is.
+    Client {
+        /// What to ask.
+        #[command(subcommand)]
+        command: ClientCommand,
+    },
+    /// Print the version, and which engines this machine has.
+    Version(VersionArgs),
+    /// Print a completion script for a shell.
+    Completion {
+        /// Which shell.
+        shell: Shell,
+    },
+}
+
+/// How results are printed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum OutputFormat {
+    /// For people.
+    #[default]
+    Text,
+    /// For programs; stable.
+    Json,
+}
+
+/// How logs are written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    /// For people.
+    #[default]
+    Text,
+    /// One object a line.
+    Json,
+}
+
+/// How a model moves from one version to the next.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum TransitionArg {
+    /// Load the new version, then retire the old one.
+    #[default]
+    Availability,
+    /// Retire the old version, then load the new one.
+    Resources,
+}
+
+/// Settings of `serve`. All optional: flag, then environment, then file, then default.
+#[derive(Clone, Debug, Default, Args)]
+pub struct ServeArgs {
+    /// Folder with the models: <model>/<version>/model.onnx
+    #[arg(
+        long,
+        visible_alias = "model-store",
+        env = "SALVER_MODEL_REPOSITORY",
+        value_name = "DIR"
+    )]
+    pub model_repository: Option<PathBuf>,
+    /// TOML file with settings; keys are the flags' names with underscores
+    #[arg(long, env = "SALVER_CONFIG", value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Address to listen on [default: 0.0.0.0]
+    #[arg(long, env = "SALVER_HOST", value_name = "ADDRESS")]
+    pub host: Option<IpAddr>,
+    /// Port for HTTP; speaks gRPC too [default: 8000]
+    #[arg(long, env = "SALVER_HTTP_PORT", value_name = "PORT")]
+    pub http_port: Option<u16>,
+    /// Port for gRPC; speaks HTTP too; may equal the HTTP port [default: 8001]
+    #[arg(long, env = "SALVER_GRPC_PORT", value_name = "PORT")]
+    pub grpc_port: Option<u16>,
+    /// Port for metrics and probes [default: 8002]
+    #[arg(long, env = "SALVER_METRICS_PORT", value_name = "PORT")]
+    pub metrics_port: Option<u16>,
+    /// ONNX Runtime's shared library [default: looked for beside the binary]
+    #[arg(long, env = "SALVER_ONNXRUNTIME_LIBRARY", value_name = "FILE")]
+    pub onnxruntime_library: Option<PathBuf>,
+    /// Instances of a version, unless its model.toml says otherwise [default: cores]
+    #[arg(long, env = "SALVER_INSTANCES", value_name = "N")]
+    pub instances: Option<usize>,
+    /// Threads that speak to clients [default: cores]
+    #[arg(long, env = "SALVER_WORKER_THREADS", value_name = "N")]
+    pub worker_threads: Option<usize>,
+    /// Models that are loaded at a time [default: cores, at most 4]
+    #[arg(long, env = "SALVER_LOADER_THREADS", value_name = "N")]
+    pub loader_threads: Option<usize>,
+    /// How a model moves from one version to the next [default: availability]
+    #[arg(long, env = "SALVER_TRANSITION", value_name = "POLICY")]
+    pub transition: Option<TransitionArg>,
+    /// How often the repository is looked at, in milliseconds [default: 1000]
+    #[arg(long, env = "SALVER_SCAN_INTERVAL_MS", value_name = "MS")]
+    pub scan_interval_ms: Option<u64>,
+    /// How long a version's folder must be at rest before it is loaded [default: 1000]
+    #[arg(long, env = "SALVER_REST_MS", value_name = "MS")]
+    pub rest_ms: Option<u64>,
+    /// Stay unready while a model has no version that answers
+    #[arg(long, env = "SALVER_STRICT_READINESS", value_name = "BOOL", num_args = 0..=1, default_missing_value = "true")]
+    pub strict_readiness: Option<bool>,
+    /// Largest request, in bytes [default: 67108864]
+    #[arg(long, env = "SALVER_REQUEST_BYTES_MAX", value_name = "BYTES")]
+    pub request_bytes_max: Option<usize>,
+    /// Requests in the server at a time [default: 16384]
+    #[arg(long, env = "SALVER_IN_FLIGHT_REQUESTS_MAX", value_name = "N")]
+    pub in_flight_requests_max: Option<usize>,
+    /// Bytes of all requests in the server at a time [default: 1073741824]
+    #[arg(long, env = "SALVER_IN_FLIGHT_BYTES_MAX", value_name = "BYTES")]
+    pub in_flight_bytes_max: Option<usize>,
+    /// Connections of one port at a time [default: 8192]
+    #[arg(long, env = "SALVER_CONNECTIONS_MAX", value_name = "N")]
+    pub connections_max: Option<usize>,
+    /// Time for running requests to finish after SIGTERM, in seconds [default: 30]
+    #[arg(long = "drain-timeout", env = "SALVER_DRAIN_TIMEOUT", value_name = "SECONDS")]
+    pub drain_timeout_s: Option<u64>,
+    /// How logs are written, to standard error [default: text]
+    #[arg(long, env = "SALVER_LOG_FORMAT", value_name = "FORMAT")]
+    pub log_format: Option<LogFormat>,
+    /// What is logged: error, warn, info, debug, trace, or a filter by module [default: info]
+    #[arg(long, env = "SALVER_LOG_LEVEL", value_name = "LEVEL")]
+    pub log_level: Option<String>,
+}
+
+/// Which server a command speaks to.
+#[derive(Clone, Debug, Args)]
+pub struct ServerArgs {
+    /// The server's HTTP address
+    #[arg(long, env = "SALVER_URL", default_value = "http://127.0.0.1:8000", value_name = "URL")]
+    pub url: String,
+    /// How long to wait for it, in seconds
+    #[arg(long, default_value_t = 30, value_name = "SECONDS")]
+    pub timeout: u64,
+    /// How to print
+    #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
+    pub output: OutputFormat,
+}
+
+/// Arguments of `predict`.
+#[derive(Debug, Args)]
+pub struct PredictArgs {
+    /// Name of the model
+    pub model: String,
+    /// Number or label of the version [default: the newest that is ready]
+    #[arg(long, value_name = "VERSION")]
+    pub version: Option<String>,
+    /// An input as NAME=JSON or NAME=@FILE, its shape that of the nested array; repeat for more
+    #[arg(long, value_name = "NAME=JSON", required_unless_present = "json")]
+    pub input: Vec<String>,
+    /// A whole request as JSON from a file, or - for standard input
+    #[arg(long, value_name = "FILE", conflicts_with = "input")]
+    pub json: Option<PathBuf>,
+    /// Which server.
+    #[command(flatten)]
+    pub server: ServerArgs,
+}
+
+/// What can be done with models.
+#[derive(Debug, Subcommand)]
+pub enum ModelsCommand {
+    /// Show every model and version, and its state.
+    List(ServerArgs),
+    /// Load a model, or load it again after its files changed.
+    Load {
+        /// Name of the model
+        model: String,
+        /// Which server.
+        #[command(flatten)]
+        server: ServerArgs,
+    },
+    /// Take a model out of service.
+    Unload {
+        /// Name of the model
+        model: String,
+        /// Which server.
+        #[command(flatten)]
+        server: ServerArgs,
+    },
+}
+
+/// What can be asked.
+#[derive(Debug, Subcommand)]
+pub enum ClientCommand {
+    /// Is it ready? Exit code 0 if so, 1 if not, 69 if it cannot be reached.
+    Health(ServerArgs),
+}
+
+/// Arguments of `version`.
+#[derive(Debug, Args)]
+pub struct VersionArgs {
+    /// ONNX Runtime's shared library [default: looked for beside the binary]
+    #[arg(long, env = "SALVER_ONNXRUNTIME_LIBRARY", value_name = "FILE")]
+    pub onnxruntime_library: Option<PathBuf>,
+    /// How to print
+    #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
+    pub output: OutputFormat,
+}

@@ -1,0 +1,109 @@
+//! A small HTTP client for the commands that speak to a running server.
+
+use std::time::Duration;
+
+use anyhow::{Context as _, anyhow};
+use bytes::Bytes;
+use http::{Method, Request, StatusCode, Uri, header};
+use http_body_util::{BodyExt as _, Full, Limited};
+use hyper::client::conn::http1;
+use hyper_util::rt::TokioIo;
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+
+use crate::cli::ServerArgs;
+
+/// Largest answer that is read: more than any prediction a person would print.
+const ANSWER_BYTES_MAX: usize = 256 << 20;
+
+/// Why there is no answer.
+#[derive(Debug)]
+pub(crate) enum ClientError {
+    /// Nobody is there, or they do not speak HTTP.
+    Unreachable(anyhow::Error),
+    /// The server said no: its status and its own words.
+    Refused(StatusCode, String),
+    /// Something else.
+    Failed(anyhow::Error),
+}
+
+/// One server.
+pub(crate) struct Client {
+    authority: String,
+    timeout: Duration,
+}
+
+impl Client {
+    pub(crate) fn new(server: &ServerArgs) -> Result<Client, ClientError> {
+        let wrong =
+            || ClientError::Failed(anyhow!("{:?} is no address like http://host:8000", server.url));
+        let url: Uri = server.url.parse().map_err(|_| wrong())?;
+        if url.scheme_str().is_some_and(|it| it != "http") {
+            return Err(wrong());
+        }
+        let authority = url.authority().ok_or_else(wrong)?;
+        let port = authority.port_u16().unwrap_or(80);
+        let authority = format!("{}:{port}", authority.host());
+        Ok(Client { authority, timeout: Duration::from_secs(server.timeout) })
+    }
+
+    /// Asks, and returns the body of a 2xx answer.
+    pub(crate) fn ask(
+        &self,
+        method: Method,
+        path: &str,
+        body: Vec<u8>,
+    ) -> Result<Bytes, ClientError> {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .map_err(|it| ClientError::Failed(it.into()))?;
+        let asked = runtime
+            .block_on(async { timeout(self.timeout, self.exchange(method, path, body)).await });
+        let (status, body) = match asked {
+            Ok(answer) => answer?,
+            Err(_) => {
+                let (authority, waited) = (&self.authority, self.timeout);
+                return Err(ClientError::Unreachable(anyhow!(
+                    "{authority}: no answer within {waited:?}"
+                )));
+            }
+        };
+        if status.is_success() { Ok(body) } else { Err(ClientError::Refused(status, words(&body))) }
+    }
+
+    async fn exchange(
+        &self,
+        method: Method,
+        path: &str,
+        body: Vec<u8>,
+    ) -> Result<(StatusCode, Bytes), ClientError> {
+        let unreachable =
+            |it: anyhow::Error| ClientError::Unreachable(it.context(self.authority.clone()));
+        let stream =
+            TcpStream::connect(&self.authority).await.map_err(|it| unreachable(it.into()))?;
+        let (mut sender, connection) =
+            http1::handshake(TokioIo::new(stream)).await.map_err(|it| unreachable(it.into()))?;
+        tokio::spawn(connection);
+        let request = Request::builder()
+            .method(method)
+            .uri(path)
+            .header(header::HOST, &self.authority)
+            .header(header::CONTENT_TYPE, "application/json")
+            .body(Full::new(Bytes::from(body)))
+            .with_context(|| format!("path {path}"))
+            .map_err(ClientError::Failed)?;
+        let response = sender.send_request(request).await.map_err(|it| unreachable(it.into()))?;
+        let status = response.status();
+        let body = Limited::new(response.into_body(), ANSWER_BYTES_MAX).collect().await;
+        let body = body.map_err(|it| ClientError::Failed(anyhow!("the answer broke off: {it}")))?;
+        Ok((status, body.to_bytes()))
+    }
+}
+
+/// The server's own words, if it has any.
+fn words(body: &[u8]) -> String {
+    let json: Option<serde_json::Value> = serde_json::from_slice(body).ok();
+    let error = json.as_ref().and_then(|it| it.get("error")).and_then(|it| it.as_str());
+    error.map_or_else(|| String::from_utf8_lossy(body).trim().to_owned(), str::to_owned)
+}

@@ -1,0 +1,97 @@
+//! The subcommands. Results go to standard output, everything else to standard error.
+
+mod models;
+mod predict;
+mod server;
+mod version;
+
+use std::io::{self, Write as _};
+use std::process::ExitCode;
+
+use clap::CommandFactory as _;
+
+use crate::cli::{Cli, ClientCommand, Command, ModelsCommand, ServerArgs};
+use crate::client::{Client, ClientError};
+
+/// What a command came to; the numbers stand in `salver help`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Outcome {
+    /// All went well.
+    Done,
+    /// It did not.
+    Failed,
+    /// Nobody answers at the address.
+    Unreachable,
+    /// The settings are faulty.
+    Misconfigured,
+}
+
+impl From<Outcome> for ExitCode {
+    /// The last two are those of sysexits.h: EX_UNAVAILABLE and EX_CONFIG.
+    fn from(outcome: Outcome) -> ExitCode {
+        ExitCode::from(match outcome {
+            Outcome::Done => 0,
+            Outcome::Failed => 1,
+            Outcome::Unreachable => 69,
+            Outcome::Misconfigured => 78,
+        })
+    }
+}
+
+/// Does what the command line says.
+pub fn run(cli: Cli) -> ExitCode {
+    let outcome = match cli.command {
+        Command::Serve(args) => server::serve(*args),
+        Command::Predict(args) => asked(predict::predict(&args)),
+        Command::Models { command } => asked(match command {
+            ModelsCommand::List(server) => models::list(&server),
+            ModelsCommand::Load { model, server } => models::change("load", &model, &server),
+            ModelsCommand::Unload { model, server } => models::change("unload", &model, &server),
+        }),
+        Command::Client { command: ClientCommand::Health(server) } => asked(health(&server)),
+        Command::Version(args) => version::version(&args),
+        Command::Completion { shell } => {
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut Cli::command(), "salver", &mut script);
+            print(&String::from_utf8_lossy(&script))
+        }
+    };
+    outcome.into()
+}
+
+fn health(server: &ServerArgs) -> Result<String, ClientError> {
+    match Client::new(server)?.ask(http::Method::GET, "/v2/health/ready", Vec::new()) {
+        Ok(_) => Ok("ready".to_owned()),
+        Err(ClientError::Refused(..)) => {
+            Err(ClientError::Failed(anyhow::anyhow!("the server is not ready")))
+        }
+        Err(error) => Err(error),
+    }
+}
+
+fn asked(result: Result<String, ClientError>) -> Outcome {
+    match result {
+        Ok(text) => print(&text),
+        Err(ClientError::Unreachable(error)) => {
+            complain(&format!("{error:#}"), Outcome::Unreachable)
+        }
+        Err(ClientError::Refused(status, words)) => {
+            complain(&format!("{words} ({status})"), Outcome::Failed)
+        }
+        Err(ClientError::Failed(error)) => complain(&format!("{error:#}"), Outcome::Failed),
+    }
+}
+
+/// Prints a result. A reader that has gone away is no failure.
+fn print(text: &str) -> Outcome {
+    match writeln!(io::stdout().lock(), "{}", text.trim_end()) {
+        Ok(()) => Outcome::Done,
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Outcome::Done,
+        Err(_) => Outcome::Failed,
+    }
+}
+
+fn complain(text: &str, outcome: Outcome) -> Outcome {
+    let _ = writeln!(io::stderr().lock(), "salver: {text}");
+    outcome
+}

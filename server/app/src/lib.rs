@@ -1,0 +1,15 @@
+//! Composition: from settings to a running server, and the command line around it.
+//!
+//! The only crate that reads flags, files and the environment, and the only one that knows all the
+//! others. `serve` is the whole server in one function; `commands` are clients of a running one.
+
+pub mod cli;
+mod client;
+mod commands;
+mod engines;
+mod process;
+pub mod serve;
+pub mod settings;
+pub mod telemetry;
+
+pub use commands::run;

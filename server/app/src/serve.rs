@@ -1,0 +1,192 @@
+//! The server: its parts put together, run until a signal, and taken down from the outside in.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::Context as _;
+use metrics_exporter_prometheus::PrometheusHandle;
+use server_frontend::{Bound, ConnectionLimits, Control, Drain, Frontend, Listening, Shared};
+use server_lifecycle::{Defaults, Engines, Lifecycle};
+use server_serving::{Admission, Serving};
+use tokio::runtime::{Builder, Runtime};
+use tokio::sync::oneshot;
+
+use crate::settings::Settings;
+use crate::telemetry;
+
+/// How often samples of histograms are put into their buckets. Until then each takes eight bytes,
+/// so at a hundred thousand requests a second this bounds them to a few megabytes.
+const UPKEEP: Duration = Duration::from_secs(1);
+
+/// Connections of the control port: a handful of scrapers and probes.
+const CONTROL_CONNECTIONS_MAX: usize = 64;
+
+/// How long scrapers and probes may take to let go of the control port: they have had their answer.
+const CONTROL_DRAIN: Duration = Duration::from_millis(200);
+
+/// A server that answers.
+pub struct Server {
+    lifecycle: Lifecycle,
+    data: Runtime,
+    listening: Vec<Listening>,
+    control: ControlPlane,
+    /// Where it listens.
+    pub addresses: Addresses,
+}
+
+/// Where a server listens.
+#[derive(Clone, Copy, Debug)]
+pub struct Addresses {
+    /// HTTP first, gRPC as well.
+    pub http: SocketAddr,
+    /// gRPC first, HTTP as well.
+    pub grpc: SocketAddr,
+    /// Metrics and probes.
+    pub metrics: SocketAddr,
+}
+
+impl Server {
+    /// Takes the ports, starts every part, and returns while the models are still loading.
+    pub fn start(
+        settings: &Settings,
+        engines: Engines,
+        metrics: PrometheusHandle,
+    ) -> anyhow::Result<Server> {
+        let at = |port| SocketAddr::new(settings.host, port);
+        let http = Bound::bind("http", at(settings.http_port))?;
+        // Either port speaks both, so one is enough where a platform allows no more.
+        let one_port = settings.grpc_port != 0 && settings.grpc_port == settings.http_port;
+        let grpc = if one_port { None } else { Some(Bound::bind("grpc", at(settings.grpc_port))?) };
+        let control = Bound::bind("metrics", at(settings.metrics_port))?;
+        let addresses = Addresses {
+            http: http.address()?,
+            grpc: grpc.as_ref().unwrap_or(&http).address()?,
+            metrics: control.address()?,
+        };
+
+        let serving = Arc::new(Serving::new(Admission::new(settings.admission)));
+        let options = lifecycle_options(settings, &engines);
+        let lifecycle = server_lifecycle::start(options, engines, Arc::clone(&serving))
+            .with_context(|| format!("model repository {}", settings.model_repository.display()))?;
+        let limits = ConnectionLimits {
+            connections_max: settings.connections_max,
+            ..ConnectionLimits::default()
+        };
+        let shared = Arc::new(Shared {
+            serving,
+            lifecycle: lifecycle.clone(),
+            version: env!("CARGO_PKG_VERSION"),
+            options: server_frontend::Options {
+                request_bytes_max: settings.request_bytes_max,
+                connections: limits.clone(),
+            },
+        });
+
+        let data = Builder::new_multi_thread()
+            .worker_threads(settings.worker_threads)
+            .thread_name("data")
+            .enable_all()
+            .build()?;
+        let frontend = Arc::new(Frontend::new(Arc::clone(&shared))?);
+        let inside = data.enter();
+        let mut listening = vec![http.serve(Arc::clone(&frontend), limits.clone())?];
+        if let Some(grpc) = grpc {
+            listening.push(grpc.serve(frontend, limits)?);
+        }
+        drop(inside);
+        let control = ControlPlane::start(control, shared, metrics)?;
+        Ok(Server { lifecycle, data, listening, control, addresses })
+    }
+
+    /// The model repository's handle.
+    pub fn lifecycle(&self) -> &Lifecycle {
+        &self.lifecycle
+    }
+
+    /// Takes the server down from the outside in, under one deadline for all: not ready at once,
+    /// no new connections, what is inside is answered, the models' threads end, the control port
+    /// last. True if nothing was cut off.
+    pub fn stop(self, drain: Duration) -> bool {
+        let by = Instant::now() + drain;
+        self.lifecycle.drain();
+        let draining = self.listening.into_iter().map(|it| self.data.spawn(it.drain(by)));
+        let draining: Vec<_> = draining.collect();
+        let mut clean = true;
+        for it in draining {
+            clean &= matches!(self.data.block_on(it), Ok(Drain::Complete));
+        }
+        clean &= self.lifecycle.stop(by);
+        self.data.shutdown_background();
+        self.control.stop();
+        clean
+    }
+}
+
+fn lifecycle_options(settings: &Settings, engines: &Engines) -> server_lifecycle::Options {
+    server_lifecycle::Options {
+        repository: settings.model_repository.clone(),
+        scan_interval: settings.scan_interval,
+        rest: settings.rest,
+        loader_threads: settings.loader_threads,
+        drain: settings.drain,
+        strict_readiness: settings.strict_readiness,
+        defaults: Defaults {
+            instances: settings.instances,
+            transition: settings.transition,
+            engines: engines.names(),
+        },
+    }
+}
+
+/// The control port's own thread and runtime: it answers while the data runtime is flooded.
+struct ControlPlane {
+    thread: thread::JoinHandle<()>,
+    stop: oneshot::Sender<()>,
+}
+
+impl ControlPlane {
+    fn start(
+        bound: Bound,
+        shared: Arc<Shared>,
+        metrics: PrometheusHandle,
+    ) -> io::Result<ControlPlane> {
+        let runtime = Builder::new_current_thread().enable_all().build()?;
+        let limits = ConnectionLimits {
+            connections_max: CONTROL_CONNECTIONS_MAX,
+            ..ConnectionLimits::default()
+        };
+        let (stop, stopped) = oneshot::channel();
+        let listening = {
+            let _inside = runtime.enter();
+            let metrics = metrics.clone();
+            let control = Control::new(shared, move || telemetry::render(&metrics));
+            bound.serve(Arc::new(control), limits)?
+        };
+        let thread = thread::Builder::new().name("control".to_owned()).spawn(move || {
+            runtime.block_on(async {
+                tokio::select! {
+                    _ = stopped => {}
+                    () = keep_up(&metrics) => {}
+                }
+                listening.drain(Instant::now() + CONTROL_DRAIN).await;
+            });
+        })?;
+        Ok(ControlPlane { thread, stop })
+    }
+
+    fn stop(self) {
+        let _ = self.stop.send(());
+        let _ = self.thread.join();
+    }
+}
+
+async fn keep_up(metrics: &PrometheusHandle) {
+    let mut ticks = tokio::time::interval(UPKEEP);
+    loop {
+        ticks.tick().await;
+        metrics.run_upkeep();
+    }
+}

@@ -1,0 +1,58 @@
+use super::*;
+
+fn args() -> ServeArgs {
+    ServeArgs { model_repository: Some("models".into()), ..ServeArgs::default() }
+}
+
+#[test]
+fn flags_win_over_the_file_and_the_file_over_defaults() {
+    let file = "http_port = 9000\ngrpc_port = 9001\nlog_format = \"json\"\nhost = \"127.0.0.1\"\n";
+    let flags = ServeArgs { http_port: Some(7000), ..args() };
+    let settings = Settings::new(flags, Some(file)).expect("no faults");
+    assert_eq!((settings.http_port, settings.grpc_port, settings.metrics_port), (7000, 9001, 8002));
+    assert_eq!(settings.log_format, LogFormat::Json);
+    assert_eq!(settings.host.to_string(), "127.0.0.1");
+}
+
+#[test]
+fn the_repository_may_come_from_the_file() {
+    let file = "model_repository = \"/models\"";
+    let settings = Settings::new(ServeArgs::default(), Some(file)).expect("no faults");
+    assert_eq!(settings.model_repository, PathBuf::from("/models"));
+}
+
+#[test]
+fn every_fault_is_reported_with_its_key() {
+    let file = "http_port = 70000\nhots = \"x\"\ndrain_timeout_s = \"long\"\n";
+    let faults = Settings::new(ServeArgs::default(), Some(file)).expect_err("faults");
+    assert_eq!(faults.len(), 4, "{faults:?}");
+    assert_eq!(faults[0], "http_port: 70000 is not a whole number from 0 to 65535");
+    assert_eq!(faults[1], "drain_timeout_s: \"long\" is not a whole number from 0 to 86400");
+    assert_eq!(faults[2], "model_repository: is not set: name the folder that holds the models");
+    assert!(faults[3].starts_with("hots: unknown key; known are connections_max, "), "{faults:?}");
+}
+
+#[test]
+fn settings_that_contradict_each_other_are_faults() {
+    let flags = ServeArgs {
+        metrics_port: Some(8000),
+        in_flight_bytes_max: Some(10),
+        instances: Some(0),
+        ..args()
+    };
+    let faults = Settings::new(flags, None).expect_err("faults");
+    assert_eq!(
+        faults,
+        [
+            "metrics_port: 8000 is the http_port too",
+            "in_flight_bytes_max: 10 is less than request_bytes_max, 67108864",
+            "instances: 0 is not a whole number from 1 to 256",
+        ]
+    );
+}
+
+#[test]
+fn one_port_for_both_protocols_is_fine() {
+    let flags = ServeArgs { http_port: Some(8080), grpc_port: Some(8080), ..args() };
+    Settings::new(flags, None).expect("either port speaks both");
+}

@@ -1,0 +1,71 @@
+//! Logs and metrics: set up once, before anything else runs.
+
+use std::io::{self, IsTerminal as _};
+use std::panic;
+
+use anyhow::Context as _;
+use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
+use server_base::{Series, SeriesKind};
+use tracing_subscriber::EnvFilter;
+use tracing_subscriber::fmt::time::SystemTime;
+
+use crate::cli::LogFormat;
+use crate::process;
+
+/// Every series of the process. `server/METRICS.md` shows them; a test holds the two together.
+pub fn series() -> Vec<Series> {
+    let all = [
+        server_serving::metrics::SERIES,
+        server_lifecycle::metrics::SERIES,
+        server_frontend::metrics::SERIES,
+        process::SERIES,
+    ];
+    all.concat()
+}
+
+/// Logs to standard error: standard output is for results.
+pub(crate) fn start_logs(format: LogFormat, level: &str) -> anyhow::Result<()> {
+    let filter = EnvFilter::try_new(level).with_context(|| format!("log level {level:?}"))?;
+    let logs = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_timer(SystemTime)
+        .with_writer(io::stderr)
+        .with_ansi(io::stderr().is_terminal());
+    let started = match format {
+        LogFormat::Text => logs.try_init(),
+        LogFormat::Json => logs.json().flatten_event(true).with_current_span(false).try_init(),
+    };
+    started.map_err(|it| anyhow::anyhow!("cannot start logging: {it}"))?;
+    panic::set_hook(Box::new(|panicked| {
+        // One record, like everything else; the message may come from an engine or a model.
+        let thread = std::thread::current();
+        let message = panicked.payload_as_str().unwrap_or("no message");
+        let at = panicked.location().map(ToString::to_string).unwrap_or_default();
+        tracing::error!(thread = thread.name().unwrap_or_default(), message, at, "panic");
+    }));
+    Ok(())
+}
+
+/// Declares every series and makes their recorder the process's own. Called once a process.
+pub fn start_metrics() -> anyhow::Result<PrometheusHandle> {
+    let mut builder = PrometheusBuilder::new();
+    for it in series().iter().filter(|it| it.kind == SeriesKind::Histogram) {
+        let name = Matcher::Full(it.name.to_owned());
+        builder = builder.set_buckets_for_metric(name, it.buckets)?;
+    }
+    let handle = builder.install_recorder().context("cannot start metrics")?;
+    for it in series() {
+        match it.kind {
+            SeriesKind::Counter => metrics::describe_counter!(it.name, it.help),
+            SeriesKind::Gauge => metrics::describe_gauge!(it.name, it.help),
+            SeriesKind::Histogram => metrics::describe_histogram!(it.name, it.help),
+        }
+    }
+    Ok(handle)
+}
+
+/// The text of all series, the process's own brought up to date first.
+pub(crate) fn render(handle: &PrometheusHandle) -> String {
+    process::observe();
+    handle.render()
+}

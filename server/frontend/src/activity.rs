@@ -1,0 +1,144 @@
+//! What a connection is doing, and until when it may go on like that.
+//!
+//! Written by the stream (bytes came in), by requests (begun, ended), read by the connection's
+//! driver. Times are milliseconds since the connection began, so that atomics hold them.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use crate::options::ConnectionLimits;
+
+/// How the first line of an HTTP/2 connection begins; no HTTP/1 method does.
+const HTTP2_PREFACE: &[u8] = b"PRI";
+
+/// One connection's state.
+pub(crate) struct Activity {
+    began: Instant,
+    seen_bytes: AtomicBool,
+    http2: AtomicBool,
+    /// Requests begun and not yet wholly answered.
+    active: AtomicUsize,
+    /// Since when there has been none.
+    quiet_since: AtomicU64,
+    /// When the first byte of the header that is being read came in, plus one; 0 if there is none.
+    header_since: AtomicU64,
+}
+
+/// Why a connection is closed. Also the values of a label on `/metrics`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Overdue {
+    /// Connected and said nothing.
+    FirstByte,
+    /// Began a request and did not finish its header.
+    Header,
+    /// Had nothing to ask for too long.
+    Idle,
+}
+
+impl Overdue {
+    pub(crate) fn label(self) -> &'static str {
+        match self {
+            Overdue::FirstByte => "first_byte",
+            Overdue::Header => "header",
+            Overdue::Idle => "idle",
+        }
+    }
+}
+
+impl Activity {
+    pub(crate) fn new() -> Activity {
+        Activity {
+            began: Instant::now(),
+            seen_bytes: AtomicBool::new(false),
+            http2: AtomicBool::new(false),
+            active: AtomicUsize::new(0),
+            quiet_since: AtomicU64::new(0),
+            header_since: AtomicU64::new(0),
+        }
+    }
+
+    /// Bytes came in.
+    pub(crate) fn read(&self, bytes: &[u8]) {
+        if bytes.is_empty() {
+            return;
+        }
+        if !self.seen_bytes.swap(true, Ordering::Relaxed) && bytes.starts_with(HTTP2_PREFACE) {
+            self.http2.store(true, Ordering::Relaxed);
+        }
+        let is_header =
+            !self.http2.load(Ordering::Relaxed) && self.active.load(Ordering::Relaxed) == 0;
+        if is_header && self.header_since.load(Ordering::Relaxed) == 0 {
+            self.header_since.store(self.now() + 1, Ordering::Relaxed);
+        }
+    }
+
+    /// A request's header is complete. The request lasts until the guard is dropped.
+    pub(crate) fn begin(self: &Arc<Activity>) -> Active {
+        self.active.fetch_add(1, Ordering::Relaxed);
+        self.header_since.store(0, Ordering::Relaxed);
+        Active(Arc::clone(self))
+    }
+
+    /// Until when the connection may do what it does now, and what it is then; `None`: as long as
+    /// its requests last, which have limits of their own.
+    pub(crate) fn deadline(&self, limits: &ConnectionLimits) -> Option<(Instant, Overdue)> {
+        if self.active.load(Ordering::Relaxed) > 0 {
+            return None;
+        }
+        if !self.seen_bytes.load(Ordering::Relaxed) {
+            return Some((self.began + limits.first_byte, Overdue::FirstByte));
+        }
+        let at = |millis: u64| self.began + Duration::from_millis(millis);
+        match self.header_since.load(Ordering::Relaxed) {
+            0 => Some((at(self.quiet_since.load(Ordering::Relaxed)) + limits.idle, Overdue::Idle)),
+            since => Some((at(since - 1) + limits.header, Overdue::Header)),
+        }
+    }
+
+    fn now(&self) -> u64 {
+        u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
+}
+
+/// A request in progress on a connection.
+pub(crate) struct Active(Arc<Activity>);
+
+impl Drop for Active {
+    fn drop(&mut self) {
+        self.0.quiet_since.store(self.0.now(), Ordering::Relaxed);
+        self.0.active.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_connection_is_held_to_what_it_is_doing() {
+        let limits = ConnectionLimits::default();
+        let activity = Arc::new(Activity::new());
+        let overdue = || activity.deadline(&limits).map(|(_, it)| it);
+        assert_eq!(overdue(), Some(Overdue::FirstByte));
+        activity.read(b"POST /v2");
+        assert_eq!(overdue(), Some(Overdue::Header));
+        let request = activity.begin();
+        assert_eq!(overdue(), None);
+        activity.read(b"body");
+        drop(request);
+        assert_eq!(overdue(), Some(Overdue::Idle));
+        activity.read(b"G");
+        assert_eq!(overdue(), Some(Overdue::Header));
+    }
+
+    #[test]
+    fn frames_between_requests_are_no_headers() {
+        let limits = ConnectionLimits::default();
+        let activity = Arc::new(Activity::new());
+        activity.read(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n");
+        assert_eq!(activity.deadline(&limits).map(|(_, it)| it), Some(Overdue::Idle));
+        activity.read(b"ping");
+        assert_eq!(activity.deadline(&limits).map(|(_, it)| it), Some(Overdue::Idle));
+    }
+}

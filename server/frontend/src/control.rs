@@ -1,0 +1,52 @@
+//! The control port: metrics for scrapers, health for probes. Runs on a runtime of its own, so that
+//! both answer while the data ports are flooded.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::{HeaderValue, Method, Request, Response, StatusCode, header};
+use hyper::body::Incoming;
+
+use crate::body::ResponseBody;
+use crate::dispatch::Shared;
+use crate::http::{error_response, health};
+use crate::listener::Handler;
+
+/// Answers `/metrics`, `/v2/health/live` and `/v2/health/ready`.
+pub struct Control {
+    shared: Arc<Shared>,
+    render: Box<dyn Fn() -> String + Send + Sync>,
+}
+
+impl Control {
+    /// `render` gives the text of all series.
+    pub fn new(
+        shared: Arc<Shared>,
+        render: impl Fn() -> String + Send + Sync + 'static,
+    ) -> Control {
+        Control { shared, render: Box::new(render) }
+    }
+
+    fn metrics(&self) -> Response<ResponseBody> {
+        self.shared.observe();
+        let mut response = Response::new(ResponseBody::full(Bytes::from((self.render)())));
+        let text = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
+        response.headers_mut().insert(header::CONTENT_TYPE, text);
+        response
+    }
+}
+
+impl Handler for Control {
+    async fn handle(&self, request: Request<Incoming>) -> Response<ResponseBody> {
+        let path = request.uri().path();
+        if request.method() != Method::GET && request.method() != Method::HEAD {
+            return error_response(StatusCode::METHOD_NOT_ALLOWED, "Method Not Allowed");
+        }
+        match path {
+            "/metrics" | "/metrics/" => self.metrics(),
+            "/v2/health/live" => health(true),
+            "/v2/health/ready" => health(self.shared.is_ready()),
+            _ => error_response(StatusCode::NOT_FOUND, "Not Found"),
+        }
+    }
+}

@@ -1,0 +1,65 @@
+//! Which protocol a request speaks, and who answers it. Either data port takes both.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use http::{HeaderValue, Request, Response, header};
+use hyper::body::Incoming;
+use server_lifecycle::Lifecycle;
+use server_serving::Serving;
+
+use crate::body::ResponseBody;
+use crate::grpc::Grpc;
+use crate::http::Rest;
+use crate::listener::Handler;
+use crate::options::Options;
+
+/// What every part of the frontend works with.
+pub struct Shared {
+    /// The hot path.
+    pub serving: Arc<Serving>,
+    /// The model repository.
+    pub lifecycle: Lifecycle,
+    /// Version of the server, for its metadata.
+    pub version: &'static str,
+    /// What peers may do.
+    pub options: Options,
+}
+
+impl Shared {
+    /// May traffic be sent here?
+    pub(crate) fn is_ready(&self) -> bool {
+        self.lifecycle.readiness().is_ready()
+    }
+
+    /// Sets the gauges that are read off at scrape time.
+    pub(crate) fn observe(&self) {
+        let now = Instant::now();
+        self.serving.table().servables().for_each(|it| it.observe(now));
+    }
+}
+
+/// The data ports' handler.
+pub struct Frontend {
+    rest: Rest,
+    grpc: Grpc,
+}
+
+impl Frontend {
+    /// Fails only if a descriptor that is compiled in cannot be read.
+    pub fn new(shared: Arc<Shared>) -> Result<Frontend, tonic_reflection::server::Error> {
+        Ok(Frontend { grpc: Grpc::new(Arc::clone(&shared))?, rest: Rest::new(shared) })
+    }
+}
+
+impl Handler for Frontend {
+    async fn handle(&self, request: Request<Incoming>) -> Response<ResponseBody> {
+        let content_type = request.headers().get(header::CONTENT_TYPE);
+        let is_grpc = |it: &HeaderValue| it.as_bytes().starts_with(b"application/grpc");
+        if content_type.is_some_and(is_grpc) {
+            self.grpc.call(request).await
+        } else {
+            self.rest.call(request).await
+        }
+    }
+}

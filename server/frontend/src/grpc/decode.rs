@@ -1,0 +1,199 @@
+//! From the message to a request: raw contents are slices of what the socket gave.
+
+use std::time::Duration;
+
+use backend_api::{DType, Shape, Tensor, TensorError, strings};
+use bytes::Bytes;
+use proto::inference::infer_parameter::ParameterChoice;
+use proto::inference::model_infer_request::InferInputTensor;
+use proto::inference::{InferTensorContents, ModelInferRequest};
+use server_base::{InferRequest, NamedTensor, VersionChoice, limits};
+use server_serving::InferError;
+
+/// Checks and converts a request. `call_timeout` is what the call's metadata gives.
+pub(crate) fn request(
+    message: ModelInferRequest,
+    call_timeout: Option<Duration>,
+) -> Result<InferRequest, InferError> {
+    let ModelInferRequest {
+        model_name,
+        model_version,
+        parameters,
+        inputs,
+        outputs,
+        raw_input_contents,
+        ..
+    } = message;
+    let version = VersionChoice::parse(&model_version)?;
+    if inputs.len() > limits::TENSORS_MAX || outputs.len() > limits::TENSORS_MAX {
+        let (given, most) = (inputs.len().max(outputs.len()), limits::TENSORS_MAX);
+        return Err(InferError::Invalid(format!(
+            "{given} tensors are named, at most {most} may be"
+        )));
+    }
+    for output in &outputs {
+        refuse_unserved(&output.name, output.parameters.keys())?;
+    }
+    let timeout = match parameters.get("timeout").and_then(|it| it.parameter_choice.as_ref()) {
+        None => call_timeout,
+        Some(choice) => {
+            let asked = timeout_parameter(choice)?;
+            Some(call_timeout.map_or(asked, |it| it.min(asked)))
+        }
+    };
+    let inputs = if raw_input_contents.is_empty() {
+        inputs.into_iter().map(typed_input).collect::<Result<_, _>>()?
+    } else {
+        raw_inputs(inputs, raw_input_contents)?
+    };
+    let outputs = outputs.into_iter().map(|it| it.name).collect();
+    Ok(InferRequest { model: model_name, version, inputs, outputs, timeout })
+}
+
+/// The request parameter `timeout`, in microseconds.
+fn timeout_parameter(choice: &ParameterChoice) -> Result<Duration, InferError> {
+    let micros = match choice {
+        ParameterChoice::Int64Param(it) => u64::try_from(*it).ok(),
+        ParameterChoice::Uint64Param(it) => Some(*it),
+        ParameterChoice::BoolParam(_)
+        | ParameterChoice::StringParam(_)
+        | ParameterChoice::DoubleParam(_) => None,
+    };
+    micros.map(Duration::from_micros).ok_or_else(|| {
+        InferError::Invalid("parameter 'timeout' is not a whole number of microseconds".to_owned())
+    })
+}
+
+/// Extensions that ask for something else than the answer itself. Ignoring them would be worse
+/// than refusing.
+fn refuse_unserved<'a>(
+    tensor: &str,
+    parameters: impl Iterator<Item = &'a String>,
+) -> Result<(), InferError> {
+    for name in parameters {
+        if name == "classification" || name.starts_with("shared_memory_") {
+            return Err(InferError::Unimplemented(format!(
+                "parameter '{name}' of '{tensor}' asks for an extension that is not served"
+            )));
+        }
+    }
+    Ok(())
+}
+
+fn raw_inputs(
+    inputs: Vec<InferInputTensor>,
+    raw: Vec<Bytes>,
+) -> Result<Vec<NamedTensor>, InferError> {
+    if inputs.len() != raw.len() {
+        return Err(InferError::Invalid(format!(
+            "expected one entry of raw_input_contents for each of {} inputs, got {}",
+            inputs.len(),
+            raw.len()
+        )));
+    }
+    let named = |(input, data): (InferInputTensor, Bytes)| {
+        refuse_unserved(&input.name, input.parameters.keys())?;
+        if input.contents.is_some() {
+            return Err(InferError::Invalid(format!(
+                "contents field must not be specified when using raw_input_contents for '{}'",
+                input.name
+            )));
+        }
+        let (dtype, shape) = dtype_and_shape(&input)?;
+        tensor(input.name, Tensor::new(dtype, shape, data))
+    };
+    inputs.into_iter().zip(raw).map(named).collect()
+}
+
+fn typed_input(input: InferInputTensor) -> Result<NamedTensor, InferError> {
+    refuse_unserved(&input.name, input.parameters.keys())?;
+    let (dtype, shape) = dtype_and_shape(&input)?;
+    let contents = input.contents.unwrap_or_default();
+    let data = typed(dtype, contents)
+        .map_err(|it| InferError::Invalid(format!("input '{}': {it}", input.name)))?;
+    let (needed, got) = (shape.elements(), data.elements);
+    if needed != got {
+        let source = TensorError::Count { shape, needed, got };
+        return Err(InferError::Tensor { input: input.name, source });
+    }
+    tensor(input.name, Tensor::new(dtype, shape, data.bytes.into()))
+}
+
+fn dtype_and_shape(input: &InferInputTensor) -> Result<(DType, Shape), InferError> {
+    let dtype = DType::parse(&input.datatype).ok_or_else(|| {
+        let (name, got) = (&input.name, &input.datatype);
+        InferError::Invalid(format!("input '{name}' has data-type '{got}', which does not exist"))
+    })?;
+    let shape = Shape::from_wire(&input.shape)
+        .map_err(|source| InferError::Tensor { input: input.name.clone(), source })?;
+    Ok((dtype, shape))
+}
+
+fn tensor(name: String, tensor: Result<Tensor, TensorError>) -> Result<NamedTensor, InferError> {
+    match tensor {
+        Ok(tensor) => Ok(NamedTensor { name: name.into(), tensor }),
+        Err(source) => Err(InferError::Tensor { input: name, source }),
+    }
+}
+
+/// Elements in memory order, and how many.
+struct Typed {
+    bytes: Vec<u8>,
+    elements: usize,
+}
+
+impl Typed {
+    fn from_elements<const N: usize>(elements: impl Iterator<Item = [u8; N]>) -> Typed {
+        let bytes: Vec<u8> = elements.flatten().collect();
+        Typed { elements: bytes.len() / N.max(1), bytes }
+    }
+
+    /// Elements that travel in a wider type than theirs. One that does not fit is refused: cut to
+    /// size, it would be another number.
+    fn narrowed<W, T, const N: usize>(
+        elements: Vec<W>,
+        (dtype, to_bytes): (DType, impl Fn(T) -> [u8; N]),
+    ) -> Result<Typed, String>
+    where
+        W: Copy + std::fmt::Display,
+        T: TryFrom<W>,
+    {
+        let mut bytes = Vec::with_capacity(elements.len() * N);
+        for &wide in &elements {
+            let narrow = T::try_from(wide).map_err(|_| format!("{wide} does not fit {dtype}"))?;
+            bytes.extend(to_bytes(narrow));
+        }
+        Ok(Typed { bytes, elements: elements.len() })
+    }
+}
+
+fn typed(dtype: DType, contents: InferTensorContents) -> Result<Typed, String> {
+    let it = contents;
+    Ok(match dtype {
+        DType::Bool => Typed::from_elements(it.bool_contents.into_iter().map(|it| [u8::from(it)])),
+        DType::Int8 => Typed::narrowed(it.int_contents, (dtype, i8::to_le_bytes))?,
+        DType::Int16 => Typed::narrowed(it.int_contents, (dtype, i16::to_le_bytes))?,
+        DType::Int32 => Typed::from_elements(it.int_contents.into_iter().map(i32::to_le_bytes)),
+        DType::Int64 => Typed::from_elements(it.int64_contents.into_iter().map(i64::to_le_bytes)),
+        DType::Uint8 => Typed::narrowed(it.uint_contents, (dtype, u8::to_le_bytes))?,
+        DType::Uint16 => Typed::narrowed(it.uint_contents, (dtype, u16::to_le_bytes))?,
+        DType::Uint32 => Typed::from_elements(it.uint_contents.into_iter().map(u32::to_le_bytes)),
+        DType::Uint64 => Typed::from_elements(it.uint64_contents.into_iter().map(u64::to_le_bytes)),
+        DType::Fp32 => Typed::from_elements(it.fp32_contents.into_iter().map(f32::to_le_bytes)),
+        DType::Fp64 => Typed::from_elements(it.fp64_contents.into_iter().map(f64::to_le_bytes)),
+        DType::Bytes => {
+            let mut bytes = Vec::new();
+            for element in &it.bytes_contents {
+                strings::push(&mut bytes, element).map_err(|it| it.to_string())?;
+            }
+            Typed { bytes, elements: it.bytes_contents.len() }
+        }
+        DType::Fp16 | DType::Bf16 => {
+            return Err(format!("{dtype} travels in raw_input_contents only"));
+        }
+    })
+}
+
+#[cfg(test)]
+#[path = "decode_tests.rs"]
+mod tests;

@@ -1,0 +1,140 @@
+//! The Open Inference Protocol over gRPC.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use proto::inference::grpc_inference_service_server::GrpcInferenceService;
+use proto::inference::{
+    ModelInferRequest, ModelInferResponse, ModelMetadataRequest, ModelMetadataResponse,
+    ModelReadyRequest, ModelReadyResponse, RepositoryIndexRequest, RepositoryIndexResponse,
+    RepositoryModelLoadRequest, RepositoryModelLoadResponse, RepositoryModelUnloadRequest,
+    RepositoryModelUnloadResponse, ServerLiveRequest, ServerLiveResponse, ServerMetadataRequest,
+    ServerMetadataResponse, ServerReadyRequest, ServerReadyResponse,
+};
+use server_base::{Protocol, VersionChoice};
+use server_lifecycle::LifecycleError;
+use server_serving::{InferError, Trip};
+use tonic::{Request, Response, Status};
+
+use super::{call, decode, encode, status_of};
+use crate::dispatch::Shared;
+use crate::metadata::{EXTENSIONS, ModelMetadata, SERVER_NAME};
+use crate::status::{clipped, status};
+
+type Answer<T> = Result<Response<T>, Status>;
+
+/// The service. Cloned by tonic for each call.
+pub(crate) struct InferenceService {
+    shared: Arc<Shared>,
+}
+
+impl InferenceService {
+    pub(crate) fn new(shared: Arc<Shared>) -> InferenceService {
+        InferenceService { shared }
+    }
+
+    async fn infer(
+        &self,
+        request: Request<ModelInferRequest>,
+        trip: &mut Trip,
+    ) -> Result<ModelInferResponse, InferError> {
+        let serving = &self.shared.serving;
+        let timeout = call::timeout(request.metadata());
+        let mut message = request.into_inner();
+        let decoding = Instant::now();
+        let id = std::mem::take(&mut message.id);
+        // First of all for whom it is: what is wrong with it is then counted there.
+        let choice = VersionChoice::parse(&message.model_version)?;
+        drop(serving.address(&message.model_name, &choice, trip)?);
+        let request = decode::request(message, timeout)?;
+        trip.decoded(decoding.elapsed());
+        let response = serving.infer(request, trip).await?;
+        let encoding = Instant::now();
+        let message = encode::response(response, id);
+        trip.encoded(encoding.elapsed());
+        Ok(message)
+    }
+}
+
+#[tonic::async_trait]
+impl GrpcInferenceService for InferenceService {
+    async fn server_live(&self, _: Request<ServerLiveRequest>) -> Answer<ServerLiveResponse> {
+        Ok(Response::new(ServerLiveResponse { live: true }))
+    }
+
+    async fn server_ready(&self, _: Request<ServerReadyRequest>) -> Answer<ServerReadyResponse> {
+        Ok(Response::new(ServerReadyResponse { ready: self.shared.is_ready() }))
+    }
+
+    async fn model_ready(&self, request: Request<ModelReadyRequest>) -> Answer<ModelReadyResponse> {
+        let ModelReadyRequest { name, version } = request.into_inner();
+        let choice = VersionChoice::parse(&version).map_err(|it| status_of(&it.into()))?;
+        let ready = self.shared.serving.table().route(&name, &choice).is_ok();
+        Ok(Response::new(ModelReadyResponse { ready }))
+    }
+
+    async fn server_metadata(
+        &self,
+        _: Request<ServerMetadataRequest>,
+    ) -> Answer<ServerMetadataResponse> {
+        Ok(Response::new(ServerMetadataResponse {
+            name: SERVER_NAME.to_owned(),
+            version: self.shared.version.to_owned(),
+            extensions: EXTENSIONS.map(str::to_owned).to_vec(),
+        }))
+    }
+
+    async fn model_metadata(
+        &self,
+        request: Request<ModelMetadataRequest>,
+    ) -> Answer<ModelMetadataResponse> {
+        let ModelMetadataRequest { name, version } = request.into_inner();
+        let found = VersionChoice::parse(&version)
+            .map_err(InferError::from)
+            .and_then(|it| ModelMetadata::find(&self.shared.serving.table(), &name, &it));
+        Ok(Response::new(encode::metadata(&found.map_err(|it| status_of(&it))?)))
+    }
+
+    async fn model_infer(&self, request: Request<ModelInferRequest>) -> Answer<ModelInferResponse> {
+        let mut trip = self.shared.serving.trip(Protocol::Grpc);
+        let result = self.infer(request, &mut trip).await;
+        trip.finish(result.as_ref().err().map(InferError::kind));
+        result.map(Response::new).map_err(|it| status_of(&it))
+    }
+
+    async fn repository_index(
+        &self,
+        request: Request<RepositoryIndexRequest>,
+    ) -> Answer<RepositoryIndexResponse> {
+        let index = self.shared.lifecycle.index();
+        Ok(Response::new(encode::index(&index, request.into_inner().ready)))
+    }
+
+    async fn repository_model_load(
+        &self,
+        request: Request<RepositoryModelLoadRequest>,
+    ) -> Answer<RepositoryModelLoadResponse> {
+        let request = request.into_inner();
+        if let Some(name) = request.parameters.keys().next() {
+            return Err(Status::unimplemented(format!(
+                "load parameter '{}' is not served: models come from the repository alone",
+                clipped(name.clone())
+            )));
+        }
+        self.shared.lifecycle.load(&request.model_name).await.map_err(|it| refused(&it))?;
+        Ok(Response::new(RepositoryModelLoadResponse {}))
+    }
+
+    async fn repository_model_unload(
+        &self,
+        request: Request<RepositoryModelUnloadRequest>,
+    ) -> Answer<RepositoryModelUnloadResponse> {
+        let model = request.into_inner().model_name;
+        self.shared.lifecycle.unload(&model).await.map_err(|it| refused(&it))?;
+        Ok(Response::new(RepositoryModelUnloadResponse {}))
+    }
+}
+
+fn refused(error: &LifecycleError) -> Status {
+    Status::new(status(error.kind()).0, clipped(error.to_string()))
+}

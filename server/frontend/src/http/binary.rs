@@ -1,0 +1,81 @@
+//! The binary tensor extension: JSON first, then the bytes of the tensors, in order.
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderName};
+use server_serving::InferError;
+
+/// Tells how long the JSON is; what follows are tensors.
+pub(crate) const LENGTH_HEADER: HeaderName =
+    HeaderName::from_static("inference-header-content-length");
+
+/// A body taken apart.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Parts {
+    pub(crate) json: Bytes,
+    pub(crate) tensors: Bytes,
+    /// The header said 0: the body is one tensor and nothing else.
+    pub(crate) raw: bool,
+}
+
+/// Splits a body as its header says; without the header all of it is JSON.
+pub(crate) fn split(headers: &HeaderMap, body: Bytes) -> Result<Parts, InferError> {
+    let mut values = headers.get_all(LENGTH_HEADER).iter();
+    let Some(value) = values.next() else {
+        return Ok(Parts { json: body, tensors: Bytes::new(), raw: false });
+    };
+    if values.next().is_some() {
+        return Err(InferError::Invalid(format!("{LENGTH_HEADER} is given twice")));
+    }
+    let digits = value.to_str().ok().filter(|it| it.bytes().all(|it| it.is_ascii_digit()));
+    let length = digits.and_then(|it| it.parse::<usize>().ok()).ok_or_else(|| {
+        InferError::Invalid(format!("{LENGTH_HEADER} is {value:?}, expected a number of bytes"))
+    })?;
+    if length > body.len() {
+        return Err(InferError::Invalid(format!(
+            "inference header size should be in range (0, {}), got: {length}",
+            body.len()
+        )));
+    }
+    let mut json = body;
+    let tensors = json.split_off(length);
+    Ok(Parts { json, tensors, raw: length == 0 })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use http::HeaderValue;
+
+    #[track_caller]
+    fn check(values: &[&str], expect: Result<(&'static str, &'static str), &str>) {
+        let mut headers = HeaderMap::new();
+        for value in values {
+            headers.append(LENGTH_HEADER, HeaderValue::from_str(value).expect("a header"));
+        }
+        let got = split(&headers, Bytes::from_static(b"{}abc"));
+        let got = got.map(|it| (it.json, it.tensors)).map_err(|it| it.to_string());
+        let bytes = |(a, b): (&'static str, &'static str)| {
+            (Bytes::from_static(a.as_bytes()), Bytes::from_static(b.as_bytes()))
+        };
+        assert_eq!(got, expect.map(bytes).map_err(str::to_owned));
+    }
+
+    #[test]
+    fn the_header_says_where_the_json_ends() {
+        check(&[], Ok(("{}abc", "")));
+        check(&["2"], Ok(("{}", "abc")));
+        check(&["5"], Ok(("{}abc", "")));
+        check(&["0"], Ok(("", "{}abc")));
+    }
+
+    #[test]
+    fn a_header_that_lies_is_refused() {
+        check(&["6"], Err("inference header size should be in range (0, 5), got: 6"));
+        for value in ["-1", "+2", "", " ", "2.0", "0x2", "99999999999999999999999"] {
+            let text =
+                format!("inference-header-content-length is {value:?}, expected a number of bytes");
+            check(&[value], Err(&text));
+        }
+        check(&["2", "2"], Err("inference-header-content-length is given twice"));
+    }
+}

@@ -1,0 +1,230 @@
+//! The Open Inference Protocol over HTTP: JSON, and binary tensors behind JSON.
+
+mod binary;
+mod elements;
+mod infer;
+mod repository;
+mod request;
+mod response;
+mod route;
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use bytes::Bytes;
+use http::{HeaderValue, Request, Response, StatusCode, header};
+use hyper::body::Incoming;
+use serde::Serialize;
+use server_base::{Kind, VersionChoice};
+use server_lifecycle::State;
+use server_serving::{InferError, Permit};
+
+use crate::body::{Framing, RequestBody, ResponseBody, leaves_body_unread};
+use crate::dispatch::Shared;
+use crate::metadata::{EXTENSIONS, ModelMetadata, SERVER_NAME};
+use crate::metrics::Durations;
+use crate::options::COMMAND_BYTES_MAX;
+use crate::status::{clipped, is_retriable, status};
+
+use route::{Endpoint, Route};
+
+/// The REST interface.
+pub(crate) struct Rest {
+    shared: Arc<Shared>,
+    durations: Durations<{ Endpoint::COUNT }>,
+}
+
+impl Rest {
+    pub(crate) fn new(shared: Arc<Shared>) -> Rest {
+        Rest { shared, durations: Durations::new() }
+    }
+
+    /// Answers one request.
+    pub(crate) async fn call(&self, request: Request<Incoming>) -> Response<ResponseBody> {
+        let began = Instant::now();
+        let route = Route::find(request.method(), request.uri().path());
+        let endpoint = route.as_ref().map_or(Endpoint::None, |it| it.endpoint);
+        let response = match route {
+            Ok(route) => self.answer(route, request).await,
+            Err(refused) => refused.response(),
+        };
+        let place = (endpoint as usize, endpoint.template());
+        self.durations.http(place, response.status().as_u16(), began.elapsed());
+        response
+    }
+
+    async fn answer(&self, route: Route, request: Request<Incoming>) -> Response<ResponseBody> {
+        match route.endpoint {
+            Endpoint::Live => health(true),
+            Endpoint::Ready => health(self.shared.is_ready()),
+            Endpoint::Server => json(StatusCode::OK, &server_metadata(self.shared.version)),
+            Endpoint::Model => self.model_metadata(&route).unwrap_or_else(|it| failure(&it)),
+            Endpoint::ModelReady => self.model_ready(&route),
+            Endpoint::Infer => self.infer(&route, request).await,
+            Endpoint::Index => self.command(route, request, repository::index).await,
+            Endpoint::Load => self.command(route, request, repository::load).await,
+            Endpoint::Unload => self.command(route, request, repository::unload).await,
+            Endpoint::None => error_response(StatusCode::NOT_FOUND, "Not Found"),
+        }
+    }
+
+    async fn infer(&self, route: &Route, request: Request<Incoming>) -> Response<ResponseBody> {
+        let permit = match self.shared.serving.admission().enter() {
+            Ok(permit) => Arc::new(permit),
+            Err(error) => return failure(&error),
+        };
+        let bytes_max = self.shared.options.request_bytes_max;
+        match self.metered(request, bytes_max, Some(Arc::clone(&permit))) {
+            Ok(request) => {
+                let response = infer::infer(&self.shared, route, request).await;
+                response.map(|body| body.with_permit(Some(permit)))
+            }
+            Err(error) => failure(&error),
+        }
+    }
+
+    async fn command<F>(
+        &self,
+        route: Route,
+        request: Request<Incoming>,
+        command: impl FnOnce(Arc<Shared>, Route, Request<RequestBody>) -> F,
+    ) -> Response<ResponseBody>
+    where
+        F: Future<Output = Response<ResponseBody>>,
+    {
+        match self.metered(request, COMMAND_BYTES_MAX, None) {
+            Ok(request) => command(Arc::clone(&self.shared), route, request).await,
+            Err(error) => failure(&error),
+        }
+    }
+
+    fn metered(
+        &self,
+        request: Request<Incoming>,
+        bytes_max: usize,
+        permit: Option<Arc<Permit>>,
+    ) -> Result<Request<RequestBody>, InferError> {
+        let (head, body) = request.into_parts();
+        let limits = &self.shared.options.connections;
+        let body = RequestBody::new(body, (Framing::Plain, bytes_max), permit, limits)?;
+        Ok(Request::from_parts(head, body))
+    }
+
+    fn model_metadata(&self, route: &Route) -> Result<Response<ResponseBody>, InferError> {
+        let choice = VersionChoice::parse(&route.version)?;
+        let metadata = ModelMetadata::find(&self.shared.serving.table(), &route.model, &choice)?;
+        let tensor = |spec: &backend_api::TensorSpec| TensorMetadata {
+            name: spec.name.to_string(),
+            datatype: spec.dtype.name(),
+            shape: spec.to_wire(),
+        };
+        let servable = &metadata.servable;
+        let signature = servable.signature();
+        let body = ModelMetadataBody {
+            name: servable.model().as_str(),
+            versions: &metadata.versions,
+            platform: servable.plan().platform,
+            inputs: signature.inputs.iter().map(tensor).collect(),
+            outputs: signature.outputs.iter().map(tensor).collect(),
+        };
+        Ok(json(StatusCode::OK, &body))
+    }
+
+    fn model_ready(&self, route: &Route) -> Response<ResponseBody> {
+        let found = VersionChoice::parse(&route.version).map_err(InferError::from);
+        let found =
+            found.and_then(|it| self.shared.serving.table().route(&route.model, &it).map(|_| ()));
+        match found {
+            Ok(()) => health(true),
+            Err(error) if error.kind() == Kind::Unavailable => {
+                error_response(StatusCode::BAD_REQUEST, "Model version not ready")
+            }
+            Err(error) => failure(&error),
+        }
+    }
+}
+
+#[derive(Serialize)]
+struct ServerMetadataBody {
+    name: &'static str,
+    version: &'static str,
+    extensions: [&'static str; EXTENSIONS.len()],
+}
+
+fn server_metadata(version: &'static str) -> ServerMetadataBody {
+    ServerMetadataBody { name: SERVER_NAME, version, extensions: EXTENSIONS }
+}
+
+#[derive(Serialize)]
+struct ModelMetadataBody<'a> {
+    name: &'a str,
+    versions: &'a [String],
+    platform: &'static str,
+    inputs: Vec<TensorMetadata>,
+    outputs: Vec<TensorMetadata>,
+}
+
+#[derive(Serialize)]
+struct TensorMetadata {
+    name: String,
+    datatype: &'static str,
+    shape: Vec<i64>,
+}
+
+/// A version's state as the repository index of the protocol names it.
+pub(crate) fn index_state(state: &State) -> &'static str {
+    match state {
+        State::Available => "READY",
+        State::Start | State::Loading => "LOADING",
+        State::Unloading => "UNLOADING",
+        State::End { .. } => "UNAVAILABLE",
+    }
+}
+
+/// 200 or 400, nothing else: what clients of the protocol expect of health.
+pub(crate) fn health(well: bool) -> Response<ResponseBody> {
+    let mut response = Response::new(ResponseBody::empty());
+    if !well {
+        *response.status_mut() = StatusCode::BAD_REQUEST;
+    }
+    response
+}
+
+/// An error of the hot path or the door.
+pub(crate) fn failure(error: &InferError) -> Response<ResponseBody> {
+    refusal(error.kind(), error.to_string())
+}
+
+/// An error by its kind.
+pub(crate) fn refusal(kind: Kind, text: String) -> Response<ResponseBody> {
+    let (_, status) = status(kind);
+    let mut response = error_response(status, &text);
+    if is_retriable(kind) {
+        response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+    }
+    if leaves_body_unread(kind) {
+        // What the peer still sends would be taken for the next request.
+        response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+    }
+    response
+}
+
+/// `{"error": text}`.
+pub(crate) fn error_response(status: StatusCode, text: &str) -> Response<ResponseBody> {
+    #[derive(Serialize)]
+    struct ErrorBody<'a> {
+        error: &'a str,
+    }
+    json(status, &ErrorBody { error: &clipped(text.to_owned()) })
+}
+
+/// Any value as JSON.
+pub(crate) fn json<T: Serialize>(status: StatusCode, value: &T) -> Response<ResponseBody> {
+    // Our own types have text keys and no maps that could fail.
+    let text = serde_json::to_vec(value).unwrap_or_default();
+    let mut response = Response::new(ResponseBody::full(Bytes::from(text)));
+    *response.status_mut() = status;
+    let json = HeaderValue::from_static("application/json");
+    response.headers_mut().insert(header::CONTENT_TYPE, json);
+    response
+}

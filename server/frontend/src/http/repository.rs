@@ -1,0 +1,110 @@
+//! The model repository extension: index, load, unload.
+
+use std::sync::Arc;
+
+use http::{Request, Response, StatusCode};
+use serde::{Deserialize, Serialize};
+use server_base::Kind;
+use server_lifecycle::State;
+
+use super::route::Route;
+use super::{failure, health, index_state, json, refusal};
+use crate::body::{RequestBody, ResponseBody, collect};
+use crate::dispatch::Shared;
+use server_serving::InferError;
+
+/// `{"ready": true}` leaves out what cannot answer. No body is the same as `{}`.
+#[derive(Default, Deserialize)]
+struct IndexBody {
+    #[serde(default)]
+    ready: bool,
+}
+
+#[derive(Serialize)]
+struct IndexLine<'a> {
+    name: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    version: Option<String>,
+    state: &'static str,
+    reason: &'a str,
+}
+
+/// `POST /v2/repository/index`: an array, one object a version.
+pub(crate) async fn index(
+    shared: Arc<Shared>,
+    _route: Route,
+    request: Request<RequestBody>,
+) -> Response<ResponseBody> {
+    let body: IndexBody = match read(request).await {
+        Ok(body) => body,
+        Err(error) => return failure(&error),
+    };
+    let index = shared.lifecycle.index();
+    let shown = index.iter().filter(|it| !body.ready || it.state == State::Available);
+    let lines: Vec<IndexLine<'_>> = shown
+        .map(|it| IndexLine {
+            name: it.model.as_str(),
+            version: it.version.map(|it| it.to_string()),
+            state: index_state(&it.state),
+            reason: &it.reason,
+        })
+        .collect();
+    json(StatusCode::OK, &lines)
+}
+
+/// What load and unload may be told. The parameters of other servers name files and settings that
+/// would have to be written somewhere; here models come from the repository alone.
+#[derive(Default, Deserialize)]
+struct CommandBody {
+    #[serde(default)]
+    parameters: serde_json::Map<String, serde_json::Value>,
+}
+
+/// `POST /v2/repository/models/{model}/load`: returns when it has come up or failed.
+pub(crate) async fn load(
+    shared: Arc<Shared>,
+    route: Route,
+    request: Request<RequestBody>,
+) -> Response<ResponseBody> {
+    let body: CommandBody = match read(request).await {
+        Ok(body) => body,
+        Err(error) => return failure(&error),
+    };
+    if let Some(name) = body.parameters.keys().next() {
+        let text =
+            format!("load parameter '{name}' is not served: models come from the repository alone");
+        return refusal(Kind::Unimplemented, text);
+    }
+    match shared.lifecycle.load(&route.model).await {
+        Ok(()) => health(true),
+        Err(error) => refusal(error.kind(), error.to_string()),
+    }
+}
+
+/// `POST /v2/repository/models/{model}/unload`: returns when no request reaches it any more.
+pub(crate) async fn unload(
+    shared: Arc<Shared>,
+    route: Route,
+    request: Request<RequestBody>,
+) -> Response<ResponseBody> {
+    // `unload_dependents` is accepted: nothing depends on another model here.
+    let read: Result<CommandBody, _> = read(request).await;
+    if let Err(error) = read {
+        return failure(&error);
+    }
+    match shared.lifecycle.unload(&route.model).await {
+        Ok(()) => health(true),
+        Err(error) => refusal(error.kind(), error.to_string()),
+    }
+}
+
+async fn read<T: Default + for<'a> Deserialize<'a>>(
+    request: Request<RequestBody>,
+) -> Result<T, InferError> {
+    let body = collect(request.into_body()).await?;
+    if body.iter().all(u8::is_ascii_whitespace) {
+        return Ok(T::default());
+    }
+    serde_json::from_slice(&body)
+        .map_err(|it| InferError::Invalid(format!("failed to parse the request JSON buffer: {it}")))
+}

@@ -1,0 +1,289 @@
+//! The JSON of an infer request.
+//!
+//! Read in one pass, the tensors' elements straight into their memory; only where `data` stands
+//! before the type or the shape it needs is it kept as text and read afterwards.
+
+use std::borrow::Cow;
+use std::fmt;
+use std::time::Duration;
+
+use backend_api::{DType, Shape, Tensor};
+use bytes::Bytes;
+use serde::Deserialize;
+use serde::de::{DeserializeSeed as _, Deserializer, Error, IgnoredAny, MapAccess, Visitor};
+use serde_json::value::RawValue;
+use server_base::{NamedTensor, limits};
+use server_serving::InferError;
+
+use super::elements::Elements;
+
+/// Objects and arrays inside one another. Serde's own limit does not hold for values that are
+/// skipped, such as a caller's own parameters.
+const DEPTH_MAX: usize = 100;
+
+/// What the JSON says.
+#[derive(Debug, Deserialize)]
+pub(crate) struct InferBody<'a> {
+    #[serde(borrow, default)]
+    pub(crate) id: Option<Cow<'a, str>>,
+    #[serde(default)]
+    pub(crate) parameters: Parameters,
+    #[serde(borrow)]
+    pub(crate) inputs: Vec<Input<'a>>,
+    #[serde(borrow, default)]
+    pub(crate) outputs: Vec<WantedOutput<'a>>,
+}
+
+/// An output that is asked for.
+#[derive(Debug, Deserialize)]
+pub(crate) struct WantedOutput<'a> {
+    #[serde(borrow)]
+    pub(crate) name: Cow<'a, str>,
+    #[serde(default)]
+    pub(crate) parameters: Parameters,
+}
+
+/// The parameters that mean something here, of the request, an input or an output. Others are
+/// the caller's own and are left alone.
+#[derive(Debug, Default, Deserialize)]
+pub(crate) struct Parameters {
+    pub(crate) timeout: Option<u64>,
+    pub(crate) binary_data_output: Option<bool>,
+    pub(crate) binary_data: Option<bool>,
+    pub(crate) binary_data_size: Option<usize>,
+    classification: Option<IgnoredAny>,
+    shared_memory_region: Option<IgnoredAny>,
+}
+
+impl Parameters {
+    /// Extensions that ask for something else than the answer itself. Ignoring them would be worse
+    /// than refusing.
+    fn refuse_unserved(&self, tensor: &str) -> Result<(), InferError> {
+        let asked = [
+            ("classification", self.classification.is_some()),
+            ("shared_memory_region", self.shared_memory_region.is_some()),
+        ];
+        match asked.into_iter().find(|(_, given)| *given) {
+            None => Ok(()),
+            Some((name, _)) => Err(InferError::Unimplemented(format!(
+                "parameter '{name}' of '{tensor}' asks for an extension that is not served"
+            ))),
+        }
+    }
+}
+
+/// An input, its elements read if they were in the JSON.
+#[derive(Debug)]
+pub(crate) struct Input<'a> {
+    name: Cow<'a, str>,
+    dtype: DType,
+    shape: Shape,
+    parameters: Parameters,
+    data: Option<Vec<u8>>,
+}
+
+impl<'a> InferBody<'a> {
+    /// Reads the text. The error says where.
+    pub(crate) fn parse(json: &'a [u8]) -> Result<InferBody<'a>, InferError> {
+        let failed = |it: &dyn fmt::Display| {
+            InferError::Invalid(format!("failed to parse the request JSON buffer: {it}"))
+        };
+        // Serde would take an array of the fields' values as well.
+        if json.trim_ascii_start().first().is_some_and(|it| *it != b'{') {
+            return Err(failed(&"expected an object with inputs"));
+        }
+        if is_deep(json) {
+            return Err(failed(&format!("it is nested deeper than {DEPTH_MAX}")));
+        }
+        let body: InferBody<'_> = serde_json::from_slice(json).map_err(|it| failed(&it))?;
+        let named = body.inputs.len().max(body.outputs.len());
+        if named > limits::TENSORS_MAX {
+            let most = limits::TENSORS_MAX;
+            return Err(InferError::Invalid(format!(
+                "{named} tensors are named, at most {most} may be"
+            )));
+        }
+        for output in &body.outputs {
+            output.parameters.refuse_unserved(&output.name)?;
+        }
+        Ok(body)
+    }
+
+    /// How long the caller waits.
+    pub(crate) fn timeout(&self) -> Option<Duration> {
+        self.parameters.timeout.map(Duration::from_micros)
+    }
+
+    /// Is this output wanted as bytes behind the JSON? One that is named says so itself.
+    pub(crate) fn wants_binary(&self, output: &str) -> bool {
+        match self.outputs.iter().find(|it| it.name == output) {
+            Some(named) => named.parameters.binary_data.unwrap_or(false),
+            None => self.parameters.binary_data_output.unwrap_or(false),
+        }
+    }
+}
+
+/// Puts the inputs together with the bytes behind the JSON.
+pub(crate) fn tensors(
+    inputs: Vec<Input<'_>>,
+    mut binary: Bytes,
+) -> Result<Vec<NamedTensor>, InferError> {
+    let mut tensors = Vec::with_capacity(inputs.len());
+    for input in inputs {
+        let Input { name, dtype, shape, parameters, data } = input;
+        parameters.refuse_unserved(&name)?;
+        let data = match (data, parameters.binary_data_size) {
+            (Some(data), None) => Bytes::from(data),
+            (None, Some(size)) if size <= binary.len() => binary.split_to(size),
+            (None, Some(size)) => {
+                return Err(InferError::Invalid(format!(
+                    "unexpected size for input '{name}': binary_data_size is {size}, {} bytes are left",
+                    binary.len()
+                )));
+            }
+            (None, None) => {
+                return Err(InferError::Invalid(format!(
+                    "input '{name}' has neither 'data' nor parameter 'binary_data_size'"
+                )));
+            }
+            (Some(_), Some(_)) => {
+                return Err(InferError::Invalid(format!(
+                    "input '{name}' has both 'data' and parameter 'binary_data_size'"
+                )));
+            }
+        };
+        match Tensor::new(dtype, shape, data) {
+            Ok(tensor) => tensors.push(NamedTensor { name: name.into(), tensor }),
+            Err(source) => return Err(InferError::Tensor { input: name.into_owned(), source }),
+        }
+    }
+    if !binary.is_empty() {
+        let extra = binary.len();
+        return Err(InferError::Invalid(format!(
+            "unexpected additional input data: {extra} bytes follow the last tensor"
+        )));
+    }
+    Ok(tensors)
+}
+
+impl<'de: 'a, 'a> Deserialize<'de> for Input<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Input<'a>, D::Error> {
+        deserializer.deserialize_map(InputVisitor)
+    }
+}
+
+struct InputVisitor;
+
+/// Keys of an input in any order.
+#[derive(Default)]
+struct Draft<'a> {
+    name: Option<Cow<'a, str>>,
+    dtype: Option<DType>,
+    shape: Option<Shape>,
+    parameters: Option<Parameters>,
+    data: Option<Vec<u8>>,
+    /// `data` that came too early to be understood.
+    text: Option<&'a RawValue>,
+}
+
+impl<'de> Visitor<'de> for InputVisitor {
+    type Value = Input<'de>;
+
+    fn expecting(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str("an input: an object with name, datatype, shape and data")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Input<'de>, A::Error> {
+        let mut draft = Draft::default();
+        while let Some(Key(key)) = map.next_key()? {
+            match &*key {
+                "name" => once("name", &mut draft.name, || map.next_value().map(|Key(it)| it))?,
+                "datatype" => once("datatype", &mut draft.dtype, || {
+                    let Key(name) = map.next_value()?;
+                    DType::parse(&name).ok_or_else(|| {
+                        let shown: String = name.chars().take(32).collect();
+                        A::Error::custom(format!("data-type {shown:?} does not exist"))
+                    })
+                })?,
+                "shape" => once("shape", &mut draft.shape, || {
+                    let dims: Vec<i64> = map.next_value()?;
+                    Shape::from_wire(&dims).map_err(A::Error::custom)
+                })?,
+                "parameters" => once("parameters", &mut draft.parameters, || map.next_value())?,
+                "data" => match (draft.dtype, &draft.shape) {
+                    (Some(dtype), Some(shape)) if draft.text.is_none() => {
+                        let count = shape.elements();
+                        once("data", &mut draft.data, || {
+                            let mut into = Vec::new();
+                            map.next_value_seed(Elements { dtype, count, into: &mut into })?;
+                            Ok(into)
+                        })?;
+                    }
+                    (_, _) => once("data", &mut draft.text, || map.next_value())?,
+                },
+                _ => drop(map.next_value::<IgnoredAny>()?),
+            }
+        }
+        draft.finish()
+    }
+}
+
+impl<'a> Draft<'a> {
+    fn finish<E: Error>(self) -> Result<Input<'a>, E> {
+        let name = self.name.ok_or_else(|| E::missing_field("name"))?;
+        let dtype = self.dtype.ok_or_else(|| E::missing_field("datatype"))?;
+        let shape = self.shape.ok_or_else(|| E::missing_field("shape"))?;
+        let mut data = self.data;
+        if let Some(text) = self.text {
+            if data.is_some() {
+                return Err(E::duplicate_field("data"));
+            }
+            let mut into = Vec::new();
+            let elements = Elements { dtype, count: shape.elements(), into: &mut into };
+            let read = elements.deserialize(&mut serde_json::Deserializer::from_str(text.get()));
+            read.map_err(E::custom)?;
+            data = Some(into);
+        }
+        let parameters = self.parameters.unwrap_or_default();
+        Ok(Input { name, dtype, shape, parameters, data })
+    }
+}
+
+fn is_deep(json: &[u8]) -> bool {
+    let (mut depth, mut in_string, mut escaped) = (0_usize, false, false);
+    for byte in json {
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' if in_string => escaped = true,
+            b'"' => in_string = !in_string,
+            b'[' | b'{' if !in_string => depth += 1,
+            b']' | b'}' if !in_string => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        if depth > DEPTH_MAX {
+            return true;
+        }
+    }
+    false
+}
+
+/// Reads a value into an empty place; a key that stands twice is a mistake, not a choice.
+fn once<T, E: Error>(
+    key: &'static str,
+    place: &mut Option<T>,
+    read: impl FnOnce() -> Result<T, E>,
+) -> Result<(), E> {
+    if place.is_some() {
+        return Err(E::duplicate_field(key));
+    }
+    *place = Some(read()?);
+    Ok(())
+}
+
+/// A text, borrowed from the JSON where it has no escapes.
+#[derive(Deserialize)]
+struct Key<'a>(#[serde(borrow)] Cow<'a, str>);
+
+#[cfg(test)]
+#[path = "request_tests.rs"]
+mod tests;

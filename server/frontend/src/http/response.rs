@@ -1,0 +1,178 @@
+//! The answer to an infer request: JSON, and the bytes of the outputs wanted as bytes behind it.
+
+use std::collections::VecDeque;
+use std::fmt::Display;
+
+use backend_api::{DType, Element, Tensor};
+use bytes::Bytes;
+use half::{bf16, f16};
+use http::{HeaderValue, Response, header};
+use server_base::InferResponse;
+use server_serving::InferError;
+
+use super::binary::LENGTH_HEADER;
+use crate::body::ResponseBody;
+
+/// Writes the answer. `is_binary` says which outputs go behind the JSON.
+pub(crate) fn encode(
+    response: InferResponse,
+    id: Option<&str>,
+    is_binary: impl Fn(&str) -> bool,
+) -> Result<Response<ResponseBody>, InferError> {
+    let mut json = Vec::with_capacity(256);
+    let mut tensors = VecDeque::new();
+    json.push(b'{');
+    if let Some(id) = id {
+        key(&mut json, "id");
+        text(&mut json, id);
+        json.push(b',');
+    }
+    key(&mut json, "model_name");
+    text(&mut json, &response.model);
+    json.extend_from_slice(b",\"model_version\":\"");
+    number(&mut json, response.version);
+    json.extend_from_slice(b"\",\"outputs\":[");
+    for (n, output) in response.outputs.into_iter().enumerate() {
+        if n > 0 {
+            json.push(b',');
+        }
+        let tensor = output.tensor;
+        begin_output(&mut json, &output.name, &tensor);
+        if is_binary(&output.name) {
+            json.extend_from_slice(b",\"parameters\":{\"binary_data_size\":");
+            number(&mut json, tensor.data().len());
+            json.extend_from_slice(b"}}");
+            tensors.push_back(tensor.into_data());
+        } else {
+            json.extend_from_slice(b",\"data\":");
+            data(&mut json, &output.name, &tensor)?;
+            json.push(b'}');
+        }
+    }
+    json.extend_from_slice(b"]}");
+    Ok(response_of(json, tensors))
+}
+
+fn response_of(json: Vec<u8>, mut tensors: VecDeque<Bytes>) -> Response<ResponseBody> {
+    let (length, is_json) = (json.len(), tensors.is_empty());
+    tensors.push_front(json.into());
+    let mut response = Response::new(ResponseBody::parts(tensors));
+    let kind = if is_json { "application/json" } else { "application/octet-stream" };
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
+    if !is_json {
+        headers.insert(LENGTH_HEADER, HeaderValue::from(length));
+    }
+    response
+}
+
+fn begin_output(json: &mut Vec<u8>, name: &str, tensor: &Tensor) {
+    json.extend_from_slice(b"{\"name\":");
+    text(json, name);
+    json.extend_from_slice(b",\"datatype\":\"");
+    json.extend_from_slice(tensor.dtype().name().as_bytes());
+    json.extend_from_slice(b"\",\"shape\":[");
+    for (n, dim) in tensor.shape().dims().iter().enumerate() {
+        if n > 0 {
+            json.push(b',');
+        }
+        number(json, dim);
+    }
+    json.push(b']');
+}
+
+/// The elements, flat. Numbers that JSON has no words for become the strings NaN, Infinity and
+/// -Infinity, as in protobuf's JSON mapping, so that any parser can read the answer.
+fn data(json: &mut Vec<u8>, name: &str, tensor: &Tensor) -> Result<(), InferError> {
+    let tensor = tensor.aligned();
+    let halves = || tensor.data().as_chunks::<2>().0.iter();
+    match tensor.dtype() {
+        DType::Bool => list(json, tensor.data().iter(), |json, &it| {
+            json.extend_from_slice(if it == 0 { b"false" } else { b"true" });
+        }),
+        DType::Uint8 => whole::<u8>(json, &tensor),
+        DType::Uint16 => whole::<u16>(json, &tensor),
+        DType::Uint32 => whole::<u32>(json, &tensor),
+        DType::Uint64 => whole::<u64>(json, &tensor),
+        DType::Int8 => whole::<i8>(json, &tensor),
+        DType::Int16 => whole::<i16>(json, &tensor),
+        DType::Int32 => whole::<i32>(json, &tensor),
+        DType::Int64 => whole::<i64>(json, &tensor),
+        DType::Fp16 => {
+            list(json, halves(), |json, &it| float(json, f16::from_le_bytes(it).to_f32()))
+        }
+        DType::Bf16 => {
+            list(json, halves(), |json, &it| float(json, bf16::from_le_bytes(it).to_f32()))
+        }
+        DType::Fp32 => {
+            list(json, tensor.view::<f32>().unwrap_or_default().iter(), |json, &it| {
+                float(json, it)
+            });
+        }
+        DType::Fp64 => {
+            list(json, tensor.view::<f64>().unwrap_or_default().iter(), |json, &it| {
+                float(json, it)
+            });
+        }
+        DType::Bytes => {
+            let mut strings = Vec::with_capacity(tensor.shape().elements());
+            for string in tensor.strings() {
+                strings.push(std::str::from_utf8(string).map_err(|_| {
+                    InferError::Invalid(format!(
+                        "output '{name}' holds bytes that are not UTF-8: ask for it as binary data"
+                    ))
+                })?);
+            }
+            list(json, strings.into_iter(), text);
+        }
+    }
+    Ok(())
+}
+
+fn list<T>(json: &mut Vec<u8>, elements: impl Iterator<Item = T>, write: impl Fn(&mut Vec<u8>, T)) {
+    json.push(b'[');
+    for (n, element) in elements.enumerate() {
+        if n > 0 {
+            json.push(b',');
+        }
+        write(json, element);
+    }
+    json.push(b']');
+}
+
+fn whole<T: Element + itoa::Integer>(json: &mut Vec<u8>, tensor: &Tensor) {
+    list(json, tensor.view::<T>().unwrap_or_default().iter(), |json, it| {
+        json.extend_from_slice(itoa::Buffer::new().format(*it).as_bytes());
+    });
+}
+
+fn float<F: zmij::Float + Into<f64> + Copy>(json: &mut Vec<u8>, value: F) {
+    let wide: f64 = value.into();
+    if wide.is_finite() {
+        json.extend_from_slice(zmij::Buffer::new().format_finite(value).as_bytes());
+    } else if wide.is_nan() {
+        json.extend_from_slice(b"\"NaN\"");
+    } else {
+        json.extend_from_slice(if wide > 0.0 { b"\"Infinity\"" } else { b"\"-Infinity\"" });
+    }
+}
+
+fn key(json: &mut Vec<u8>, name: &str) {
+    text(json, name);
+    json.push(b':');
+}
+
+fn number(json: &mut Vec<u8>, value: impl Display) {
+    use std::io::Write as _;
+    // Writing to memory does not fail.
+    let _ = write!(json, "{value}");
+}
+
+fn text(json: &mut Vec<u8>, value: &str) {
+    // Nor does this.
+    let _ = serde_json::to_writer(json, value);
+}
+
+#[cfg(test)]
+#[path = "response_tests.rs"]
+mod tests;

@@ -1,0 +1,172 @@
+//! Which endpoint a path means.
+
+use std::borrow::Cow;
+
+use http::{HeaderValue, Method, Response, StatusCode, header};
+use percent_encoding::percent_decode_str;
+
+use super::error_response;
+use crate::body::ResponseBody;
+
+/// Everything that can be asked. A closed set: also the values of a label on `/metrics`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Endpoint {
+    Live,
+    Ready,
+    Server,
+    Model,
+    ModelReady,
+    Infer,
+    Index,
+    Load,
+    Unload,
+    None,
+}
+
+impl Endpoint {
+    pub(crate) const COUNT: usize = 10;
+
+    /// The path, with names for what varies.
+    pub(crate) fn template(self) -> &'static str {
+        match self {
+            Endpoint::Live => "/v2/health/live",
+            Endpoint::Ready => "/v2/health/ready",
+            Endpoint::Server => "/v2",
+            Endpoint::Model => "/v2/models/{model}",
+            Endpoint::ModelReady => "/v2/models/{model}/ready",
+            Endpoint::Infer => "/v2/models/{model}/infer",
+            Endpoint::Index => "/v2/repository/index",
+            Endpoint::Load => "/v2/repository/models/{model}/load",
+            Endpoint::Unload => "/v2/repository/models/{model}/unload",
+            Endpoint::None => "other",
+        }
+    }
+
+    fn method(self) -> Method {
+        match self {
+            Endpoint::Live
+            | Endpoint::Ready
+            | Endpoint::Server
+            | Endpoint::Model
+            | Endpoint::ModelReady
+            | Endpoint::None => Method::GET,
+            Endpoint::Infer | Endpoint::Index | Endpoint::Load | Endpoint::Unload => Method::POST,
+        }
+    }
+}
+
+/// An endpoint and what its path names.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Route {
+    pub(crate) endpoint: Endpoint,
+    /// Empty where the path names none.
+    pub(crate) model: String,
+    /// Empty where the path names none.
+    pub(crate) version: String,
+}
+
+/// Why a path leads nowhere.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum NoRoute {
+    /// Nothing is there.
+    NotFound,
+    /// Something is, but not for that method.
+    Method(Method),
+    /// The path is no text.
+    NotUtf8,
+}
+
+impl NoRoute {
+    pub(crate) fn response(&self) -> Response<ResponseBody> {
+        match self {
+            NoRoute::NotFound => error_response(StatusCode::NOT_FOUND, "Not Found"),
+            NoRoute::NotUtf8 => error_response(StatusCode::BAD_REQUEST, "the path is not UTF-8"),
+            NoRoute::Method(allowed) => {
+                let mut response =
+                    error_response(StatusCode::METHOD_NOT_ALLOWED, "Method Not Allowed");
+                if let Ok(allowed) = HeaderValue::from_str(allowed.as_str()) {
+                    response.headers_mut().insert(header::ALLOW, allowed);
+                }
+                response
+            }
+        }
+    }
+}
+
+impl Route {
+    /// Finds the endpoint. Names in the path may be percent-encoded; a slash in a name stays one.
+    pub(crate) fn find(method: &Method, path: &str) -> Result<Route, NoRoute> {
+        let segments: Vec<&str> = path.trim_start_matches('/').split('/').take(8).collect();
+        let (endpoint, model, version) = match segments.as_slice() {
+            ["v2"] => (Endpoint::Server, "", ""),
+            ["v2", "health", "live"] => (Endpoint::Live, "", ""),
+            ["v2", "health", "ready"] => (Endpoint::Ready, "", ""),
+            ["v2", "models", model] => (Endpoint::Model, *model, ""),
+            ["v2", "models", model, "ready"] => (Endpoint::ModelReady, *model, ""),
+            ["v2", "models", model, "infer"] => (Endpoint::Infer, *model, ""),
+            ["v2", "models", model, "versions", version] => (Endpoint::Model, *model, *version),
+            ["v2", "models", model, "versions", version, "ready"] => {
+                (Endpoint::ModelReady, *model, *version)
+            }
+            ["v2", "models", model, "versions", version, "infer"] => {
+                (Endpoint::Infer, *model, *version)
+            }
+            ["v2", "repository", "index"] => (Endpoint::Index, "", ""),
+            ["v2", "repository", "models", model, "load"] => (Endpoint::Load, *model, ""),
+            ["v2", "repository", "models", model, "unload"] => (Endpoint::Unload, *model, ""),
+            _ => return Err(NoRoute::NotFound),
+        };
+        let allowed = endpoint.method();
+        let head = *method == Method::HEAD && allowed == Method::GET;
+        if *method != allowed && !head {
+            return Err(NoRoute::Method(allowed));
+        }
+        Ok(Route { endpoint, model: decode(model)?, version: decode(version)? })
+    }
+}
+
+fn decode(segment: &str) -> Result<String, NoRoute> {
+    let decoded = percent_decode_str(segment).decode_utf8().map_err(|_| NoRoute::NotUtf8)?;
+    Ok(Cow::into_owned(decoded))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(method: Method, path: &str, expect: Result<(Endpoint, &str, &str), NoRoute>) {
+        let expect = expect.map(|(endpoint, model, version)| Route {
+            endpoint,
+            model: model.to_owned(),
+            version: version.to_owned(),
+        });
+        assert_eq!(Route::find(&method, path), expect, "{path}");
+    }
+
+    #[test]
+    fn paths_lead_to_endpoints() {
+        check(Method::GET, "/v2", Ok((Endpoint::Server, "", "")));
+        check(Method::HEAD, "/v2/health/ready", Ok((Endpoint::Ready, "", "")));
+        check(Method::POST, "/v2/models/m/infer", Ok((Endpoint::Infer, "m", "")));
+        check(Method::POST, "/v2/models/m/versions/3/infer", Ok((Endpoint::Infer, "m", "3")));
+        check(Method::GET, "/v2/models/a%20b%2Fc", Ok((Endpoint::Model, "a b/c", "")));
+        check(Method::POST, "/v2/repository/models/m/unload", Ok((Endpoint::Unload, "m", "")));
+    }
+
+    #[test]
+    fn or_nowhere() {
+        for path in [
+            "/",
+            "/v1/models/m",
+            "/v2/models",
+            "/v2/models/m/explain",
+            "/v2/models/m/versions/1/x/y/z/w",
+        ] {
+            check(Method::GET, path, Err(NoRoute::NotFound));
+        }
+        check(Method::GET, "/v2/models/m/infer", Err(NoRoute::Method(Method::POST)));
+        check(Method::DELETE, "/v2", Err(NoRoute::Method(Method::GET)));
+        check(Method::GET, "/v2/models/%ff", Err(NoRoute::NotUtf8));
+    }
+}
