@@ -1,0 +1,96 @@
+//! Deadlines and callers that leave, over the wire.
+
+use std::time::Duration;
+
+use http::StatusCode;
+use tonic::{Code, Request};
+
+use crate::house::{DOUBLE, House, PATIENCE, message};
+
+/// Occupies the only instance.
+async fn block(house: &House) -> tokio::task::JoinHandle<()> {
+    let mut grpc = house.grpc().await;
+    let blocked = tokio::spawn(async move {
+        grpc.model_infer(message("m", &[[99.0, 0.0]])).await.expect("answered in the end");
+    });
+    let fake = house.fake.clone();
+    let hanging = std::thread::spawn(move || fake.hangs().await_waiting(1));
+    while !hanging.is_finished() {
+        tokio::task::yield_now().await;
+    }
+    blocked
+}
+
+#[tokio::test]
+async fn a_calls_deadline_holds_and_nothing_runs_for_it() {
+    let house = House::new(&[("m/1/model.fake", DOUBLE)]).await;
+    let blocked = block(&house).await;
+    let runs = house.fake.runs().len();
+    let mut grpc = house.grpc().await;
+    let mut request = Request::new(message("m", &[[1.0, 1.0]]));
+    // Set by hand, so that only the server keeps it.
+    request.metadata_mut().insert("grpc-timeout", "20m".parse().expect("a value"));
+    let status = grpc.model_infer(request).await.expect_err("too late");
+    assert_eq!(status.code(), Code::DeadlineExceeded, "{status:?}");
+    let mut http = house.http().await;
+    let body = r#"{"parameters":{"timeout":20000},"inputs":[{"name":"x","shape":[1,2],"datatype":"FP32","data":[1,1]}]}"#;
+    let (status, text) = http.send(http::Method::POST, "/v2/models/m/infer", body).await;
+    assert_eq!(status, StatusCode::GATEWAY_TIMEOUT, "{text}");
+    assert!(text.contains("Request timeout expired"), "{text}");
+    house.fake.hangs().open();
+    blocked.await.expect("answered");
+    // One more request makes the instance look at its queue again.
+    let mut last = house.grpc().await;
+    last.model_infer(message("m", &[[2.0, 2.0]])).await.expect("answered");
+    assert_eq!(house.fake.runs().len(), runs + 1, "the expired requests did not run");
+}
+
+#[tokio::test]
+async fn a_caller_that_leaves_costs_nothing() {
+    let house = House::new(&[("m/1/model.fake", DOUBLE)]).await;
+    let blocked = block(&house).await;
+    let runs = house.fake.runs().len();
+    for _ in 0..20 {
+        let mut grpc = house.grpc().await;
+        let leaving = grpc.model_infer(message("m", &[[1.0, 1.0]]));
+        // Dropped after it was sent: the stream is reset, the connection closed.
+        assert!(tokio::time::timeout(Duration::from_millis(5), leaving).await.is_err());
+    }
+    let mut http = house.http().await;
+    assert!(
+        tokio::time::timeout(Duration::from_millis(5), http.infer("m", &[[1.0, 1.0]]))
+            .await
+            .is_err()
+    );
+    drop(http);
+    let table = house.server().lifecycle().index();
+    assert_eq!(table.len(), 1, "still there");
+    // The server hears of it before the gate opens: its metrics say when nobody is left.
+    let alone = async {
+        while !in_flight(&house).await.ends_with(" 1") {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, alone).await.expect("all have left but the first");
+    house.fake.hangs().open();
+    blocked.await.expect("answered");
+    let mut last = house.grpc().await;
+    last.model_infer(message("m", &[[2.0, 2.0]])).await.expect("answered");
+    assert_eq!(house.fake.runs().len(), runs + 1, "nothing ran for those who left");
+}
+
+async fn in_flight(house: &House) -> String {
+    let stream = tokio::net::TcpStream::connect(house.at.metrics).await.expect("connects");
+    let io = hyper_util::rt::TokioIo::new(stream);
+    let (mut sender, connection) = hyper::client::conn::http1::handshake(io).await.expect("HTTP");
+    tokio::spawn(connection);
+    let request = http::Request::get("/metrics").header("host", "x");
+    let request = request.body(http_body_util::Empty::<bytes::Bytes>::new()).expect("a request");
+    let response = sender.send_request(request).await.expect("an answer");
+    let body = http_body_util::BodyExt::collect(response.into_body()).await.expect("a body");
+    let text = String::from_utf8_lossy(&body.to_bytes()).into_owned();
+    text.lines()
+        .find(|it| it.starts_with("salver_inflight_requests{"))
+        .unwrap_or_default()
+        .to_owned()
+}

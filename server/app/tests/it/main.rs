@@ -1,0 +1,10 @@
+//! The whole server in one process, on real sockets, with scripted models.
+
+mod house;
+
+mod cancel;
+mod documents;
+mod drain;
+mod overload;
+mod peers;
+mod swap;
