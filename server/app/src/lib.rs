@@ -8,6 +8,7 @@ mod client;
 mod commands;
 mod engines;
 mod process;
+pub mod recorder;
 pub mod serve;
 pub mod settings;
 pub mod telemetry;

@@ -7,19 +7,19 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
-use metrics_exporter_prometheus::PrometheusHandle;
 use server_frontend::{Bound, ConnectionLimits, Control, Drain, Frontend, Listening, Shared};
 use server_lifecycle::{Defaults, Engines, Lifecycle};
 use server_serving::{Admission, Serving};
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::oneshot;
 
+use crate::recorder::Recorded;
 use crate::settings::Settings;
 use crate::telemetry;
 
-/// How often samples of histograms are put into their buckets. Until then each takes eight bytes,
-/// so at a hundred thousand requests a second this bounds them to a few megabytes.
-const UPKEEP: Duration = Duration::from_secs(1);
+/// How often series of versions that are gone are looked for. They are dropped at the second look,
+/// so that every usual scrape interval falls in between.
+const SWEEP: Duration = Duration::from_secs(60);
 
 /// Connections of the control port: a handful of scrapers and probes.
 const CONTROL_CONNECTIONS_MAX: usize = 64;
@@ -53,7 +53,7 @@ impl Server {
     pub fn start(
         settings: &Settings,
         engines: Engines,
-        metrics: PrometheusHandle,
+        metrics: Recorded,
     ) -> anyhow::Result<Server> {
         let at = |port| SocketAddr::new(settings.host, port);
         let http = Bound::bind("http", at(settings.http_port))?;
@@ -148,11 +148,7 @@ struct ControlPlane {
 }
 
 impl ControlPlane {
-    fn start(
-        bound: Bound,
-        shared: Arc<Shared>,
-        metrics: PrometheusHandle,
-    ) -> io::Result<ControlPlane> {
+    fn start(bound: Bound, shared: Arc<Shared>, metrics: Recorded) -> io::Result<ControlPlane> {
         let runtime = Builder::new_current_thread().enable_all().build()?;
         let limits = ConnectionLimits {
             connections_max: CONTROL_CONNECTIONS_MAX,
@@ -183,10 +179,10 @@ impl ControlPlane {
     }
 }
 
-async fn keep_up(metrics: &PrometheusHandle) {
-    let mut ticks = tokio::time::interval(UPKEEP);
+async fn keep_up(metrics: &Recorded) {
+    let mut ticks = tokio::time::interval(SWEEP);
     loop {
         ticks.tick().await;
-        metrics.run_upkeep();
+        metrics.sweep();
     }
 }

@@ -4,13 +4,13 @@ use std::io::{self, IsTerminal as _};
 use std::panic;
 
 use anyhow::Context as _;
-use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
-use server_base::{Series, SeriesKind};
+use server_base::Series;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::time::SystemTime;
 
 use crate::cli::LogFormat;
 use crate::process;
+use crate::recorder::Recorded;
 
 /// Every series of the process. `server/METRICS.md` shows them; a test holds the two together.
 pub fn series() -> Vec<Series> {
@@ -46,26 +46,16 @@ pub(crate) fn start_logs(format: LogFormat, level: &str) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Declares every series and makes their recorder the process's own. Called once a process.
-pub fn start_metrics() -> anyhow::Result<PrometheusHandle> {
-    let mut builder = PrometheusBuilder::new();
-    for it in series().iter().filter(|it| it.kind == SeriesKind::Histogram) {
-        let name = Matcher::Full(it.name.to_owned());
-        builder = builder.set_buckets_for_metric(name, it.buckets)?;
-    }
-    let handle = builder.install_recorder().context("cannot start metrics")?;
-    for it in series() {
-        match it.kind {
-            SeriesKind::Counter => metrics::describe_counter!(it.name, it.help),
-            SeriesKind::Gauge => metrics::describe_gauge!(it.name, it.help),
-            SeriesKind::Histogram => metrics::describe_histogram!(it.name, it.help),
-        }
-    }
-    Ok(handle)
+/// Makes one recorder the process's own. Called once a process.
+pub fn start_metrics() -> anyhow::Result<Recorded> {
+    let recorded = Recorded::new(&series());
+    let installed = metrics::set_global_recorder(recorded.clone());
+    installed.map_err(|_| anyhow::anyhow!("metrics have been started already"))?;
+    Ok(recorded)
 }
 
 /// The text of all series, the process's own brought up to date first.
-pub(crate) fn render(handle: &PrometheusHandle) -> String {
+pub(crate) fn render(recorded: &Recorded) -> String {
     process::observe();
-    handle.render()
+    recorded.render()
 }

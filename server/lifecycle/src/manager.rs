@@ -274,21 +274,19 @@ impl Manager {
         let Some(version) = model.version_of(id) else { return };
         match result {
             Ok(loaded) => {
-                let Loaded { workers, engine, took } = *loaded;
-                let plan = workers.servable().plan();
+                let plan = loaded.workers.servable().plan();
                 tracing::info!(
-                    model = %name, %version, engine, instances = plan.instances,
+                    model = %name, %version, engine = loaded.engine, instances = plan.instances,
                     max_batch_size = plan.batching.rows_max,
                     max_queue_delay_us = plan.batching.delay_max.as_micros(),
-                    took_ms = took.as_millis(), "model version is available"
+                    took_ms = loaded.took.as_millis(), "model version is available"
                 );
-                metrics::loaded(&name, version, Some(took));
-                model.keep_workers(id, workers, engine);
+                model.keep(id, Some(*loaded));
                 self.happen(id, Event::Loaded);
             }
             Err(reason) => {
                 tracing::error!(model = %name, %version, reason, "model version cannot be loaded");
-                metrics::loaded(&name, version, None);
+                model.keep(id, None);
                 self.happen(id, Event::LoadFailed { reason });
             }
         }
@@ -301,7 +299,6 @@ impl Manager {
         match model.happen(id, event) {
             Ok(state) => {
                 tracing::debug!(model = %name, %version, %state, "state");
-                metrics::state(name, version, &state);
                 true
             }
             Err(illegal) => {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use metrics::{counter, gauge, histogram};
+use metrics::{Counter, Gauge, Histogram, counter, gauge, histogram};
 use server_base::{ModelName, Series, SeriesKind, Version};
 
 use crate::state::State;
@@ -52,24 +52,44 @@ pub const SERIES: &[Series] = &[
     },
 ];
 
-/// A version is in this state and in no other.
-pub(crate) fn state(model: &ModelName, version: Version, state: &State) {
-    for name in State::NAMES {
-        let value = if name == state.name() { 1.0 } else { 0.0 };
-        gauge!(MODEL_STATE, "model" => model.shared(), "version" => version.to_string(), "state" => name)
-            .set(value);
-    }
+/// Handles of one artifact's series. They live as long as it is remembered.
+pub(crate) struct ArtifactMetrics {
+    states: [Gauge; State::NAMES.len()],
+    succeeded: Counter,
+    failed: Counter,
+    duration: Histogram,
 }
 
-/// A load is over; the time is that of a success.
-pub(crate) fn loaded(model: &ModelName, version: Version, took: Option<Duration>) {
-    let result = if took.is_some() { "success" } else { "failure" };
-    let version = version.to_string();
-    counter!(LOADS, "model" => model.shared(), "version" => version.clone(), "result" => result)
-        .increment(1);
-    if let Some(took) = took {
-        histogram!(LOAD_DURATION, "model" => model.shared(), "version" => version)
-            .record(took.as_secs_f64());
+impl ArtifactMetrics {
+    pub(crate) fn new(model: &ModelName, version: Version) -> ArtifactMetrics {
+        let version = version.to_string();
+        let loads = |result: &'static str| counter!(LOADS, "model" => model.shared(), "version" => version.clone(), "result" => result);
+        ArtifactMetrics {
+            states: State::NAMES.map(|it| {
+                gauge!(MODEL_STATE, "model" => model.shared(), "version" => version.clone(), "state" => it)
+            }),
+            succeeded: loads("success"),
+            failed: loads("failure"),
+            duration: histogram!(LOAD_DURATION, "model" => model.shared(), "version" => version.clone()),
+        }
+    }
+
+    /// It is in this state and in no other.
+    pub(crate) fn state(&self, state: &State) {
+        for (name, gauge) in State::NAMES.iter().zip(&self.states) {
+            gauge.set(if *name == state.name() { 1.0 } else { 0.0 });
+        }
+    }
+
+    /// A load is over; the time is that of a success.
+    pub(crate) fn loaded(&self, took: Option<Duration>) {
+        match took {
+            Some(took) => {
+                self.succeeded.increment(1);
+                self.duration.record(took.as_secs_f64());
+            }
+            None => self.failed.increment(1),
+        }
     }
 }
 

@@ -14,7 +14,8 @@ use server_serving::{ModelEntry, Workers};
 use crate::config::{Defaults, ModelConfig};
 use crate::desired::desired;
 use crate::handle::Entry;
-use crate::load::LoadJob;
+use crate::load::{LoadJob, Loaded};
+use crate::metrics::ArtifactMetrics;
 use crate::policy::{Action, Seen, next_action};
 use crate::repository::{FoundModel, FoundVersion};
 use crate::state::{Event, Illegal, State, next};
@@ -45,6 +46,7 @@ struct Artifact {
     state: State,
     workers: Option<Workers>,
     engine: Option<&'static str>,
+    metrics: ArtifactMetrics,
 }
 
 impl Model {
@@ -123,6 +125,7 @@ impl Model {
                 state: State::Start,
                 workers: None,
                 engine: None,
+                metrics: ArtifactMetrics::new(&self.name, version),
             });
         }
         let present: BTreeSet<(Version, u64)> = self.prints().collect();
@@ -152,6 +155,7 @@ impl Model {
     pub(crate) fn happen(&mut self, id: u64, event: Event) -> Result<State, Option<Illegal>> {
         let artifact = self.artifacts.iter_mut().find(|it| it.id == id).ok_or(None)?;
         artifact.state = next(&artifact.state, event).map_err(Some)?;
+        artifact.metrics.state(&artifact.state);
         Ok(artifact.state.clone())
     }
 
@@ -166,11 +170,12 @@ impl Model {
         })
     }
 
-    /// The threads of an artifact that was loaded.
-    pub(crate) fn keep_workers(&mut self, id: u64, workers: Workers, engine: &'static str) {
+    /// What an artifact's load came to: threads and engine, and how long it took.
+    pub(crate) fn keep(&mut self, id: u64, loaded: Option<Loaded>) {
         if let Some(artifact) = self.artifacts.iter_mut().find(|it| it.id == id) {
-            artifact.workers = Some(workers);
-            artifact.engine = Some(engine);
+            artifact.metrics.loaded(loaded.as_ref().map(|it| it.took));
+            artifact.engine = loaded.as_ref().map(|it| it.engine);
+            artifact.workers = loaded.map(|it| it.workers);
         }
     }
 

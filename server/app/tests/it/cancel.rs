@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use http::StatusCode;
-use tonic::{Code, Request};
+use proto::inference::InferParameter;
+use proto::inference::infer_parameter::ParameterChoice;
+use tonic::Code;
 
 use crate::house::{DOUBLE, House, PATIENCE, message};
 
@@ -27,9 +29,10 @@ async fn a_calls_deadline_holds_and_nothing_runs_for_it() {
     let blocked = block(&house).await;
     let runs = house.fake.runs().len();
     let mut grpc = house.grpc().await;
-    let mut request = Request::new(message("m", &[[1.0, 1.0]]));
-    // Set by hand, so that only the server keeps it.
-    request.metadata_mut().insert("grpc-timeout", "20m".parse().expect("a value"));
+    // As a parameter, which only the server keeps; the call's own timeout the client keeps too.
+    let mut request = message("m", &[[1.0, 1.0]]);
+    let micros = Some(ParameterChoice::Int64Param(20_000));
+    request.parameters.insert("timeout".to_owned(), InferParameter { parameter_choice: micros });
     let status = grpc.model_infer(request).await.expect_err("too late");
     assert_eq!(status.code(), Code::DeadlineExceeded, "{status:?}");
     let mut http = house.http().await;

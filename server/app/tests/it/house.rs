@@ -12,11 +12,11 @@ use http::{Method, Request, StatusCode};
 use http_body_util::{BodyExt as _, Full};
 use hyper::client::conn::http1::{SendRequest, handshake};
 use hyper_util::rt::TokioIo;
-use metrics_exporter_prometheus::PrometheusHandle;
 use proto::inference::grpc_inference_service_client::GrpcInferenceServiceClient;
 use proto::inference::model_infer_request::InferInputTensor;
 use proto::inference::{ModelInferRequest, ModelInferResponse};
 use server_app::cli::ServeArgs;
+use server_app::recorder::Recorded;
 use server_app::serve::{Addresses, Server};
 use server_app::settings::Settings;
 use server_lifecycle::Engines;
@@ -39,8 +39,8 @@ pub(crate) struct House {
 }
 
 /// The process has one recorder, however many servers it runs.
-fn metrics() -> PrometheusHandle {
-    static HANDLE: OnceLock<PrometheusHandle> = OnceLock::new();
+fn metrics() -> Recorded {
+    static HANDLE: OnceLock<Recorded> = OnceLock::new();
     HANDLE.get_or_init(|| server_app::telemetry::start_metrics().expect("a recorder")).clone()
 }
 

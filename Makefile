@@ -1,0 +1,74 @@
+# Every way to build, run and check Salver. `make` alone lists them.
+
+PYTHON ?= python3
+CARGO ?= cargo
+
+# Where things that are fetched or made go; all of it can be deleted at any time.
+export CARGO_TARGET_DIR ?= target
+LIB ?= .lib
+VENV ?= .venv
+
+REPOSITORY ?= models/repository
+SERVE_FLAGS ?=
+
+.PHONY: help build serve test test-rust test-loom test-clients test-chart test-models lint bench \
+	bench-models models onnxruntime clean
+
+help: ## List these targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' Makefile
+
+build: ## Build the server and the load generator, optimised
+	$(CARGO) build --release --locked -p server-app -p loadtest
+
+serve: build ## Serve the sample models on ports 8000 (HTTP), 8001 (gRPC), 8002 (metrics)
+	@$(MAKE) --no-print-directory onnxruntime || echo "ONNX Runtime could not be fetched: tract serves instead"
+	$(CARGO_TARGET_DIR)/release/salver serve --model-repository $(REPOSITORY) $(SERVE_FLAGS)
+
+test: test-rust test-loom test-clients test-models test-chart ## Run every test
+
+test-rust: onnxruntime ## Unit, conformance, property and system tests
+	$(CARGO) test --workspace --locked
+
+test-loom: ## Every interleaving of the lane's threads
+	$(CARGO) test --locked -p server-serving --features loom --test lane_loom
+
+test-clients: onnxruntime $(VENV)/tests/ready ## The public clients against the real binary
+	$(CARGO) build --locked -p server-app
+	SALVER_BIN=$(CARGO_TARGET_DIR)/debug/salver $(VENV)/tests/bin/python -m pytest -q server/app/tests/clients proto/tests
+
+test-models: $(VENV)/models/ready ## The committed models against a rebuild and their recorded answers
+	cd models && $(abspath $(VENV))/models/bin/python -m train.build --check
+
+test-chart: $(VENV)/helm/ready ## The chart and the Dockerfile
+	$(VENV)/helm/bin/python -m pytest -q helm/tests
+
+lint: ## Formatting and lints, warnings as errors
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --workspace --all-targets --locked -- -D warnings
+
+bench: build onnxruntime bench-models ## Measure against the bare engine and the bare transport
+	$(PYTHON) loadtest/bench/run.py --bin $(CARGO_TARGET_DIR)/release
+
+models: $(VENV)/models/ready ## Train the sample models again
+	cd models && $(abspath $(VENV))/models/bin/python -m train.build
+
+bench-models: models/bench/ready ## Build the large models that benchmarks use
+
+models/bench/ready: $(VENV)/models/ready $(wildcard models/train/*.py)
+	cd models && $(abspath $(VENV))/models/bin/python -m train.bench
+	touch $@
+
+onnxruntime: ## Fetch ONNX Runtime's library, pinned
+	@$(PYTHON) backends/onnxruntime/fetch.py $(LIB)/onnxruntime
+
+# A virtual environment for each set of requirements: they do not agree with one another.
+$(VENV)/tests/ready: server/app/tests/clients/requirements.txt
+$(VENV)/models/ready: models/requirements.txt
+$(VENV)/helm/ready: helm/tests/requirements.txt
+$(VENV)/%/ready:
+	$(PYTHON) -m venv $(@D)
+	$(@D)/bin/python -m pip install --quiet --disable-pip-version-check -r $<
+	touch $@
+
+clean: ## Delete everything that was built or fetched
+	rm -rf $(CARGO_TARGET_DIR) $(LIB) $(VENV) models/bench

@@ -1,0 +1,70 @@
+"""A hundred versions of one model, one after the other, under 500 requests a second."""
+
+import os
+import shutil
+import tempfile
+import threading
+import time
+from pathlib import Path
+
+import parts
+
+SWAPS = 100
+RATE = 500
+# The load outlasts the swaps: each takes about a third of a second.
+LOAD_S = 75
+# A version's folder must rest before it is loaded; a shorter rest makes the swaps come faster.
+FLAGS = ["--rest-ms", "50", "--scan-interval-ms", "25", "--log-level", "error"]
+
+
+def put(repository, version, source):
+    """Copies a version beside its place and renames it: it is never there in part."""
+    part = repository / f".{version}"
+    shutil.copytree(source, part)
+    os.rename(part, repository / "wine" / str(version))
+
+
+def wait_for(server, version):
+    deadline = time.monotonic() + 30
+    while time.monotonic() < deadline:
+        states = {it.get("version"): it["state"] for it in server.index()}
+        if states.get(str(version)) == "READY" and "UNLOADING" not in states.values():
+            return
+        time.sleep(0.01)
+    raise SystemExit(f"version {version} did not come up: {server.index()}")
+
+
+def swap(server, repository, wine, first, last):
+    for version in range(first, last + 1):
+        put(repository, version, wine / str(version % 2 + 1))
+        wait_for(server, version)
+
+
+def measure(binary, loadtest, wine):
+    """Counts what failed, and the memory before and after. Ten swaps warm up the allocator."""
+    folder = Path(tempfile.mkdtemp(prefix="salver-bench-"))
+    (folder / "wine").mkdir()
+    shutil.copytree(wine / "1", folder / "wine/1")
+    with parts.Server(binary, folder, *FLAGS) as server:
+        report = {}
+        load = threading.Thread(target=run_load, args=(loadtest, server.grpc, report))
+        load.start()
+        time.sleep(1)
+        swap(server, folder, wine, 2, 11)
+        before = server.rss_mb()
+        began = time.monotonic()
+        swap(server, folder, wine, 12, 11 + SWAPS)
+        took = time.monotonic() - began
+        after = server.rss_mb()
+        if not load.is_alive():
+            raise SystemExit(f"the load ended before the swaps, which took {took:.0f} s")
+        load.join()
+    shutil.rmtree(folder)
+    keys = ("requests", "failed", "wrong", "failures")
+    counted = {it: report[it] for it in keys}
+    return {"swaps": SWAPS, "took_s": took, "rss_before_mb": before, "rss_after_mb": after, **counted}
+
+
+def run_load(loadtest, port, report):
+    options = ["--rate", RATE, "--arrival", "constant", "--duration", f"{LOAD_S}s", "--check-every", 0]
+    report.update(parts.load(loadtest, port, "wine", *map(str, options)))
