@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use backend_api::{Axis, BackendError, Device, GraphTensor, Instance, Model, Signature};
 use tract_onnx::model::ParseResult;
+use tract_onnx::pb::{GraphProto, NodeProto};
 use tract_onnx::prelude::*;
 
 use crate::instance::TractInstance;
@@ -58,6 +59,7 @@ fn read(artifact: &Path) -> Result<TractModel, BackendError> {
     let Some(graph) = &proto.graph else {
         return Err(unreadable("the file holds no graph".to_owned()));
     };
+    refuse_wrong_answers(graph)?;
     let folder = artifact.parent().and_then(Path::to_str);
     let ParseResult { mut model, unresolved_inputs, .. } =
         framework.parse(&proto, folder).map_err(refused)?;
@@ -71,6 +73,36 @@ fn read(artifact: &Path) -> Result<TractModel, BackendError> {
     let signature = signature::declared(graph, &optimized)?;
     let plan = optimized.into_runnable().map_err(refused)?;
     Ok(TractModel { plan, signature: Arc::new(signature) })
+}
+
+/// Refuses what this version of tract computes wrongly: it answers with another label than the
+/// scores say where a tree ensemble for two classes gives one score only, which is how converters
+/// write it. The scores are right, so a model that leaves the label unused is served.
+fn refuse_wrong_answers(graph: &GraphProto) -> Result<(), BackendError> {
+    let used = |name: &String| {
+        graph.output.iter().any(|it| it.name == *name)
+            || graph.node.iter().any(|it| it.input.contains(name))
+    };
+    let of = |node: &NodeProto, name: &str| {
+        node.attribute
+            .iter()
+            .find(|it| it.name == name)
+            .map(|it| it.ints.clone())
+            .unwrap_or_default()
+    };
+    for node in graph.node.iter().filter(|it| it.op_type == "TreeEnsembleClassifier") {
+        let ids = of(node, "class_ids");
+        let one_score = ids.windows(2).all(|it| matches!(it, [a, b] if a == b));
+        if one_score && node.output.first().is_some_and(used) {
+            let reason = format!(
+                "tract gets the label of the two-class tree ensemble '{}' wrong; derive it from \
+                 the scores (ArgMax), or serve the model with onnxruntime",
+                node.name
+            );
+            return Err(BackendError::Unsupported { engine: NAME, reason });
+        }
+    }
+    Ok(())
 }
 
 /// Gives a symbol to every axis that varies: tract plans for any length of a symbol, but not for

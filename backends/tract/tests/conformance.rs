@@ -22,3 +22,13 @@ fn what_it_does_not_carry_is_refused_at_load() {
         assert!(matches!(error, BackendError::Unsupported { .. }), "{name}: {error}");
     }
 }
+
+#[test]
+fn what_it_computes_wrongly_is_refused_too() {
+    let loaded = Tract.load(&fixtures().join("tree_label.onnx"), &Options::default());
+    let error = loaded.err().expect("refused").to_string();
+    assert!(error.contains("gets the label of the two-class tree ensemble"), "{error}");
+    Tract
+        .load(&fixtures().join("tree_scores.onnx"), &Options::default())
+        .expect("scores are right");
+}
