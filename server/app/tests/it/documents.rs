@@ -3,6 +3,8 @@
 use std::fmt::Write as _;
 use std::fs;
 
+use clap::CommandFactory as _;
+
 const METRICS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../METRICS.md");
 
 #[test]
@@ -26,4 +28,36 @@ fn the_list_of_series_is_the_one_in_the_documents() {
         document, table,
         "server/METRICS.md is stale: SALVER_BLESS=1 cargo test -p server-app"
     );
+}
+
+#[test]
+fn every_setting_is_in_the_documents() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../CONFIGURATION.md");
+    let document = fs::read_to_string(path).expect("server/CONFIGURATION.md");
+    let command = server_app::cli::Cli::command();
+    let serve = command.find_subcommand("serve").expect("a subcommand");
+    for argument in serve.get_arguments().filter(|it| it.get_long() != Some("help")) {
+        let flag = format!("`--{}", argument.get_long().expect("every setting has a flag"));
+        assert!(document.contains(&flag), "{flag} is not in server/CONFIGURATION.md");
+        let variable = argument.get_env().map(|it| it.to_string_lossy().into_owned());
+        let variable = variable.expect("every setting has a variable");
+        assert!(document.contains(&format!("`{variable}`")), "{variable} is not there");
+    }
+    // A model's keys, as the error for an unknown one lists them.
+    let defaults = server_lifecycle::Defaults {
+        instances: 1,
+        transition: server_lifecycle::Transition::Availability,
+        engines: vec![],
+    };
+    let inner = "x = 1\n[dynamic_batching]\nx = 1\n[instances]\nx = 1\n[warmup]\nx = 1\n";
+    let faults = server_lifecycle::ModelConfig::parse(inner, &defaults).expect_err("unknown keys");
+    assert_eq!(faults.len(), 4, "{faults:?}");
+    for fault in faults {
+        let keys = fault.split("known are ").nth(1).expect("a list");
+        for key in keys.split(", ") {
+            let shown =
+                document.contains(&format!("\n{key} ")) || document.contains(&format!("[{key}]"));
+            assert!(shown, "{key} is not in server/CONFIGURATION.md");
+        }
+    }
 }
