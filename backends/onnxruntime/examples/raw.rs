@@ -53,7 +53,11 @@ fn print(line: &str) {
 }
 
 /// Halves for numbers, ones for whole numbers.
-fn inputs(session: &Session, rows: usize, free: usize) -> Result<Vec<(String, ort::value::DynValue)>> {
+fn inputs(
+    session: &Session,
+    rows: usize,
+    free: usize,
+) -> Result<Vec<(String, ort::value::DynValue)>> {
     let mut inputs = Vec::new();
     for outlet in session.inputs() {
         let ValueType::Tensor { ty, shape, .. } = outlet.dtype() else {

@@ -12,6 +12,10 @@ use crate::options::ConnectionLimits;
 /// How the first line of an HTTP/2 connection begins; no HTTP/1 method does.
 const HTTP2_PREFACE: &[u8] = b"PRI";
 
+/// How long an HTTP/1 connection without a request is kept while the server drains: a request that
+/// was sent before its peer could know is answered, not cut off.
+const LINGER: Duration = Duration::from_millis(500);
+
 /// One connection's state.
 pub(crate) struct Activity {
     began: Instant,
@@ -80,11 +84,25 @@ impl Activity {
         Active(Arc::clone(self))
     }
 
+    /// May the connection be asked to end now, without cutting off a request that is on its way?
+    /// HTTP/2 peers are told which of their requests count; an HTTP/1 peer can be told with an
+    /// answer only, so one without a request must be waited for.
+    pub(crate) fn can_be_asked(&self) -> bool {
+        self.http2.load(Ordering::Relaxed) || self.active.load(Ordering::Relaxed) > 0
+    }
+
     /// Until when the connection may do what it does now, and what it is then; `None`: as long as
-    /// its requests last, which have limits of their own.
-    pub(crate) fn deadline(&self, limits: &ConnectionLimits) -> Option<(Instant, Overdue)> {
+    /// its requests last, which have limits of their own. `leaving`: since when the server drains.
+    pub(crate) fn deadline(
+        &self,
+        limits: &ConnectionLimits,
+        leaving: Option<Instant>,
+    ) -> Option<(Instant, Overdue)> {
         if self.active.load(Ordering::Relaxed) > 0 {
             return None;
+        }
+        if let Some(since) = leaving {
+            return Some((since + LINGER, Overdue::Idle));
         }
         if !self.seen_bytes.load(Ordering::Relaxed) {
             return Some((self.began + limits.first_byte, Overdue::FirstByte));
@@ -119,7 +137,7 @@ mod tests {
     fn a_connection_is_held_to_what_it_is_doing() {
         let limits = ConnectionLimits::default();
         let activity = Arc::new(Activity::new());
-        let overdue = || activity.deadline(&limits).map(|(_, it)| it);
+        let overdue = || activity.deadline(&limits, None).map(|(_, it)| it);
         assert_eq!(overdue(), Some(Overdue::FirstByte));
         activity.read(b"POST /v2");
         assert_eq!(overdue(), Some(Overdue::Header));
@@ -137,8 +155,8 @@ mod tests {
         let limits = ConnectionLimits::default();
         let activity = Arc::new(Activity::new());
         activity.read(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n");
-        assert_eq!(activity.deadline(&limits).map(|(_, it)| it), Some(Overdue::Idle));
+        assert_eq!(activity.deadline(&limits, None).map(|(_, it)| it), Some(Overdue::Idle));
         activity.read(b"ping");
-        assert_eq!(activity.deadline(&limits).map(|(_, it)| it), Some(Overdue::Idle));
+        assert_eq!(activity.deadline(&limits, None).map(|(_, it)| it), Some(Overdue::Idle));
     }
 }

@@ -283,6 +283,13 @@ pub(crate) async fn collect(mut body: RequestBody) -> Result<Bytes, InferError> 
     Ok(if rest.is_empty() { first.unwrap_or_default() } else { rest.into() })
 }
 
+/// Reads a body to its end and keeps nothing: a peer that is still sending would otherwise see its
+/// connection break instead of the answer. Ends early where the meter says so.
+pub(crate) async fn discard(mut body: RequestBody) {
+    use http_body_util::BodyExt as _;
+    while let Some(Ok(_)) = body.frame().await {}
+}
+
 /// The kinds of errors after which a peer may still be sending: its connection is not reused.
 pub(crate) fn leaves_body_unread(kind: Kind) -> bool {
     matches!(kind, Kind::TooLarge | Kind::Slow | Kind::Overloaded)

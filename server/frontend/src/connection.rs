@@ -32,6 +32,10 @@ use crate::stream::Stream;
 /// trip; what is still being answered is not asked to end.
 const FAREWELL: Duration = Duration::from_secs(2);
 
+/// How often a busy connection is looked at: far apart enough to cost nothing, and close enough
+/// that an idle time-out is not much later than it says.
+const RECHECK: Duration = Duration::from_secs(10);
+
 /// Serves one connection to its end. Says why if we ended it.
 pub(crate) async fn serve<H: Handler>(
     stream: TcpStream,
@@ -54,30 +58,44 @@ pub(crate) async fn serve<H: Handler>(
     let builder = builder(limits);
     let mut connection = pin!(builder.serve_connection(io, service));
     let mut drained = pin!(async move { drain.wait_for(|it| *it).await.is_ok() });
-    let mut timer = pin!(sleep_until((Instant::now() + limits.first_byte).into()));
-    let (mut leaving, mut overdue) = (false, None);
+    let mut timer = pin!(sleep_until(Instant::now().into()));
+    let mut leaving: Option<Instant> = None;
+    let mut asked: Option<Instant> = None;
+    let mut overdue = None;
     poll_fn(|cx| {
-        if !leaving && drained.as_mut().poll(cx).is_ready() {
-            connection.as_mut().graceful_shutdown();
-            leaving = true;
+        if leaving.is_none() && drained.as_mut().poll(cx).is_ready() {
+            leaving = Some(Instant::now());
         }
         loop {
+            // An idle HTTP/1 peer may be sending just now: it is given a moment, see `Activity`.
+            if asked.is_none() && leaving.is_some() && activity.can_be_asked() {
+                asked = Some(Instant::now());
+                connection.as_mut().graceful_shutdown();
+            }
             if connection.as_mut().poll(cx).is_ready() {
                 return Poll::Ready(());
             }
-            // Whatever the connection did just now, it did in the poll above: the deadline is new.
-            let Some((due, why)) = activity.deadline(limits) else { return Poll::Pending };
-            let due = if overdue.is_some() { due + FAREWELL } else { due };
-            if due > Instant::now() {
-                if timer.deadline().into_std() != due {
-                    timer.as_mut().reset(due.into());
+            let now = Instant::now();
+            let next = match (activity.deadline(limits, leaving), asked) {
+                (Some((due, _)), _) if due > now => due,
+                // It was asked and does not go.
+                (Some(_), Some(asked)) if asked + FAREWELL <= now => return Poll::Ready(()),
+                (Some(_), Some(asked)) => asked + FAREWELL,
+                (Some((_, why)), None) => {
+                    overdue = leaving.is_none().then_some(why);
+                    asked = Some(now);
+                    connection.as_mut().graceful_shutdown();
+                    continue;
                 }
-                return timer.as_mut().poll(cx);
+                // A request may end on another task, without a word to this one.
+                (None, _) => now + RECHECK,
+            };
+            if timer.deadline().into_std() != next {
+                timer.as_mut().reset(next.into());
             }
-            if overdue.replace(why).is_some() {
-                return Poll::Ready(()); // it was asked and did not go
+            if timer.as_mut().poll(cx).is_pending() {
+                return Poll::Pending;
             }
-            connection.as_mut().graceful_shutdown();
         }
     })
     .await;

@@ -9,7 +9,7 @@ use hyper::body::Incoming;
 
 use crate::body::ResponseBody;
 use crate::dispatch::Shared;
-use crate::http::{error_response, health};
+use crate::http::{error_response, health, not_allowed};
 use crate::listener::Handler;
 
 /// Answers `/metrics`, `/v2/health/live` and `/v2/health/ready`.
@@ -40,7 +40,7 @@ impl Handler for Control {
     async fn handle(&self, request: Request<Incoming>) -> Response<ResponseBody> {
         let path = request.uri().path();
         if request.method() != Method::GET && request.method() != Method::HEAD {
-            return error_response(StatusCode::METHOD_NOT_ALLOWED, "Method Not Allowed");
+            return not_allowed(&Method::GET);
         }
         match path {
             "/metrics" | "/metrics/" => self.metrics(),

@@ -30,10 +30,20 @@ pub(crate) fn is_retriable(kind: Kind) -> bool {
     matches!(kind, Kind::Overloaded | Kind::Unavailable)
 }
 
-/// An error's text, cut to what is worth sending: it may quote what the caller sent.
+/// An error's text, cut to what is worth sending: it may quote what the caller sent. Measured as
+/// JSON writes it, where a control character takes six bytes.
 pub(crate) fn clipped(mut text: String) -> String {
-    if text.len() > ERROR_BYTES_MAX {
-        text.truncate(text.floor_char_boundary(ERROR_BYTES_MAX));
+    let mut written = 0;
+    let cut = text.char_indices().find_map(|(at, character)| {
+        written += match character {
+            '"' | '\\' => 2,
+            it if it.is_ascii_control() => 6,
+            it => it.len_utf8(),
+        };
+        (written > ERROR_BYTES_MAX).then_some(at)
+    });
+    if let Some(at) = cut {
+        text.truncate(at);
         text.push_str("...");
     }
     text
@@ -72,5 +82,9 @@ mod tests {
         let text = clipped("ä".repeat(1_000));
         assert!(text.len() <= ERROR_BYTES_MAX + 3 && text.ends_with("ä..."), "{}", text.len());
         assert_eq!(clipped("short".to_owned()), "short");
+        for long in ["\0", "\"", "\u{7f}"] {
+            let json = serde_json::to_string(&clipped(long.repeat(5_000))).expect("text");
+            assert!(json.len() <= 1_000, "{} bytes", json.len());
+        }
     }
 }

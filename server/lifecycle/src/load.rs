@@ -34,7 +34,12 @@ pub(crate) struct Loaded {
 pub(crate) fn load(engines: &Engines, job: &LoadJob) -> Result<Loaded, String> {
     // Engines are other people's code: a panic in one costs this load, not the loader thread.
     let loaded = catch_unwind(AssertUnwindSafe(|| load_fenced(engines, job)));
-    loaded.unwrap_or_else(|_| Err("the engine panicked; the message is in the log".to_owned()))
+    let loaded =
+        loaded.unwrap_or_else(|_| Err("the engine panicked; the message is in the log".to_owned()));
+    // Clients see the reason: where the repository lies is none of their business.
+    let (folder, shown) =
+        (job.folder.display().to_string(), format!("{}/{}", job.model, job.version));
+    loaded.map_err(|it| it.replace(&folder, &shown))
 }
 
 fn load_fenced(engines: &Engines, job: &LoadJob) -> Result<Loaded, String> {

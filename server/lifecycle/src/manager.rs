@@ -278,8 +278,8 @@ impl Manager {
                 tracing::info!(
                     model = %name, %version, engine = loaded.engine, instances = plan.instances,
                     max_batch_size = plan.batching.rows_max,
-                    max_queue_delay_us = plan.batching.delay_max.as_micros(),
-                    took_ms = loaded.took.as_millis(), "model version is available"
+                    max_queue_delay_us = plan.batching.delay_max.as_secs_f64() * 1e6,
+                    took_s = loaded.took.as_secs_f64(), "model version is available"
                 );
                 model.keep(id, Some(*loaded));
                 self.happen(id, Event::Loaded);
@@ -313,6 +313,9 @@ impl Manager {
         let mut index = Vec::new();
         for (name, model) in &self.models {
             let entry = model.table_entry();
+            if entry.ready().is_empty() {
+                self.newest.remove(name); // whatever comes next replaces nothing
+            }
             if let Some(newest) = entry.ready().last().map(|it| it.version()) {
                 let before = self.newest.insert(name.clone(), newest);
                 if let Some(before) = before.filter(|it| *it != newest) {
@@ -354,8 +357,8 @@ impl Manager {
         let loading = self.models.values().any(Model::is_loading);
         if resting && !loading && self.readiness.settle() {
             self.changed.send_modify(|it| *it = it.wrapping_add(1));
-            let (models, took_ms) = (self.models.len(), self.started.elapsed().as_millis());
-            tracing::info!(models, unserved, took_ms, "the initial models have settled");
+            let (models, took_s) = (self.models.len(), self.started.elapsed().as_secs_f64());
+            tracing::info!(models, unserved, took_s, "the initial models have settled");
         }
     }
 

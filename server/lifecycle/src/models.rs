@@ -9,6 +9,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use server_base::{ModelName, Version};
+use server_serving::metrics::RequestMetrics;
 use server_serving::{ModelEntry, Workers};
 
 use crate::config::{Defaults, ModelConfig};
@@ -34,6 +35,7 @@ pub(crate) struct Model {
     /// An operator said that nothing of it is wanted.
     unloaded: bool,
     artifacts: Vec<Artifact>,
+    requests: Arc<RequestMetrics>,
 }
 
 /// One revision of one version.
@@ -52,6 +54,7 @@ struct Artifact {
 impl Model {
     pub(crate) fn new(name: ModelName, defaults: &Defaults) -> Model {
         Model {
+            requests: Arc::new(RequestMetrics::of_model(&name)),
             name,
             exists: true,
             config: ModelConfig::defaults(defaults),
@@ -239,11 +242,8 @@ impl Model {
         let mut known: BTreeSet<Version> = self.present.keys().copied().collect();
         known.extend(self.artifacts.iter().map(|it| it.version));
         let labels = self.config.labels.iter().map(|(name, it)| (name.as_str().into(), *it));
-        ModelEntry::new(
-            ready.into_values().collect(),
-            known.into_iter().collect(),
-            labels.collect(),
-        )
+        let (ready, known) = (ready.into_values().collect(), known.into_iter().collect());
+        ModelEntry::new(ready, known, labels.collect(), Arc::clone(&self.requests))
     }
 
     /// What operators see: a line for each artifact, and for each version that has none.

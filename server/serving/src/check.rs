@@ -150,7 +150,12 @@ fn name_text(model: &str, signature: &Signature, given: &[NamedTensor]) -> Strin
             names(&signature.inputs)
         ),
         // Every name is known and one is missing, so one stands twice.
-        None => format!("an input of model '{model}' already exists in request"),
+        None => {
+            let twice =
+                |it: &&NamedTensor| given.iter().filter(|other| other.name == it.name).count() > 1;
+            let name = given.iter().find(twice).map_or("", |it| &it.name);
+            format!("input '{name}' already exists in request")
+        }
     }
 }
 

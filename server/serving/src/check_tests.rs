@@ -55,6 +55,7 @@ fn every_fault_has_its_sentence() {
         Err("unexpected inference input 'c' for model 'm'. It takes ['a','b']"),
     );
     check(&[A, A], Err("input 'a' already exists in request"));
+    check(&[B, B], Err("input 'b' already exists in request"));
     check(
         &[A, ("b", DType::Int32, &[3, 1])],
         Err("inference input 'b' data-type is 'INT32', but model 'm' expects 'INT64'"),

@@ -74,8 +74,11 @@ impl Serving {
         trip: &mut Trip,
     ) -> Result<Arc<Servable>, InferError> {
         let table = self.table.load();
+        if let Some(entry) = table.model(model) {
+            trip.reached(entry.requests());
+        }
         let servable = table.route(model, choice)?;
-        trip.reached(servable.metrics());
+        trip.reached(&servable.metrics().requests);
         Ok(Arc::clone(servable))
     }
 

@@ -126,30 +126,39 @@ pub const SERIES: &[Series] = &[
 /// Label values for requests that named no model of ours: one series, however many names.
 const UNKNOWN: &str = "_unknown";
 
-/// Handles for what is counted at the end of a request.
+/// Handles for what is counted at the end of a request. Each is made when it is first needed: most
+/// codes never are, and nothing but errors ends without a version.
 pub struct RequestMetrics {
     model: Arc<str>,
     version: String,
-    /// By protocol, then by code; made when first needed, most codes never are.
+    /// By protocol, then by code.
     done: [[OnceLock<Counter>; Kind::ALL.len() + 1]; Protocol::ALL.len()],
-    duration: [Histogram; Protocol::ALL.len()],
-    decode: Histogram,
-    encode: Histogram,
+    /// By protocol.
+    duration: [OnceLock<Histogram>; Protocol::ALL.len()],
+    decode: OnceLock<Histogram>,
+    encode: OnceLock<Histogram>,
 }
 
 impl RequestMetrics {
     fn new(model: Arc<str>, version: String) -> RequestMetrics {
-        let duration = Protocol::ALL.map(|it| {
-            histogram!(REQUEST_DURATION, "model" => Arc::clone(&model), "version" => version.clone(), "protocol" => it.label())
-        });
-        let stage = |stage: &'static str| histogram!(STAGE_DURATION, "model" => Arc::clone(&model), "version" => version.clone(), "stage" => stage);
-        let (decode, encode) = (stage("decode"), stage("encode"));
-        RequestMetrics { model, version, done: Default::default(), duration, decode, encode }
+        RequestMetrics {
+            model,
+            version,
+            done: Default::default(),
+            duration: Default::default(),
+            decode: OnceLock::new(),
+            encode: OnceLock::new(),
+        }
     }
 
-    /// For requests that reached no version.
+    /// For requests that reached no model.
     pub(crate) fn unknown() -> RequestMetrics {
         RequestMetrics::new(UNKNOWN.into(), String::new())
+    }
+
+    /// For requests that reached a model, but no version of it.
+    pub fn of_model(model: &ModelName) -> RequestMetrics {
+        RequestMetrics::new(model.shared(), String::new())
     }
 
     /// The one place where the end of a request is counted. `None` is success.
@@ -157,29 +166,38 @@ impl RequestMetrics {
         let place = failure.map_or(Kind::ALL.len(), |it| it as usize);
         let code = failure.map_or("OK", Kind::label);
         if let Some(cell) = self.done.get(protocol as usize).and_then(|it| it.get(place)) {
-            cell.get_or_init(|| {
+            let make = || {
                 counter!(REQUESTS, "model" => Arc::clone(&self.model), "version" => self.version.clone(),
                     "protocol" => protocol.label(), "code" => code)
-            })
-            .increment(1);
+            };
+            cell.get_or_init(make).increment(1);
         }
-        if let Some(histogram) = self.duration.get(protocol as usize) {
-            histogram.record(took.as_secs_f64());
+        if let Some(cell) = self.duration.get(protocol as usize) {
+            let make = || {
+                histogram!(REQUEST_DURATION, "model" => Arc::clone(&self.model),
+                    "version" => self.version.clone(), "protocol" => protocol.label())
+            };
+            cell.get_or_init(make).record(took.as_secs_f64());
         }
     }
 
     pub(crate) fn decoded(&self, took: Duration) {
-        self.decode.record(took.as_secs_f64());
+        self.decode.get_or_init(|| self.stage("decode")).record(took.as_secs_f64());
     }
 
     pub(crate) fn encoded(&self, took: Duration) {
-        self.encode.record(took.as_secs_f64());
+        self.encode.get_or_init(|| self.stage("encode")).record(took.as_secs_f64());
+    }
+
+    fn stage(&self, stage: &'static str) -> Histogram {
+        histogram!(STAGE_DURATION, "model" => Arc::clone(&self.model), "version" => self.version.clone(),
+            "stage" => stage)
     }
 }
 
 /// Handles of one version.
 pub struct VersionMetrics {
-    pub(crate) requests: RequestMetrics,
+    pub(crate) requests: Arc<RequestMetrics>,
     queue: Histogram,
     compute_input: Histogram,
     compute_infer: Histogram,
@@ -221,7 +239,7 @@ impl VersionMetrics {
             capacity: gauge!(QUEUE_CAPACITY, &labels),
             age: gauge!(QUEUE_AGE, &labels),
             in_flight: gauge!(IN_FLIGHT, &labels),
-            requests: RequestMetrics::new(model, version),
+            requests: Arc::new(RequestMetrics::new(model, version)),
         }
     }
 

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use server_base::{ModelName, Version, VersionChoice};
 
 use crate::error::InferError;
+use crate::metrics::RequestMetrics;
 use crate::servable::Servable;
 
 /// All models by name.
@@ -18,7 +19,6 @@ pub struct Table {
 }
 
 /// One model.
-#[derive(Default)]
 pub struct ModelEntry {
     /// Versions that can answer, oldest first.
     ready: Vec<Arc<Servable>>,
@@ -26,6 +26,8 @@ pub struct ModelEntry {
     known: Vec<Version>,
     /// Names for versions.
     labels: Vec<(Box<str>, Version)>,
+    /// Counts requests that reach no version.
+    requests: Arc<RequestMetrics>,
 }
 
 impl ModelEntry {
@@ -34,9 +36,14 @@ impl ModelEntry {
         mut ready: Vec<Arc<Servable>>,
         known: Vec<Version>,
         labels: Vec<(Box<str>, Version)>,
+        requests: Arc<RequestMetrics>,
     ) -> ModelEntry {
         ready.sort_by_key(|it| it.version());
-        ModelEntry { ready, known, labels }
+        ModelEntry { ready, known, labels, requests }
+    }
+
+    pub(crate) fn requests(&self) -> &Arc<RequestMetrics> {
+        &self.requests
     }
 
     /// Versions that can answer, oldest first.

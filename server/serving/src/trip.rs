@@ -8,20 +8,19 @@ use std::time::{Duration, Instant};
 
 use server_base::{Kind, Protocol};
 
-use crate::metrics::{RequestMetrics, VersionMetrics};
+use crate::metrics::RequestMetrics;
 
 /// Counts one request. See the module.
 pub struct Trip {
     protocol: Protocol,
     arrived: Instant,
-    unknown: Arc<RequestMetrics>,
-    version: Option<Arc<VersionMetrics>>,
+    requests: Arc<RequestMetrics>,
     finished: bool,
 }
 
 impl Trip {
     pub(crate) fn new(protocol: Protocol, unknown: Arc<RequestMetrics>) -> Trip {
-        Trip { protocol, arrived: Instant::now(), unknown, version: None, finished: false }
+        Trip { protocol, arrived: Instant::now(), requests: unknown, finished: false }
     }
 
     /// When the request came in. Its deadline counts from here.
@@ -29,19 +28,19 @@ impl Trip {
         self.arrived
     }
 
-    /// From here on the request is counted for this version.
-    pub(crate) fn reached(&mut self, version: &Arc<VersionMetrics>) {
-        self.version = Some(Arc::clone(version));
+    /// From here on the request is counted there.
+    pub(crate) fn reached(&mut self, requests: &Arc<RequestMetrics>) {
+        self.requests = Arc::clone(requests);
     }
 
     /// The request's bytes have become tensors.
     pub fn decoded(&self, took: Duration) {
-        self.requests().decoded(took);
+        self.requests.decoded(took);
     }
 
     /// The answer's tensors have become bytes.
     pub fn encoded(&self, took: Duration) {
-        self.requests().encoded(took);
+        self.requests.encoded(took);
     }
 
     /// The request is answered; `None` is success.
@@ -51,12 +50,8 @@ impl Trip {
 
     fn count(&mut self, failure: Option<Kind>) {
         if !std::mem::replace(&mut self.finished, true) {
-            self.requests().done(self.protocol, failure, self.arrived.elapsed());
+            self.requests.done(self.protocol, failure, self.arrived.elapsed());
         }
-    }
-
-    fn requests(&self) -> &RequestMetrics {
-        self.version.as_deref().map_or(&self.unknown, |it| &it.requests)
     }
 }
 

@@ -10,6 +10,7 @@ use backend_fake::Fake;
 use server_base::{
     InferRequest, InferResponse, ModelName, NamedTensor, Protocol, Version, VersionChoice,
 };
+use server_serving::metrics::RequestMetrics;
 use server_serving::{
     Admission, AdmissionLimits, Batching, InferError, ModelEntry, Plan, Servable, Serving, Table,
     WarmUp, Workers,
@@ -59,8 +60,9 @@ impl House {
     fn publish(&self) {
         let ready: Vec<_> = self.workers.iter().map(|it| Arc::clone(it.servable())).collect();
         let known = ready.iter().map(|it| it.version()).chain([Version(77)]).collect();
-        let entry = ModelEntry::new(ready, known, vec![("stable".into(), Version(1))]);
         let name = ModelName::new("m").expect("a name");
+        let requests = Arc::new(RequestMetrics::of_model(&name));
+        let entry = ModelEntry::new(ready, known, vec![("stable".into(), Version(1))], requests);
         self.serving.publish(Table::new(HashMap::from([(name, entry)])));
     }
 

@@ -75,7 +75,7 @@ async fn no_peer_holds_the_server_up() {
 }
 
 #[tokio::test]
-async fn idle_peers_are_let_go_at_once() {
+async fn idle_peers_are_let_go() {
     let mut house = House::new(&[("m/1/model.fake", DOUBLE)]).await;
     let mut kept = house.http().await;
     assert_eq!(kept.infer("m", &[[1.0, 1.0]]).await.0, StatusCode::OK);

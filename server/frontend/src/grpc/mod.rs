@@ -8,13 +8,14 @@ mod service;
 
 use std::convert::Infallible;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 use http::{Request, Response};
 use hyper::body::Incoming;
 use proto::inference::grpc_inference_service_server::GrpcInferenceServiceServer;
-use server_serving::{InferError, Permit};
+use server_base::{Kind, Protocol};
+use server_serving::{InferError, Permit, Trip};
 use tonic::Status;
 use tonic::server::NamedService as _;
 use tonic_health::pb::health_server::HealthServer;
@@ -104,14 +105,29 @@ impl Grpc {
     }
 
     async fn answer(&self, request: Request<Incoming>, infers: bool) -> Response<ResponseBody> {
-        let (permit, bytes_max) = if infers {
-            match self.shared.serving.admission().enter() {
-                Ok(permit) => (Some(Arc::new(permit)), self.shared.options.request_bytes_max),
-                Err(error) => return refused(&error),
+        if !infers {
+            return self.metered(request, COMMAND_BYTES_MAX, None).await;
+        }
+        let slot = TripSlot::new(self.shared.serving.trip(Protocol::Grpc));
+        let response = match self.shared.serving.admission().enter() {
+            Ok(permit) => {
+                let mut request = request;
+                request.extensions_mut().insert(slot.clone());
+                let bytes_max = self.shared.options.request_bytes_max;
+                self.metered(request, bytes_max, Some(Arc::new(permit))).await
             }
-        } else {
-            (None, COMMAND_BYTES_MAX)
+            Err(error) => refused(&error),
         };
+        slot.finish_unreached(&response);
+        response
+    }
+
+    async fn metered(
+        &self,
+        request: Request<Incoming>,
+        bytes_max: usize,
+        permit: Option<Arc<Permit>>,
+    ) -> Response<ResponseBody> {
         let (head, body) = request.into_parts();
         let limits = &self.shared.options.connections;
         match RequestBody::new(body, (Framing::Grpc, bytes_max), permit.clone(), limits) {
@@ -141,6 +157,30 @@ impl Grpc {
         };
         let Ok(response) = response;
         response.map(|body| ResponseBody::grpc(body).with_permit(permit))
+    }
+}
+
+/// A call's trip on its way through tonic to the service. A call that does not get there, because
+/// its message is too large or no message at all, is counted by the status it ends with.
+#[derive(Clone)]
+pub(crate) struct TripSlot(Arc<Mutex<Option<Trip>>>);
+
+impl TripSlot {
+    fn new(trip: Trip) -> TripSlot {
+        TripSlot(Arc::new(Mutex::new(Some(trip))))
+    }
+
+    /// The trip, for whoever asks first.
+    pub(crate) fn take(&self) -> Option<Trip> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
+    fn finish_unreached(&self, response: &Response<ResponseBody>) {
+        if let Some(trip) = self.take() {
+            let code = Status::from_header_map(response.headers()).map(|it| it.code());
+            let of = |code| Kind::ALL.into_iter().find(|it| status(*it).0 == code);
+            trip.finish(Some(code.and_then(of).unwrap_or(Kind::Internal)));
+        }
     }
 }
 

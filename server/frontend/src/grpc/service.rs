@@ -16,7 +16,7 @@ use server_lifecycle::LifecycleError;
 use server_serving::{InferError, Trip};
 use tonic::{Request, Response, Status};
 
-use super::{call, decode, encode, status_of};
+use super::{TripSlot, call, decode, encode, status_of};
 use crate::dispatch::Shared;
 use crate::metadata::{EXTENSIONS, ModelMetadata, SERVER_NAME};
 use crate::status::{clipped, status};
@@ -95,8 +95,12 @@ impl GrpcInferenceService for InferenceService {
         Ok(Response::new(encode::metadata(&found.map_err(|it| status_of(&it))?)))
     }
 
-    async fn model_infer(&self, request: Request<ModelInferRequest>) -> Answer<ModelInferResponse> {
-        let mut trip = self.shared.serving.trip(Protocol::Grpc);
+    async fn model_infer(
+        &self,
+        mut request: Request<ModelInferRequest>,
+    ) -> Answer<ModelInferResponse> {
+        let begun = request.extensions_mut().remove::<TripSlot>().and_then(|it| it.take());
+        let mut trip = begun.unwrap_or_else(|| self.shared.serving.trip(Protocol::Grpc));
         let result = self.infer(request, &mut trip).await;
         trip.finish(result.as_ref().err().map(InferError::kind));
         result.map(Response::new).map_err(|it| status_of(&it))

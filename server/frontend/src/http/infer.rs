@@ -6,53 +6,67 @@ use std::time::{Duration, Instant};
 use backend_api::{DType, Dim, Shape, Tensor, TensorSpec, strings};
 use bytes::Bytes;
 use http::{HeaderMap, Request, Response, header};
+use hyper::body::Incoming;
 use server_base::{InferRequest, NamedTensor, Protocol, VersionChoice};
-use server_serving::{InferError, Servable, Trip};
+use server_serving::{InferError, Permit, Servable, Trip};
 
 use super::binary::{self, Parts};
 use super::failure;
 use super::request::{InferBody, tensors};
 use super::response;
 use super::route::Route;
-use crate::body::{RequestBody, ResponseBody, collect};
+use crate::body::{Framing, RequestBody, ResponseBody, collect, discard};
 use crate::dispatch::Shared;
 
 /// The caller's patience in milliseconds, for callers that can set a header more easily than a
 /// parameter.
 const TIMEOUT_HEADER: &str = "x-request-timeout-ms";
 
-/// Answers, whatever happens.
+/// Answers, whatever happens. The answer keeps the request's share of the budget.
 pub(crate) async fn infer(
-    shared: &Arc<Shared>,
+    shared: &Shared,
     route: &Route,
-    request: Request<RequestBody>,
+    request: Request<Incoming>,
 ) -> Response<ResponseBody> {
     let mut trip = shared.serving.trip(Protocol::Http);
-    let result = answer(shared, route, request, &mut trip).await;
+    let mut permit = None;
+    let result = answer(shared, route, request, (&mut trip, &mut permit)).await;
     trip.finish(result.as_ref().err().map(InferError::kind));
-    result.unwrap_or_else(|it| failure(&it))
+    result.unwrap_or_else(|it| failure(&it)).map(|body| body.with_permit(permit))
 }
 
 async fn answer(
-    shared: &Arc<Shared>,
+    shared: &Shared,
     route: &Route,
-    request: Request<RequestBody>,
-    trip: &mut Trip,
+    request: Request<Incoming>,
+    (trip, permit): (&mut Trip, &mut Option<Arc<Permit>>),
 ) -> Result<Response<ResponseBody>, InferError> {
     // First of all for whom it is: what is wrong with it is then counted there.
-    let choice = VersionChoice::parse(&route.version)?;
-    let servable = shared.serving.address(&route.model, &choice, trip)?;
+    let addressed = address(shared, route, trip);
+    let permit = permit.insert(Arc::new(shared.serving.admission().enter()?));
     let (head, body) = request.into_parts();
-    refuse_encoding(&head.headers)?;
-    let waiting = timeout(&head.headers)?;
+    let plain = (Framing::Plain, shared.options.request_bytes_max);
+    let limits = &shared.options.connections;
+    let body = RequestBody::new(body, plain, Some(Arc::clone(permit)), limits)?;
+    let begun = addressed.and_then(|(choice, servable)| {
+        refuse_encoding(&head.headers)?;
+        Ok((choice, servable, timeout(&head.headers)?))
+    });
+    let (choice, servable, waiting) = match begun {
+        Ok(begun) => begun,
+        Err(error) => {
+            discard(body).await;
+            return Err(error);
+        }
+    };
     let parts = binary::split(&head.headers, collect(body).await?)?;
-    let decoding = Instant::now();
     if parts.raw {
         let inputs = raw_input(&servable, parts.tensors)?;
         let request = infer_request((route, choice), inputs, Vec::new(), waiting);
         let answer = shared.serving.infer(request, trip).await?;
         return response::encode(answer, None, |_| true);
     }
+    let decoding = Instant::now();
     let Parts { json, tensors: binary, .. } = parts;
     let mut body = InferBody::parse(&json)?;
     let inputs = tensors(std::mem::take(&mut body.inputs), binary)?;
@@ -65,6 +79,16 @@ async fn answer(
     let response = response::encode(answer, body.id.as_deref(), |it| body.wants_binary(it));
     trip.encoded(encoding.elapsed());
     response
+}
+
+fn address(
+    shared: &Shared,
+    route: &Route,
+    trip: &mut Trip,
+) -> Result<(VersionChoice, Arc<Servable>), InferError> {
+    let choice = VersionChoice::parse(&route.version)?;
+    let servable = shared.serving.address(&route.model, &choice, trip)?;
+    Ok((choice, servable))
 }
 
 fn infer_request(

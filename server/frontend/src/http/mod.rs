@@ -3,10 +3,14 @@
 mod binary;
 mod elements;
 mod infer;
+mod object;
 mod repository;
 mod request;
 mod response;
 mod route;
+
+#[cfg(test)]
+mod roundtrip_tests;
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -17,7 +21,7 @@ use hyper::body::Incoming;
 use serde::Serialize;
 use server_base::{Kind, VersionChoice};
 use server_lifecycle::State;
-use server_serving::{InferError, Permit};
+use server_serving::InferError;
 
 use crate::body::{Framing, RequestBody, ResponseBody, leaves_body_unread};
 use crate::dispatch::Shared;
@@ -26,6 +30,7 @@ use crate::metrics::Durations;
 use crate::options::COMMAND_BYTES_MAX;
 use crate::status::{clipped, is_retriable, status};
 
+pub(crate) use route::not_allowed;
 use route::{Endpoint, Route};
 
 /// The REST interface.
@@ -60,26 +65,11 @@ impl Rest {
             Endpoint::Server => json(StatusCode::OK, &server_metadata(self.shared.version)),
             Endpoint::Model => self.model_metadata(&route).unwrap_or_else(|it| failure(&it)),
             Endpoint::ModelReady => self.model_ready(&route),
-            Endpoint::Infer => self.infer(&route, request).await,
+            Endpoint::Infer => infer::infer(&self.shared, &route, request).await,
             Endpoint::Index => self.command(route, request, repository::index).await,
             Endpoint::Load => self.command(route, request, repository::load).await,
             Endpoint::Unload => self.command(route, request, repository::unload).await,
             Endpoint::None => error_response(StatusCode::NOT_FOUND, "Not Found"),
-        }
-    }
-
-    async fn infer(&self, route: &Route, request: Request<Incoming>) -> Response<ResponseBody> {
-        let permit = match self.shared.serving.admission().enter() {
-            Ok(permit) => Arc::new(permit),
-            Err(error) => return failure(&error),
-        };
-        let bytes_max = self.shared.options.request_bytes_max;
-        match self.metered(request, bytes_max, Some(Arc::clone(&permit))) {
-            Ok(request) => {
-                let response = infer::infer(&self.shared, route, request).await;
-                response.map(|body| body.with_permit(Some(permit)))
-            }
-            Err(error) => failure(&error),
         }
     }
 
@@ -92,22 +82,15 @@ impl Rest {
     where
         F: Future<Output = Response<ResponseBody>>,
     {
-        match self.metered(request, COMMAND_BYTES_MAX, None) {
-            Ok(request) => command(Arc::clone(&self.shared), route, request).await,
-            Err(error) => failure(&error),
-        }
-    }
-
-    fn metered(
-        &self,
-        request: Request<Incoming>,
-        bytes_max: usize,
-        permit: Option<Arc<Permit>>,
-    ) -> Result<Request<RequestBody>, InferError> {
         let (head, body) = request.into_parts();
         let limits = &self.shared.options.connections;
-        let body = RequestBody::new(body, (Framing::Plain, bytes_max), permit, limits)?;
-        Ok(Request::from_parts(head, body))
+        match RequestBody::new(body, (Framing::Plain, COMMAND_BYTES_MAX), None, limits) {
+            Ok(body) => {
+                let request = Request::from_parts(head, body);
+                command(Arc::clone(&self.shared), route, request).await
+            }
+            Err(error) => failure(&error),
+        }
     }
 
     fn model_metadata(&self, route: &Route) -> Result<Response<ResponseBody>, InferError> {

@@ -3,12 +3,13 @@
 use std::sync::Arc;
 
 use http::{Request, Response, StatusCode};
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use server_base::Kind;
 use server_lifecycle::State;
 
 use super::route::Route;
-use super::{failure, health, index_state, json, refusal};
+use super::{failure, health, index_state, json, object, refusal};
 use crate::body::{RequestBody, ResponseBody, collect};
 use crate::dispatch::Shared;
 use server_serving::InferError;
@@ -98,13 +99,12 @@ pub(crate) async fn unload(
     }
 }
 
-async fn read<T: Default + for<'a> Deserialize<'a>>(
+async fn read<T: Default + DeserializeOwned>(
     request: Request<RequestBody>,
 ) -> Result<T, InferError> {
     let body = collect(request.into_body()).await?;
     if body.iter().all(u8::is_ascii_whitespace) {
         return Ok(T::default());
     }
-    serde_json::from_slice(&body)
-        .map_err(|it| InferError::Invalid(format!("failed to parse the request JSON buffer: {it}")))
+    object::read(&body)
 }

@@ -16,10 +16,7 @@ use server_base::{NamedTensor, limits};
 use server_serving::InferError;
 
 use super::elements::Elements;
-
-/// Objects and arrays inside one another. Serde's own limit does not hold for values that are
-/// skipped, such as a caller's own parameters.
-const DEPTH_MAX: usize = 100;
+use super::object;
 
 /// What the JSON says.
 #[derive(Debug, Deserialize)]
@@ -85,17 +82,7 @@ pub(crate) struct Input<'a> {
 impl<'a> InferBody<'a> {
     /// Reads the text. The error says where.
     pub(crate) fn parse(json: &'a [u8]) -> Result<InferBody<'a>, InferError> {
-        let failed = |it: &dyn fmt::Display| {
-            InferError::Invalid(format!("failed to parse the request JSON buffer: {it}"))
-        };
-        // Serde would take an array of the fields' values as well.
-        if json.trim_ascii_start().first().is_some_and(|it| *it != b'{') {
-            return Err(failed(&"expected an object with inputs"));
-        }
-        if is_deep(json) {
-            return Err(failed(&format!("it is nested deeper than {DEPTH_MAX}")));
-        }
-        let body: InferBody<'_> = serde_json::from_slice(json).map_err(|it| failed(&it))?;
+        let body: InferBody<'_> = object::read(json)?;
         let named = body.inputs.len().max(body.outputs.len());
         if named > limits::TENSORS_MAX {
             let most = limits::TENSORS_MAX;
@@ -247,24 +234,6 @@ impl<'a> Draft<'a> {
         let parameters = self.parameters.unwrap_or_default();
         Ok(Input { name, dtype, shape, parameters, data })
     }
-}
-
-fn is_deep(json: &[u8]) -> bool {
-    let (mut depth, mut in_string, mut escaped) = (0_usize, false, false);
-    for byte in json {
-        match byte {
-            _ if escaped => escaped = false,
-            b'\\' if in_string => escaped = true,
-            b'"' => in_string = !in_string,
-            b'[' | b'{' if !in_string => depth += 1,
-            b']' | b'}' if !in_string => depth = depth.saturating_sub(1),
-            _ => {}
-        }
-        if depth > DEPTH_MAX {
-            return true;
-        }
-    }
-    false
 }
 
 /// Reads a value into an empty place; a key that stands twice is a mistake, not a choice.

@@ -39,7 +39,7 @@ fn bytes_follow_the_json_in_order() {
 #[test]
 fn every_fault_has_its_sentence() {
     check_error("", b"", "failed to parse the request JSON buffer: EOF");
-    check_error(" [null,{},[],[]]", b"", "expected an object with inputs");
+    check_error(" [null,{},[],[]]", b"", "expected an object");
     check_error("{}", b"", "missing field `inputs`");
     check_error(r#"{"inputs":[{}]}"#, b"", "missing field `name`");
     check_error(r#"{"inputs":[{"name":"x","name":"y"}]}"#, b"", "duplicate field `name`");

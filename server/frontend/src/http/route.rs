@@ -81,16 +81,18 @@ impl NoRoute {
         match self {
             NoRoute::NotFound => error_response(StatusCode::NOT_FOUND, "Not Found"),
             NoRoute::NotUtf8 => error_response(StatusCode::BAD_REQUEST, "the path is not UTF-8"),
-            NoRoute::Method(allowed) => {
-                let mut response =
-                    error_response(StatusCode::METHOD_NOT_ALLOWED, "Method Not Allowed");
-                if let Ok(allowed) = HeaderValue::from_str(allowed.as_str()) {
-                    response.headers_mut().insert(header::ALLOW, allowed);
-                }
-                response
-            }
+            NoRoute::Method(allowed) => not_allowed(allowed),
         }
     }
+}
+
+/// Something is there, but for another method.
+pub(crate) fn not_allowed(allowed: &Method) -> Response<ResponseBody> {
+    let mut response = error_response(StatusCode::METHOD_NOT_ALLOWED, "Method Not Allowed");
+    if let Ok(allowed) = HeaderValue::from_str(allowed.as_str()) {
+        response.headers_mut().insert(header::ALLOW, allowed);
+    }
+    response
 }
 
 impl Route {
