@@ -30,6 +30,7 @@ const CONTROL_DRAIN: Duration = Duration::from_millis(200);
 /// A server that answers.
 pub struct Server {
     lifecycle: Lifecycle,
+    serving: Arc<Serving>,
     data: Runtime,
     listening: Vec<Listening>,
     control: ControlPlane,
@@ -76,7 +77,7 @@ impl Server {
             ..ConnectionLimits::default()
         };
         let shared = Arc::new(Shared {
-            serving,
+            serving: Arc::clone(&serving),
             lifecycle: lifecycle.clone(),
             version: env!("CARGO_PKG_VERSION"),
             options: server_frontend::Options {
@@ -98,12 +99,17 @@ impl Server {
         }
         drop(inside);
         let control = ControlPlane::start(control, shared, metrics)?;
-        Ok(Server { lifecycle, data, listening, control, addresses })
+        Ok(Server { lifecycle, serving, data, listening, control, addresses })
     }
 
     /// The model repository's handle.
     pub fn lifecycle(&self) -> &Lifecycle {
         &self.lifecycle
+    }
+
+    /// The hot path.
+    pub fn serving(&self) -> &Arc<Serving> {
+        &self.serving
     }
 
     /// Takes the server down from the outside in, under one deadline for all: not ready at once,

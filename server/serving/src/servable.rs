@@ -144,6 +144,16 @@ impl Servable {
         &self.plan
     }
 
+    /// Requests between the door and their answer.
+    pub fn in_flight(&self) -> usize {
+        self.in_flight.load(Ordering::Relaxed)
+    }
+
+    /// Requests that wait for an instance.
+    pub fn queued(&self) -> usize {
+        self.lane.waiting().0
+    }
+
     /// Sets the gauges that are read off at scrape time.
     pub fn observe(&self, now: Instant) {
         let (depth, oldest) = self.lane.waiting();
@@ -151,7 +161,7 @@ impl Servable {
             depth,
             capacity: self.plan.batching.queue_max,
             oldest: oldest.map_or(Duration::ZERO, |it| now.saturating_duration_since(it)),
-            in_flight: self.in_flight.load(Ordering::Relaxed),
+            in_flight: self.in_flight(),
         });
     }
 

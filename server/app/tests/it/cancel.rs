@@ -7,7 +7,7 @@ use proto::inference::InferParameter;
 use proto::inference::infer_parameter::ParameterChoice;
 use tonic::Code;
 
-use crate::house::{DOUBLE, House, PATIENCE, message};
+use crate::house::{DOUBLE, House, message};
 
 /// Occupies the only instance.
 async fn block(house: &House) -> tokio::task::JoinHandle<()> {
@@ -15,11 +15,7 @@ async fn block(house: &House) -> tokio::task::JoinHandle<()> {
     let blocked = tokio::spawn(async move {
         grpc.model_infer(message("m", &[[99.0, 0.0]])).await.expect("answered in the end");
     });
-    let fake = house.fake.clone();
-    let hanging = std::thread::spawn(move || fake.hangs().await_waiting(1));
-    while !hanging.is_finished() {
-        tokio::task::yield_now().await;
-    }
+    house.hangs().await;
     blocked
 }
 
@@ -69,31 +65,10 @@ async fn a_caller_that_leaves_costs_nothing() {
     let table = house.server().lifecycle().index();
     assert_eq!(table.len(), 1, "still there");
     // The server hears of it before the gate opens: its metrics say when nobody is left.
-    let alone = async {
-        while !in_flight(&house).await.ends_with(" 1") {
-            tokio::task::yield_now().await;
-        }
-    };
-    tokio::time::timeout(PATIENCE, alone).await.expect("all have left but the first");
+    house.holds(1, 21).await; // those who left are still in the queue, unwanted
     house.fake.hangs().open();
     blocked.await.expect("answered");
     let mut last = house.grpc().await;
     last.model_infer(message("m", &[[2.0, 2.0]])).await.expect("answered");
     assert_eq!(house.fake.runs().len(), runs + 1, "nothing ran for those who left");
-}
-
-async fn in_flight(house: &House) -> String {
-    let stream = tokio::net::TcpStream::connect(house.at.metrics).await.expect("connects");
-    let io = hyper_util::rt::TokioIo::new(stream);
-    let (mut sender, connection) = hyper::client::conn::http1::handshake(io).await.expect("HTTP");
-    tokio::spawn(connection);
-    let request = http::Request::get("/metrics").header("host", "x");
-    let request = request.body(http_body_util::Empty::<bytes::Bytes>::new()).expect("a request");
-    let response = sender.send_request(request).await.expect("an answer");
-    let body = http_body_util::BodyExt::collect(response.into_body()).await.expect("a body");
-    let text = String::from_utf8_lossy(&body.to_bytes()).into_owned();
-    text.lines()
-        .find(|it| it.starts_with("salver_inflight_requests{"))
-        .unwrap_or_default()
-        .to_owned()
 }

@@ -14,14 +14,9 @@ async fn what_is_inside_is_answered() {
     let (mut grpc, mut http) = (house.grpc().await, house.http().await);
     let mut probe = house.http().await;
     let calling = tokio::spawn(async move { grpc.model_infer(message("m", &[[99.0, 1.0]])).await });
+    house.hangs().await;
     let asking = tokio::spawn(async move { http.infer("m", &[[99.0, 2.0]]).await });
-    // One runs and hangs, the other waits in the lane.
-    tokio::task::spawn(async {}).await.expect("runs");
-    let fake = house.fake.clone();
-    let hanging = std::thread::spawn(move || fake.hangs().await_waiting(1));
-    while !hanging.is_finished() {
-        tokio::task::yield_now().await;
-    }
+    house.holds(2, 1).await; // one runs and hangs, the other waits
     assert_eq!(probe.get("/v2/health/ready").await.0, StatusCode::OK);
     let (fake, lifecycle) = (house.fake.clone(), house.server().lifecycle().clone());
     let opening = tokio::spawn(async move {

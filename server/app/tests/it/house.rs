@@ -98,11 +98,30 @@ impl House {
         verdict.await.expect("the thread lives")
     }
 
+    /// Waits until a run hangs at the gate.
+    pub(crate) async fn hangs(&self) {
+        let fake = self.fake.clone();
+        let hanging = std::thread::spawn(move || fake.hangs().await_waiting(1));
+        while !hanging.is_finished() {
+            tokio::task::yield_now().await;
+        }
+    }
+
+    /// Waits until so many requests are in the only model, and so many of them in its queue.
+    pub(crate) async fn holds(&self, in_flight: usize, queued: usize) {
+        let table = self.server().serving().table();
+        let servable = table.servables().next().expect("a model");
+        let wait = async {
+            while (servable.in_flight(), servable.queued()) != (in_flight, queued) {
+                tokio::task::yield_now().await;
+            }
+        };
+        let now = || (servable.in_flight(), servable.queued());
+        tokio::time::timeout(PATIENCE, wait).await.unwrap_or_else(|_| panic!("{:?}", now()));
+    }
+
     pub(crate) async fn http(&self) -> Http {
-        let stream = TcpStream::connect(self.at.http).await.expect("connects");
-        let (sender, connection) = handshake(TokioIo::new(stream)).await.expect("HTTP");
-        tokio::spawn(connection);
-        Http { sender }
+        Http::connect(self.at.http).await
     }
 
     pub(crate) async fn grpc(&self) -> GrpcInferenceServiceClient<Channel> {
@@ -144,6 +163,13 @@ pub(crate) struct Http {
 }
 
 impl Http {
+    async fn connect(address: std::net::SocketAddr) -> Http {
+        let stream = TcpStream::connect(address).await.expect("connects");
+        let (sender, connection) = handshake(TokioIo::new(stream)).await.expect("HTTP");
+        tokio::spawn(connection);
+        Http { sender }
+    }
+
     pub(crate) async fn send(
         &mut self,
         method: Method,

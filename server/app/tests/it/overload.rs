@@ -10,25 +10,13 @@ const TIGHT: &str = "[dynamic_batching]\nmax_queue_size = 1\n";
 #[tokio::test]
 async fn a_full_queue_is_said_so() {
     let house = House::new(&[("m/1/model.fake", DOUBLE), ("m/model.toml", TIGHT)]).await;
-    let mut waiting = Vec::new();
-    for row in [[99.0, 0.0], [1.0, 1.0]] {
-        let mut grpc = house.grpc().await;
-        waiting.push(tokio::spawn(async move { grpc.model_infer(message("m", &[row])).await }));
-        let fake = house.fake.clone();
-        let hanging = std::thread::spawn(move || fake.hangs().await_waiting(1));
-        while !hanging.is_finished() {
-            tokio::task::yield_now().await;
-        }
-    }
-    let mut grpc = house.grpc().await;
-    let refused = loop {
-        // The second may not have reached its place yet; then this one takes it, and is cancelled.
-        let call = grpc.model_infer(message("m", &[[2.0, 2.0]]));
-        match tokio::time::timeout(std::time::Duration::from_millis(50), call).await {
-            Ok(result) => break result.expect_err("full"),
-            Err(_) => continue,
-        }
-    };
+    let (mut first, mut second) = (house.grpc().await, house.grpc().await);
+    let runs = tokio::spawn(async move { first.model_infer(message("m", &[[99.0, 0.0]])).await });
+    house.hangs().await;
+    let waits = tokio::spawn(async move { second.model_infer(message("m", &[[1.0, 1.0]])).await });
+    house.holds(2, 1).await;
+    let refused = house.grpc().await.model_infer(message("m", &[[2.0, 2.0]])).await;
+    let refused = refused.expect_err("full");
     assert_eq!(refused.code(), Code::Unavailable);
     assert!(refused.message().starts_with("Exceeds maximum queue size"), "{refused:?}");
     let mut http = house.http().await;
@@ -36,7 +24,7 @@ async fn a_full_queue_is_said_so() {
     assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE);
     assert!(body.contains("Exceeds maximum queue size"), "{body}");
     house.fake.hangs().open();
-    for it in waiting {
+    for it in [runs, waits] {
         it.await.expect("lives").expect("what was taken is answered");
     }
 }
@@ -47,11 +35,7 @@ async fn a_full_house_refuses_predictions_and_answers_probes() {
     let house = House::with(&[("m/1/model.fake", DOUBLE)], full).await;
     let mut grpc = house.grpc().await;
     let inside = tokio::spawn(async move { grpc.model_infer(message("m", &[[99.0, 0.0]])).await });
-    let fake = house.fake.clone();
-    let hanging = std::thread::spawn(move || fake.hangs().await_waiting(1));
-    while !hanging.is_finished() {
-        tokio::task::yield_now().await;
-    }
+    house.hangs().await;
     let mut http = house.http().await;
     let (status, body) = http.infer("m", &[[1.0, 1.0]]).await;
     assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE, "{body}");
