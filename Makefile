@@ -33,7 +33,8 @@ test-loom: ## Every interleaving of the lane's threads
 	$(CARGO) test --locked -p server-serving --features loom --test lane_loom
 
 test-clients: onnxruntime $(VENV)/tests/ready ## The public clients against the real binary
-	$(CARGO) build --locked -p server-app
+	@# Built as `test-rust` builds it: another selection of crates would compile everything again.
+	$(CARGO) test --workspace --locked --no-run --quiet
 	SALVER_BIN=$(CARGO_TARGET_DIR)/debug/salver $(VENV)/tests/bin/python -m pytest -q server/app/tests/clients proto/tests
 
 test-models: $(VENV)/models/ready ## The committed models against a rebuild and their recorded answers
@@ -47,6 +48,7 @@ lint: ## Formatting and lints, warnings as errors
 	$(CARGO) clippy --workspace --all-targets --locked -- -D warnings
 
 bench: build onnxruntime bench-models ## Measure against the bare engine and the bare transport
+	$(CARGO) build --release --locked -p backend-onnxruntime --example raw
 	$(PYTHON) loadtest/bench/run.py --bin $(CARGO_TARGET_DIR)/release
 
 models: $(VENV)/models/ready ## Train the sample models again
