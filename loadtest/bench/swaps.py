@@ -60,7 +60,7 @@ def measure(binary, loadtest, wine):
             raise SystemExit(f"the load ended before the swaps, which took {took:.0f} s")
         load.join()
     shutil.rmtree(folder)
-    keys = ("requests", "failed", "wrong", "failures")
+    keys = ("requests", "failed", "failures")
     counted = {it: report[it] for it in keys}
     return {"swaps": SWAPS, "took_s": took, "rss_before_mb": before, "rss_after_mb": after, **counted}
 
