@@ -68,12 +68,12 @@ pub trait Model: Send + Sync {
     /// What it takes and gives.
     fn signature(&self) -> &Signature;
 
-    /// Called on the thread that will run, and drop, the instance.
+    /// Scratch for one more run at a time.
     fn instance(&self, device: &Device) -> Result<Box<dyn Instance>, BackendError>;
 }
 
-/// Scratch for one run at a time. Made, used and dropped on one thread, so not `Send`.
-pub trait Instance {
+/// Scratch for one run at a time. It may be handed from thread to thread between runs.
+pub trait Instance: Send {
     /// Runs the model once.
     ///
     /// `inputs` stand in the signature's order, with its types and axes; their memory may start

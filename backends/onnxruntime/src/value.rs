@@ -23,6 +23,10 @@ pub(crate) struct Memory {
     allocator: NonNull<OrtAllocator>,
 }
 
+// SAFETY: the description is only read, and the default allocator is one object of the process that
+// the library itself calls from all threads.
+unsafe impl Send for Memory {}
+
 impl Memory {
     pub(crate) fn host() -> Result<Memory, BackendError> {
         let mut allocator = ptr::null_mut();

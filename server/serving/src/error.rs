@@ -71,6 +71,19 @@ pub enum InferError {
         /// The lane's limit.
         queue_max: usize,
     },
+    /// What waits already would take longer than the request has.
+    #[error(
+        "Exceeds what can be answered in time: model '{model}' has {wait:?} of work waiting, the \
+         request's deadline is in {left:?}"
+    )]
+    Late {
+        /// Name of the model.
+        model: String,
+        /// How long the work ahead will take, from what runs have taken.
+        wait: Duration,
+        /// What was left of the request's time.
+        left: Duration,
+    },
     /// The whole server is full.
     #[error("the server holds as many {what} as it may ({limit}); try again later")]
     Full {
@@ -110,7 +123,9 @@ impl InferError {
             InferError::NotReady { .. } => Kind::Unavailable,
             InferError::Id(_) | InferError::Invalid(_) | InferError::Tensor { .. } => Kind::Invalid,
             InferError::TooLarge { .. } => Kind::TooLarge,
-            InferError::QueueFull { .. } | InferError::Full { .. } => Kind::Overloaded,
+            InferError::QueueFull { .. } | InferError::Late { .. } | InferError::Full { .. } => {
+                Kind::Overloaded
+            }
             InferError::Expired { .. } => Kind::Expired,
             InferError::Encoding { .. } => Kind::Encoding,
             InferError::SlowBody { .. } => Kind::Slow,

@@ -102,7 +102,7 @@ impl Serving {
     fn submit(&self, request: InferRequest, trip: &mut Trip) -> Result<Submitted, InferError> {
         for _ in 0..ROUTES_MAX {
             let servable = self.address(&request.model, &request.version, trip)?;
-            match push(servable, &request, trip.arrived())? {
+            match push(servable, &request, trip)? {
                 Some(submitted) => return Ok(submitted),
                 None => continue, // retired between the look and the push
             }
@@ -115,8 +115,9 @@ impl Serving {
 fn push(
     servable: Arc<Servable>,
     request: &InferRequest,
-    arrived: Instant,
+    trip: &Trip,
 ) -> Result<Option<Submitted>, InferError> {
+    let arrived = trip.arrived();
     let (name, signature, plan) =
         (servable.model().as_str(), servable.signature(), servable.plan());
     let checked = check::inputs(name, signature, plan.batching.rows_max, &request.inputs)?;
@@ -129,11 +130,24 @@ fn push(
     }
     let (reply, receiver) = Reply::new();
     let metrics = Arc::clone(servable.metrics());
-    let pending =
-        Pending { inputs: checked.inputs, rows: checked.rows, arrived, deadline, reply, metrics };
-    match servable.lane().push(pending, now) {
+    let pending = Pending {
+        inputs: checked.inputs,
+        rows: checked.rows,
+        arrived,
+        deadline,
+        reply,
+        metrics,
+        _permit: trip.permit(),
+    };
+    let row = servable.cost().row().unwrap_or_default() / servable.parallel();
+    match servable.lane().push(pending, now, row) {
         Ok(()) => {}
         Err(Refused::Closed(_)) => return Ok(None),
+        Err(Refused::Late(_, wait)) => {
+            servable.metrics().queue_refused_late();
+            let left = deadline - now;
+            return Err(InferError::Late { model: name.to_owned(), wait, left });
+        }
         Err(Refused::Full(_)) => {
             servable.metrics().queue_refused();
             let queue_max = plan.batching.queue_max;

@@ -1,11 +1,11 @@
-//! The thread of one instance: pull, run, answer, until the lane is closed and empty.
+//! One instance at work on a batch: run, answer, and nobody is forgotten.
 //!
 //! Invariants: every pulled request is answered; an error or a panic costs the batch it happened
 //! in and, in a batch of several, only the requests that fail on their own as well.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use backend_api::{Device, Instance, Model};
 
@@ -18,25 +18,26 @@ use crate::policy::Queued as _;
 use crate::reply::Answer;
 use crate::servable::Servable;
 
-/// What one instance thread owns.
+/// What one instance needs, wherever it runs.
 pub(crate) struct Runner {
     servable: Arc<Servable>,
     model: Arc<dyn Model>,
     device: Device,
     /// Empty after a panic, which may have left it torn; the next batch makes a new one.
     instance: Option<Box<dyn Instance>>,
+    number: usize,
     busy: Busy,
 }
 
 impl Runner {
-    /// On the thread that will run it.
+    /// With an instance that is ready to run.
     pub(crate) fn new(
         servable: Arc<Servable>,
         model: Arc<dyn Model>,
         (number, device): (usize, Device),
     ) -> Result<Runner, InferError> {
         let busy = Busy::new(servable.model(), servable.version(), number, device.to_string());
-        let mut runner = Runner { servable, model, device, instance: None, busy };
+        let mut runner = Runner { servable, model, device, instance: None, number, busy };
         runner.instance()?;
         Ok(runner)
     }
@@ -56,19 +57,32 @@ impl Runner {
         })
     }
 
-    /// Serves the lane until it is closed and empty.
-    pub(crate) fn serve(mut self) {
-        let servable = Arc::clone(&self.servable);
-        while let Some(pulled) = servable.lane().pull() {
-            let started = Instant::now();
-            self.execute(pulled);
-            self.busy.add(started.elapsed());
-        }
+    /// The version that it serves.
+    pub(crate) fn servable(&self) -> &Arc<Servable> {
+        &self.servable
     }
 
-    fn execute(&mut self, Pulled { batch, reason }: Pulled<Pending>) {
+    /// Which of the version's instances it is.
+    pub(crate) fn number(&self) -> usize {
+        self.number
+    }
+
+    /// What `top -H` and panics show; Linux cuts it to 15 bytes.
+    pub(crate) fn thread_name(&self) -> String {
+        thread_name(&self.servable, self.number)
+    }
+
+    /// Answers a batch. Returns how long it took.
+    pub(crate) fn execute(&mut self, pulled: Pulled<Pending>) -> Duration {
+        let started = Instant::now();
+        self.answer(pulled, started);
+        let took = started.elapsed();
+        self.busy.add(took);
+        took
+    }
+
+    fn answer(&mut self, Pulled { batch, reason }: Pulled<Pending>, picked: Instant) {
         let servable = Arc::clone(&self.servable);
-        let picked = Instant::now();
         servable.metrics().closed(reason);
         for request in &batch {
             servable.metrics().queued(picked.saturating_duration_since(request.arrived));
@@ -104,7 +118,9 @@ impl Runner {
         let answer = self.with_instance(|instance| {
             batch::run(instance, servable.signature(), requests).map_err(InferError::Backend)
         })?;
-        servable.metrics().answered(&answer.timing);
+        let timing = &answer.timing;
+        servable.metrics().answered(timing);
+        servable.cost().learn(timing.batch_rows, timing.compute_infer);
         Ok(answer)
     }
 
@@ -118,6 +134,11 @@ impl Runner {
         };
         Ok(&mut **self.instance.insert(instance))
     }
+}
+
+/// Of the thread on which an instance starts.
+pub(crate) fn thread_name(servable: &Servable, number: usize) -> String {
+    format!("run/{}/{}/{number}", servable.model(), servable.version())
 }
 
 fn reply(batch: Vec<Pending>, answer: BatchAnswer, picked: Instant) {

@@ -1,15 +1,18 @@
-//! The bounded queue of one version. Request tasks push, instance threads pull.
+//! The bounded queue of one version. Request tasks push, instances pull: on threads of their own,
+//! which block, or as tasks of the data runtime, which are polled.
 //!
 //! Invariants: never more than `queue_max` requests wait; a pulled batch obeys the policy; after
 //! `close` nothing enters, and what is inside is still pulled; whoever waits is woken when there
 //! is work. The last is checked by enumeration in `tests/lane_loom.rs`.
 
 use std::collections::VecDeque;
+use std::future::poll_fn;
 use std::sync::PoisonError;
+use std::task::{Poll, Waker};
 use std::time::{Duration, Instant};
 
-use crate::policy::{Batching, Queued, Reason, Step};
-use crate::sync::{Condvar, Mutex, MutexGuard};
+use crate::policy::{Batching, Queued, Reason, Step, is_unwanted};
+use crate::sync::{Condvar, Mutex, MutexGuard, sleep_until, yield_now};
 
 /// How often a full lane looks for requests that are no longer wanted: a look walks the whole
 /// queue, and under overload every push would otherwise take one.
@@ -24,9 +27,18 @@ pub struct Lane<T> {
 
 struct State<T> {
     queue: VecDeque<T>,
+    /// Rows of all that wait.
+    rows: usize,
     closed: bool,
+    /// How many requests ever came in: a task sees by it that something has arrived.
+    pushed: u64,
     /// Instance threads that wait: waking nobody costs a system call all the same.
     waiting: usize,
+    /// Instance tasks that wait, by their number.
+    tasks: Vec<(usize, Waker)>,
+    /// A task has been woken and has not looked yet: it will take what is there, so that further
+    /// requests need wake nobody.
+    woken: bool,
     swept: Option<Instant>,
 }
 
@@ -42,19 +54,47 @@ pub struct Pulled<T> {
 pub enum Refused<T> {
     /// The lane is full.
     Full(T),
+    /// What waits already will take so long, longer than the request's deadline allows.
+    Late(T, Duration),
     /// The version is being retired.
     Closed(T),
+}
+
+/// What an instance that is free finds.
+enum Found<T> {
+    Batch(Pulled<T>),
+    /// Nothing to do until something arrives, or until then.
+    Nothing { until: Option<Instant>, pushed: u64 },
+    /// Closed and empty.
+    End,
+}
+
+/// Whom to wake, outside the lock.
+enum Wake {
+    Nobody,
+    Thread,
+    Task(Waker),
 }
 
 impl<T: Queued> Lane<T> {
     /// An empty lane.
     pub fn new(batching: Batching) -> Lane<T> {
-        let state = State { queue: VecDeque::new(), closed: false, waiting: 0, swept: None };
+        let state = State {
+            queue: VecDeque::new(),
+            rows: 0,
+            closed: false,
+            pushed: 0,
+            waiting: 0,
+            tasks: Vec::new(),
+            woken: false,
+            swept: None,
+        };
         Lane { batching, state: Mutex::new(state), arrived: Condvar::new() }
     }
 
-    /// Puts a request in. Success means taken: it will be pulled, or expired.
-    pub fn push(&self, item: T, now: Instant) -> Result<(), Refused<T>> {
+    /// Puts a request in. Success means taken: it will be pulled, or expired. `row` is what a row
+    /// in the queue costs those behind it; zero if that is unknown.
+    pub fn push(&self, item: T, now: Instant, row: Duration) -> Result<(), Refused<T>> {
         let mut unwanted = Vec::new();
         let mut state = self.lock();
         if state.closed {
@@ -66,58 +106,105 @@ impl<T: Queued> Lane<T> {
         if state.queue.len() >= self.batching.queue_max {
             return Err(Refused::Full(item));
         }
-        state.queue.push_back(item);
-        let wake = state.waiting > 0;
-        drop(state);
-        if wake {
-            self.arrived.notify_one();
+        // An empty lane takes everything: how else would it be found out that runs have become
+        // shorter?
+        let work = state.rows + item.rows();
+        let wait = row.saturating_mul(u32::try_from(work).unwrap_or(u32::MAX));
+        if state.rows > 0 && wait > item.deadline().saturating_duration_since(now) {
+            return Err(Refused::Late(item, wait));
         }
+        state.rows = work;
+        state.queue.push_back(item);
+        state.pushed += 1;
+        let wake = state.wake();
+        drop(state);
+        self.wake(wake);
         unwanted.into_iter().for_each(|it: T| it.expire(now));
         Ok(())
     }
 
-    /// Blocks the calling instance thread until a batch is due. `None`: closed and empty.
-    pub fn pull(&self) -> Option<Pulled<T>> {
+    /// Blocks the calling instance thread until a batch is due. `rows_max` may be less than the
+    /// lane's. `None`: closed and empty.
+    pub fn pull(&self, rows_max: usize) -> Option<Pulled<T>> {
         let mut unwanted = Vec::new();
         let mut state = self.lock();
-        let pulled = loop {
+        loop {
             let now = Instant::now();
-            state.sweep(now, &mut unwanted);
-            match self.batching.step(&state.queue, now) {
-                Step::Wait { .. } if state.closed => {
-                    let batch = self.batching.take(&mut state.queue);
-                    break Some(Pulled { batch, reason: Reason::Drain });
-                }
-                Step::Run { reason } => {
-                    let batch = self.batching.take(&mut state.queue);
-                    break Some(Pulled { batch, reason });
-                }
-                Step::Idle if state.closed => break None,
-                Step::Idle | Step::Wait { .. } if !unwanted.is_empty() => {
-                    // Callers that are answered late are answered before this thread sleeps.
-                    drop(state);
-                    unwanted.drain(..).for_each(|it: T| it.expire(now));
-                    state = self.lock();
-                }
-                Step::Idle => state = self.wait(state, None),
-                Step::Wait { until } => state = self.wait(state, Some(until - now)),
+            let found = state.find(&self.batching.at_most(rows_max), now, &mut unwanted);
+            if unwanted.is_empty()
+                && let Found::Nothing { until, .. } = found
+            {
+                state = self.wait(state, until.map(|it| it - now));
+                continue;
             }
-        };
-        // The rest must not wait for this batch to end.
-        let wake = state.waiting > 0 && !state.queue.is_empty();
-        drop(state);
-        if wake {
-            self.arrived.notify_one();
+            // The rest must not wait for this batch to end, nor callers that are answered late.
+            let wake = state.wake_for_rest();
+            drop(state);
+            self.wake(wake);
+            unwanted.drain(..).for_each(|it: T| it.expire(now));
+            match found {
+                Found::Batch(pulled) => return Some(pulled),
+                Found::End => return None,
+                Found::Nothing { .. } => state = self.lock(),
+            }
         }
-        let now = Instant::now();
-        unwanted.into_iter().for_each(|it| it.expire(now));
-        pulled
     }
 
-    /// Lets nothing more in and wakes every instance: they pull what is left, then `None`.
+    /// Waits, as the instance task of that number, until a batch is due.
+    ///
+    /// A task that was woken lets the runtime's other tasks go first: whatever the connections
+    /// have at hand is then in the batch.
+    pub async fn pull_task(&self, number: usize, rows_max: usize) -> Option<Pulled<T>> {
+        loop {
+            let (found, unwanted, now, wake) = {
+                let (mut unwanted, now) = (Vec::new(), Instant::now());
+                let mut state = self.lock();
+                state.tasks.retain(|(it, _)| *it != number);
+                state.woken = false;
+                let found = state.find(&self.batching.at_most(rows_max), now, &mut unwanted);
+                let wake = state.wake_for_rest();
+                (found, unwanted, now, wake)
+            };
+            self.wake(wake);
+            unwanted.into_iter().for_each(|it: T| it.expire(now));
+            match found {
+                Found::Batch(pulled) => return Some(pulled),
+                Found::End => return None,
+                Found::Nothing { until, pushed } => {
+                    let arrival = self.arrival(number, pushed);
+                    match until {
+                        Some(until) => sleep_until(until, arrival).await,
+                        None => arrival.await,
+                    }
+                    yield_now().await;
+                }
+            }
+        }
+    }
+
+    /// Ends when more than `pushed` requests have come in, or the lane is closed.
+    async fn arrival(&self, number: usize, pushed: u64) {
+        poll_fn(|cx| {
+            let mut state = self.lock();
+            state.tasks.retain(|(it, _)| *it != number);
+            if state.closed || state.pushed != pushed {
+                return Poll::Ready(());
+            }
+            state.tasks.push((number, cx.waker().clone()));
+            Poll::Pending
+        })
+        .await;
+    }
+
+    /// Lets nothing more in and wakes every instance: they pull what is left, then end.
     pub fn close(&self) {
-        self.lock().closed = true;
+        let tasks = {
+            let mut state = self.lock();
+            state.closed = true;
+            std::mem::take(&mut state.tasks)
+        };
         self.arrived.notify_all();
+        tasks.into_iter().for_each(|(_, it)| it.wake());
     }
 
     /// Requests that wait, and since when the oldest.
@@ -126,9 +213,12 @@ impl<T: Queued> Lane<T> {
         (state.queue.len(), state.queue.front().map(Queued::arrived))
     }
 
-    /// How requests are joined here.
-    pub fn batching(&self) -> &Batching {
-        &self.batching
+    fn wake(&self, wake: Wake) {
+        match wake {
+            Wake::Nobody => {}
+            Wake::Thread => self.arrived.notify_one(),
+            Wake::Task(waker) => waker.wake(),
+        }
     }
 
     fn wait<'a>(
@@ -155,14 +245,55 @@ impl<T: Queued> Lane<T> {
 }
 
 impl<T: Queued> State<T> {
+    /// What there is to do. Requests that nobody wants any more are not run, but handed out.
+    fn find(&mut self, batching: &Batching, now: Instant, unwanted: &mut Vec<T>) -> Found<T> {
+        loop {
+            let reason = match batching.step(&self.queue, now) {
+                Step::Run { reason } => reason,
+                Step::Wait { .. } if self.closed => Reason::Drain,
+                Step::Wait { until } => {
+                    return Found::Nothing { until: Some(until), pushed: self.pushed };
+                }
+                Step::Idle if self.closed => return Found::End,
+                Step::Idle => return Found::Nothing { until: None, pushed: self.pushed },
+            };
+            let before = unwanted.len();
+            let batch = batching.take(&mut self.queue, now, unwanted);
+            let gone = unwanted.iter().skip(before).chain(&batch);
+            self.rows -= gone.map(Queued::rows).sum::<usize>();
+            if !batch.is_empty() {
+                return Found::Batch(Pulled { batch, reason });
+            }
+        }
+    }
+
+    /// Whom a new request wakes.
+    fn wake(&mut self) -> Wake {
+        if self.waiting > 0 {
+            return Wake::Thread;
+        }
+        if self.woken {
+            return Wake::Nobody;
+        }
+        let task = self.tasks.pop();
+        self.woken = task.is_some();
+        task.map_or(Wake::Nobody, |(_, it)| Wake::Task(it))
+    }
+
+    /// Whom an instance that has taken its batch wakes for what is left.
+    fn wake_for_rest(&mut self) -> Wake {
+        if self.queue.is_empty() { Wake::Nobody } else { self.wake() }
+    }
+
     /// Moves what nobody wants any more out of the queue. It is ended outside the lock.
     fn sweep(&mut self, now: Instant, unwanted: &mut Vec<T>) {
-        let is_unwanted = |it: &T| it.deadline() <= now || it.is_gone();
-        if !self.queue.iter().any(is_unwanted) {
-            return;
-        }
         for item in std::mem::take(&mut self.queue) {
-            if is_unwanted(&item) { unwanted.push(item) } else { self.queue.push_back(item) }
+            if is_unwanted(&item, now) {
+                self.rows -= item.rows();
+                unwanted.push(item);
+            } else {
+                self.queue.push_back(item);
+            }
         }
     }
 

@@ -36,26 +36,28 @@ struct Bench {
     lane: Lane<Item>,
     expired: Arc<AtomicUsize>,
     now: Instant,
+    row: Duration,
 }
 
 fn bench(queue_max: usize) -> Bench {
     let batching = Batching { rows_max: 8, delay_max: Duration::ZERO, queue_max };
-    Bench { lane: Lane::new(batching), expired: Arc::default(), now: Instant::now() }
+    Bench { lane: Lane::new(batching), expired: Arc::default(), now: Instant::now(), row: Duration::ZERO }
 }
 
 impl Bench {
     fn push(&self, name: u32, left: Duration, gone: bool) -> &'static str {
         let item =
             Item { name, deadline: self.now + left, gone, expired: Arc::clone(&self.expired) };
-        match self.lane.push(item, self.now + Duration::from_millis(2) * name) {
+        match self.lane.push(item, self.now + Duration::from_millis(2) * name, self.row) {
             Ok(()) => "taken",
             Err(Refused::Full(_)) => "full",
+            Err(Refused::Late(..)) => "late",
             Err(Refused::Closed(_)) => "closed",
         }
     }
 
     fn pull(&self) -> Option<Vec<u32>> {
-        Some(self.lane.pull()?.batch.iter().map(|it| it.name).collect())
+        Some(self.lane.pull(8)?.batch.iter().map(|it| it.name).collect())
     }
 }
 
@@ -90,4 +92,16 @@ fn a_closed_lane_lets_nothing_in_and_everything_out() {
     assert_eq!(bench.push(2, LONG, false), "closed");
     assert_eq!(bench.pull(), Some(vec![1]));
     assert_eq!(bench.pull(), None);
+}
+
+#[test]
+fn what_would_be_late_is_refused_at_once_unless_nothing_waits() {
+    let bench = Bench { row: Duration::from_secs(1), ..bench(8) };
+    let in_ms = Duration::from_millis;
+    assert_eq!(bench.push(1, in_ms(500), false), "taken", "how long a run takes may have changed");
+    assert_eq!(bench.push(2, in_ms(1_500), false), "late");
+    assert_eq!(bench.push(3, in_ms(2_500), false), "taken");
+    assert_eq!(bench.push(4, in_ms(2_500), false), "late");
+    assert_eq!(bench.pull(), Some(vec![1, 3]));
+    assert_eq!(bench.push(5, in_ms(500), false), "taken");
 }

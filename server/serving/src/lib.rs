@@ -17,6 +17,8 @@ mod reply;
 mod batch;
 mod pack;
 mod instance;
+mod seat;
+mod cost;
 mod servable;
 
 mod error;

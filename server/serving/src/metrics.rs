@@ -104,7 +104,7 @@ pub const SERIES: &[Series] = &[
         name: QUEUE_REJECTED,
         kind: SeriesKind::Counter,
         labels: &["model", "version", "reason"],
-        help: "Requests that were refused or dropped unrun: full, deadline, cancelled.",
+        help: "Requests that were refused or dropped unrun: full, late, deadline, cancelled.",
         buckets: &[],
     },
     Series {
@@ -207,6 +207,7 @@ pub struct VersionMetrics {
     batch_size: Histogram,
     closed: [Counter; Reason::ALL.len()],
     full: Counter,
+    late: Counter,
     deadline: Counter,
     cancelled: Counter,
     depth: Gauge,
@@ -233,6 +234,7 @@ impl VersionMetrics {
                 counter!(BATCH_CLOSED, "model" => Arc::clone(&model), "version" => version.clone(), "reason" => it.label())
             }),
             full: rejected("full"),
+            late: rejected("late"),
             deadline: rejected("deadline"),
             cancelled: rejected("cancelled"),
             depth: gauge!(QUEUE_DEPTH, &labels),
@@ -245,6 +247,10 @@ impl VersionMetrics {
 
     pub(crate) fn queue_refused(&self) {
         self.full.increment(1);
+    }
+
+    pub(crate) fn queue_refused_late(&self) {
+        self.late.increment(1);
     }
 
     pub(crate) fn queue_left_expired(&self) {

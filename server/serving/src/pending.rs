@@ -6,6 +6,7 @@ use std::time::Instant;
 use backend_api::Tensor;
 use smallvec::SmallVec;
 
+use crate::admission::Permit;
 use crate::error::InferError;
 use crate::metrics::VersionMetrics;
 use crate::policy::Queued;
@@ -22,6 +23,8 @@ pub(crate) struct Pending {
     pub(crate) deadline: Instant,
     pub(crate) reply: Reply,
     pub(crate) metrics: Arc<VersionMetrics>,
+    /// What its bytes take of the budget: they are here even when the caller is not.
+    pub(crate) _permit: Option<Arc<Permit>>,
 }
 
 impl Queued for Pending {
@@ -49,7 +52,8 @@ impl Queued for Pending {
     }
 
     fn expire(self, now: Instant) {
-        if self.reply.is_gone() {
+        // A caller whose time was up has gone too: the deadline is looked at first.
+        if self.deadline > now {
             self.metrics.queue_left_cancelled();
         } else {
             self.metrics.queue_left_expired();

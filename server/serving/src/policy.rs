@@ -96,6 +96,12 @@ pub enum Step {
 }
 
 impl Batching {
+    /// The same with smaller batches.
+    #[must_use]
+    pub fn at_most(self, rows: usize) -> Batching {
+        Batching { rows_max: self.rows_max.min(rows.max(1)), ..self }
+    }
+
     /// What to do with `queue` at `now`, for an instance that is free.
     pub fn step<T: Queued>(&self, queue: &VecDeque<T>, now: Instant) -> Step {
         let Some(first) = queue.front() else { return Step::Idle };
@@ -105,10 +111,10 @@ impl Batching {
         if self.delay_max.is_zero() {
             return Step::Run { reason: Reason::Idle };
         }
-        let (arrived, deadline) = (first.arrived(), first.deadline());
-        let due = arrived + self.delay_max;
-        // No batch mate is worth a deadline: held back no longer than half of what is left of it.
-        let hurry = arrived + deadline.saturating_duration_since(arrived) / 2;
+        let due = first.arrived() + self.delay_max;
+        // No batch mate is worth a deadline: nobody is held back longer than half of the own.
+        let half = |it: &T| it.arrived() + it.deadline().saturating_duration_since(it.arrived()) / 2;
+        let hurry = queue.iter().map(half).min().unwrap_or(due);
         if due <= now {
             Step::Run { reason: Reason::Delay }
         } else if hurry <= now {
@@ -128,25 +134,40 @@ impl Batching {
     }
 
     /// Moves the next batch out of `queue`: the oldest request, then those like it, in order,
-    /// until one does not fit. Requests of other shapes keep their places.
-    pub fn take<T: Queued>(&self, queue: &mut VecDeque<T>) -> Vec<T> {
-        let Some(first) = queue.pop_front() else { return Vec::new() };
-        let mut rows = first.rows();
-        let mut batch = vec![first];
+    /// until one does not fit. Requests of other shapes keep their places. What nobody wants any
+    /// more is not run: it is moved to `unwanted` when its turn comes.
+    pub fn take<T: Queued>(
+        &self,
+        queue: &mut VecDeque<T>,
+        now: Instant,
+        unwanted: &mut Vec<T>,
+    ) -> Vec<T> {
+        let mut rows = 0;
+        let mut batch: Vec<T> = Vec::with_capacity(queue.len().min(self.rows_max));
         let mut place = 0;
-        while let (Some(next), Some(first)) = (queue.get(place), batch.first()) {
-            if !next.joins(first) {
+        while let Some(next) = queue.get(place) {
+            // At place 0, the common case, removing is popping.
+            if is_unwanted(next, now) {
+                unwanted.extend(queue.remove(place));
+            } else if batch.first().is_some_and(|first| !next.joins(first)) {
                 place += 1;
-            } else if rows + next.rows() <= self.rows_max {
+            } else if batch.is_empty() || rows + next.rows() <= self.rows_max {
                 rows += next.rows();
-                // At place 0, the common case, this is a pop.
                 batch.extend(queue.remove(place));
             } else {
+                break;
+            }
+            if rows >= self.rows_max {
                 break;
             }
         }
         batch
     }
+}
+
+/// Is nobody left to answer in time?
+pub(crate) fn is_unwanted<T: Queued>(item: &T, now: Instant) -> bool {
+    item.deadline() <= now || item.is_gone()
 }
 
 #[cfg(test)]

@@ -46,7 +46,7 @@ fn check(rows_max: usize, delay_us: u64, arrivals: &str, expect: &str) {
         let at = start + Duration::from_micros(now);
         now = match (batching.step(&queue, at), coming.front()) {
             (Step::Run { reason }, _) => {
-                let batch = batching.take(&mut queue);
+                let batch = batching.take(&mut queue, at, &mut Vec::new());
                 let rows: Vec<String> = batch.iter().map(|it| it.rows.to_string()).collect();
                 told.push(format!("{now}:{}/{}", rows.join("+"), reason.label()));
                 now
@@ -110,4 +110,5 @@ fn order_holds_among_like_shapes() {
 fn waiting_never_costs_a_deadline() {
     check(4, 100, "0:1!60", "30:1/deadline");
     check(4, 100, "0:1!500", "100:1/delay");
+    check(4, 500, "0:1 10:1!60", "35:1+1/deadline");
 }

@@ -1,7 +1,7 @@
 //! One loaded version, ready to be asked, and the threads that answer for it.
 
 use std::io;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::thread;
@@ -9,13 +9,16 @@ use std::time::{Duration, Instant};
 
 use backend_api::{Device, Instance, Model, Signature};
 use server_base::{ModelName, Version, limits};
+use tokio::runtime::Handle;
 
+use crate::cost::Cost;
 use crate::error::InferError;
-use crate::instance::Runner;
+use crate::instance::{Runner, thread_name};
 use crate::lane::Lane;
 use crate::metrics::{LaneView, VersionMetrics};
 use crate::pending::Pending;
 use crate::policy::Batching;
+use crate::seat::{End, Seat};
 
 /// How a version is to be served. Decided at load, fixed from then on.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -67,14 +70,17 @@ pub struct Servable {
     signature: Signature,
     plan: Plan,
     lane: Lane<Pending>,
+    cost: Cost,
     metrics: Arc<VersionMetrics>,
     in_flight: AtomicUsize,
+    /// The runtime that requests come on; instances with short runs move there.
+    runtime: OnceLock<Handle>,
 }
 
-/// The threads of a servable. Held by the control plane alone.
+/// The instances of a servable. Held by the control plane alone.
 pub struct Workers {
     servable: Arc<Servable>,
-    threads: Vec<thread::JoinHandle<()>>,
+    instances: usize,
     ended: Receiver<()>,
 }
 
@@ -90,6 +96,8 @@ impl Servable {
         let servable = Arc::new(Servable {
             metrics: Arc::new(VersionMetrics::new(&model_name, version)),
             lane: Lane::new(plan.batching),
+            cost: Cost::default(),
+            runtime: OnceLock::new(),
             in_flight: AtomicUsize::new(0),
             model: model_name,
             version,
@@ -99,7 +107,7 @@ impl Servable {
         let instances = servable.plan.instances.max(1);
         let (ready, readiness) = sync_channel(instances);
         let (end, ended) = sync_channel(instances);
-        let mut workers = Workers { servable, threads: Vec::new(), ended };
+        let workers = Workers { servable, instances, ended };
         for number in 0..instances {
             let start = Start {
                 servable: Arc::clone(&workers.servable),
@@ -107,9 +115,8 @@ impl Servable {
                 number,
                 warm_up: Arc::clone(warm_up),
             };
-            let spawned = start.spawn(ready.clone(), end.clone());
             // On an error the workers are dropped, which closes the lane: the others end too.
-            workers.threads.push(spawned?);
+            start.spawn(ready.clone(), End(end.clone()))?;
         }
         drop((ready, end, model));
         let by = Instant::now() + limits::START_MAX;
@@ -169,12 +176,28 @@ impl Servable {
         &self.lane
     }
 
+    /// Runs that can go on side by side.
+    pub(crate) fn parallel(&self) -> u32 {
+        u32::try_from(self.plan.instances.max(1)).unwrap_or(u32::MAX)
+    }
+
+    /// What its runs cost.
+    pub(crate) fn cost(&self) -> &Cost {
+        &self.cost
+    }
+
+    /// The runtime that requests come on, once one has.
+    pub(crate) fn runtime(&self) -> Option<&Handle> {
+        self.runtime.get()
+    }
+
     pub(crate) fn metrics(&self) -> &Arc<VersionMetrics> {
         &self.metrics
     }
 
-    /// Counts a request in until the guard is dropped.
+    /// Counts a request in until the guard is dropped. Called on the data runtime.
     pub(crate) fn enter(self: &Arc<Servable>) -> InFlight {
+        self.runtime.get_or_init(Handle::current);
         self.in_flight.fetch_add(1, Ordering::Relaxed);
         InFlight(Arc::clone(self))
     }
@@ -200,19 +223,17 @@ impl Workers {
         self.servable.lane.close();
     }
 
-    /// Lets nothing more in, waits until all that is inside is answered, and ends the threads.
-    /// `false`: a run was not over by then; its thread is left behind and ends with it.
-    pub fn stop(mut self, by: Instant) -> bool {
+    /// Lets nothing more in, waits until all that is inside is answered and the instances are
+    /// gone. `false`: a run was not over by then; its thread is left behind and ends with it.
+    pub fn stop(self, by: Instant) -> bool {
         self.close();
-        for _ in 0..self.threads.len() {
+        for _ in 0..self.instances {
             let left = by.saturating_duration_since(Instant::now());
             match self.ended.recv_timeout(left) {
                 Ok(()) | Err(RecvTimeoutError::Disconnected) => {}
                 Err(RecvTimeoutError::Timeout) => return false,
             }
         }
-        // All have said that they are at their end, so this does not wait.
-        self.threads.drain(..).for_each(|it| drop(it.join()));
         true
     }
 }
@@ -235,18 +256,13 @@ struct Start {
 type Ready = SyncSender<(usize, Result<(), InferError>)>;
 
 impl Start {
-    fn spawn(self, ready: Ready, end: SyncSender<()>) -> io::Result<thread::JoinHandle<()>> {
-        // What `top -H` and panics show; Linux cuts it to 15 bytes.
-        let name = format!("run/{}/{}/{}", self.servable.model, self.servable.version, self.number);
-        thread::Builder::new().name(name).spawn(move || {
-            self.run(&ready);
-            drop(ready);
-            // The channel has room for every thread; nobody listening is no error.
-            let _ = end.try_send(());
-        })
+    fn spawn(self, ready: Ready, end: End) -> io::Result<()> {
+        let name = thread_name(&self.servable, self.number);
+        thread::Builder::new().name(name).spawn(move || self.run(ready, end))?;
+        Ok(())
     }
 
-    fn run(self, ready: &Ready) {
+    fn run(self, ready: Ready, end: End) {
         let Start { servable, model, number, warm_up } = self;
         let device = servable.plan.device.clone();
         let started = Runner::new(servable, model, (number, device)).and_then(|mut runner| {
@@ -256,7 +272,8 @@ impl Start {
         match started {
             Ok(runner) => {
                 let _ = ready.try_send((number, Ok(())));
-                runner.serve();
+                drop(ready);
+                Seat::new(runner, end).serve();
             }
             Err(error) => {
                 let _ = ready.try_send((number, Err(error)));

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use server_base::{Kind, Protocol};
 
+use crate::admission::Permit;
 use crate::metrics::RequestMetrics;
 
 /// Counts one request. See the module.
@@ -16,16 +17,27 @@ pub struct Trip {
     arrived: Instant,
     requests: Arc<RequestMetrics>,
     finished: bool,
+    permit: Option<Arc<Permit>>,
 }
 
 impl Trip {
     pub(crate) fn new(protocol: Protocol, unknown: Arc<RequestMetrics>) -> Trip {
-        Trip { protocol, arrived: Instant::now(), requests: unknown, finished: false }
+        Trip { protocol, arrived: Instant::now(), requests: unknown, finished: false, permit: None }
     }
 
     /// When the request came in. Its deadline counts from here.
     pub fn arrived(&self) -> Instant {
         self.arrived
+    }
+
+    /// Its share of the budget: held until the request's tensors are gone, even if its caller
+    /// leaves before that.
+    pub fn holds(&mut self, permit: Arc<Permit>) {
+        self.permit = Some(permit);
+    }
+
+    pub(crate) fn permit(&self) -> Option<Arc<Permit>> {
+        self.permit.clone()
     }
 
     /// From here on the request is counted there.

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use loom::sync::{Arc, Condvar, Mutex};
 use loom::thread::{self, JoinHandle};
-use server_serving::lane::{Lane, Refused};
+use server_serving::lane::{Lane, Pulled, Refused};
 use server_serving::policy::{Batching, Queued};
 
 /// What a caller waits for.
@@ -47,18 +47,34 @@ fn explore(model: impl Fn() + Sync + Send + 'static) {
     builder.check(model);
 }
 
-/// An instance: serves until the lane is closed and empty.
-fn puller(lane: &Arc<Lane<Item>>) -> JoinHandle<()> {
+/// An instance on a thread: serves until the lane is closed and empty.
+fn puller(lane: &Arc<Lane<Item>>, rows_max: usize) -> JoinHandle<()> {
     let lane = Arc::clone(lane);
     thread::spawn(move || {
-        while let Some(pulled) = lane.pull() {
-            assert!(!pulled.batch.is_empty() && pulled.batch.len() <= lane.batching().rows_max);
-            for item in pulled.batch {
-                *item.answered.0.lock().expect("not poisoned") = true;
-                item.answered.1.notify_one();
-            }
+        while let Some(pulled) = lane.pull(rows_max) {
+            answer(pulled, rows_max);
         }
     })
+}
+
+/// The same as a task.
+fn task(lane: &Arc<Lane<Item>>, number: usize, rows_max: usize) -> JoinHandle<()> {
+    let lane = Arc::clone(lane);
+    thread::spawn(move || {
+        loom::future::block_on(async {
+            while let Some(pulled) = lane.pull_task(number, rows_max).await {
+                answer(pulled, rows_max);
+            }
+        });
+    })
+}
+
+fn answer(pulled: Pulled<Item>, rows_max: usize) {
+    assert!(!pulled.batch.is_empty() && pulled.batch.len() <= rows_max);
+    for item in pulled.batch {
+        *item.answered.0.lock().expect("not poisoned") = true;
+        item.answered.1.notify_one();
+    }
 }
 
 /// A caller: pushes one request and, if it was taken, waits for the answer.
@@ -68,24 +84,26 @@ fn pusher(lane: &Arc<Lane<Item>>) -> JoinHandle<()> {
         let answered: Answered = Arc::new((Mutex::new(false), Condvar::new()));
         let now = Instant::now();
         let item = Item { arrived: now, answered: Arc::clone(&answered) };
-        match lane.push(item, now) {
+        match lane.push(item, now, Duration::ZERO) {
             Ok(()) => {
                 let mut done = answered.0.lock().expect("not poisoned");
                 while !*done {
                     done = answered.1.wait(done).expect("not poisoned");
                 }
             }
-            Err(Refused::Full(_) | Refused::Closed(_)) => {}
+            Err(Refused::Full(_) | Refused::Late(..) | Refused::Closed(_)) => {}
         }
     })
 }
 
 /// The lane is closed once every caller has its answer.
-fn check(pushers: usize, pullers: usize, (queue_max, rows_max): (usize, usize)) {
+fn check(pushers: usize, (pullers, tasks): (usize, usize), (queue_max, rows_max): (usize, usize)) {
     explore(move || {
         let batching = Batching { rows_max, delay_max: Duration::ZERO, queue_max };
         let lane = Arc::new(Lane::new(batching));
-        let pulling: Vec<_> = (0..pullers).map(|_| puller(&lane)).collect();
+        let pulling = (0..pullers).map(|_| puller(&lane, rows_max));
+        let pulling: Vec<_> =
+            pulling.chain((0..tasks).map(|it| task(&lane, it, rows_max))).collect();
         let pushing: Vec<_> = (0..pushers).map(|_| pusher(&lane)).collect();
         pushing.into_iter().for_each(|it| it.join().expect("pushes"));
         lane.close();
@@ -95,22 +113,38 @@ fn check(pushers: usize, pullers: usize, (queue_max, rows_max): (usize, usize)) 
 
 #[test]
 fn two_push_one_pulls() {
-    check(2, 1, (8, 1));
+    check(2, (1, 0), (8, 1));
 }
 
 #[test]
 fn one_pushes_two_pull() {
-    check(1, 2, (8, 1));
+    check(1, (2, 0), (8, 1));
 }
 
 #[test]
 fn a_full_lane_refuses_and_loses_nothing() {
-    check(2, 1, (1, 1));
+    check(2, (1, 0), (1, 1));
 }
 
 #[test]
 fn batches_of_two() {
-    check(2, 1, (8, 2));
+    check(2, (1, 0), (8, 2));
+}
+
+#[test]
+fn a_task_is_woken_as_a_thread_is() {
+    check(2, (0, 1), (8, 1));
+    check(2, (0, 1), (8, 2));
+}
+
+#[test]
+fn two_tasks_share_the_work() {
+    check(1, (0, 2), (8, 1));
+}
+
+#[test]
+fn a_thread_and_a_task_share_the_work() {
+    check(1, (1, 1), (8, 1));
 }
 
 /// A push races with the close of a swap: it is refused or answered, never swallowed.
@@ -119,7 +153,15 @@ fn closing_races_with_a_push() {
     explore(|| {
         let batching = Batching { rows_max: 1, delay_max: Duration::ZERO, queue_max: 8 };
         let lane = Arc::new(Lane::new(batching));
-        let (pulling, pushing) = (puller(&lane), pusher(&lane));
+        let (pulling, pushing) = (puller(&lane, 1), pusher(&lane));
+        lane.close();
+        pushing.join().expect("pushes");
+        pulling.join().expect("pulls");
+    });
+    explore(|| {
+        let batching = Batching { rows_max: 1, delay_max: Duration::ZERO, queue_max: 8 };
+        let lane = Arc::new(Lane::new(batching));
+        let (pulling, pushing) = (task(&lane, 0, 1), pusher(&lane));
         lane.close();
         pushing.join().expect("pushes");
         pulling.join().expect("pulls");

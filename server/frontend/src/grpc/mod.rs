@@ -108,16 +108,20 @@ impl Grpc {
         if !infers {
             return self.metered(request, COMMAND_BYTES_MAX, None).await;
         }
-        let slot = TripSlot::new(self.shared.serving.trip(Protocol::Grpc));
-        let response = match self.shared.serving.admission().enter() {
-            Ok(permit) => {
-                let mut request = request;
-                request.extensions_mut().insert(slot.clone());
-                let bytes_max = self.shared.options.request_bytes_max;
-                self.metered(request, bytes_max, Some(Arc::new(permit))).await
+        let mut trip = self.shared.serving.trip(Protocol::Grpc);
+        let permit = match self.shared.serving.admission().enter() {
+            Ok(permit) => Arc::new(permit),
+            Err(error) => {
+                trip.finish(Some(error.kind()));
+                return refused(&error);
             }
-            Err(error) => refused(&error),
         };
+        trip.holds(Arc::clone(&permit));
+        let slot = TripSlot::new(trip);
+        let mut request = request;
+        request.extensions_mut().insert(slot.clone());
+        let bytes_max = self.shared.options.request_bytes_max;
+        let response = self.metered(request, bytes_max, Some(permit)).await;
         slot.finish_unreached(&response);
         response
     }

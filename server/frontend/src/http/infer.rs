@@ -44,6 +44,7 @@ async fn answer(
     // First of all for whom it is: what is wrong with it is then counted there.
     let addressed = address(shared, route, trip);
     let permit = permit.insert(Arc::new(shared.serving.admission().enter()?));
+    trip.holds(Arc::clone(permit));
     let (head, body) = request.into_parts();
     let plain = (Framing::Plain, shared.options.request_bytes_max);
     let limits = &shared.options.connections;

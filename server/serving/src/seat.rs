@@ -1,0 +1,185 @@
+//! Where an instance does its work: on a thread of its own, or as a task of the data runtime.
+//!
+//! A hop to another thread and back costs more than a small model's run. So an instance whose
+//! runs are short moves onto the runtime's own threads, where nothing has to be woken, and one
+//! whose runs have become long moves back, before it keeps connections waiting. A task never runs
+//! for longer than `TASK_RUN` as far as the learned cost can tell.
+
+use std::sync::Arc;
+use std::sync::mpsc::{SyncSender, sync_channel};
+use std::thread;
+use std::time::Duration;
+
+use crate::instance::Runner;
+
+/// The longest that a run may keep a thread of the runtime from its other tasks.
+const TASK_RUN: Duration = Duration::from_micros(500);
+
+/// Runs this short are worth moving: a hop there and back takes as long.
+const SHORT_RUN: Duration = Duration::from_micros(250);
+
+/// So many short runs in a row move an instance onto the runtime, the first time.
+const PATIENCE: u32 = 32;
+
+/// After each return to a thread, so many times as many; the memory of it has this bound.
+const PATIENCE_GROWTH: u32 = 8;
+const PATIENCE_MAX: u32 = 1 << 20;
+
+/// An overlong run counts as much as so many good ones, and so much moves the instance back: one
+/// in sixteen, as a busy machine causes now and then, is put up with.
+const DEBT: u32 = 16;
+const DEBT_MAX: u32 = 64;
+
+/// An instance at work, wherever that is.
+pub(crate) struct Seat {
+    runner: Runner,
+    pace: Pace,
+    /// Tells the control plane that the instance is gone, by being dropped after it.
+    _end: End,
+}
+
+/// See [`Seat`].
+pub(crate) struct End(pub(crate) SyncSender<()>);
+
+impl Drop for End {
+    fn drop(&mut self) {
+        // The channel has room for every instance; nobody listening is no error.
+        let _ = self.0.try_send(());
+    }
+}
+
+impl Seat {
+    pub(crate) fn new(runner: Runner, end: End) -> Seat {
+        Seat { runner, pace: Pace::default(), _end: end }
+    }
+
+    /// Serves on this thread until the lane is closed and empty, or the instance has moved.
+    pub(crate) fn serve(mut self) {
+        let servable = Arc::clone(self.runner.servable());
+        loop {
+            let rows_max = servable.cost().worthwhile(servable.plan().batching.rows_max);
+            let Some(pulled) = servable.lane().pull(rows_max) else { return };
+            let took = self.runner.execute(pulled);
+            let Some(runtime) = servable.runtime() else { continue };
+            if self.pace.may_move_in(took) {
+                self.tell("runs are short: they run on the data runtime");
+                drop(runtime.spawn(self.serve_inside()));
+                return;
+            }
+        }
+    }
+
+    /// The same as a task of the runtime.
+    async fn serve_inside(mut self) {
+        let servable = Arc::clone(self.runner.servable());
+        loop {
+            let most = servable.cost().worthwhile(servable.plan().batching.rows_max);
+            let rows_max = servable.cost().within(TASK_RUN, most);
+            let number = self.runner.number();
+            let Some(pulled) = servable.lane().pull_task(number, rows_max).await else { return };
+            let took = self.runner.execute(pulled);
+            if self.pace.must_move_out(took) {
+                self.tell("runs are long: they run on threads");
+                match self.move_out() {
+                    None => return,
+                    Some(stayed) => self = stayed,
+                }
+            }
+            // Answers leave, and what has arrived meanwhile comes in, before the next batch.
+            tokio::task::yield_now().await;
+        }
+    }
+
+    /// Goes on on a thread; comes back if the system gives none.
+    fn move_out(self) -> Option<Seat> {
+        let name = self.runner.thread_name();
+        let (give, take) = sync_channel(1);
+        let spawned = thread::Builder::new().name(name).spawn(move || {
+            if let Ok(seat) = take.recv() {
+                Seat::serve(seat);
+            }
+        });
+        match spawned {
+            Ok(_) => give.send(self).err().map(|it| it.0),
+            Err(error) => {
+                tracing::warn!(%error, "cannot start an instance thread; it goes on as a task");
+                Some(self)
+            }
+        }
+    }
+
+    fn tell(&self, what: &str) {
+        let servable = self.runner.servable();
+        tracing::debug!(model = %servable.model(), version = %servable.version(), what);
+    }
+}
+
+/// When an instance moves: a little memory, so that it does not move back and forth.
+struct Pace {
+    /// Short runs in a row.
+    short: u32,
+    /// How many are asked for.
+    patience: u32,
+    /// Rises with overlong runs, falls with others.
+    debt: u32,
+}
+
+impl Default for Pace {
+    fn default() -> Pace {
+        Pace { short: 0, patience: PATIENCE, debt: 0 }
+    }
+}
+
+impl Pace {
+    fn may_move_in(&mut self, took: Duration) -> bool {
+        self.short = if took <= SHORT_RUN { self.short + 1 } else { 0 };
+        self.short >= self.patience
+    }
+
+    fn must_move_out(&mut self, took: Duration) -> bool {
+        self.debt = if took > TASK_RUN { self.debt + DEBT } else { self.debt.saturating_sub(1) };
+        let out = self.debt >= DEBT_MAX;
+        if out {
+            let patience = self.patience.saturating_mul(PATIENCE_GROWTH).min(PATIENCE_MAX);
+            *self = Pace { patience, ..Pace::default() };
+        }
+        out
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Runs as words `count*µs`; where the instance is after each.
+    #[track_caller]
+    fn check(runs: &str, expect: &str) {
+        let (mut pace, mut inside, mut told) = (Pace::default(), false, Vec::new());
+        for word in runs.split_whitespace() {
+            let (count, took) = word.split_once('*').expect("count*µs");
+            let took = Duration::from_micros(took.parse().expect("µs"));
+            for _ in 0..count.parse().expect("count") {
+                inside = if inside { !pace.must_move_out(took) } else { pace.may_move_in(took) };
+            }
+            told.push(if inside { "in" } else { "out" });
+        }
+        assert_eq!(told.join(" "), expect, "{runs}");
+    }
+
+    #[test]
+    fn short_runs_move_in_and_long_ones_out() {
+        check("31*10 1*10", "out in");
+        check("31*10 1*300 31*10 1*10", "out out out in");
+        check("32*10 3*900 1*900", "in in out");
+    }
+
+    #[test]
+    fn a_disturbance_now_and_then_is_put_up_with() {
+        check("32*10 1*900 16*10 1*900 16*10 3*900", "in in in in in in");
+    }
+
+    #[test]
+    fn who_came_back_waits_longer() {
+        check("32*10 4*900 255*10 1*10", "in out out in");
+    }
+}
