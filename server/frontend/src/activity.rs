@@ -8,9 +8,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use crate::options::ConnectionLimits;
-
-/// How the first line of an HTTP/2 connection begins; no HTTP/1 method does.
-const HTTP2_PREFACE: &[u8] = b"PRI";
+use crate::stream::Spoken;
 
 /// How long an HTTP/1 connection without a request is kept while the server drains: a request that
 /// was sent before its peer could know is answered, not cut off.
@@ -27,6 +25,10 @@ pub(crate) struct Activity {
     quiet_since: AtomicU64,
     /// When the first byte of the header that is being read came in, plus one; 0 if there is none.
     header_since: AtomicU64,
+    /// Does a write wait for the peer?
+    unwritten: AtomicBool,
+    /// When one last went on.
+    wrote: AtomicU64,
 }
 
 /// Why a connection is closed. Also the values of a label on `/metrics`.
@@ -59,6 +61,8 @@ impl Activity {
             active: AtomicUsize::new(0),
             quiet_since: AtomicU64::new(0),
             header_since: AtomicU64::new(0),
+            unwritten: AtomicBool::new(false),
+            wrote: AtomicU64::new(0),
         }
     }
 
@@ -67,14 +71,38 @@ impl Activity {
         if bytes.is_empty() {
             return;
         }
-        if !self.seen_bytes.swap(true, Ordering::Relaxed) && bytes.starts_with(HTTP2_PREFACE) {
-            self.http2.store(true, Ordering::Relaxed);
+        if !self.seen_bytes.load(Ordering::Relaxed) {
+            self.seen_bytes.store(true, Ordering::Relaxed);
         }
         let is_header =
             !self.http2.load(Ordering::Relaxed) && self.active.load(Ordering::Relaxed) == 0;
         if is_header && self.header_since.load(Ordering::Relaxed) == 0 {
             self.header_since.store(self.now() + 1, Ordering::Relaxed);
         }
+    }
+
+    /// It is clear what the peer speaks.
+    pub(crate) fn speaks(&self, spoken: Spoken) {
+        if spoken == Spoken::Http2 {
+            self.http2.store(true, Ordering::Relaxed);
+            self.header_since.store(0, Ordering::Relaxed);
+        }
+    }
+
+    /// Something of an answer waits for the peer to read.
+    pub(crate) fn cannot_write(&self) {
+        self.unwritten.store(true, Ordering::Relaxed);
+    }
+
+    /// The peer has read on.
+    pub(crate) fn writes_again(&self) {
+        self.unwritten.store(false, Ordering::Relaxed);
+        self.wrote.store(self.now(), Ordering::Relaxed);
+    }
+
+    /// When a peer that was behind last read something.
+    pub(crate) fn last_write(&self) -> Instant {
+        self.began + Duration::from_millis(self.wrote.load(Ordering::Relaxed))
     }
 
     /// A request's header is complete. The request lasts until the guard is dropped.
@@ -98,8 +126,8 @@ impl Activity {
         limits: &ConnectionLimits,
         leaving: Option<Instant>,
     ) -> Option<(Instant, Overdue)> {
-        if self.active.load(Ordering::Relaxed) > 0 {
-            return None;
+        if self.active.load(Ordering::Relaxed) > 0 || self.unwritten.load(Ordering::Relaxed) {
+            return None; // what cannot be written has a limit in the stream
         }
         if let Some(since) = leaving {
             return Some((since + LINGER, Overdue::Idle));
@@ -155,6 +183,7 @@ mod tests {
         let limits = ConnectionLimits::default();
         let activity = Arc::new(Activity::new());
         activity.read(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n");
+        activity.speaks(Spoken::Http2);
         assert_eq!(activity.deadline(&limits, None).map(|(_, it)| it), Some(Overdue::Idle));
         activity.read(b"ping");
         assert_eq!(activity.deadline(&limits, None).map(|(_, it)| it), Some(Overdue::Idle));

@@ -6,24 +6,17 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Instant;
 
-use bytes::{Buf as _, Bytes};
+use bytes::Bytes;
+use http::{HeaderMap, header};
 use http_body::{Body, Frame, SizeHint};
-use hyper::body::Incoming;
-use server_base::Kind;
 use server_serving::{InferError, Permit};
 use tokio::time::{Sleep, sleep_until};
 use tonic::Status;
 
 use crate::activity::Active;
+use crate::grpc::framing::{self, PREFIX_BYTES};
 use crate::options::ConnectionLimits;
 use crate::status::status;
-
-/// Length of what stands before each gRPC message: a flag, and the message's length.
-const GRPC_PREFIX: usize = 5;
-
-/// Bytes beside the payload that a request within the limit may have: gRPC's prefix and the names
-/// and shapes around the tensors.
-const ENVELOPE_BYTES: usize = 64 << 10;
 
 /// Why a body could not be read.
 #[derive(Debug, thiserror::Error)]
@@ -33,7 +26,7 @@ pub(crate) enum BodyError {
     Refused(InferError, #[source] Status),
     /// The connection ended.
     #[error("the request's body did not arrive whole")]
-    Lost(#[source] hyper::Error),
+    Lost(#[source] Lost),
 }
 
 impl BodyError {
@@ -48,6 +41,80 @@ impl From<BodyError> for InferError {
         match error {
             BodyError::Refused(error, _) => error,
             BodyError::Lost(_) => InferError::Cancelled,
+        }
+    }
+}
+
+/// How a body's connection ended.
+#[derive(Debug, thiserror::Error)]
+#[error(transparent)]
+pub enum Lost {
+    Http1(hyper::Error),
+    Http2(h2::Error),
+}
+
+/// A request's body as it comes in.
+pub enum Incoming {
+    /// Over HTTP/1.
+    Http1(hyper::body::Incoming),
+    /// Over HTTP/2.
+    Http2 {
+        /// What is still to come.
+        body: h2::RecvStream,
+        /// What has come already.
+        received: Bytes,
+        /// What the header says of its length.
+        length: Option<u64>,
+    },
+}
+
+impl Incoming {
+    pub(crate) fn http2(headers: &HeaderMap, body: h2::RecvStream, received: Bytes) -> Incoming {
+        let length = headers.get(header::CONTENT_LENGTH).and_then(|it| it.to_str().ok());
+        Incoming::Http2 { body, received, length: length.and_then(|it| it.parse().ok()) }
+    }
+}
+
+impl Body for Incoming {
+    type Data = Bytes;
+    type Error = Lost;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Lost>>> {
+        match self.get_mut() {
+            Incoming::Http1(body) => {
+                Pin::new(body).poll_frame(cx).map(|it| it.map(|it| it.map_err(Lost::Http1)))
+            }
+            Incoming::Http2 { received, .. } if !received.is_empty() => {
+                Poll::Ready(Some(Ok(Frame::data(std::mem::take(received)))))
+            }
+            Incoming::Http2 { body, .. } => {
+                if let Some(data) = ready!(body.poll_data(cx)) {
+                    let data = data.map_err(Lost::Http2)?;
+                    // Counted by the budget from here on, no longer by the window.
+                    let _ = body.flow_control().release_capacity(data.len());
+                    return Poll::Ready(Some(Ok(Frame::data(data))));
+                }
+                let trailers = ready!(body.poll_trailers(cx)).map_err(Lost::Http2)?;
+                Poll::Ready(trailers.map(|it| Ok(Frame::trailers(it))))
+            }
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match self {
+            Incoming::Http1(body) => body.is_end_stream(),
+            Incoming::Http2 { body, received, .. } => received.is_empty() && body.is_end_stream(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            Incoming::Http1(body) => body.size_hint(),
+            Incoming::Http2 { length: Some(length), .. } => SizeHint::with_exact(*length),
+            Incoming::Http2 { length: None, .. } => SizeHint::default(),
         }
     }
 }
@@ -67,10 +134,11 @@ pub(crate) struct RequestBody {
     inner: Incoming,
     permit: Option<Arc<Permit>>,
     framing: Framing,
+    /// Of the whole body, and of what the caller was promised.
     bytes_max: usize,
+    payload_max: usize,
     received: usize,
-    /// What the budget has been charged for.
-    charged: usize,
+    prefix: [u8; PREFIX_BYTES],
     limits: ConnectionLimits,
     began: Instant,
     /// Runs while the peer is waited for.
@@ -78,62 +146,60 @@ pub(crate) struct RequestBody {
 }
 
 impl RequestBody {
+    /// A body that says it is too large is refused at once; the budget is charged for what comes,
+    /// not for what a peer says.
     pub(crate) fn new(
         inner: Incoming,
-        (framing, bytes_max): (Framing, usize),
+        (framing, payload_max): (Framing, usize),
         permit: Option<Arc<Permit>>,
         limits: &ConnectionLimits,
     ) -> Result<RequestBody, InferError> {
         let claimed = usize::try_from(inner.size_hint().lower()).unwrap_or(usize::MAX);
-        let envelope = if framing == Framing::Grpc { ENVELOPE_BYTES } else { 0 };
-        if claimed > bytes_max.saturating_add(envelope) {
-            return Err(InferError::TooLarge { bytes_max });
+        let bytes_max = match framing {
+            Framing::Plain => payload_max,
+            Framing::Grpc => framing::bytes_max(payload_max),
+        };
+        if claimed > bytes_max {
+            return Err(InferError::TooLarge { bytes_max: payload_max });
         }
-        let mut body = RequestBody {
+        Ok(RequestBody {
             inner,
             permit,
             framing,
             bytes_max,
+            payload_max,
             received: 0,
-            charged: 0,
+            prefix: [0; PREFIX_BYTES],
             limits: limits.clone(),
             began: Instant::now(),
             slow: None,
-        };
-        body.charge(claimed)?;
-        Ok(body)
-    }
-
-    /// Takes the budget up to `bytes` in all.
-    fn charge(&mut self, bytes: usize) -> Result<(), InferError> {
-        if let Some(permit) = &self.permit
-            && bytes > self.charged
-        {
-            permit.grow(bytes - self.charged)?;
-            self.charged = bytes;
-        }
-        Ok(())
+        })
     }
 
     fn receive(&mut self, data: &Bytes) -> Result<(), InferError> {
-        let first = self.received == 0;
+        if self.framing == Framing::Grpc && self.received < PREFIX_BYTES {
+            self.read_prefix(data)?;
+        }
         self.received += data.len();
-        let envelope = if self.framing == Framing::Grpc { ENVELOPE_BYTES } else { 0 };
-        if self.received > self.bytes_max.saturating_add(envelope) {
-            return Err(InferError::TooLarge { bytes_max: self.bytes_max });
+        if self.received > self.bytes_max {
+            return Err(InferError::TooLarge { bytes_max: self.payload_max });
         }
-        // The decoder sets aside what the prefix claims; so the claim is what must fit.
-        if first
-            && self.framing == Framing::Grpc
-            && let Some((_, mut length)) = data.get(..GRPC_PREFIX).and_then(|it| it.split_first())
-        {
-            let claimed = usize::try_from(length.get_u32()).unwrap_or(usize::MAX);
-            if claimed > self.bytes_max.saturating_add(ENVELOPE_BYTES) {
-                return Err(InferError::TooLarge { bytes_max: self.bytes_max });
-            }
-            self.charge(claimed.saturating_add(GRPC_PREFIX))?;
+        match &self.permit {
+            Some(permit) => permit.grow(data.len()),
+            None => Ok(()),
         }
-        self.charge(self.received)
+    }
+
+    /// A message that says it is too large is refused at its prefix, which may come in pieces.
+    fn read_prefix(&mut self, data: &Bytes) -> Result<(), InferError> {
+        let missing = self.prefix.iter_mut().skip(self.received);
+        missing.zip(data).for_each(|(place, byte)| *place = *byte);
+        let [_, length @ ..] = self.prefix;
+        let claimed = usize::try_from(u32::from_be_bytes(length)).unwrap_or(usize::MAX);
+        if self.received + data.len() >= PREFIX_BYTES && claimed > self.bytes_max - PREFIX_BYTES {
+            return Err(InferError::TooLarge { bytes_max: self.payload_max });
+        }
+        Ok(())
     }
 
     /// When the bytes received so far will have been too slow.
@@ -196,6 +262,11 @@ enum Content {
     /// Parts to be sent one behind the other, none of them copied together.
     Parts(VecDeque<Bytes>),
     Grpc(tonic::body::Body),
+    /// A message and what follows it.
+    Call {
+        message: Option<Bytes>,
+        trailers: Option<HeaderMap>,
+    },
 }
 
 impl ResponseBody {
@@ -220,6 +291,12 @@ impl ResponseBody {
         ResponseBody { content: Content::Grpc(body), _permit: None, _active: None }
     }
 
+    /// A message, its prefix included, and the trailers.
+    pub(crate) fn call(message: Bytes, trailers: HeaderMap) -> ResponseBody {
+        let content = Content::Call { message: Some(message), trailers: Some(trailers) };
+        ResponseBody { content, _permit: None, _active: None }
+    }
+
     /// Keeps the request's share of the budget until the answer is gone.
     pub(crate) fn with_permit(self, permit: Option<Arc<Permit>>) -> ResponseBody {
         ResponseBody { _permit: permit, ..self }
@@ -241,6 +318,10 @@ impl Body for ResponseBody {
         match &mut self.content {
             Content::Parts(parts) => Poll::Ready(parts.pop_front().map(|it| Ok(Frame::data(it)))),
             Content::Grpc(body) => Pin::new(body).poll_frame(cx),
+            Content::Call { message, trailers } => {
+                let data = message.take().map(Frame::data);
+                Poll::Ready(data.or_else(|| trailers.take().map(Frame::trailers)).map(Ok))
+            }
         }
     }
 
@@ -248,6 +329,7 @@ impl Body for ResponseBody {
         match &self.content {
             Content::Parts(parts) => parts.is_empty(),
             Content::Grpc(body) => body.is_end_stream(),
+            Content::Call { trailers, .. } => trailers.is_none(),
         }
     }
 
@@ -257,6 +339,9 @@ impl Body for ResponseBody {
                 SizeHint::with_exact(parts.iter().map(|it| it.len() as u64).sum())
             }
             Content::Grpc(body) => body.size_hint(),
+            Content::Call { message, .. } => {
+                SizeHint::with_exact(message.as_ref().map_or(0, |it| it.len() as u64))
+            }
         }
     }
 }
@@ -290,7 +375,10 @@ pub(crate) async fn discard(mut body: RequestBody) {
     while let Some(Ok(_)) = body.frame().await {}
 }
 
-/// The kinds of errors after which a peer may still be sending: its connection is not reused.
-pub(crate) fn leaves_body_unread(kind: Kind) -> bool {
-    matches!(kind, Kind::TooLarge | Kind::Slow | Kind::Overloaded)
+/// Errors after which a peer may still be sending: its connection is not reused.
+pub(crate) fn leaves_body_unread(error: &InferError) -> bool {
+    matches!(
+        error,
+        InferError::TooLarge { .. } | InferError::SlowBody { .. } | InferError::Full { .. }
+    )
 }

@@ -5,28 +5,25 @@
 
 use std::convert::Infallible;
 use std::future::poll_fn;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::task::Poll;
+use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
 use http::{Request, Response};
-use hyper::body::Incoming;
-use hyper::service::service_fn;
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use hyper_util::server::conn::auto::Builder;
+use hyper::server::conn::http1;
+use hyper::service::{HttpService, service_fn};
+use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio::time::sleep_until;
 
 use crate::activity::{Activity, Overdue};
-use crate::body::ResponseBody;
+use crate::body::{Incoming, ResponseBody};
+use crate::http2::Http2;
 use crate::listener::Handler;
-use crate::options::{
-    CONNECTION_WINDOW, ConnectionLimits, FRAME_BYTES_MAX, HEADER_BYTES_MAX, PING_INTERVAL,
-    PING_TIMEOUT, RESETS_MAX, STREAM_WINDOW,
-};
-use crate::stream::Stream;
+use crate::options::{ConnectionLimits, HTTP1_BUFFER_BYTES};
+use crate::stream::{Spoken, Stream};
 
 /// How long a connection that was asked to end may take before it is cut. Longer than a round
 /// trip; what is still being answered is not asked to end.
@@ -40,23 +37,12 @@ const RECHECK: Duration = Duration::from_secs(10);
 pub(crate) async fn serve<H: Handler>(
     stream: TcpStream,
     handler: Arc<H>,
-    limits: &ConnectionLimits,
+    limits: Arc<ConnectionLimits>,
     mut drain: watch::Receiver<bool>,
 ) -> Option<Overdue> {
     let activity = Arc::new(Activity::new());
-    let io = TokioIo::new(Stream::new(stream, Arc::clone(&activity), limits.write_stall));
-    let service = {
-        let activity = Arc::clone(&activity);
-        service_fn(move |request: Request<Incoming>| {
-            let (handler, active) = (Arc::clone(&handler), activity.begin());
-            async move {
-                let response: Response<ResponseBody> = handler.handle(request).await;
-                Ok::<_, Infallible>(response.map(|body| body.holding(active)))
-            }
-        })
-    };
-    let builder = builder(limits);
-    let mut connection = pin!(builder.serve_connection(io, service));
+    let stream = Stream::new(stream, Arc::clone(&activity), limits.write_stall);
+    let mut driver = Driver::Unknown(Opening { stream, handler, limits: Arc::clone(&limits) });
     let mut drained = pin!(async move { drain.wait_for(|it| *it).await.is_ok() });
     let mut timer = pin!(sleep_until(Instant::now().into()));
     let mut leaving: Option<Instant> = None;
@@ -70,27 +56,30 @@ pub(crate) async fn serve<H: Handler>(
             // An idle HTTP/1 peer may be sending just now: it is given a moment, see `Activity`.
             if asked.is_none() && leaving.is_some() && activity.can_be_asked() {
                 asked = Some(Instant::now());
-                connection.as_mut().graceful_shutdown();
+                driver.graceful_shutdown();
             }
-            if connection.as_mut().poll(cx).is_ready() {
+            if driver.poll(cx, &activity).is_ready() {
                 return Poll::Ready(());
             }
             let now = Instant::now();
-            let next = match (activity.deadline(limits, leaving), asked) {
+            let farewell = |asked: Instant| asked.max(activity.last_write()) + FAREWELL;
+            let next = match (activity.deadline(&limits, leaving), asked) {
                 (Some((due, _)), _) if due > now => due,
                 // It was asked and does not go.
-                (Some(_), Some(asked)) if asked + FAREWELL <= now => return Poll::Ready(()),
-                (Some(_), Some(asked)) => asked + FAREWELL,
+                (Some(_), Some(asked)) if farewell(asked) <= now => return Poll::Ready(()),
+                (Some(_), Some(asked)) => farewell(asked),
                 (Some((_, why)), None) => {
                     overdue = leaving.is_none().then_some(why);
                     asked = Some(now);
-                    connection.as_mut().graceful_shutdown();
+                    driver.graceful_shutdown();
                     continue;
                 }
                 // A request may end on another task, without a word to this one.
                 (None, _) => now + RECHECK,
             };
-            if timer.deadline().into_std() != next {
+            // An earlier look than needed does no harm, and setting a timer costs.
+            let set = timer.deadline().into_std();
+            if next < set || set <= now {
                 timer.as_mut().reset(next.into());
             }
             if timer.as_mut().poll(cx).is_pending() {
@@ -102,25 +91,88 @@ pub(crate) async fn serve<H: Handler>(
     overdue
 }
 
-fn builder(limits: &ConnectionLimits) -> Builder<TokioExecutor> {
-    let mut builder = Builder::new(TokioExecutor::new());
-    builder
-        .http1()
-        .timer(TokioTimer::new())
+/// Who drives the connection.
+enum Driver<H> {
+    /// Nobody yet: its first bytes have not come.
+    Unknown(Opening<H>),
+    Http1(Pin<Box<dyn Http1>>),
+    Http2(Box<Http2<H>>),
+    Closed,
+}
+
+/// What a driver is made of.
+struct Opening<H> {
+    stream: Stream,
+    handler: Arc<H>,
+    limits: Arc<ConnectionLimits>,
+}
+
+impl<H: Handler> Driver<H> {
+    /// Ready when the connection is over.
+    fn poll(&mut self, cx: &mut Context<'_>, activity: &Arc<Activity>) -> Poll<()> {
+        if let Driver::Unknown(opening) = self {
+            let Ok(spoken) = ready!(opening.stream.poll_protocol(cx)) else {
+                return Poll::Ready(());
+            };
+            let Driver::Unknown(opening) = std::mem::replace(self, Driver::Closed) else {
+                return Poll::Ready(());
+            };
+            *self = opening.begin(spoken, activity);
+        }
+        match self {
+            Driver::Unknown(_) => Poll::Pending,
+            Driver::Http1(connection) => connection.as_mut().poll(cx).map(drop),
+            Driver::Http2(connection) => connection.poll(cx),
+            Driver::Closed => Poll::Ready(()),
+        }
+    }
+
+    fn graceful_shutdown(&mut self) {
+        match self {
+            Driver::Unknown(_) => *self = Driver::Closed,
+            Driver::Http1(connection) => connection.as_mut().shut(),
+            Driver::Http2(connection) => connection.graceful_shutdown(),
+            Driver::Closed => {}
+        }
+    }
+}
+
+impl<H: Handler> Opening<H> {
+    fn begin(self, spoken: Spoken, activity: &Arc<Activity>) -> Driver<H> {
+        let Opening { stream, handler, limits } = self;
+        if spoken == Spoken::Http2 {
+            let activity = Arc::clone(activity);
+            return Driver::Http2(Box::new(Http2::new(stream, handler, activity, limits)));
+        }
+        let activity = Arc::clone(activity);
+        let service = service_fn(move |request: Request<hyper::body::Incoming>| {
+            let (handler, active) = (Arc::clone(&handler), activity.begin());
+            async move {
+                let response: Response<ResponseBody> =
+                    handler.handle(request.map(Incoming::Http1)).await;
+                Ok::<_, Infallible>(response.map(|body| body.holding(active)))
+            }
+        });
+        let mut builder = http1::Builder::new();
         // Ours counts from a header's first byte; hyper's would count idle time too.
-        .header_read_timeout(None)
-        .keep_alive(true)
-        .max_buf_size(FRAME_BYTES_MAX as usize);
-    builder
-        .http2()
-        .timer(TokioTimer::new())
-        .max_concurrent_streams(limits.streams_max)
-        .max_local_error_reset_streams(RESETS_MAX)
-        .max_header_list_size(HEADER_BYTES_MAX)
-        .max_frame_size(FRAME_BYTES_MAX)
-        .initial_stream_window_size(STREAM_WINDOW)
-        .initial_connection_window_size(CONNECTION_WINDOW)
-        .keep_alive_interval(PING_INTERVAL)
-        .keep_alive_timeout(PING_TIMEOUT);
-    builder
+        builder.timer(TokioTimer::new()).header_read_timeout(None).keep_alive(true);
+        builder.max_buf_size(HTTP1_BUFFER_BYTES);
+        Driver::Http1(Box::pin(builder.serve_connection(TokioIo::new(stream), service)))
+    }
+}
+
+/// An HTTP/1 connection, whatever its service's type.
+trait Http1: Future<Output = hyper::Result<()>> + Send {
+    fn shut(self: Pin<&mut Self>);
+}
+
+impl<S> Http1 for http1::Connection<TokioIo<Stream>, S>
+where
+    S: HttpService<hyper::body::Incoming, ResBody = ResponseBody, Error = Infallible> + Send,
+    S::Future: Send,
+    http1::Connection<TokioIo<Stream>, S>: Future<Output = hyper::Result<()>> + Send,
+{
+    fn shut(self: Pin<&mut Self>) {
+        self.graceful_shutdown();
+    }
 }

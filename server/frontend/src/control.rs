@@ -5,12 +5,13 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use http::{HeaderValue, Method, Request, Response, StatusCode, header};
-use hyper::body::Incoming;
 
-use crate::body::ResponseBody;
+use crate::body::{Incoming, ResponseBody};
 use crate::dispatch::Shared;
 use crate::http::{error_response, health, not_allowed};
+use crate::http2::Calls;
 use crate::listener::Handler;
+use crate::options::ConnectionLimits;
 
 /// Answers `/metrics`, `/v2/health/live` and `/v2/health/ready`.
 pub struct Control {
@@ -48,5 +49,9 @@ impl Handler for Control {
             "/v2/health/ready" => health(self.shared.is_ready()),
             _ => error_response(StatusCode::NOT_FOUND, "Not Found"),
         }
+    }
+
+    fn calls(&self, _limits: &Arc<ConnectionLimits>) -> Option<Calls> {
+        None
     }
 }

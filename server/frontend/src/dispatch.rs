@@ -4,15 +4,15 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use http::{HeaderValue, Request, Response, header};
-use hyper::body::Incoming;
 use server_lifecycle::Lifecycle;
 use server_serving::Serving;
 
-use crate::body::ResponseBody;
+use crate::body::{Incoming, ResponseBody};
 use crate::grpc::Grpc;
 use crate::http::Rest;
+use crate::http2::Calls;
 use crate::listener::Handler;
-use crate::options::Options;
+use crate::options::{ConnectionLimits, Options};
 
 /// What every part of the frontend works with.
 pub struct Shared {
@@ -61,5 +61,9 @@ impl Handler for Frontend {
         } else {
             self.rest.call(request).await
         }
+    }
+
+    fn calls(&self, limits: &Arc<ConnectionLimits>) -> Option<Calls> {
+        Some(Calls::new(Arc::clone(self.grpc.unary()), Arc::clone(limits)))
     }
 }

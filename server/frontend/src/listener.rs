@@ -6,14 +6,14 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use http::{Request, Response};
-use hyper::body::Incoming;
 use socket2::{Domain, Protocol, Socket, TcpKeepalive, Type};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
 use tokio::time::{sleep, timeout_at};
 
-use crate::body::ResponseBody;
+use crate::body::{Incoming, ResponseBody};
 use crate::connection;
+use crate::http2::Calls;
 use crate::metrics::ConnectionMetrics;
 use crate::options::ConnectionLimits;
 
@@ -35,6 +35,9 @@ pub trait Handler: Send + Sync + 'static {
         &self,
         request: Request<Incoming>,
     ) -> impl Future<Output = Response<ResponseBody>> + Send;
+
+    /// What an HTTP/2 connection answers by itself; nothing if every request gets a task.
+    fn calls(&self, limits: &Arc<ConnectionLimits>) -> Option<Calls>;
 }
 
 /// A port that is ours, not yet served.
@@ -162,7 +165,7 @@ impl<H: Handler> Door<H> {
                     let (handler, limits) = (Arc::clone(&self.handler), Arc::clone(&self.limits));
                     let (draining, open) = (self.draining.clone(), self.metrics.open());
                     tokio::spawn(async move {
-                        let overdue = connection::serve(stream, handler, &limits, draining).await;
+                        let overdue = connection::serve(stream, handler, limits, draining).await;
                         open.closed(overdue);
                         drop(place);
                     });

@@ -70,6 +70,9 @@ pub(crate) const CONNECTION_WINDOW: u32 = 32 << 20;
 /// Largest HTTP/2 frame we take: larger than the minimum of 16 KiB, so that a tensor is fewer frames.
 pub(crate) const FRAME_BYTES_MAX: u32 = 1 << 20;
 
+/// What is buffered of an HTTP/1 connection in each direction, a request's header whole.
+pub(crate) const HTTP1_BUFFER_BYTES: usize = 64 << 10;
+
 /// Headers of one request.
 pub(crate) const HEADER_BYTES_MAX: u32 = 16 << 10;
 

@@ -65,7 +65,9 @@ impl Cost {
         let Some(cheapest) = known().map(|(_, row)| row).min() else { return rows_max };
         let enough = known().find(|&(_, row)| row as f64 * (1.0 - WORTH) <= cheapest as f64);
         match (enough, known().last()) {
-            (Some((enough, _)), Some((largest, _))) if enough < largest => rows_max.min(1 << enough),
+            (Some((enough, _)), Some((largest, _))) if enough < largest => {
+                rows_max.min(1 << enough)
+            }
             _ => rows_max,
         }
     }

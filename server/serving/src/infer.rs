@@ -13,7 +13,7 @@ use crate::error::InferError;
 use crate::lane::Refused;
 use crate::metrics::RequestMetrics;
 use crate::pending::Pending;
-use crate::reply::{Answer, Receiver, Reply};
+use crate::reply::{Answer, Reply};
 use crate::servable::{InFlight, Servable};
 use crate::table::Table;
 use crate::trip::Trip;
@@ -30,12 +30,33 @@ pub struct Serving {
 }
 
 /// A request that waits for its answer.
-struct Submitted {
+pub struct Submitted {
     servable: Arc<Servable>,
-    receiver: Receiver,
     wanted: SmallVec<[usize; 4]>,
     deadline: Instant,
     _in_flight: InFlight,
+}
+
+impl Submitted {
+    /// When the answer is no longer wanted.
+    pub fn deadline(&self) -> Instant {
+        self.deadline
+    }
+
+    /// What the caller asked for, out of what the model gave.
+    pub fn response(self, answer: Answer) -> InferResponse {
+        let mut outputs: SmallVec<[Option<_>; 4]> = answer.outputs.into_iter().map(Some).collect();
+        let named = |&place: &usize| {
+            let tensor = outputs.get_mut(place).and_then(Option::take)?;
+            Some(NamedTensor { name: check::output_name(self.servable.signature(), place), tensor })
+        };
+        InferResponse {
+            model: self.servable.model().shared(),
+            version: self.servable.version(),
+            outputs: self.wanted.iter().filter_map(named).collect(),
+            timing: answer.timing,
+        }
+    }
 }
 
 impl Serving {
@@ -88,35 +109,51 @@ impl Serving {
         request: InferRequest,
         trip: &mut Trip,
     ) -> Result<InferResponse, InferError> {
-        let submitted = self.submit(request, trip)?;
-        let Submitted { servable, receiver, wanted, deadline, _in_flight } = submitted;
-        let answer = match tokio::time::timeout_at(deadline.into(), receiver).await {
-            Ok(Ok(answer)) => answer?,
-            Ok(Err(_)) => return Err(InferError::Dropped),
-            Err(_) => return Err(InferError::Expired { waited: trip.arrived().elapsed() }),
-        };
-        Ok(response(&servable, answer, &wanted))
+        let (reply, receiver) = Reply::new();
+        let submitted = self.submit(request, trip, reply)?;
+        match tokio::time::timeout_at(submitted.deadline.into(), receiver).await {
+            Ok(Ok(answer)) => Ok(submitted.response(answer?)),
+            Ok(Err(_)) => Err(InferError::Dropped),
+            Err(_) => Err(InferError::Expired { waited: trip.arrived().elapsed() }),
+        }
     }
 
-    /// Everything before the wait: route, check, push.
-    fn submit(&self, request: InferRequest, trip: &mut Trip) -> Result<Submitted, InferError> {
+    /// Everything before the wait: route, check, push. After an error the reply's place is to be
+    /// closed: what comes there is of no meaning.
+    pub fn submit(
+        &self,
+        request: InferRequest,
+        trip: &mut Trip,
+        mut reply: Reply,
+    ) -> Result<Submitted, InferError> {
         for _ in 0..ROUTES_MAX {
-            let servable = self.address(&request.model, &request.version, trip)?;
-            match push(servable, &request, trip)? {
-                Some(submitted) => return Ok(submitted),
-                None => continue, // retired between the look and the push
+            let pushed = self
+                .address(&request.model, &request.version, trip)
+                .and_then(|servable| push(servable, &request, trip, reply));
+            match pushed {
+                Ok(Pushed::Waits(submitted)) => return Ok(submitted),
+                Ok(Pushed::Retired(unused)) => reply = unused,
+                Err(error) => return Err(error),
             }
         }
         Err(InferError::NotReady { model: request.model })
     }
 }
 
-/// Puts the request into the version's lane. `None`: the version has been retired.
+/// What became of a push.
+enum Pushed {
+    Waits(Submitted),
+    /// The version was retired between the look and the push. The reply has not been used.
+    Retired(Reply),
+}
+
+/// Puts the request into the version's lane.
 fn push(
     servable: Arc<Servable>,
     request: &InferRequest,
     trip: &Trip,
-) -> Result<Option<Submitted>, InferError> {
+    reply: Reply,
+) -> Result<Pushed, InferError> {
     let arrived = trip.arrived();
     let (name, signature, plan) =
         (servable.model().as_str(), servable.signature(), servable.plan());
@@ -128,7 +165,6 @@ fn push(
         servable.metrics().queue_left_expired();
         return Err(InferError::Expired { waited: now - arrived });
     }
-    let (reply, receiver) = Reply::new();
     let metrics = Arc::clone(servable.metrics());
     let pending = Pending {
         inputs: checked.inputs,
@@ -142,7 +178,7 @@ fn push(
     let row = servable.cost().row().unwrap_or_default() / servable.parallel();
     match servable.lane().push(pending, now, row) {
         Ok(()) => {}
-        Err(Refused::Closed(_)) => return Ok(None),
+        Err(Refused::Closed(unused)) => return Ok(Pushed::Retired(unused.reply)),
         Err(Refused::Late(_, wait)) => {
             servable.metrics().queue_refused_late();
             let left = deadline - now;
@@ -155,19 +191,5 @@ fn push(
         }
     }
     let _in_flight = servable.enter();
-    Ok(Some(Submitted { servable, receiver, wanted, deadline, _in_flight }))
-}
-
-fn response(servable: &Servable, answer: Answer, wanted: &[usize]) -> InferResponse {
-    let mut outputs: SmallVec<[Option<_>; 4]> = answer.outputs.into_iter().map(Some).collect();
-    let named = |&place: &usize| {
-        let tensor = outputs.get_mut(place).and_then(Option::take)?;
-        Some(NamedTensor { name: check::output_name(servable.signature(), place), tensor })
-    };
-    InferResponse {
-        model: servable.model().shared(),
-        version: servable.version(),
-        outputs: wanted.iter().filter_map(named).collect(),
-        timing: answer.timing,
-    }
+    Ok(Pushed::Waits(Submitted { servable, wanted, deadline, _in_flight }))
 }

@@ -64,7 +64,10 @@ pub enum Refused<T> {
 enum Found<T> {
     Batch(Pulled<T>),
     /// Nothing to do until something arrives, or until then.
-    Nothing { until: Option<Instant>, pushed: u64 },
+    Nothing {
+        until: Option<Instant>,
+        pushed: u64,
+    },
     /// Closed and empty.
     End,
 }

@@ -41,7 +41,12 @@ struct Bench {
 
 fn bench(queue_max: usize) -> Bench {
     let batching = Batching { rows_max: 8, delay_max: Duration::ZERO, queue_max };
-    Bench { lane: Lane::new(batching), expired: Arc::default(), now: Instant::now(), row: Duration::ZERO }
+    Bench {
+        lane: Lane::new(batching),
+        expired: Arc::default(),
+        now: Instant::now(),
+        row: Duration::ZERO,
+    }
 }
 
 impl Bench {

@@ -27,8 +27,9 @@ mod trip;
 
 pub use admission::{Admission, AdmissionLimits, Permit};
 pub use error::InferError;
-pub use infer::Serving;
+pub use infer::{Serving, Submitted};
 pub use policy::Batching;
+pub use reply::{Answer, Mailbox, Place, Reply};
 pub use servable::{Plan, Servable, StartError, WarmUp, Workers};
 pub use table::{ModelEntry, Table};
 pub use trip::Trip;

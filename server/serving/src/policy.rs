@@ -113,7 +113,8 @@ impl Batching {
         }
         let due = first.arrived() + self.delay_max;
         // No batch mate is worth a deadline: nobody is held back longer than half of the own.
-        let half = |it: &T| it.arrived() + it.deadline().saturating_duration_since(it.arrived()) / 2;
+        let half =
+            |it: &T| it.arrived() + it.deadline().saturating_duration_since(it.arrived()) / 2;
         let hurry = queue.iter().map(half).min().unwrap_or(due);
         if due <= now {
             Step::Run { reason: Reason::Delay }

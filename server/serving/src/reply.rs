@@ -1,4 +1,8 @@
-//! The obligation to answer one request.
+//! The obligation to answer one request, and where the answer goes.
+
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Waker};
 
 use server_base::Timing;
 use tokio::sync::oneshot;
@@ -8,41 +12,149 @@ use backend_api::Tensor;
 use crate::error::InferError;
 
 /// What an instance gives back: all outputs, in the signature's order.
-pub(crate) struct Answer {
+pub struct Answer {
     pub(crate) outputs: Vec<Tensor>,
     pub(crate) timing: Timing,
 }
 
 /// Owed to one caller. Dropping it unanswered answers with an error, so nobody waits for ever.
-pub(crate) struct Reply(Option<oneshot::Sender<Result<Answer, InferError>>>);
+pub struct Reply(Option<Caller>);
 
-/// The caller's end.
+/// Where an answer goes.
+enum Caller {
+    /// A task that waits for this answer alone.
+    Task(oneshot::Sender<Result<Answer, InferError>>),
+    /// A place in a mailbox.
+    Place(Arc<Mailbox>, Place),
+}
+
+/// The caller's end, where a task waits.
 pub(crate) type Receiver = oneshot::Receiver<Result<Answer, InferError>>;
 
 impl Reply {
     pub(crate) fn new() -> (Reply, Receiver) {
         let (sender, receiver) = oneshot::channel();
-        (Reply(Some(sender)), receiver)
+        (Reply(Some(Caller::Task(sender))), receiver)
     }
 
     /// Answers. A caller that has gone away is not an error: nobody is left to tell.
     pub(crate) fn send(mut self, result: Result<Answer, InferError>) {
-        if let Some(sender) = self.0.take() {
-            let _ = sender.send(result);
-        }
+        self.give(result);
     }
 
     /// Has the caller gone away?
     pub(crate) fn is_gone(&self) -> bool {
-        self.0.as_ref().is_none_or(oneshot::Sender::is_closed)
+        match &self.0 {
+            None => true,
+            Some(Caller::Task(sender)) => sender.is_closed(),
+            Some(Caller::Place(mailbox, place)) => !mailbox.is_open(*place),
+        }
+    }
+
+    fn give(&mut self, result: Result<Answer, InferError>) {
+        match self.0.take() {
+            None => {}
+            Some(Caller::Task(sender)) => drop(sender.send(result)),
+            Some(Caller::Place(mailbox, place)) => mailbox.put(place, result),
+        }
     }
 }
 
 impl Drop for Reply {
     fn drop(&mut self) {
-        if let Some(sender) = self.0.take() {
-            let _ = sender.send(Err(InferError::Dropped));
+        self.give(Err(InferError::Dropped));
+    }
+}
+
+/// One use of a place. Turns are odd while the place is open.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Place {
+    number: u32,
+    turn: u32,
+}
+
+impl Place {
+    /// Its number among the mailbox's places.
+    pub fn number(self) -> usize {
+        self.number as usize
+    }
+}
+
+/// Answers for one task that has many questions: however many come at a time, it is woken once.
+pub struct Mailbox {
+    post: Mutex<Post>,
+    /// The turn of each place.
+    turns: Box<[AtomicU32]>,
+}
+
+#[derive(Default)]
+struct Post {
+    /// At most one for each place that is open or was closed since they were last collected.
+    answers: Vec<(Place, Result<Answer, InferError>)>,
+    reader: Option<Waker>,
+}
+
+impl Mailbox {
+    /// With so many places.
+    pub fn new(places: u32) -> Arc<Mailbox> {
+        let turns = (0..places).map(|_| AtomicU32::new(0)).collect();
+        Arc::new(Mailbox { post: Mutex::default(), turns })
+    }
+
+    /// A reply to be put into the place of that number, which must not be open.
+    pub fn open(self: &Arc<Mailbox>, number: usize) -> Option<(Place, Reply)> {
+        let turn = self.turns.get(number)?.fetch_add(1, Ordering::Relaxed).wrapping_add(1);
+        let place = Place { number: u32::try_from(number).ok()?, turn };
+        Some((place, Reply(Some(Caller::Place(Arc::clone(self), place)))))
+    }
+
+    /// Nobody waits there any more. What is under way to it is dropped.
+    pub fn close(&self, place: Place) {
+        if self.is_open(place)
+            && let Some(turn) = self.turns.get(place.number())
+        {
+            turn.fetch_add(1, Ordering::Relaxed);
         }
+    }
+
+    /// Takes what has come, and has the task woken when more does.
+    pub fn collect(
+        &self,
+        cx: &Context<'_>,
+        answers: &mut Vec<(Place, Result<Answer, InferError>)>,
+    ) {
+        let mut post = self.lock();
+        answers.append(&mut post.answers);
+        match &post.reader {
+            Some(reader) if reader.will_wake(cx.waker()) => {}
+            Some(_) | None => post.reader = Some(cx.waker().clone()),
+        }
+    }
+
+    /// Relaxed, because the turn guards no other memory: an answer that comes too late by a hair
+    /// is dropped when it is collected.
+    fn is_open(&self, place: Place) -> bool {
+        let turn = self.turns.get(place.number()).map(|it| it.load(Ordering::Relaxed));
+        turn == Some(place.turn)
+    }
+
+    fn put(&self, place: Place, result: Result<Answer, InferError>) {
+        if !self.is_open(place) {
+            return;
+        }
+        let reader = {
+            let mut post = self.lock();
+            post.answers.push((place, result));
+            post.reader.take()
+        };
+        if let Some(reader) = reader {
+            reader.wake();
+        }
+    }
+
+    /// Nothing under the lock can panic half way.
+    fn lock(&self) -> MutexGuard<'_, Post> {
+        self.post.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -65,5 +177,54 @@ mod tests {
         drop(receiver);
         assert!(reply.is_gone());
         reply.send(Err(InferError::Panicked)); // and is no error
+    }
+
+    fn counting() -> (Arc<Count>, Waker) {
+        let count = Arc::new(Count(AtomicU32::new(0)));
+        (Arc::clone(&count), Waker::from(count))
+    }
+
+    struct Count(AtomicU32);
+
+    impl std::task::Wake for Count {
+        fn wake(self: Arc<Count>) {
+            self.0.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    #[test]
+    fn a_mailbox_wakes_once_for_many_answers() {
+        let (mailbox, (count, waker)) = (Mailbox::new(3), counting());
+        let open = |it| mailbox.open(it).expect("a place");
+        let ((first, to_first), (second, to_second)) = (open(0), open(1));
+        let (cx, mut got) = (Context::from_waker(&waker), Vec::new());
+        mailbox.collect(&cx, &mut got);
+        assert!(got.is_empty());
+        to_second.send(Err(InferError::Panicked));
+        drop(to_first);
+        assert_eq!(count.0.load(Ordering::Relaxed), 1);
+        mailbox.collect(&cx, &mut got);
+        let errors: Vec<_> = got.drain(..).map(|(place, it)| (place, it.err())).collect();
+        assert_eq!(
+            errors,
+            [(second, Some(InferError::Panicked)), (first, Some(InferError::Dropped))]
+        );
+        assert!(mailbox.open(3).is_none(), "there is no such place");
+    }
+
+    #[test]
+    fn a_closed_place_gets_no_answer_and_the_next_turn_not_that_of_the_last() {
+        let (mailbox, (_, waker)) = (Mailbox::new(1), counting());
+        let (place, reply) = mailbox.open(0).expect("a place");
+        assert!(!reply.is_gone());
+        mailbox.close(place);
+        assert!(reply.is_gone());
+        let (_, next) = mailbox.open(0).expect("a place");
+        mailbox.close(place); // again, and too late: nothing happens
+        assert!(reply.is_gone() && !next.is_gone());
+        drop(reply);
+        let mut got = Vec::new();
+        mailbox.collect(&Context::from_waker(&waker), &mut got);
+        assert!(got.is_empty());
     }
 }

@@ -165,12 +165,14 @@ def test_load_takes_no_parameters(stub):
 # Bytes that are no message, and the code of the answer. For most of them gRPC itself names
 # INTERNAL ("Status codes and their use in gRPC"), although the fault is the client's.
 FRAMES = {
-    "no message": (b"\0\0\0\0\4\xff\xff\xff\xff", StatusCode.INTERNAL),
-    "a string that is no text": (b"\0\0\0\0\3\x0a\x01\xff", StatusCode.INTERNAL),
-    "half a message": (b"\0\0\0\0\x10\x0a", StatusCode.INTERNAL),
-    "half a prefix": (b"\0\0", StatusCode.INTERNAL),
-    "compressed, but not said how": (b"\1\0\0\0\4abcd", StatusCode.INTERNAL),
+    "no message": (b"\0\0\0\0\4\xff\xff\xff\xff", StatusCode.INVALID_ARGUMENT),
+    "a string that is no text": (b"\0\0\0\0\3\x0a\x01\xff", StatusCode.INVALID_ARGUMENT),
+    "half a message": (b"\0\0\0\0\x10\x0a", StatusCode.INVALID_ARGUMENT),
+    "half a prefix": (b"\0\0", StatusCode.INVALID_ARGUMENT),
+    "compressed, but not said how": (b"\1\0\0\0\4abcd", StatusCode.UNIMPLEMENTED),
     "a length of 4 GiB": (b"\0\xff\xff\xff\xffabc", StatusCode.RESOURCE_EXHAUSTED),
+    "two messages": (b"\0\0\0\0\0" * 2, StatusCode.INVALID_ARGUMENT),
+    "inputs without end": (b"\0\0\0\x20\0" + b"\x2a\0" * 4096, StatusCode.INVALID_ARGUMENT),
 }
 
 

@@ -1,16 +1,16 @@
-//! What a call says about itself in its metadata.
+//! What a call says about itself in its headers.
 
 use std::time::Duration;
 
-use tonic::metadata::MetadataMap;
+use http::HeaderMap;
 
 /// The time the caller gives, from `grpc-timeout`: at most eight digits and a unit.
 /// A value that is none is no limit: gRPC leaves that to the server, whose own limits hold.
 ///
 /// # Source
 /// gRPC over HTTP/2, "Timeout → TimeoutValue TimeoutUnit".
-pub(crate) fn timeout(metadata: &MetadataMap) -> Option<Duration> {
-    let value = metadata.get("grpc-timeout")?.to_str().ok()?;
+pub(crate) fn timeout(headers: &HeaderMap) -> Option<Duration> {
+    let value = headers.get("grpc-timeout")?.to_str().ok()?;
     let (digits, unit) = value.split_at_checked(value.len().checked_sub(1)?)?;
     if digits.is_empty() || digits.len() > 8 || !digits.bytes().all(|it| it.is_ascii_digit()) {
         return None;
@@ -34,9 +34,9 @@ mod tests {
     #[test]
     fn units_are_told_apart() {
         let parse = |it: &str| {
-            let mut metadata = MetadataMap::new();
-            metadata.insert("grpc-timeout", it.parse().expect("ASCII"));
-            timeout(&metadata)
+            let mut headers = HeaderMap::new();
+            headers.insert("grpc-timeout", it.parse().expect("ASCII"));
+            timeout(&headers)
         };
         assert_eq!(parse("5m"), Some(Duration::from_millis(5)));
         assert_eq!(parse("2M"), Some(Duration::from_secs(120)));

@@ -7,30 +7,17 @@ use bytes::Bytes;
 use proto::inference::infer_parameter::ParameterChoice;
 use proto::inference::model_infer_request::InferInputTensor;
 use proto::inference::{InferTensorContents, ModelInferRequest};
-use server_base::{InferRequest, NamedTensor, VersionChoice, limits};
+use server_base::{InferRequest, NamedTensor, VersionChoice};
 use server_serving::InferError;
 
 /// Checks and converts a request. `call_timeout` is what the call's metadata gives.
 pub(crate) fn request(
     message: ModelInferRequest,
+    version: VersionChoice,
     call_timeout: Option<Duration>,
 ) -> Result<InferRequest, InferError> {
-    let ModelInferRequest {
-        model_name,
-        model_version,
-        parameters,
-        inputs,
-        outputs,
-        raw_input_contents,
-        ..
-    } = message;
-    let version = VersionChoice::parse(&model_version)?;
-    if inputs.len() > limits::TENSORS_MAX || outputs.len() > limits::TENSORS_MAX {
-        let (given, most) = (inputs.len().max(outputs.len()), limits::TENSORS_MAX);
-        return Err(InferError::Invalid(format!(
-            "{given} tensors are named, at most {most} may be"
-        )));
-    }
+    let ModelInferRequest { model_name, parameters, inputs, outputs, raw_input_contents, .. } =
+        message;
     for output in &outputs {
         refuse_unserved(&output.name, output.parameters.keys())?;
     }

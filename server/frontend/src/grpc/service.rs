@@ -1,7 +1,6 @@
 //! The Open Inference Protocol over gRPC.
 
 use std::sync::Arc;
-use std::time::Instant;
 
 use proto::inference::grpc_inference_service_server::GrpcInferenceService;
 use proto::inference::{
@@ -11,12 +10,12 @@ use proto::inference::{
     RepositoryModelUnloadResponse, ServerLiveRequest, ServerLiveResponse, ServerMetadataRequest,
     ServerMetadataResponse, ServerReadyRequest, ServerReadyResponse,
 };
-use server_base::{Protocol, VersionChoice};
+use server_base::VersionChoice;
 use server_lifecycle::LifecycleError;
-use server_serving::{InferError, Trip};
+use server_serving::InferError;
 use tonic::{Request, Response, Status};
 
-use super::{TripSlot, call, decode, encode, status_of};
+use super::{encode, status_of};
 use crate::dispatch::Shared;
 use crate::metadata::{EXTENSIONS, ModelMetadata, SERVER_NAME};
 use crate::status::{clipped, status};
@@ -31,28 +30,6 @@ pub(crate) struct InferenceService {
 impl InferenceService {
     pub(crate) fn new(shared: Arc<Shared>) -> InferenceService {
         InferenceService { shared }
-    }
-
-    async fn infer(
-        &self,
-        request: Request<ModelInferRequest>,
-        trip: &mut Trip,
-    ) -> Result<ModelInferResponse, InferError> {
-        let serving = &self.shared.serving;
-        let timeout = call::timeout(request.metadata());
-        let mut message = request.into_inner();
-        let decoding = Instant::now();
-        let id = std::mem::take(&mut message.id);
-        // First of all for whom it is: what is wrong with it is then counted there.
-        let choice = VersionChoice::parse(&message.model_version)?;
-        drop(serving.address(&message.model_name, &choice, trip)?);
-        let request = decode::request(message, timeout)?;
-        trip.decoded(decoding.elapsed());
-        let response = serving.infer(request, trip).await?;
-        let encoding = Instant::now();
-        let message = encode::response(response, id);
-        trip.encoded(encoding.elapsed());
-        Ok(message)
     }
 }
 
@@ -95,15 +72,9 @@ impl GrpcInferenceService for InferenceService {
         Ok(Response::new(encode::metadata(&found.map_err(|it| status_of(&it))?)))
     }
 
-    async fn model_infer(
-        &self,
-        mut request: Request<ModelInferRequest>,
-    ) -> Answer<ModelInferResponse> {
-        let begun = request.extensions_mut().remove::<TripSlot>().and_then(|it| it.take());
-        let mut trip = begun.unwrap_or_else(|| self.shared.serving.trip(Protocol::Grpc));
-        let result = self.infer(request, &mut trip).await;
-        trip.finish(result.as_ref().err().map(InferError::kind));
-        result.map(Response::new).map_err(|it| status_of(&it))
+    /// Predictions do not come here: `Unary` answers them, on less than tonic needs.
+    async fn model_infer(&self, _: Request<ModelInferRequest>) -> Answer<ModelInferResponse> {
+        Err(Status::unimplemented("ModelInfer is answered elsewhere"))
     }
 
     async fn repository_index(

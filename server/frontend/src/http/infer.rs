@@ -6,7 +6,6 @@ use std::time::{Duration, Instant};
 use backend_api::{DType, Dim, Shape, Tensor, TensorSpec, strings};
 use bytes::Bytes;
 use http::{HeaderMap, Request, Response, header};
-use hyper::body::Incoming;
 use server_base::{InferRequest, NamedTensor, Protocol, VersionChoice};
 use server_serving::{InferError, Permit, Servable, Trip};
 
@@ -15,7 +14,7 @@ use super::failure;
 use super::request::{InferBody, tensors};
 use super::response;
 use super::route::Route;
-use crate::body::{Framing, RequestBody, ResponseBody, collect, discard};
+use crate::body::{Framing, Incoming, RequestBody, ResponseBody, collect, discard};
 use crate::dispatch::Shared;
 
 /// The caller's patience in milliseconds, for callers that can set a header more easily than a

@@ -17,13 +17,12 @@ use std::time::Instant;
 
 use bytes::Bytes;
 use http::{HeaderValue, Request, Response, StatusCode, header};
-use hyper::body::Incoming;
 use serde::Serialize;
 use server_base::{Kind, VersionChoice};
 use server_lifecycle::State;
 use server_serving::InferError;
 
-use crate::body::{Framing, RequestBody, ResponseBody, leaves_body_unread};
+use crate::body::{Framing, Incoming, RequestBody, ResponseBody, leaves_body_unread};
 use crate::dispatch::Shared;
 use crate::metadata::{EXTENSIONS, ModelMetadata, SERVER_NAME};
 use crate::metrics::Durations;
@@ -84,7 +83,12 @@ impl Rest {
     {
         let (head, body) = request.into_parts();
         let limits = &self.shared.options.connections;
-        match RequestBody::new(body, (Framing::Plain, COMMAND_BYTES_MAX), None, limits) {
+        // Commands count too: each may hold a body.
+        let metered = self.shared.serving.admission().enter().and_then(|permit| {
+            let framing = (Framing::Plain, COMMAND_BYTES_MAX);
+            RequestBody::new(body, framing, Some(Arc::new(permit)), limits)
+        });
+        match metered {
             Ok(body) => {
                 let request = Request::from_parts(head, body);
                 command(Arc::clone(&self.shared), route, request).await
@@ -175,7 +179,12 @@ pub(crate) fn health(well: bool) -> Response<ResponseBody> {
 
 /// An error of the hot path or the door.
 pub(crate) fn failure(error: &InferError) -> Response<ResponseBody> {
-    refusal(error.kind(), error.to_string())
+    let mut response = refusal(error.kind(), error.to_string());
+    if leaves_body_unread(error) {
+        // What the peer still sends would be taken for the next request.
+        response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+    }
+    response
 }
 
 /// An error by its kind.
@@ -184,10 +193,6 @@ pub(crate) fn refusal(kind: Kind, text: String) -> Response<ResponseBody> {
     let mut response = error_response(status, &text);
     if is_retriable(kind) {
         response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
-    }
-    if leaves_body_unread(kind) {
-        // What the peer still sends would be taken for the next request.
-        response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
     response
 }
