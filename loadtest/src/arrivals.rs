@@ -7,9 +7,10 @@ use std::time::Duration;
 
 use crate::random::Random;
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
 pub(crate) enum Arrival {
     /// Independent arrivals: exponential gaps, bursts included. What many users together do.
+    #[default]
     Poisson,
     /// Equal gaps.
     Constant,

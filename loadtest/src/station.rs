@@ -10,15 +10,18 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
-use rustix::time::{ClockId, clock_gettime};
 use tokio::sync::Notify;
 
 use crate::arrivals::Arrivals;
-use crate::check::Checker;
-use crate::client::{Client, Prepared, Target};
+use crate::check::Findings;
+use crate::client::Client;
+use crate::core_time::CoreTime;
 use crate::failure::{Failure, FailureKind};
 use crate::limits::BURST_MAX;
+use crate::mix::Mix;
 use crate::pacer::Pacer;
+use crate::strand::Strand;
+use crate::supply::Supply;
 use crate::tally::Tally;
 use crate::window::Window;
 
@@ -32,8 +35,8 @@ pub(crate) enum Share {
 /// What all threads have in common, and none changes.
 #[derive(Debug)]
 pub(crate) struct Task {
-    pub(crate) target: Target,
-    pub(crate) requests: Vec<Prepared>,
+    /// At least one.
+    pub(crate) supplies: Arc<Vec<Supply>>,
     pub(crate) timeout: Duration,
     /// Answers so far, over all threads; for the eye only.
     pub(crate) answers: AtomicU64,
@@ -43,9 +46,9 @@ pub(crate) struct Station {
     task: Arc<Task>,
     client: Client,
     window: Window,
-    tally: RefCell<Tally>,
-    checker: RefCell<Checker>,
-    turn: Cell<usize>,
+    /// One per model, in the order of the supplies.
+    strands: Vec<Strand>,
+    mix: RefCell<Mix>,
     outstanding: Cell<usize>,
     all_answered: Notify,
 }
@@ -53,10 +56,10 @@ pub(crate) struct Station {
 /// A thread's part of the result.
 #[derive(Debug)]
 pub(crate) struct Outcome {
-    pub(crate) tally: Tally,
-    pub(crate) checker: Checker,
-    /// What the thread used of its core within the counted time, and how long that was.
-    pub(crate) cpu: Duration,
+    /// Per model, in the order of the supplies.
+    pub(crate) models: Vec<(Tally, Findings)>,
+    /// What the thread had of its core within the counted time, and how long that was.
+    pub(crate) core: CoreTime,
     pub(crate) counted: Duration,
 }
 
@@ -65,18 +68,10 @@ impl Station {
         task: Arc<Task>,
         client: Client,
         window: Window,
-        checker: Checker,
+        (strands, mix): (Vec<Strand>, Mix),
     ) -> Station {
-        Station {
-            task,
-            client,
-            window,
-            tally: RefCell::new(Tally::new()),
-            checker: RefCell::new(checker),
-            turn: Cell::new(0),
-            outstanding: Cell::new(0),
-            all_answered: Notify::new(),
-        }
+        let (mix, outstanding) = (RefCell::new(mix), Cell::new(0));
+        Station { task, client, window, strands, mix, outstanding, all_answered: Notify::new() }
     }
 
     /// Carries out the share and waits for all answers.
@@ -93,28 +88,34 @@ impl Station {
         };
         let (load, (before, after)) = tokio::join!(load, station.gauge());
         load?;
-        let cpu = after.unwrap_or_else(thread_cpu).saturating_sub(before);
+        let core = after.unwrap_or_else(CoreTime::now).since(before);
         let station = Rc::into_inner(station).context("a request outlived the load")?;
-        let tally = station.tally.into_inner();
-        let end = station.window.end.or(tally.last_finish).unwrap_or(station.window.counted_from);
-        let counted = end.saturating_duration_since(station.window.counted_from);
-        Ok(Outcome { tally, checker: station.checker.into_inner(), cpu, counted })
+        let models: Vec<_> = station.strands.into_iter().map(Strand::end).collect();
+        let last_finish = models.iter().filter_map(|(tally, _)| tally.last_finish).max();
+        let window = station.window;
+        let end = window.end.or(last_finish).unwrap_or(window.counted_from);
+        let counted = end.saturating_duration_since(window.counted_from);
+        Ok(Outcome { models, core, counted })
     }
 
-    /// The thread's CPU clock at the beginning and, if it is known, at the end of the counted time.
-    async fn gauge(&self) -> (Duration, Option<Duration>) {
+    /// What the thread had of its core at the beginning and, if it is known, at the end of the
+    /// counted time.
+    async fn gauge(&self) -> (CoreTime, Option<CoreTime>) {
         tokio::time::sleep_until(self.window.counted_from.into()).await;
-        let before = thread_cpu();
+        let before = CoreTime::now();
         let Some(end) = self.window.end else { return (before, None) };
         tokio::time::sleep_until(end.into()).await;
-        (before, Some(thread_cpu()))
+        (before, Some(CoreTime::now()))
     }
 
-    /// Sends the next request, which was due at `intended`, and returns when it was over.
-    async fn exchange(&self, intended: Instant) -> Instant {
-        let index = self.turn.get();
-        self.turn.set((index + 1) % self.task.requests.len());
-        let request = &self.task.requests[index];
+    /// The strand of the model that the next request is for.
+    fn pick(&self) -> &Strand {
+        &self.strands[self.mix.borrow_mut().pick()]
+    }
+
+    /// Sends the next request of `strand`, due at `intended`, and returns when it was over.
+    async fn exchange(&self, strand: &Strand, intended: Instant) -> Instant {
+        let (index, request) = strand.next();
         let timeout = self.task.timeout;
         let outcome = tokio::time::timeout(timeout, self.client.call(request)).await;
         let finish = Instant::now();
@@ -123,7 +124,7 @@ impl Station {
             Err(Failure { kind: FailureKind::Timeout, message })
         });
         let counts = self.window.counts(intended);
-        let tally = &mut *self.tally.borrow_mut();
+        let tally = &mut *strand.tally.borrow_mut();
         tally.requests += u64::from(counts);
         tally.last_finish = Some(finish);
         match outcome {
@@ -136,10 +137,7 @@ impl Station {
                     tally.answers_in_time += 1;
                     tally.rows_in_time += request.rows;
                 }
-                let checker = &mut *self.checker.borrow_mut();
-                if checker.due(index) {
-                    checker.look(index, self.task.target.decode(&reply));
-                }
+                strand.look(index, &reply);
             }
             Err(failure) if counts => tally.record_failure(failure),
             Err(_) => tally.failed_in_warmup += 1,
@@ -157,7 +155,7 @@ async fn closed(station: &Rc<Station>, concurrency: usize) -> Result<()> {
             tokio::time::sleep_until(station.window.begin.into()).await;
             let mut now = Instant::now();
             while station.window.admits(now) {
-                now = station.exchange(now).await;
+                now = station.exchange(station.pick(), now).await;
             }
         }));
     }
@@ -191,7 +189,7 @@ async fn open(
         if station.outstanding.get() < outstanding_max {
             spawn_late(station, intended);
         } else if station.window.counts(intended) {
-            station.tally.borrow_mut().not_sent += 1;
+            station.pick().tally.borrow_mut().not_sent += 1;
         }
     }
     while station.outstanding.get() > 0 {
@@ -205,11 +203,12 @@ fn spawn_late(station: &Rc<Station>, intended: Instant) {
     let pending = Pending::new(Rc::clone(station));
     tokio::task::spawn_local(async move {
         let station = &pending.station;
+        let strand = station.pick();
         if station.window.counts(intended) {
             let lateness = Instant::now().saturating_duration_since(intended);
-            station.tally.borrow_mut().record_lateness(lateness);
+            strand.tally.borrow_mut().record_lateness(lateness);
         }
-        station.exchange(intended).await;
+        station.exchange(strand, intended).await;
     });
 }
 
@@ -233,11 +232,4 @@ impl Drop for Pending {
             self.station.all_answered.notify_one();
         }
     }
-}
-
-/// User and system time of the calling thread.
-fn thread_cpu() -> Duration {
-    let time = clock_gettime(ClockId::ThreadCPUTime);
-    let seconds = u64::try_from(time.tv_sec).unwrap_or(0);
-    Duration::new(seconds, u32::try_from(time.tv_nsec).unwrap_or(0))
 }
