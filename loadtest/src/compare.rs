@@ -9,7 +9,7 @@ use anyhow::Result;
 use serde::Serialize;
 
 use crate::contestant::{Contestant, Identity};
-use crate::figures::{Figures, Ratio, three_decimals};
+use crate::figures::{Figures, Ratio, Repeated, three_decimals};
 use crate::options::CompareOptions;
 use crate::plan::Unusable;
 use crate::progress;
@@ -19,6 +19,7 @@ use crate::spread::Spread;
 pub(crate) struct Comparison {
     /// The first is the reference.
     pub(crate) targets: Vec<Identity>,
+    /// In words, of the target that ran last: their connections may differ.
     pub(crate) load: String,
     pub(crate) request: String,
     pub(crate) rounds: Vec<Round>,
@@ -48,16 +49,10 @@ pub(crate) struct Side {
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct Summary {
     pub(crate) name: String,
-    pub(crate) requests_per_s: Spread,
-    pub(crate) p50_us: Spread,
-    pub(crate) p99_us: Spread,
+    #[serde(flatten)]
+    pub(crate) repeated: Repeated,
     /// Of the rounds' ratios; `None`: this is the reference.
     pub(crate) ratio: Option<RatioSpread>,
-    pub(crate) failed: u64,
-    pub(crate) not_sent: u64,
-    pub(crate) wrong: u64,
-    /// In at least one round.
-    pub(crate) limited_by_client: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
@@ -119,24 +114,16 @@ impl Comparison {
 
     fn summary(&self, index: usize) -> Summary {
         let sides = || self.rounds.iter().map(|it| &it.sides[index]);
-        let spread = |of: fn(&Figures) -> f64| Spread::of(sides().map(|it| of(&it.figures)));
         let ratio =
             |of: fn(&Ratio) -> f64| Spread::of(sides().filter_map(|it| it.ratio.as_ref()).map(of));
-        let sum = |of: fn(&Figures) -> u64| sides().map(|it| of(&it.figures)).sum();
         Summary {
             name: self.targets[index].name.clone(),
-            requests_per_s: spread(|it| it.requests_per_s),
-            p50_us: spread(|it| it.p50_us as f64),
-            p99_us: spread(|it| it.p99_us as f64),
+            repeated: Repeated::of(&sides().map(|it| it.figures).collect::<Vec<_>>()),
             ratio: (index > 0).then(|| RatioSpread {
                 throughput: ratio(|it| it.throughput),
                 p50: ratio(|it| it.p50),
                 p99: ratio(|it| it.p99),
             }),
-            failed: sum(|it| it.failed),
-            not_sent: sum(|it| it.not_sent),
-            wrong: sum(|it| it.wrong),
-            limited_by_client: sides().any(|it| it.figures.limited_by_client),
         }
     }
 }
@@ -171,9 +158,7 @@ impl fmt::Display for Comparison {
 
 impl Summary {
     fn cells(&self, of: fn(Spread) -> f64) -> Vec<String> {
-        let ms = |micros: Spread| format!("{:.3}", of(micros) / 1e3);
-        let rate = format!("{:.1}", of(self.requests_per_s));
-        let mut cells = vec![rate, ms(self.p50_us), ms(self.p99_us)];
+        let mut cells = self.repeated.cells(of);
         if let Some(RatioSpread { throughput, p50, p99 }) = self.ratio {
             cells.extend([throughput, p50, p99].map(|it| three_decimals(of(it))));
         }
@@ -181,11 +166,8 @@ impl Summary {
     }
 
     fn faults(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Summary { name, failed, not_sent, wrong, .. } = self;
-        if failed + not_sent + wrong == 0 {
-            return Ok(());
-        }
-        writeln!(out, "{name}: {failed} failed, {not_sent} not sent, {wrong} wrong")
+        let faults = self.repeated.faults();
+        faults.map_or(Ok(()), |it| writeln!(out, "{}: {it}", self.name))
     }
 }
 

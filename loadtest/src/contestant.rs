@@ -8,8 +8,9 @@ use anyhow::Result;
 use serde::Serialize;
 
 use crate::ceiling::Ceiling;
+use crate::endpoint::Endpoint;
 use crate::limits::TARGETS_MAX;
-use crate::options::{LoadOptions, NamedAddress};
+use crate::options::{LoadOptions, NamedAddress, ServerOptions};
 use crate::plan::{Plan, Unusable};
 use crate::report::Report;
 use crate::run;
@@ -28,6 +29,7 @@ pub(crate) struct Identity {
     pub(crate) name: String,
     pub(crate) url: String,
     pub(crate) protocol: String,
+    pub(crate) connections: usize,
     /// What this client could do at most with this target's requests.
     pub(crate) ceiling: Option<Ceiling>,
 }
@@ -59,6 +61,19 @@ impl Contestant {
         if faults.is_empty() { Ok(contestants) } else { Err(Unusable(faults)) }
     }
 
+    /// The targets of these options, or the one server.
+    pub(crate) fn of(
+        servers: &ServerOptions,
+        load: &LoadOptions,
+    ) -> Result<Vec<Contestant>, Unusable> {
+        if !servers.targets.is_empty() {
+            return Contestant::all(&servers.targets, load);
+        }
+        let usual = || Endpoint::usual(load.delivery.protocol).authority;
+        let address = servers.url.clone().unwrap_or_else(usual);
+        Contestant::all(&[NamedAddress { name: "server".to_owned(), address }], load)
+    }
+
     /// Runs the plan once and holds the result against this client's ceiling.
     pub(crate) fn run(&self) -> Result<Report> {
         let mut report = run::run(&self.plan)?;
@@ -77,6 +92,7 @@ impl Contestant {
             name: self.name.clone(),
             url: endpoint.authority.clone(),
             protocol: endpoint.protocol.to_string(),
+            connections: self.plan.connections,
             ceiling: self.ceiling,
         }
     }
@@ -84,8 +100,9 @@ impl Contestant {
 
 impl fmt::Display for Identity {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Identity { name, url, protocol, ceiling } = self;
-        write!(out, "{name} = {protocol} at {url}")?;
+        let Identity { name, url, protocol, connections, ceiling } = self;
+        let plural = if *connections == 1 { "" } else { "s" };
+        write!(out, "{name} = {protocol} at {url}, {connections} connection{plural}")?;
         ceiling.map_or(Ok(()), |it| write!(out, ", this client can {:.0} /s", it.requests_per_s))
     }
 }

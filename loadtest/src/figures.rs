@@ -5,6 +5,7 @@
 use serde::Serialize;
 
 use crate::report::Report;
+use crate::spread::Spread;
 
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub(crate) struct Figures {
@@ -24,6 +25,48 @@ pub(crate) struct Ratio {
     pub(crate) throughput: f64,
     pub(crate) p50: f64,
     pub(crate) p99: f64,
+}
+
+/// The same run several times over.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub(crate) struct Repeated {
+    pub(crate) requests_per_s: Spread,
+    pub(crate) p50_us: Spread,
+    pub(crate) p99_us: Spread,
+    pub(crate) failed: u64,
+    pub(crate) not_sent: u64,
+    pub(crate) wrong: u64,
+    /// At least once.
+    pub(crate) limited_by_client: bool,
+}
+
+impl Repeated {
+    pub(crate) fn of(runs: &[Figures]) -> Repeated {
+        let spread = |of: fn(&Figures) -> f64| Spread::of(runs.iter().map(of));
+        let sum = |of: fn(&Figures) -> u64| runs.iter().map(of).sum();
+        Repeated {
+            requests_per_s: spread(|it| it.requests_per_s),
+            p50_us: spread(|it| it.p50_us as f64),
+            p99_us: spread(|it| it.p99_us as f64),
+            failed: sum(|it| it.failed),
+            not_sent: sum(|it| it.not_sent),
+            wrong: sum(|it| it.wrong),
+            limited_by_client: runs.iter().any(|it| it.limited_by_client),
+        }
+    }
+
+    /// Answers per second and latencies in ms, one end or the middle of each.
+    pub(crate) fn cells(self, of: fn(Spread) -> f64) -> Vec<String> {
+        let ms = |micros: Spread| format!("{:.3}", of(micros) / 1e3);
+        vec![format!("{:.1}", of(self.requests_per_s)), ms(self.p50_us), ms(self.p99_us)]
+    }
+
+    /// What went wrong in any of the runs; `None`: nothing.
+    pub(crate) fn faults(self) -> Option<String> {
+        let Repeated { failed, not_sent, wrong, .. } = self;
+        (failed + not_sent + wrong > 0)
+            .then(|| format!("{failed} failed, {not_sent} not sent, {wrong} wrong"))
+    }
 }
 
 impl Figures {

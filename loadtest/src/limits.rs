@@ -37,6 +37,18 @@ pub(crate) const CONNECTIONS_MAX: usize = 512;
 /// Servers that take turns: as many as a picture has lines that can be told apart.
 pub(crate) const TARGETS_MAX: usize = 8;
 
+/// Rates of an open loop: once in a quarter of an hour, to beyond what one machine can send.
+pub(crate) const RATES_PER_S: std::ops::RangeInclusive<f64> = 1e-3..=1e7;
+
+/// Points of a sweep: as many as a line of a picture can show.
+pub(crate) const POINTS_MAX: usize = 64;
+
+/// Requests that a probe of the search should have for its percentile to mean something.
+pub(crate) const PROBE_REQUESTS: f64 = 200.0;
+
+/// What a probe may be prolonged to for that: a slow model is searched for minutes, not for hours.
+pub(crate) const PROBE_MAX: Duration = Duration::from_secs(30);
+
 /// Models under load at once: a histogram each for every thread, of some 180 KB.
 pub(crate) const MODELS_MAX: usize = 64;
 

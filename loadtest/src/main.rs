@@ -43,6 +43,9 @@ mod figures;
 mod publish;
 mod contestant;
 mod compare;
+mod bracket;
+mod search;
+mod sweep;
 mod echo;
 
 #[cfg(test)]
@@ -91,6 +94,18 @@ fn dispatch(command: &Command) -> anyhow::Result<Verdict> {
             let comparison = compare::compare(options)?;
             publish::publish(&comparison, &options.results)?;
             comparison.clean
+        }
+        Command::Search(options) => {
+            let search = search::search(options)?;
+            publish::publish(&search, &options.results.table)?;
+            publish::draw(options.results.picture.as_deref(), || search.picture())?;
+            search.found()
+        }
+        Command::Sweep(options) => {
+            let sweep = sweep::sweep(options)?;
+            publish::publish(&sweep, &options.results.table)?;
+            publish::draw(options.results.picture.as_deref(), || sweep.picture())?;
+            sweep.clean
         }
         Command::Echo(options) => {
             echo::run(options)?;

@@ -73,6 +73,10 @@ impl fmt::Display for Unusable {
 
 impl std::error::Error for Unusable {}
 
+/// What a single run takes unless it is told.
+const DURATION: Duration = Duration::from_secs(10);
+const WARMUP: Duration = Duration::from_secs(2);
+
 /// Connections of an open loop over HTTP/1.1: what can be in flight at once.
 const OPEN_HTTP_CONNECTIONS: usize = 64;
 
@@ -100,7 +104,10 @@ impl Plan {
             load,
             limit: match pace.requests {
                 Some(requests) => Limit::Requests(requests),
-                None => Limit::Time { warmup: delivery.warmup, duration: delivery.duration },
+                None => Limit::Time {
+                    warmup: delivery.warmup.unwrap_or(WARMUP),
+                    duration: delivery.duration.unwrap_or(DURATION),
+                },
             },
             timeout: delivery.timeout,
             connections,
@@ -176,7 +183,7 @@ fn models(options: &RequestOptions, faults: &mut Faults) -> Vec<ModelShare> {
 }
 
 fn times(options: &DeliveryOptions, faults: &mut Faults) {
-    if options.duration.is_zero() {
+    if options.duration.is_some_and(|it| it.is_zero()) {
         faults.add("--duration 0, expected some time");
     }
     if options.ceiling > limits::CEILING_MAX {
@@ -214,7 +221,7 @@ fn load(pace: &PaceOptions, delivery: &DeliveryOptions, faults: &mut Faults) -> 
         }
         return Load::Closed { concurrency };
     };
-    if !(1e-3..=1e7).contains(&rate_per_s) {
+    if !limits::RATES_PER_S.contains(&rate_per_s) {
         faults.add(format!("--rate {rate_per_s}, expected 0.001 to 10000000 per second"));
     }
     let outstanding_max = delivery.outstanding_max;

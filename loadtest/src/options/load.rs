@@ -19,6 +19,28 @@ pub(crate) struct LoadOptions {
     pub(crate) delivery: DeliveryOptions,
 }
 
+/// A load without its pace, for commands that try several.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct SteadyOptions {
+    #[command(flatten)]
+    pub(crate) request: RequestOptions,
+    #[command(flatten)]
+    pub(crate) delivery: DeliveryOptions,
+}
+
+impl SteadyOptions {
+    /// At this pace, and for less time than a single run: it is one point of many.
+    pub(crate) fn at(&self, pace: PaceOptions) -> LoadOptions {
+        let SteadyOptions { request, mut delivery } = self.clone();
+        delivery.duration.get_or_insert(POINT_DURATION);
+        delivery.warmup.get_or_insert(POINT_WARMUP);
+        LoadOptions { request, pace, delivery }
+    }
+}
+
+const POINT_DURATION: Duration = Duration::from_secs(3);
+const POINT_WARMUP: Duration = Duration::from_secs(1);
+
 /// What is sent.
 #[derive(Clone, Debug, Args)]
 #[command(next_help_heading = "Request")]
@@ -99,12 +121,12 @@ pub(crate) struct DeliveryOptions {
     /// [default: grpc 1, http as many as in flight, or 64 in an open loop; at least 1 a thread].
     #[arg(long, value_name = "N")]
     pub(crate) connections: Option<usize>,
-    /// Counted time, such as 500ms, 10s or 2m.
-    #[arg(long, default_value = "10s", value_parser = duration)]
-    pub(crate) duration: Duration,
-    /// Time before that, not counted.
-    #[arg(long, default_value = "2s", value_parser = duration)]
-    pub(crate) warmup: Duration,
+    /// Counted time, such as 500ms, 10s or 2m [default: 10s; search and sweep: 3s a point].
+    #[arg(long, value_parser = duration)]
+    pub(crate) duration: Option<Duration>,
+    /// Time before that, not counted [default: 2s; search and sweep: 1s].
+    #[arg(long, value_parser = duration)]
+    pub(crate) warmup: Option<Duration>,
     /// Of each request.
     #[arg(long, default_value = "10s", value_parser = duration)]
     pub(crate) timeout: Duration,

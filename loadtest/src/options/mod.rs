@@ -6,13 +6,14 @@ mod load;
 mod values;
 
 use std::path::PathBuf;
+use std::time::Duration;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{ArgGroup, Args, Parser, Subcommand, ValueEnum};
 
-pub(crate) use load::{DeliveryOptions, LoadOptions, PaceOptions, RequestOptions};
-pub(crate) use values::NamedAddress;
-#[cfg(test)]
-pub(crate) use values::duration;
+pub(crate) use load::{DeliveryOptions, LoadOptions, PaceOptions, RequestOptions, SteadyOptions};
+pub(crate) use values::{NamedAddress, duration};
+
+use crate::arrivals::Arrival;
 use values::named_address;
 
 /// Open- and closed-loop load generator for servers of the Open Inference Protocol.
@@ -29,6 +30,10 @@ pub(crate) enum Command {
     Run(RunOptions),
     /// Run several servers in turn and report the ratios of each round.
     Compare(CompareOptions),
+    /// Find the highest rate at which the answers still come in time.
+    Search(SearchOptions),
+    /// Run several loads, from light to heavy, and draw latency over throughput.
+    Sweep(SweepOptions),
     /// Serve canned answers: the floor of the transport, to compare a server with.
     Echo(EchoOptions),
 }
@@ -61,12 +66,77 @@ pub(crate) struct CompareOptions {
     pub(crate) results: TableOptions,
 }
 
+/// One server or several, for commands that take either.
+#[derive(Debug, Args)]
+pub(crate) struct ServerOptions {
+    /// Where the server is [default: 127.0.0.1:8001 for grpc, 127.0.0.1:8000 for http].
+    #[arg(long, value_name = "ADDRESS", conflicts_with = "targets")]
+    pub(crate) url: Option<String>,
+    /// A server and the name for it, for several under the same load, in turn.
+    #[arg(long = "target", value_name = "NAME=ADDRESS", value_parser = named_address)]
+    pub(crate) targets: Vec<NamedAddress>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct SearchOptions {
+    #[command(flatten)]
+    pub(crate) servers: ServerOptions,
+    /// The rate is good if the 99th percentile is at most this, and every request was answered.
+    #[arg(long, value_name = "TIME", value_parser = duration, help_heading = "Search")]
+    pub(crate) p99: Duration,
+    /// Search from this rate up [default: first try 1000, then up or down].
+    #[arg(long, value_name = "PER_SECOND", help_heading = "Search")]
+    pub(crate) from: Option<f64>,
+    /// Search up to this rate.
+    #[arg(long, value_name = "PER_SECOND", help_heading = "Search")]
+    pub(crate) to: Option<f64>,
+    /// Stop when the highest good rate and the lowest bad one are so close.
+    #[arg(long, value_name = "PERCENT", default_value_t = 2.0, help_heading = "Search")]
+    pub(crate) precision: f64,
+    /// A rate is bad only if it was so often: one hiccup decides nothing.
+    #[arg(long, value_name = "N", default_value_t = 2, help_heading = "Search")]
+    #[arg(value_parser = clap::value_parser!(u32).range(1..=10))]
+    pub(crate) tries: u32,
+    /// Probes of each target before the search is given up.
+    #[arg(long, value_name = "N", default_value_t = 24, help_heading = "Search")]
+    #[arg(value_parser = clap::value_parser!(u32).range(1..=200))]
+    pub(crate) probes_max: u32,
+    #[arg(long, value_enum, default_value_t, help_heading = "Load")]
+    pub(crate) arrival: Arrival,
+    #[command(flatten)]
+    pub(crate) load: SteadyOptions,
+    #[command(flatten)]
+    pub(crate) results: ResultOptions,
+}
+
+#[derive(Debug, Args)]
+#[command(group = ArgGroup::new("points").required(true).args(["concurrency", "rates"]))]
+pub(crate) struct SweepOptions {
+    #[command(flatten)]
+    pub(crate) servers: ServerOptions,
+    /// Closed loops with so many requests in flight.
+    #[arg(long, value_name = "N,…", value_delimiter = ',', help_heading = "Load")]
+    pub(crate) concurrency: Vec<usize>,
+    /// Open loops of so many requests per second.
+    #[arg(long, value_name = "PER_SECOND,…", value_delimiter = ',', help_heading = "Load")]
+    pub(crate) rates: Vec<f64>,
+    /// Each point is measured so often, all targets in turn; the median is shown.
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=100))]
+    pub(crate) rounds: u32,
+    #[arg(long, value_enum, default_value_t, help_heading = "Load")]
+    pub(crate) arrival: Arrival,
+    #[command(flatten)]
+    pub(crate) load: SteadyOptions,
+    #[command(flatten)]
+    pub(crate) results: ResultOptions,
+}
+
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Results")]
 pub(crate) struct ResultOptions {
     #[command(flatten)]
     pub(crate) table: TableOptions,
-    /// Also draw the latencies here, as SVG.
+    /// Also draw the results here, as SVG.
     #[arg(long, value_name = "FILE.svg")]
     pub(crate) picture: Option<PathBuf>,
 }

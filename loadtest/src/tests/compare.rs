@@ -21,7 +21,7 @@ fn comparison(line: &str) -> Comparison {
     Comparison::of(&Contestant::all(&options.targets, &options.load).unwrap())
 }
 
-fn figures(requests_per_s: f64, p50_us: u64, p99_us: u64) -> Figures {
+pub(super) fn figures(requests_per_s: f64, p50_us: u64, p99_us: u64) -> Figures {
     let (failed, not_sent, wrong) = (0, 0, 0);
     let limited_by_client = false;
     Figures { requests_per_s, p50_us, p99_us, failed, not_sent, wrong, limited_by_client }
@@ -53,9 +53,9 @@ fn a_comparison_reads_like_this() {
     let failed = Figures { failed: 3, wrong: 1, ..figures(5e3, 2000, 8000) };
     comparison.add(&[figures(1e4, 2000, 4000), figures(3e4, 500, 2000), failed]);
     let expected = "\
-old = grpc at h:1
-new = http-binary at h:2
-other = http-json at h:3
+old = grpc at h:1, 1 connection
+new = http-binary at h:2, 1 connection
+other = http-json at h:3, 1 connection
 load; request
 
 round  target    answers/s       p50 ms       p99 ms   rate ratio    p50 ratio    p99 ratio
@@ -121,6 +121,6 @@ fn every_protocol_takes_its_turn() {
         comparison.targets.iter().zip(&comparison.summaries).zip(protocols)
     {
         assert_eq!(identity.protocol, protocol, "{comparison}");
-        assert!(summary.requests_per_s.min > 0.0, "{comparison}");
+        assert!(summary.repeated.requests_per_s.min > 0.0, "{comparison}");
     }
 }

@@ -2,6 +2,7 @@
 //! Nothing sleeps and nothing asserts a time.
 
 mod arrivals;
+mod bracket;
 mod ceiling;
 mod check;
 mod compare;
@@ -14,7 +15,9 @@ mod payload;
 mod picture;
 mod recorded;
 mod report;
+mod search;
 mod server;
+mod sweep;
 mod tfs;
 mod window;
 
