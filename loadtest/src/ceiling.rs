@@ -60,6 +60,7 @@ fn against_echo(plan: &Plan, duration: Duration) -> Result<Ceiling> {
     plan.limit = Limit::Time { warmup: CEILING_WARMUP, duration };
     let concurrency = CEILING_IN_FLIGHT.max(plan.threads);
     plan.load = Load::Closed { concurrency };
+    plan.phases.clear();
     if !grpc {
         // A connection carries one request: as many as are in flight.
         plan.connections = plan.connections.max(concurrency).min(CONNECTIONS_MAX);

@@ -49,6 +49,18 @@ pub(crate) const PROBE_REQUESTS: f64 = 200.0;
 /// What a probe may be prolonged to for that: a slow model is searched for minutes, not for hours.
 pub(crate) const PROBE_MAX: Duration = Duration::from_secs(30);
 
+/// Parts of a run with a row each: two histograms for every thread, of some 140 KB each.
+pub(crate) const PHASES_MAX: usize = 100;
+
+/// Requests of one burst: as many as a closed loop may have in flight.
+pub(crate) const BURST_REQUESTS_MAX: u32 = 65_536;
+
+/// A trace is read whole.
+pub(crate) const TRACE_BYTES_MAX: u64 = 1 << 30;
+
+/// Arrivals of a trace, of 32 bytes each in memory.
+pub(crate) const TRACE_LINES_MAX: usize = 20_000_000;
+
 /// Models under load at once: a histogram each for every thread, of some 180 KB.
 pub(crate) const MODELS_MAX: usize = 64;
 

@@ -6,11 +6,12 @@ use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::arrivals::Arrival;
+use crate::arrivals::Schedule;
 use crate::client::{Protocol, Target};
 use crate::endpoint::Endpoint;
 use crate::limits;
-use crate::options::{DeliveryOptions, LoadOptions, PaceOptions, RequestOptions};
+use crate::options::{DeliveryOptions, LoadOptions, RequestOptions};
+use crate::pace::Pace;
 use crate::payload::Payload;
 use crate::window::Limit;
 
@@ -22,6 +23,8 @@ pub(crate) struct Plan {
     pub(crate) source: Source,
     pub(crate) load: Load,
     pub(crate) limit: Limit,
+    /// Where the parts of the counted time end that get a row each.
+    pub(crate) phases: Vec<Duration>,
     pub(crate) timeout: Duration,
     /// At least one per thread.
     pub(crate) connections: usize,
@@ -49,10 +52,20 @@ pub(crate) enum Source {
     Recorded(PathBuf),
 }
 
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Load {
-    Closed { concurrency: usize },
-    Open { rate_per_s: f64, arrival: Arrival, outstanding_max: usize, spin: bool },
+    Closed {
+        concurrency: usize,
+    },
+    Open {
+        schedule: Schedule,
+        /// The schedule, for people.
+        words: String,
+        /// `None`: it varies.
+        rate_per_s: Option<f64>,
+        outstanding_max: usize,
+        spin: bool,
+    },
 }
 
 /// Options that cannot be carried out, with what would do.
@@ -73,10 +86,6 @@ impl fmt::Display for Unusable {
 
 impl std::error::Error for Unusable {}
 
-/// What a single run takes unless it is told.
-const DURATION: Duration = Duration::from_secs(10);
-const WARMUP: Duration = Duration::from_secs(2);
-
 /// Connections of an open loop over HTTP/1.1: what can be in flight at once.
 const OPEN_HTTP_CONNECTIONS: usize = 64;
 
@@ -87,8 +96,9 @@ impl Plan {
         let mut faults = Faults::default();
         let endpoint = endpoint(delivery, address, &mut faults);
         let models = models(request, &mut faults);
-        let load = load(pace, delivery, &mut faults);
-        let connections = connections(endpoint.protocol, delivery, load, &mut faults);
+        let names: Vec<String> = models.iter().map(|it| it.name.clone()).collect();
+        let Pace { load, limit, phases } = Pace::new(pace, delivery, &names, &mut faults);
+        let connections = connections(endpoint.protocol, delivery, &load, &mut faults);
         faults.within("--threads", delivery.threads, limits::THREADS_MAX);
         faults.within("--distinct", request.distinct, limits::CONCURRENCY_MAX);
         faults.within("--rows", request.rows, usize::MAX);
@@ -102,13 +112,8 @@ impl Plan {
             models,
             source: source(request),
             load,
-            limit: match pace.requests {
-                Some(requests) => Limit::Requests(requests),
-                None => Limit::Time {
-                    warmup: delivery.warmup.unwrap_or(WARMUP),
-                    duration: delivery.duration.unwrap_or(DURATION),
-                },
-            },
+            limit,
+            phases,
             timeout: delivery.timeout,
             connections,
             threads: delivery.threads,
@@ -125,10 +130,10 @@ impl Plan {
 }
 
 #[derive(Default)]
-struct Faults(Vec<String>);
+pub(crate) struct Faults(Vec<String>);
 
 impl Faults {
-    fn add(&mut self, fault: impl Into<String>) {
+    pub(crate) fn add(&mut self, fault: impl Into<String>) {
         self.0.push(fault.into());
     }
 
@@ -136,7 +141,7 @@ impl Faults {
         if self.0.is_empty() { Ok(()) } else { Err(Unusable(self.0)) }
     }
 
-    fn within(&mut self, option: &str, given: usize, most: usize) {
+    pub(crate) fn within(&mut self, option: &str, given: usize, most: usize) {
         if given == 0 || given > most {
             self.add(format!("{option} {given}, expected 1 to {most}"));
         }
@@ -210,35 +215,16 @@ fn source(options: &RequestOptions) -> Source {
     }
 }
 
-fn load(pace: &PaceOptions, delivery: &DeliveryOptions, faults: &mut Faults) -> Load {
-    let threads = delivery.threads;
-    let Some(rate_per_s) = pace.rate else {
-        let concurrency = pace.concurrency.unwrap_or(1);
-        faults.within("--concurrency", concurrency, limits::CONCURRENCY_MAX);
-        if concurrency > 0 && concurrency < threads {
-            faults
-                .add(format!("--concurrency {concurrency} leaves some of {threads} threads idle"));
-        }
-        return Load::Closed { concurrency };
-    };
-    if !limits::RATES_PER_S.contains(&rate_per_s) {
-        faults.add(format!("--rate {rate_per_s}, expected 0.001 to 10000000 per second"));
-    }
-    let outstanding_max = delivery.outstanding_max;
-    faults.within("--outstanding-max", outstanding_max, 1 << 20);
-    Load::Open { rate_per_s, arrival: pace.arrival, outstanding_max, spin: delivery.spin }
-}
-
 fn connections(
     protocol: Protocol,
     options: &DeliveryOptions,
-    load: Load,
+    load: &Load,
     faults: &mut Faults,
 ) -> usize {
     let threads = options.threads;
     let usual = match (protocol, load) {
         (Protocol::Grpc, _) => 1,
-        (_, Load::Closed { concurrency }) => concurrency,
+        (_, Load::Closed { concurrency }) => *concurrency,
         (_, Load::Open { .. }) => OPEN_HTTP_CONNECTIONS,
     };
     let connections = options.connections.unwrap_or(usual.max(threads));

@@ -15,10 +15,11 @@ use tokio::runtime::{Builder, LocalOptions, LocalRuntime};
 use crate::arrivals::Arrivals;
 use crate::client::Client;
 use crate::mix::Mix;
+use crate::phases::Phases;
 use crate::plan::{Load, Plan};
 use crate::progress;
 use crate::report::Report;
-use crate::station::{Outcome, Share, Station, Task};
+use crate::station::{Ledger, Outcome, Share, Station, Task};
 use crate::strand::Strand;
 use crate::supply::Supply;
 use crate::window::Window;
@@ -116,7 +117,9 @@ impl Duty {
             let strands = Strand::all(&task.supplies, plan.check_every);
             let weights = task.supplies.iter().map(|it| it.weight);
             let mix = Mix::new(weights, plan.seed, index as u64);
-            let station = Station::new(task, client, window, (strands, mix));
+            let phases = Phases::new(window.counted_from, &plan.phases);
+            let ledger = Ledger { strands, phases };
+            let station = Station::new(task, client, window, (ledger, mix));
             station.work(share(&plan, index)).await
         })
     }
@@ -135,8 +138,8 @@ fn share(plan: &Plan, index: usize) -> Share {
         Load::Closed { concurrency } => {
             Share::Closed { concurrency: portion(concurrency, index, threads) }
         }
-        Load::Open { rate_per_s, arrival, outstanding_max, spin } => Share::Open {
-            arrivals: Arrivals::new(arrival, rate_per_s, plan.seed)
+        Load::Open { ref schedule, outstanding_max, spin, .. } => Share::Open {
+            arrivals: Arrivals::new(schedule.clone(), plan.seed)
                 .share(index as u64, threads as u64),
             outstanding_max: portion(outstanding_max, index, threads).max(1),
             spin,

@@ -4,11 +4,13 @@
 //! sent and answered, and no answer that was looked at was wrong.
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Result;
 use serde::Serialize;
 
+use crate::arrivals::Schedule;
 use crate::bracket::{Bracket, Edge};
 use crate::contestant::{Contestant, Identity};
 use crate::figures::{Figures, ms};
@@ -16,6 +18,7 @@ use crate::limits::{PROBE_MAX, PROBE_REQUESTS, RATES_PER_S};
 use crate::options::{PaceOptions, SearchOptions};
 use crate::picture::plane::{Line, Plane, Point};
 use crate::plan::{Load, Unusable};
+use crate::profile::Profile;
 use crate::progress;
 use crate::window::Limit;
 
@@ -179,8 +182,9 @@ impl Search {
 
 /// Sets the rate, and a time in which enough requests come for the percentile to mean something.
 fn pace(contestant: &mut Contestant, rate: f64, asked: Limit) {
-    if let Load::Open { rate_per_s, .. } = &mut contestant.plan.load {
-        *rate_per_s = rate;
+    if let Load::Open { schedule: Schedule::Drawn { profile, .. }, .. } = &mut contestant.plan.load
+    {
+        *profile = Arc::new(Profile::constant(rate));
     }
     if let Limit::Time { warmup, duration } = asked {
         let enough = Duration::from_secs_f64(PROBE_REQUESTS / rate).min(PROBE_MAX);

@@ -12,14 +12,15 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result};
 use tokio::sync::Notify;
 
-use crate::arrivals::Arrivals;
+use crate::arrivals::{Arrivals, Due};
 use crate::check::Findings;
-use crate::client::Client;
+use crate::client::{Client, Reply};
 use crate::core_time::CoreTime;
 use crate::failure::{Failure, FailureKind};
 use crate::limits::BURST_MAX;
 use crate::mix::Mix;
 use crate::pacer::Pacer;
+use crate::phases::Phases;
 use crate::strand::Strand;
 use crate::supply::Supply;
 use crate::tally::Tally;
@@ -46,11 +47,17 @@ pub(crate) struct Station {
     task: Arc<Task>,
     client: Client,
     window: Window,
-    /// One per model, in the order of the supplies.
-    strands: Vec<Strand>,
+    ledger: Ledger,
     mix: RefCell<Mix>,
     outstanding: Cell<usize>,
     all_answered: Notify,
+}
+
+/// Where a thread writes down what happens.
+pub(crate) struct Ledger {
+    /// One per model, in the order of the supplies.
+    pub(crate) strands: Vec<Strand>,
+    pub(crate) phases: Phases,
 }
 
 /// A thread's part of the result.
@@ -58,6 +65,8 @@ pub(crate) struct Station {
 pub(crate) struct Outcome {
     /// Per model, in the order of the supplies.
     pub(crate) models: Vec<(Tally, Findings)>,
+    /// Of the parts of the counted time, if it has parts.
+    pub(crate) phases: Vec<Tally>,
     /// What the thread had of its core within the counted time, and how long that was.
     pub(crate) core: CoreTime,
     pub(crate) counted: Duration,
@@ -68,10 +77,10 @@ impl Station {
         task: Arc<Task>,
         client: Client,
         window: Window,
-        (strands, mix): (Vec<Strand>, Mix),
+        (ledger, mix): (Ledger, Mix),
     ) -> Station {
         let (mix, outstanding) = (RefCell::new(mix), Cell::new(0));
-        Station { task, client, window, strands, mix, outstanding, all_answered: Notify::new() }
+        Station { task, client, window, ledger, mix, outstanding, all_answered: Notify::new() }
     }
 
     /// Carries out the share and waits for all answers.
@@ -90,12 +99,13 @@ impl Station {
         load?;
         let core = after.unwrap_or_else(CoreTime::now).since(before);
         let station = Rc::into_inner(station).context("a request outlived the load")?;
-        let models: Vec<_> = station.strands.into_iter().map(Strand::end).collect();
+        let Ledger { strands, phases } = station.ledger;
+        let models: Vec<_> = strands.into_iter().map(Strand::end).collect();
         let last_finish = models.iter().filter_map(|(tally, _)| tally.last_finish).max();
         let window = station.window;
         let end = window.end.or(last_finish).unwrap_or(window.counted_from);
         let counted = end.saturating_duration_since(window.counted_from);
-        Ok(Outcome { models, core, counted })
+        Ok(Outcome { models, phases: phases.end(), core, counted })
     }
 
     /// What the thread had of its core at the beginning and, if it is known, at the end of the
@@ -108,9 +118,9 @@ impl Station {
         (before, Some(CoreTime::now()))
     }
 
-    /// The strand of the model that the next request is for.
-    fn pick(&self) -> &Strand {
-        &self.strands[self.mix.borrow_mut().pick()]
+    /// The strand of this model, or of one that is drawn.
+    fn strand(&self, model: Option<usize>) -> &Strand {
+        &self.ledger.strands[model.unwrap_or_else(|| self.mix.borrow_mut().pick())]
     }
 
     /// Sends the next request of `strand`, due at `intended`, and returns when it was over.
@@ -124,6 +134,7 @@ impl Station {
             Err(Failure { kind: FailureKind::Timeout, message })
         });
         let counts = self.window.counts(intended);
+        self.note_phase(intended, &outcome, finish);
         let tally = &mut *strand.tally.borrow_mut();
         tally.requests += u64::from(counts);
         tally.last_finish = Some(finish);
@@ -146,6 +157,27 @@ impl Station {
     }
 }
 
+impl Station {
+    /// Part by part, without what the whole run alone has.
+    fn note_phase(&self, due: Instant, outcome: &Result<Reply, Failure>, finish: Instant) {
+        self.ledger.phases.note(due, |tally| {
+            tally.requests += 1;
+            match outcome {
+                Ok(_) => tally.record_latency(finish - due),
+                Err(failure) => tally.record_failure(failure.clone()),
+            }
+        });
+    }
+
+    /// An arrival that could not be sent.
+    fn refuse(&self, due: Instant, model: Option<usize>) {
+        if self.window.counts(due) {
+            self.strand(model).tally.borrow_mut().not_sent += 1;
+            self.ledger.phases.note(due, |tally| tally.not_sent += 1);
+        }
+    }
+}
+
 /// Keeps `concurrency` requests in flight.
 async fn closed(station: &Rc<Station>, concurrency: usize) -> Result<()> {
     let mut workers = Vec::with_capacity(concurrency);
@@ -155,7 +187,7 @@ async fn closed(station: &Rc<Station>, concurrency: usize) -> Result<()> {
             tokio::time::sleep_until(station.window.begin.into()).await;
             let mut now = Instant::now();
             while station.window.admits(now) {
-                now = station.exchange(station.pick(), now).await;
+                now = station.exchange(station.strand(None), now).await;
             }
         }));
     }
@@ -173,7 +205,7 @@ async fn open(
     outstanding_max: usize,
 ) -> Result<()> {
     let mut burst = 0;
-    for offset in arrivals {
+    for Due { offset, model } in arrivals {
         let intended = station.window.begin + offset;
         if !station.window.admits(intended) {
             break;
@@ -187,9 +219,9 @@ async fn open(
             tokio::task::yield_now().await;
         }
         if station.outstanding.get() < outstanding_max {
-            spawn_late(station, intended);
-        } else if station.window.counts(intended) {
-            station.pick().tally.borrow_mut().not_sent += 1;
+            spawn_late(station, intended, model);
+        } else {
+            station.refuse(intended, model);
         }
     }
     while station.outstanding.get() > 0 {
@@ -199,14 +231,15 @@ async fn open(
 }
 
 /// Starts one request of the open loop in a task of its own.
-fn spawn_late(station: &Rc<Station>, intended: Instant) {
+fn spawn_late(station: &Rc<Station>, intended: Instant, model: Option<usize>) {
     let pending = Pending::new(Rc::clone(station));
     tokio::task::spawn_local(async move {
         let station = &pending.station;
-        let strand = station.pick();
+        let strand = station.strand(model);
         if station.window.counts(intended) {
             let lateness = Instant::now().saturating_duration_since(intended);
             strand.tally.borrow_mut().record_lateness(lateness);
+            station.ledger.phases.note(intended, |it| it.record_lateness(lateness));
         }
         station.exchange(strand, intended).await;
     });

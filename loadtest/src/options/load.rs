@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use clap::Args;
 
-use super::values::{axis, duration, shape, weight};
+use super::values::{Span, Steps, axis, duration, shape, span, steps, weight};
 use crate::arrivals::Arrival;
 use crate::client::Protocol;
 
@@ -93,15 +93,26 @@ pub(crate) struct RequestOptions {
 #[command(next_help_heading = "Load")]
 pub(crate) struct PaceOptions {
     /// Closed loop: requests in flight [default: 1].
-    #[arg(long, value_name = "N", conflicts_with = "rate")]
+    #[arg(long, value_name = "N", group = "loop")]
     pub(crate) concurrency: Option<usize>,
     /// Open loop: requests per second, sent whether or not answers come.
-    #[arg(long, value_name = "PER_SECOND")]
+    #[arg(long, value_name = "PER_SECOND", group = "loop")]
     pub(crate) rate: Option<f64>,
-    #[arg(long, value_enum, default_value_t)]
+    /// Open loop: from one rate to another, evenly over the duration.
+    #[arg(long, value_name = "FROM..TO", group = "loop", value_parser = span)]
+    pub(crate) ramp: Option<Span>,
+    /// Open loop: from one rate to another in so many steps, each with a row in the report.
+    #[arg(long, value_name = "FROM..TO/STEPS", group = "loop", value_parser = steps)]
+    pub(crate) step: Option<Steps>,
+    /// Open loop: the arrivals of this file (offset_s[,model]) or its rates (seconds,rate_per_s).
+    #[arg(long, value_name = "FILE", group = "loop")]
+    #[arg(conflicts_with_all = ["duration", "warmup", "requests"])]
+    pub(crate) trace: Option<PathBuf>,
+    /// Open loop: poisson, constant, or burst=N for N at once.
+    #[arg(long, default_value = "poisson")]
     pub(crate) arrival: Arrival,
     /// Send so many requests, all counted, instead of going by time.
-    #[arg(long, value_name = "N", conflicts_with_all = ["duration", "warmup"])]
+    #[arg(long, value_name = "N", conflicts_with_all = ["duration", "warmup", "ramp", "step"])]
     pub(crate) requests: Option<u64>,
 }
 

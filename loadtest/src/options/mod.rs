@@ -11,7 +11,7 @@ use std::time::Duration;
 use clap::{ArgGroup, Args, Parser, Subcommand, ValueEnum};
 
 pub(crate) use load::{DeliveryOptions, LoadOptions, PaceOptions, RequestOptions, SteadyOptions};
-pub(crate) use values::{NamedAddress, duration};
+pub(crate) use values::{NamedAddress, Span, Steps, duration};
 
 use crate::arrivals::Arrival;
 use values::named_address;
@@ -101,7 +101,8 @@ pub(crate) struct SearchOptions {
     #[arg(long, value_name = "N", default_value_t = 24, help_heading = "Search")]
     #[arg(value_parser = clap::value_parser!(u32).range(1..=200))]
     pub(crate) probes_max: u32,
-    #[arg(long, value_enum, default_value_t, help_heading = "Load")]
+    /// Open loop: poisson, constant, or burst=N for N at once.
+    #[arg(long, default_value = "poisson", help_heading = "Load")]
     pub(crate) arrival: Arrival,
     #[command(flatten)]
     pub(crate) load: SteadyOptions,
@@ -123,7 +124,8 @@ pub(crate) struct SweepOptions {
     /// Each point is measured so often, all targets in turn; the median is shown.
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=100))]
     pub(crate) rounds: u32,
-    #[arg(long, value_enum, default_value_t, help_heading = "Load")]
+    /// Open loop: poisson, constant, or burst=N for N at once.
+    #[arg(long, default_value = "poisson", help_heading = "Load")]
     pub(crate) arrival: Arrival,
     #[command(flatten)]
     pub(crate) load: SteadyOptions,

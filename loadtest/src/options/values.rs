@@ -1,6 +1,9 @@
 //! Values of options that have a form of their own.
 
+use std::fmt;
 use std::time::Duration;
+
+use crate::limits::PHASES_MAX;
 
 /// An address with the name that its results get.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,6 +26,41 @@ pub(super) fn named_address(text: &str) -> Result<NamedAddress, String> {
 pub(super) fn weight(text: &str) -> Result<(String, f64), String> {
     let (name, weight) = text.rsplit_once('=').ok_or("expected NAME=WEIGHT")?;
     Ok((name.to_owned(), weight.parse().map_err(|_| format!("{weight:?} is not a weight"))?))
+}
+
+/// From one rate to another.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Span {
+    pub(crate) from: f64,
+    pub(crate) to: f64,
+}
+
+/// A span in equal steps, both ends included.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Steps {
+    pub(crate) span: Span,
+    pub(crate) count: u32,
+}
+
+impl fmt::Display for Steps {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "{} to {} /s in {} steps", self.span.from, self.span.to, self.count)
+    }
+}
+
+/// `100..1000`
+pub(super) fn span(text: &str) -> Result<Span, String> {
+    let (from, to) = text.split_once("..").ok_or("expected FROM..TO")?;
+    let rate = |it: &str| it.parse().map_err(|_| format!("{it:?} is not a rate"));
+    Ok(Span { from: rate(from)?, to: rate(to)? })
+}
+
+/// `100..1000/10`
+pub(super) fn steps(text: &str) -> Result<Steps, String> {
+    let (ends, count) = text.rsplit_once('/').ok_or("expected FROM..TO/STEPS")?;
+    let count = count.parse().ok().filter(|&it| (2..=PHASES_MAX).contains(&(it as usize)));
+    let count = count.ok_or(format!("expected 2 to {PHASES_MAX} steps"))?;
+    Ok(Steps { span: span(ends)?, count })
 }
 
 /// `input=128`

@@ -3,6 +3,7 @@
 //! Made by `run` from the outcomes of the threads; printed here, drawn by `picture`.
 
 mod model_line;
+mod phase_line;
 mod text;
 
 use std::time::Duration;
@@ -12,6 +13,7 @@ use hdrhistogram::Histogram;
 use serde::Serialize;
 
 use model_line::ModelLine;
+pub(crate) use phase_line::PhaseLine;
 
 use crate::ceiling::Ceiling;
 use crate::check::Findings;
@@ -59,6 +61,8 @@ pub(crate) struct Report {
     pub(crate) lateness_us: Option<Latency>,
     /// One line for each model.
     pub(crate) models: Vec<ModelLine>,
+    /// One line for each part of the counted time, where a load has parts.
+    pub(crate) phases: Vec<PhaseLine>,
     /// User and system time of all load threads, in cores.
     pub(crate) client_cores: f64,
     /// The share of its core that the busiest load thread used.
@@ -110,8 +114,10 @@ impl Report {
         let mut crew = Crew::default();
         let mut per_model: Vec<_> =
             plan.models.iter().map(|_| (Tally::new(), Findings::default())).collect();
+        let mut phases: Vec<Tally> = plan.phases.iter().map(|_| Tally::new()).collect();
         for outcome in outcomes {
             crew.add(&outcome);
+            phases.iter_mut().zip(outcome.phases).for_each(|(sum, it)| sum.merge(it));
             for (sum, (tally, findings)) in per_model.iter_mut().zip(outcome.models) {
                 sum.0.merge(tally);
                 sum.1.merge(findings);
@@ -161,6 +167,7 @@ impl Report {
             latency_us: Latency::of(&tally.latency),
             lateness_us: Latency::of(&tally.lateness),
             models,
+            phases: PhaseLine::all(&plan.phases, &phases),
             client_cores: ratio(crew.used, counted),
             client_busiest_thread: crew.busiest,
             client_waiting_thread: crew.waiting,
@@ -246,7 +253,7 @@ impl Settings {
     fn of(plan: &Plan) -> Settings {
         let (concurrency, rate_per_s) = match plan.load {
             Load::Closed { concurrency } => (Some(concurrency), None),
-            Load::Open { rate_per_s, .. } => (None, Some(rate_per_s)),
+            Load::Open { rate_per_s, .. } => (None, rate_per_s),
         };
         Settings {
             concurrency,

@@ -3,7 +3,6 @@
 use std::fmt;
 
 use super::{Latency, Report};
-use crate::arrivals::Arrival;
 use crate::case::Case;
 use crate::figures::ms;
 use crate::limits::THREAD_WAITING_MAX;
@@ -28,6 +27,7 @@ impl fmt::Display for Report {
             columns(out, latency)?;
         }
         self.lines(out)?;
+        self.phases(out)?;
         writeln!(out)?;
         if let Some(lateness) = &self.lateness_us {
             let (p50, p99, max) = (ms(lateness.p50), ms(lateness.p99), ms(lateness.max));
@@ -98,6 +98,29 @@ impl Report {
     }
 }
 
+impl Report {
+    /// A line for each part of the counted time, if it has parts.
+    fn phases(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.phases.is_empty() {
+            return Ok(());
+        }
+        let head = ["due /s", "answered /s", "failed", "not sent", "p50 ms", "p99 ms", "late p99"];
+        write!(out, "\n{:>8}{:>9}", "from s", "to s")?;
+        head.iter().try_for_each(|it| write!(out, "{it:>12}"))?;
+        writeln!(out)?;
+        for it in &self.phases {
+            let late = it.lateness_us.map_or("-".to_owned(), |it| ms(it.p99));
+            let latency = it.latency_us.as_ref();
+            let shown = |of: fn(&Latency) -> u64| latency.map_or("-".to_owned(), |it| ms(of(it)));
+            write!(out, "{:>8.2}{:>9.2}", it.from_s, it.to_s)?;
+            write!(out, "{:>12.1}{:>12.1}", it.due_per_s, it.answered_per_s)?;
+            write!(out, "{:>12}{:>12}", it.failed, it.not_sent)?;
+            writeln!(out, "{:>12}{:>12}{late:>12}", shown(|it| it.p50), shown(|it| it.p99))?;
+        }
+        Ok(())
+    }
+}
+
 /// Requests, failed, wrong; answers and rows per second; latency.
 type Numbers = ([u64; 3], (f64, f64), Option<Latency>);
 
@@ -117,17 +140,13 @@ fn row(
 pub(super) fn load(plan: &Plan) -> String {
     let connections = counted(plan.connections, "connection");
     let threads = counted(plan.threads, "thread");
-    match plan.load {
+    match &plan.load {
         Load::Closed { concurrency } => {
             format!("closed loop, {concurrency} in flight on {connections}, {threads}")
         }
-        Load::Open { rate_per_s, arrival, spin, .. } => {
-            let arrival = match arrival {
-                Arrival::Poisson => "Poisson",
-                Arrival::Constant => "constant",
-            };
-            let threads = if spin { format!("{threads} (spinning)") } else { threads };
-            format!("open loop, {rate_per_s} /s {arrival} on {connections}, {threads}")
+        Load::Open { words, spin, .. } => {
+            let threads = if *spin { format!("{threads} (spinning)") } else { threads };
+            format!("open loop, {words} on {connections}, {threads}")
         }
     }
 }

@@ -39,7 +39,7 @@ fn outcome(answers: u64) -> Outcome {
     tally.rows_in_time = answers * 2;
     let core = CoreTime { used: Duration::from_secs(5), waited: Duration::from_millis(500) };
     let models = vec![(tally, Findings::default())];
-    Outcome { models, core, counted: Duration::from_secs(10) }
+    Outcome { models, phases: Vec::new(), core, counted: Duration::from_secs(10) }
 }
 
 fn supplies(plan: &Plan) -> Vec<Supply> {
