@@ -4,6 +4,7 @@
 //! sends a request when an answer has come; the open loop when the schedule says so, whatever came.
 
 use std::cell::{Cell, RefCell};
+use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -127,7 +128,9 @@ impl Station {
     async fn exchange(&self, strand: &Strand, intended: Instant) -> Instant {
         let (index, request) = strand.next();
         let timeout = self.task.timeout;
-        let outcome = tokio::time::timeout(timeout, self.client.call(request)).await;
+        // Pinned where it is made: by value, a future of a few KB would be moved twice a request.
+        let call = pin!(self.client.call(request));
+        let outcome = tokio::time::timeout(timeout, call).await;
         let finish = Instant::now();
         let outcome = outcome.unwrap_or_else(|_| {
             let message = format!("no answer within {timeout:?}");

@@ -171,6 +171,8 @@ async fn unary(mut sender: SendRequest<Bytes>, uri: Uri, message: Bytes) -> Resu
     *request.method_mut() = Method::POST;
     *request.version_mut() = Version::HTTP_2;
     *request.uri_mut() = uri;
+    // All at once: growing from nothing, the map would allocate again for the second name.
+    *request.headers_mut() = HeaderMap::with_capacity(3);
     let headers = request.headers_mut();
     headers.insert(TE, HeaderValue::from_static("trailers"));
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
