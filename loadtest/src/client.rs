@@ -6,8 +6,10 @@ use std::fmt;
 
 use anyhow::{Context, Result, ensure};
 use bytes::Bytes;
+use http::Uri;
 
 use crate::case::Case;
+use crate::endpoint::Endpoint;
 use crate::failure::Failure;
 use crate::signature::Signature;
 use crate::tensor::Tensor;
@@ -21,6 +23,16 @@ pub(crate) enum Protocol {
     HttpBinary,
     /// HTTP/1.1 with tensors as JSON numbers.
     HttpJson,
+    /// TensorFlow Serving's REST API, inputs by row.
+    Tfs,
+    /// TensorFlow Serving's REST API, inputs by column.
+    TfsColumnar,
+}
+
+impl Protocol {
+    pub(crate) fn is_tfs(self) -> bool {
+        matches!(self, Protocol::Tfs | Protocol::TfsColumnar)
+    }
 }
 
 impl fmt::Display for Protocol {
@@ -29,6 +41,8 @@ impl fmt::Display for Protocol {
             Protocol::Grpc => "grpc",
             Protocol::HttpBinary => "http-binary",
             Protocol::HttpJson => "http-json",
+            Protocol::Tfs => "tfs",
+            Protocol::TfsColumnar => "tfs-columnar",
         })
     }
 }
@@ -36,9 +50,7 @@ impl fmt::Display for Protocol {
 /// Whom to ask, and for which model.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Target {
-    pub(crate) protocol: Protocol,
-    /// `host:port`.
-    pub(crate) authority: String,
+    pub(crate) endpoint: Endpoint,
     pub(crate) model: String,
     /// Empty: the server chooses.
     pub(crate) version: String,
@@ -47,6 +59,7 @@ pub(crate) struct Target {
 /// A request as it goes over the wire, built once and sent many times.
 #[derive(Clone, Debug)]
 pub(crate) struct Prepared {
+    pub(crate) uri: Uri,
     pub(crate) body: Bytes,
     /// Binary extension only: how much of the body is JSON.
     pub(crate) json_bytes: Option<usize>,
@@ -69,46 +82,57 @@ pub(crate) enum Client {
 impl Target {
     /// Asks the server what the model takes and gives.
     pub(crate) async fn signature(&self) -> Result<Signature> {
-        let signature = match self.protocol {
+        let signature = match self.endpoint.protocol {
             Protocol::Grpc => grpc::signature(self).await,
-            Protocol::HttpBinary | Protocol::HttpJson => http1::signature(self).await,
+            Protocol::HttpBinary | Protocol::HttpJson | Protocol::Tfs | Protocol::TfsColumnar => {
+                http1::signature(self).await
+            }
         };
-        let asked = || format!("no metadata of model {:?} from {}", self.model, self.authority);
+        let asked =
+            || format!("no metadata of model {:?} from {}", self.model, self.endpoint.authority);
         let signature = signature.with_context(asked)?;
         ensure!(!signature.inputs.is_empty(), "{}: it names no inputs", asked());
         Ok(signature)
     }
 
     pub(crate) fn prepare(&self, case: &Case) -> Result<Prepared> {
-        let (body, json_bytes) = match self.protocol {
+        let uri = match self.endpoint.protocol {
+            Protocol::Grpc => grpc::uri(&self.endpoint)?,
+            Protocol::HttpBinary | Protocol::HttpJson | Protocol::Tfs | Protocol::TfsColumnar => {
+                http1::uri(self)?
+            }
+        };
+        let (body, json_bytes) = match self.endpoint.protocol {
             Protocol::Grpc => (grpc::encode(self, case)?, None),
             Protocol::HttpBinary => {
                 let (body, json_bytes) = http1::encode_binary(case)?;
                 (body, Some(json_bytes))
             }
             Protocol::HttpJson => (http1::encode_json(case)?, None),
+            Protocol::Tfs => (http1::tfs::encode_rows(case)?, None),
+            Protocol::TfsColumnar => (http1::tfs::encode_columns(case)?, None),
         };
-        Ok(Prepared { body, json_bytes, rows: case.rows as u64 })
+        Ok(Prepared { uri, body, json_bytes, rows: case.rows as u64 })
     }
 
-    pub(crate) fn decode(&self, reply: &Reply) -> Result<Vec<Tensor>> {
-        match self.protocol {
+    pub(crate) fn decode(&self, signature: &Signature, reply: &Reply) -> Result<Vec<Tensor>> {
+        match self.endpoint.protocol {
             Protocol::Grpc => grpc::decode(&reply.body),
             Protocol::HttpBinary | Protocol::HttpJson => http1::decode(reply),
+            Protocol::Tfs | Protocol::TfsColumnar => http1::tfs::decode(signature, &reply.body),
         }
     }
 }
 
 impl Client {
     /// Opens all connections. Must be called within the thread's own runtime.
-    pub(crate) async fn connect(target: &Target, connections: usize) -> Result<Client> {
-        let client = match target.protocol {
-            Protocol::Grpc => Client::Grpc(grpc::Client::connect(target, connections).await?),
-            Protocol::HttpBinary | Protocol::HttpJson => {
-                Client::Http(http1::Client::connect(target, connections).await?)
+    pub(crate) async fn connect(endpoint: &Endpoint, connections: usize) -> Result<Client> {
+        Ok(match endpoint.protocol {
+            Protocol::Grpc => Client::Grpc(grpc::Client::connect(endpoint, connections).await?),
+            Protocol::HttpBinary | Protocol::HttpJson | Protocol::Tfs | Protocol::TfsColumnar => {
+                Client::Http(http1::Client::connect(endpoint, connections).await?)
             }
-        };
-        Ok(client)
+        })
     }
 
     /// Sends `request` and waits for the whole answer. Dropping the future gives up on it.

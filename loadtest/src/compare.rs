@@ -1,181 +1,183 @@
-//! Two servers in turn, A B A B, and the ratio of each round.
+//! Several servers in turn, A B C A B C, and the ratios of each round to the first of them.
 //!
 //! Called by `main`. Machines drift: a ratio of neighbours and the median of several are what lasts,
 //! a single time is not.
 
-use std::fmt::Write as _;
-use std::io::Write as _;
+use std::fmt;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use serde::Serialize;
 
-use crate::options::{CompareOptions, Format};
-use crate::plan::Plan;
-use crate::report::Report;
-use crate::run;
+use crate::contestant::{Contestant, Identity};
+use crate::figures::{Figures, Ratio, Repeated, three_decimals};
+use crate::options::CompareOptions;
+use crate::plan::Unusable;
+use crate::progress;
+use crate::spread::Spread;
 
 #[derive(Debug, Serialize)]
-struct Round {
-    a: Side,
-    b: Side,
-    /// B to A.
-    ratio: Ratio,
+pub(crate) struct Comparison {
+    /// The first is the reference.
+    pub(crate) targets: Vec<Identity>,
+    /// In words, of the target that ran last: their connections may differ.
+    pub(crate) load: String,
+    pub(crate) request: String,
+    pub(crate) rounds: Vec<Round>,
+    /// Over all rounds, in the order of the targets.
+    pub(crate) summaries: Vec<Summary>,
+    /// Of any run, each once, behind the name of its target.
+    pub(crate) warnings: Vec<String>,
+    /// Was every request of every run answered, and no answer wrong?
+    pub(crate) clean: bool,
 }
 
-#[derive(Clone, Copy, Debug, Serialize)]
-struct Side {
-    requests_per_s: f64,
-    p50_us: u64,
-    p99_us: u64,
-    failed: u64,
-    wrong: u64,
+/// One run of each target.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct Round {
+    pub(crate) sides: Vec<Side>,
 }
 
-/// B to A: more throughput is better, less latency is.
-#[derive(Clone, Copy, Debug, Serialize)]
-struct Ratio {
-    throughput: f64,
-    p50: f64,
-    p99: f64,
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct Side {
+    pub(crate) name: String,
+    #[serde(flatten)]
+    pub(crate) figures: Figures,
+    /// To the reference in the same round; `None`: this is the reference.
+    pub(crate) ratio: Option<Ratio>,
 }
 
-#[derive(Debug, Serialize)]
-struct Comparison {
-    a: String,
-    b: String,
-    load: String,
-    request: String,
-    rounds: Vec<Round>,
-    median: Ratio,
-    /// Warnings of any run, each once.
-    warnings: Vec<String>,
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct Summary {
+    pub(crate) name: String,
+    #[serde(flatten)]
+    pub(crate) repeated: Repeated,
+    /// Of the rounds' ratios; `None`: this is the reference.
+    pub(crate) ratio: Option<RatioSpread>,
 }
 
-/// Returns whether all runs were clean.
-pub(crate) fn compare(options: &CompareOptions) -> Result<bool> {
-    let plans = [&options.a, &options.b].map(|url| Plan::validate(&options.load, Some(url)));
-    let [plan_a, plan_b] = plans;
-    let (plan_a, plan_b) = (plan_a?, plan_b?);
-    let mut rounds = Vec::new();
-    let mut clean = true;
-    let mut warnings = Vec::new();
-    let (mut load, mut request) = (String::new(), String::new());
-    for _ in 0..options.rounds {
-        let mut side = |plan: &Plan| -> Result<Side> {
-            let report = run::run(plan)?;
-            clean &= report.clean();
-            (load, request) = (report.load.clone(), report.request.clone());
-            let side = Side::of(&report);
-            warnings.extend(report.warnings);
-            Ok(side)
-        };
-        let (a, b) = (side(&plan_a)?, side(&plan_b)?);
-        rounds.push(Round { a, b, ratio: Ratio::of(a, b) });
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub(crate) struct RatioSpread {
+    pub(crate) throughput: Spread,
+    pub(crate) p50: Spread,
+    pub(crate) p99: Spread,
+}
+
+pub(crate) fn compare(options: &CompareOptions) -> Result<Comparison> {
+    let mut contestants = Contestant::all(&options.targets, &options.load)?;
+    if contestants.len() < 2 {
+        return Err(Unusable::one("one --target, expected two or more: `run` is for one").into());
     }
-    warnings.sort();
-    warnings.dedup();
-    let median = Ratio {
-        throughput: median(rounds.iter().map(|it| it.ratio.throughput)),
-        p50: median(rounds.iter().map(|it| it.ratio.p50)),
-        p99: median(rounds.iter().map(|it| it.ratio.p99)),
-    };
-    let (a, b) = (options.a.clone(), options.b.clone());
-    let comparison = Comparison { a, b, load, request, rounds, median, warnings };
-    let shown = match options.output {
-        Format::Text => comparison.text(),
-        Format::Json => serde_json::to_string_pretty(&comparison)? + "\n",
-    };
-    std::io::stdout().write_all(shown.as_bytes()).context("cannot print the comparison")?;
-    Ok(clean)
-}
-
-impl Side {
-    fn of(report: &Report) -> Side {
-        Side {
-            requests_per_s: report.requests_per_s,
-            p50_us: report.latency_us.map_or(0, |it| it.p50),
-            p99_us: report.latency_us.map_or(0, |it| it.p99),
-            failed: report.failed,
-            wrong: report.wrong,
+    contestants.iter_mut().for_each(Contestant::weigh);
+    let mut comparison = Comparison::of(&contestants);
+    for number in 1..=options.rounds {
+        let mut all = Vec::with_capacity(contestants.len());
+        for contestant in &contestants {
+            let (name, report) = (&contestant.name, contestant.run()?);
+            let figures = Figures::of(&report);
+            progress::note(&format!("round {number}, {name}: {:.1} /s", figures.requests_per_s));
+            comparison.clean &= report.clean();
+            comparison.warnings.extend(report.warnings.iter().map(|it| format!("{name}: {it}")));
+            (comparison.load, comparison.request) = (report.load, report.request);
+            all.push(figures);
         }
+        comparison.add(&all);
     }
-}
-
-impl Ratio {
-    fn of(a: Side, b: Side) -> Ratio {
-        Ratio {
-            throughput: b.requests_per_s / a.requests_per_s,
-            p50: b.p50_us as f64 / a.p50_us as f64,
-            p99: b.p99_us as f64 / a.p99_us as f64,
-        }
-    }
+    Ok(comparison)
 }
 
 impl Comparison {
-    fn text(&self) -> String {
-        let mut text = format!("A = {}, B = {}\n", self.a, self.b);
-        let _ = writeln!(text, "{}; {}\n", self.load, self.request);
-        let blank = [""; 3].map(str::to_owned);
-        let side = ["answers/s", "p50 ms", "p99 ms"].map(str::to_owned);
-        let ratio = ["B/A rate", "B/A p50", "B/A p99"].map(str::to_owned);
-        let (side_a, side_b) =
-            (side.clone().map(|it| format!("A {it}")), side.map(|it| format!("B {it}")));
-        line(&mut text, "round", [side_a, side_b, ratio]);
-        for (number, round) in (1..).zip(&self.rounds) {
-            let cells = [round.a.cells(), round.b.cells(), round.ratio.cells()];
-            line(&mut text, &format!("{number}"), cells);
+    pub(crate) fn of(contestants: &[Contestant]) -> Comparison {
+        Comparison {
+            targets: contestants.iter().map(Contestant::identity).collect(),
+            load: String::new(),
+            request: String::new(),
+            rounds: Vec::new(),
+            summaries: Vec::new(),
+            warnings: Vec::new(),
+            clean: true,
         }
-        line(&mut text, "median", [blank.clone(), blank, self.median.cells()]);
-        self.faults(&mut text);
-        for warning in &self.warnings {
-            let _ = writeln!(text, "warning: {warning}");
-        }
-        text
     }
 
-    fn faults(&self, text: &mut String) {
-        let sum = |of: fn(&Round) -> u64| self.rounds.iter().map(of).sum::<u64>();
-        let sides = [
-            ("A", sum(|it| it.a.failed), sum(|it| it.a.wrong)),
-            ("B", sum(|it| it.b.failed), sum(|it| it.b.wrong)),
-        ];
-        for (name, failed, wrong) in sides {
-            if failed + wrong > 0 {
-                let _ = writeln!(text, "{name}: {failed} failed, {wrong} wrong");
+    /// Adds a round: the figures in the order of the targets.
+    pub(crate) fn add(&mut self, round: &[Figures]) {
+        let side = |(index, (identity, &figures)): (usize, (&Identity, &Figures))| Side {
+            name: identity.name.clone(),
+            figures,
+            ratio: (index > 0).then(|| figures.to(round[0])),
+        };
+        let sides = self.targets.iter().zip(round).enumerate().map(side).collect();
+        self.rounds.push(Round { sides });
+        self.summaries = (0..self.targets.len()).map(|it| self.summary(it)).collect();
+        self.warnings.sort();
+        self.warnings.dedup();
+    }
+
+    fn summary(&self, index: usize) -> Summary {
+        let sides = || self.rounds.iter().map(|it| &it.sides[index]);
+        let ratio =
+            |of: fn(&Ratio) -> f64| Spread::of(sides().filter_map(|it| it.ratio.as_ref()).map(of));
+        Summary {
+            name: self.targets[index].name.clone(),
+            repeated: Repeated::of(&sides().map(|it| it.figures).collect::<Vec<_>>()),
+            ratio: (index > 0).then(|| RatioSpread {
+                throughput: ratio(|it| it.throughput),
+                p50: ratio(|it| it.p50),
+                p99: ratio(|it| it.p99),
+            }),
+        }
+    }
+}
+
+impl fmt::Display for Comparison {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.targets.iter().try_for_each(|it| writeln!(out, "{it}"))?;
+        writeln!(out, "{}; {}\n", self.load, self.request)?;
+        let width = self.targets.iter().map(|it| it.name.chars().count()).max().unwrap_or(0);
+        let width = width.max("target".len());
+        let head = ["answers/s", "p50 ms", "p99 ms", "rate ratio", "p50 ratio", "p99 ratio"];
+        line(out, ("round", "target", width), &head.map(str::to_owned))?;
+        for (number, round) in (1..).zip(&self.rounds) {
+            for Side { name, figures, ratio } in &round.sides {
+                let mut cells = figures.cells().to_vec();
+                cells.extend(ratio.iter().flat_map(|it| it.cells()));
+                line(out, (&format!("{number}"), name, width), &cells)?;
             }
         }
+        let median: fn(Spread) -> f64 = |it| it.median;
+        for (head, of) in [("median", median), ("min", |it| it.min), ("max", |it| it.max)] {
+            writeln!(out)?;
+            for summary in &self.summaries {
+                line(out, (head, &summary.name, width), &summary.cells(of))?;
+            }
+        }
+        writeln!(out)?;
+        self.summaries.iter().try_for_each(|it| it.faults(out))?;
+        self.warnings.iter().try_for_each(|it| writeln!(out, "warning: {it}"))
     }
 }
 
-fn line(text: &mut String, head: &str, groups: [[String; 3]; 3]) {
-    let _ = write!(text, "{head:<7}");
-    for cell in groups.iter().flatten() {
-        let _ = write!(text, "{cell:>13}");
+impl Summary {
+    fn cells(&self, of: fn(Spread) -> f64) -> Vec<String> {
+        let mut cells = self.repeated.cells(of);
+        if let Some(RatioSpread { throughput, p50, p99 }) = self.ratio {
+            cells.extend([throughput, p50, p99].map(|it| three_decimals(of(it))));
+        }
+        cells
     }
-    text.push('\n');
-}
 
-impl Side {
-    fn cells(self) -> [String; 3] {
-        let ms = |micros: u64| format!("{:.3}", micros as f64 / 1e3);
-        [format!("{:.1}", self.requests_per_s), ms(self.p50_us), ms(self.p99_us)]
-    }
-}
-
-impl Ratio {
-    fn cells(self) -> [String; 3] {
-        [self.throughput, self.p50, self.p99].map(|it| format!("{it:.3}"))
+    fn faults(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let faults = self.repeated.faults();
+        faults.map_or(Ok(()), |it| writeln!(out, "{}: {it}", self.name))
     }
 }
 
-/// The middle value, or the mean of the two middle ones; NaN of nothing.
-pub(crate) fn median(values: impl Iterator<Item = f64>) -> f64 {
-    let mut values: Vec<f64> = values.collect();
-    values.sort_by(f64::total_cmp);
-    let middle = values.len() / 2;
-    match values.len() {
-        0 => f64::NAN,
-        length if length.is_multiple_of(2) => (values[middle - 1] + values[middle]) / 2.0,
-        _ => values[middle],
-    }
+/// A line of the table: which round, which target (and how wide their names are), the numbers.
+fn line(
+    out: &mut fmt::Formatter<'_>,
+    (round, name, width): (&str, &str, usize),
+    cells: &[String],
+) -> fmt::Result {
+    write!(out, "{round:<7}{name:<width$}")?;
+    cells.iter().try_for_each(|it| write!(out, "{it:>13}"))?;
+    writeln!(out)
 }

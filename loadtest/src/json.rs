@@ -9,7 +9,7 @@ use half::{bf16, f16};
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::tensor::{Datatype, Scalar, Tensor, put_string};
+use crate::tensor::{Datatype, Scalar, Scalars, Tensor, put_string};
 
 /// How deep `data` may be nested: far above any tensor's rank.
 const NESTING_MAX: usize = 100;
@@ -25,6 +25,40 @@ pub(crate) fn put_data(out: &mut Vec<u8>, tensor: &Tensor) -> Result<()> {
     }
     out.push(b']');
     Ok(())
+}
+
+/// Appends the next elements as nested arrays, one level for each axis of `shape`.
+pub(crate) fn put_nested(
+    out: &mut Vec<u8>,
+    shape: &[usize],
+    elements: &mut Scalars<'_>,
+) -> Result<()> {
+    let Some((&length, inner)) = shape.split_first() else {
+        return put_scalar(out, elements.next().context("fewer elements than the shape has")?);
+    };
+    out.push(b'[');
+    for index in 0..length {
+        if index > 0 {
+            out.push(b',');
+        }
+        put_nested(out, inner, elements)?;
+    }
+    out.push(b']');
+    Ok(())
+}
+
+/// Reads nested arrays; their shape is what the first element of each says.
+pub(crate) fn nested(name: &str, datatype: Datatype, value: &Value) -> Result<Tensor> {
+    let mut shape = Vec::new();
+    let mut inner = Some(value);
+    while let Some(Value::Array(values)) = inner {
+        ensure!(shape.len() < NESTING_MAX, "{name:?} is nested deeper than {NESTING_MAX}");
+        shape.push(values.len());
+        inner = values.first();
+    }
+    let mut bytes = Vec::new();
+    put_elements(&mut bytes, datatype, value, 0).with_context(|| format!("tensor {name:?}"))?;
+    Tensor::new(name.to_owned(), datatype, shape, Bytes::from(bytes))
 }
 
 /// Appends any serialisable value.

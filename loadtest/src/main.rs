@@ -16,6 +16,7 @@ mod payload;
 mod json;
 mod case;
 mod recorded;
+mod endpoint;
 mod client;
 mod backoff;
 mod body;
@@ -23,16 +24,32 @@ mod grpc;
 mod http1;
 mod failure;
 mod check;
+mod supply;
+mod profile;
 mod arrivals;
+mod trace;
+mod pace;
 mod window;
 mod pacer;
 mod tally;
+mod mix;
+mod strand;
+mod phases;
+mod core_time;
 mod station;
 mod run;
+mod ceiling;
 mod progress;
 mod report;
 mod picture;
+mod spread;
+mod figures;
+mod publish;
+mod contestant;
 mod compare;
+mod bracket;
+mod search;
+mod sweep;
 mod echo;
 
 #[cfg(test)]
@@ -42,6 +59,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
+use crate::ceiling::Ceiling;
 use crate::options::{Command, Options};
 use crate::plan::Plan;
 
@@ -70,11 +88,29 @@ fn dispatch(command: &Command) -> anyhow::Result<Verdict> {
     let clean = match command {
         Command::Run(options) => {
             let plan = Plan::validate(&options.load, options.url.as_deref())?;
-            let report = run::run(&plan)?;
+            let ceiling = Ceiling::measure(&plan);
+            let mut report = run::run(&plan)?;
+            report.hold_against(ceiling);
             report.publish(&options.results)?;
             report.clean()
         }
-        Command::Compare(options) => compare::compare(options)?,
+        Command::Compare(options) => {
+            let comparison = compare::compare(options)?;
+            publish::publish(&comparison, &options.results)?;
+            comparison.clean
+        }
+        Command::Search(options) => {
+            let search = search::search(options)?;
+            publish::publish(&search, &options.results.table)?;
+            publish::draw(options.results.picture.as_deref(), || search.picture())?;
+            search.found()
+        }
+        Command::Sweep(options) => {
+            let sweep = sweep::sweep(options)?;
+            publish::publish(&sweep, &options.results.table)?;
+            publish::draw(options.results.picture.as_deref(), || sweep.picture())?;
+            sweep.clean
+        }
         Command::Echo(options) => {
             echo::run(options)?;
             true

@@ -31,7 +31,6 @@ pub(crate) struct Payload {
 
 impl Payload {
     pub(crate) fn generate(&self, signature: &Signature) -> Result<Vec<Case>> {
-        self.refuse_strangers(signature)?;
         ensure!(
             self.rows == 1 || signature.batched(),
             "{} rows, but no input of model {:?} has a free first axis",
@@ -101,9 +100,10 @@ impl Payload {
         Ok(())
     }
 
-    /// An option that names nothing in the model is a mistake, not a wish.
-    fn refuse_strangers(&self, signature: &Signature) -> Result<()> {
-        let names: Vec<&str> = signature.inputs.iter().map(|it| it.name.as_str()).collect();
+    /// An option that names nothing in any of the models is a mistake, not a wish.
+    pub(crate) fn refuse_strangers(&self, signatures: &[Signature]) -> Result<()> {
+        let inputs = || signatures.iter().flat_map(|it| &it.inputs);
+        let names: Vec<&str> = inputs().map(|it| it.name.as_str()).collect();
         for (name, _) in &self.shapes {
             ensure!(names.contains(&name.as_str()), "--shape {name}: the inputs are {names:?}");
         }
@@ -111,7 +111,7 @@ impl Payload {
             let free =
                 |port: &Port| port.free_axes().any(|axis| *name == format!("{}.{axis}", port.name));
             let whole = |port: &Port| *name == port.name && port.free_axes().next().is_some();
-            if !signature.inputs.iter().any(|port| whole(port) || free(port)) {
+            if !inputs().any(|port| whole(port) || free(port)) {
                 bail!(
                     "--axis {name}: no input of that name has such a free axis; inputs are {names:?}"
                 );

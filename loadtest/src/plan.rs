@@ -6,25 +6,43 @@ use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::arrivals::Arrival;
+use crate::arrivals::Schedule;
 use crate::client::{Protocol, Target};
+use crate::endpoint::Endpoint;
 use crate::limits;
-use crate::options::LoadOptions;
+use crate::options::{DeliveryOptions, LoadOptions, RequestOptions};
+use crate::pace::Pace;
 use crate::payload::Payload;
 use crate::window::Limit;
 
 #[derive(Clone, Debug)]
 pub(crate) struct Plan {
-    pub(crate) target: Target,
+    pub(crate) endpoint: Endpoint,
+    /// At least one, each of another name.
+    pub(crate) models: Vec<ModelShare>,
     pub(crate) source: Source,
     pub(crate) load: Load,
     pub(crate) limit: Limit,
+    /// Where the parts of the counted time end that get a row each.
+    pub(crate) phases: Vec<Duration>,
     pub(crate) timeout: Duration,
     /// At least one per thread.
     pub(crate) connections: usize,
     pub(crate) threads: usize,
     pub(crate) check_every: u64,
     pub(crate) seed: u64,
+    /// How long to measure this client's own ceiling; `None`: not at all.
+    pub(crate) ceiling: Option<Duration>,
+}
+
+/// A model and its share of the requests, in proportion to those of the others.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct ModelShare {
+    pub(crate) name: String,
+    /// Empty: the server chooses.
+    pub(crate) version: String,
+    /// More than 0.
+    pub(crate) weight: f64,
 }
 
 /// Where the requests come from.
@@ -34,15 +52,31 @@ pub(crate) enum Source {
     Recorded(PathBuf),
 }
 
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Load {
-    Closed { concurrency: usize },
-    Open { rate_per_s: f64, arrival: Arrival, outstanding_max: usize, spin: bool },
+    Closed {
+        concurrency: usize,
+    },
+    Open {
+        schedule: Schedule,
+        /// The schedule, for people.
+        words: String,
+        /// `None`: it varies.
+        rate_per_s: Option<f64>,
+        outstanding_max: usize,
+        spin: bool,
+    },
 }
 
 /// Options that cannot be carried out, with what would do.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Unusable(Vec<String>);
+pub(crate) struct Unusable(pub(crate) Vec<String>);
+
+impl Unusable {
+    pub(crate) fn one(fault: impl Into<String>) -> Unusable {
+        Unusable(vec![fault.into()])
+    }
+}
 
 impl fmt::Display for Unusable {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -56,66 +90,118 @@ impl std::error::Error for Unusable {}
 const OPEN_HTTP_CONNECTIONS: usize = 64;
 
 impl Plan {
-    /// Reports every fault at once, each with its option.
-    pub(crate) fn validate(options: &LoadOptions, url: Option<&str>) -> Result<Plan, Unusable> {
+    /// Reports every fault at once, each with its option. `address`: where the server is.
+    pub(crate) fn validate(options: &LoadOptions, address: Option<&str>) -> Result<Plan, Unusable> {
+        let LoadOptions { request, pace, delivery } = options;
         let mut faults = Faults::default();
-        let load = load(options, &mut faults);
-        let connections = connections(options, load, &mut faults);
-        faults.within("--threads", options.threads, limits::THREADS_MAX);
-        faults.within("--distinct", options.distinct, limits::CONCURRENCY_MAX);
-        faults.within("--rows", options.rows, usize::MAX);
-        if options.requests == Some(0) {
+        let endpoint = endpoint(delivery, address, &mut faults);
+        let models = models(request, &mut faults);
+        let names: Vec<String> = models.iter().map(|it| it.name.clone()).collect();
+        let Pace { load, limit, phases } = Pace::new(pace, delivery, &names, &mut faults);
+        let connections = connections(endpoint.protocol, delivery, &load, &mut faults);
+        faults.within("--threads", delivery.threads, limits::THREADS_MAX);
+        faults.within("--distinct", request.distinct, limits::CONCURRENCY_MAX);
+        faults.within("--rows", request.rows, usize::MAX);
+        if pace.requests == Some(0) {
             faults.add("--requests 0, expected at least 1");
         }
-        if options.duration.is_zero() {
-            faults.add("--duration 0, expected some time");
-        }
-        if options.timeout.is_zero() || options.timeout > limits::TIMEOUT_MAX {
-            let (given, most) = (options.timeout, limits::TIMEOUT_MAX);
-            faults.add(format!("--timeout {given:?}, expected more than 0 and at most {most:?}"));
-        }
-        let authority = authority(options.protocol, url, &mut faults);
-        if !faults.0.is_empty() {
-            return Err(Unusable(faults.0));
-        }
+        times(delivery, &mut faults);
+        faults.none()?;
         Ok(Plan {
-            target: Target {
-                protocol: options.protocol,
-                authority,
-                model: options.model.clone(),
-                version: options.model_version.clone(),
-            },
-            source: source(options),
+            endpoint,
+            models,
+            source: source(request),
             load,
-            limit: match options.requests {
-                Some(requests) => Limit::Requests(requests),
-                None => Limit::Time { warmup: options.warmup, duration: options.duration },
-            },
-            timeout: options.timeout,
+            limit,
+            phases,
+            timeout: delivery.timeout,
             connections,
-            threads: options.threads,
-            check_every: options.check_every,
-            seed: options.seed,
+            threads: delivery.threads,
+            check_every: request.check_every,
+            seed: request.seed,
+            ceiling: Some(delivery.ceiling).filter(|it| !it.is_zero()),
         })
+    }
+
+    pub(crate) fn target(&self, share: &ModelShare) -> Target {
+        let ModelShare { name, version, .. } = share;
+        Target { endpoint: self.endpoint.clone(), model: name.clone(), version: version.clone() }
     }
 }
 
 #[derive(Default)]
-struct Faults(Vec<String>);
+pub(crate) struct Faults(Vec<String>);
 
 impl Faults {
-    fn add(&mut self, fault: impl Into<String>) {
+    pub(crate) fn add(&mut self, fault: impl Into<String>) {
         self.0.push(fault.into());
     }
 
-    fn within(&mut self, option: &str, given: usize, most: usize) {
+    fn none(self) -> Result<(), Unusable> {
+        if self.0.is_empty() { Ok(()) } else { Err(Unusable(self.0)) }
+    }
+
+    pub(crate) fn within(&mut self, option: &str, given: usize, most: usize) {
         if given == 0 || given > most {
             self.add(format!("{option} {given}, expected 1 to {most}"));
         }
     }
 }
 
-fn source(options: &LoadOptions) -> Source {
+fn endpoint(options: &DeliveryOptions, address: Option<&str>, faults: &mut Faults) -> Endpoint {
+    let usual = Endpoint::usual(options.protocol);
+    match address.map(|it| Endpoint::parse(it, options.protocol)) {
+        None => usual,
+        Some(Ok(endpoint)) => endpoint,
+        Some(Err(fault)) => {
+            faults.add(fault);
+            usual
+        }
+    }
+}
+
+fn models(options: &RequestOptions, faults: &mut Faults) -> Vec<ModelShare> {
+    let plain = options.model.iter().map(|name| (name.clone(), 1.0));
+    let shares = plain.chain(options.models.iter().cloned());
+    let share =
+        |(name, weight)| ModelShare { name, version: options.model_version.clone(), weight };
+    let shares: Vec<ModelShare> = shares.map(share).collect();
+    for (index, ModelShare { name, weight, .. }) in shares.iter().enumerate() {
+        if shares[..index].iter().any(|it| it.name == *name) {
+            faults.add(format!("model {name:?} twice: say its share by --models {name}=WEIGHT"));
+        }
+        if !(1e-6..=1e6).contains(weight) {
+            faults.add(format!("--models {name}={weight}, expected 0.000001 to 1000000"));
+        }
+    }
+    faults.within("--model, so many times:", shares.len(), limits::MODELS_MAX);
+    if shares.len() > 1 {
+        let single = [
+            (!options.model_version.is_empty(), "--model-version"),
+            (options.recorded.is_some(), "--recorded"),
+        ];
+        for (_, option) in single.into_iter().filter(|it| it.0) {
+            faults.add(format!("{option} is of one model, but there are {}", shares.len()));
+        }
+    }
+    shares
+}
+
+fn times(options: &DeliveryOptions, faults: &mut Faults) {
+    if options.duration.is_some_and(|it| it.is_zero()) {
+        faults.add("--duration 0, expected some time");
+    }
+    if options.ceiling > limits::CEILING_MAX {
+        let (given, most) = (options.ceiling, limits::CEILING_MAX);
+        faults.add(format!("--ceiling {given:?}, expected at most {most:?}; 0s: not measured"));
+    }
+    if options.timeout.is_zero() || options.timeout > limits::TIMEOUT_MAX {
+        let (given, most) = (options.timeout, limits::TIMEOUT_MAX);
+        faults.add(format!("--timeout {given:?}, expected more than 0 and at most {most:?}"));
+    }
+}
+
+fn source(options: &RequestOptions) -> Source {
     match &options.recorded {
         Some(path) => Source::Recorded(path.clone()),
         None => Source::Random(Payload {
@@ -129,53 +215,22 @@ fn source(options: &LoadOptions) -> Source {
     }
 }
 
-fn load(options: &LoadOptions, faults: &mut Faults) -> Load {
-    let Some(rate_per_s) = options.rate else {
-        let concurrency = options.concurrency.unwrap_or(1);
-        faults.within("--concurrency", concurrency, limits::CONCURRENCY_MAX);
-        if concurrency > 0 && concurrency < options.threads {
-            let threads = options.threads;
-            faults
-                .add(format!("--concurrency {concurrency} leaves some of {threads} threads idle"));
-        }
-        return Load::Closed { concurrency };
-    };
-    if !(1e-3..=1e7).contains(&rate_per_s) {
-        faults.add(format!("--rate {rate_per_s}, expected 0.001 to 10000000 per second"));
-    }
-    let outstanding_max = options.outstanding_max;
-    faults.within("--outstanding-max", outstanding_max, 1 << 20);
-    Load::Open { rate_per_s, arrival: options.arrival, outstanding_max, spin: options.spin }
-}
-
-fn connections(options: &LoadOptions, load: Load, faults: &mut Faults) -> usize {
-    let usual = match (options.protocol, load) {
+fn connections(
+    protocol: Protocol,
+    options: &DeliveryOptions,
+    load: &Load,
+    faults: &mut Faults,
+) -> usize {
+    let threads = options.threads;
+    let usual = match (protocol, load) {
         (Protocol::Grpc, _) => 1,
-        (Protocol::HttpBinary | Protocol::HttpJson, Load::Closed { concurrency }) => concurrency,
-        (Protocol::HttpBinary | Protocol::HttpJson, Load::Open { .. }) => OPEN_HTTP_CONNECTIONS,
+        (_, Load::Closed { concurrency }) => *concurrency,
+        (_, Load::Open { .. }) => OPEN_HTTP_CONNECTIONS,
     };
-    let connections = options.connections.unwrap_or(usual.max(options.threads));
+    let connections = options.connections.unwrap_or(usual.max(threads));
     faults.within("--connections", connections, limits::CONNECTIONS_MAX);
-    if connections > 0 && connections < options.threads {
-        let threads = options.threads;
+    if connections > 0 && connections < threads {
         faults.add(format!("--connections {connections} leaves some of {threads} threads without"));
     }
     connections
-}
-
-/// `host:port`, with or without a scheme in front.
-fn authority(protocol: Protocol, url: Option<&str>, faults: &mut Faults) -> String {
-    let Some(url) = url else {
-        let port = if protocol == Protocol::Grpc { 8001 } else { 8000 };
-        return format!("127.0.0.1:{port}");
-    };
-    let bare = ["http://", "grpc://"].iter().find_map(|it| url.strip_prefix(it)).unwrap_or(url);
-    let bare = bare.strip_suffix('/').unwrap_or(bare);
-    let good = bare.rsplit_once(':').is_some_and(|(host, port)| {
-        !host.is_empty() && !host.contains('/') && port.parse::<u16>().is_ok()
-    });
-    if !good {
-        faults.add(format!("url {url:?}, expected host:port"));
-    }
-    bare.to_owned()
 }

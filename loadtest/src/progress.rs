@@ -36,6 +36,11 @@ pub(crate) fn show<T>(limit: Limit, begin: Instant, task: &Task, threads: &[Join
     bar.finish_and_clear();
 }
 
+/// A line of news between runs; on the error output, so that results stay apart.
+pub(crate) fn note(news: &str) {
+    eprintln!("{news}");
+}
+
 fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }

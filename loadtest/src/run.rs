@@ -1,6 +1,7 @@
 //! Carries out a plan: asks for the metadata, builds the requests, starts the threads, adds up.
 //!
-//! Called by `main` and `compare`. Threads share nothing but the requests; they begin at one instant.
+//! Called by `main`, `contestant` and `ceiling`. Threads share nothing but the requests; they begin
+//! at one instant.
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
@@ -12,35 +13,28 @@ use anyhow::{Context, Result, anyhow, bail};
 use tokio::runtime::{Builder, LocalOptions, LocalRuntime};
 
 use crate::arrivals::Arrivals;
-use crate::case::Case;
-use crate::check::{Checker, Expectations, Tolerance};
 use crate::client::Client;
-use crate::plan::{Load, Plan, Source};
+use crate::mix::Mix;
+use crate::phases::Phases;
+use crate::plan::{Load, Plan};
 use crate::progress;
-use crate::recorded::Recording;
 use crate::report::Report;
-use crate::signature::Signature;
-use crate::station::{Outcome, Share, Station, Task};
+use crate::station::{Ledger, Outcome, Share, Station, Task};
+use crate::strand::Strand;
+use crate::supply::Supply;
 use crate::window::Window;
 
 /// Between "all are connected" and the begin, so that no thread is late for it.
 const HEAD_START: Duration = Duration::from_millis(20);
 
 pub(crate) fn run(plan: &Plan) -> Result<Report> {
-    let signature = runtime()?.block_on(within(plan.timeout, plan.target.signature()))?;
-    let (cases, tolerance) = cases(plan, &signature)?;
-    let prepared = cases.iter().enumerate().map(|(index, case)| {
-        plan.target.prepare(case).with_context(|| format!("request {index} cannot be built"))
-    });
+    let supplies = runtime()?.block_on(within(plan.timeout, Supply::gather(plan)))?;
     let task = Arc::new(Task {
-        target: plan.target.clone(),
-        requests: prepared.collect::<Result<_>>()?,
+        supplies: Arc::new(supplies),
         timeout: plan.timeout,
         answers: AtomicU64::new(0),
     });
-    let expectations = Arc::new(Expectations::new(signature, tolerance, &cases));
-
-    let crew = Crew::muster(plan, &task, &expectations)?;
+    let crew = Crew::muster(plan, &task)?;
     let begin = Instant::now() + HEAD_START;
     let threads = crew.start(begin)?;
     progress::show(plan.limit, begin, &task, &threads);
@@ -48,17 +42,7 @@ pub(crate) fn run(plan: &Plan) -> Result<Report> {
     for thread in threads {
         outcomes.push(thread.join().map_err(|_| anyhow!("a load thread stopped"))??);
     }
-    Ok(Report::new(plan, &cases, outcomes))
-}
-
-fn cases(plan: &Plan, signature: &Signature) -> Result<(Vec<Case>, Tolerance)> {
-    match &plan.source {
-        Source::Random(payload) => Ok((payload.generate(signature)?, Tolerance::SAME)),
-        Source::Recorded(path) => {
-            let recording = Recording::read(path, signature)?;
-            Ok((recording.cases, recording.tolerance))
-        }
-    }
+    Ok(Report::new(plan, &task.supplies, outcomes))
 }
 
 /// The load threads, from the first connection to the start.
@@ -70,7 +54,7 @@ struct Crew {
 
 impl Crew {
     /// Starts the threads and waits until all are connected.
-    fn muster(plan: &Plan, task: &Arc<Task>, expectations: &Arc<Expectations>) -> Result<Crew> {
+    fn muster(plan: &Plan, task: &Arc<Task>) -> Result<Crew> {
         let mut crew = Crew { threads: Vec::new(), starts: Vec::new() };
         let (connected, all_connected) = sync_channel(plan.threads);
         for index in 0..plan.threads {
@@ -79,7 +63,6 @@ impl Crew {
                 plan: plan.clone(),
                 index,
                 task: Arc::clone(task),
-                checker: Checker::new(Arc::clone(expectations), plan.check_every),
                 connected: connected.clone(),
                 started,
             };
@@ -108,18 +91,17 @@ struct Duty {
     plan: Plan,
     index: usize,
     task: Arc<Task>,
-    checker: Checker,
     connected: SyncSender<Result<()>>,
     started: Receiver<Instant>,
 }
 
 impl Duty {
     fn perform(self) -> Result<Outcome> {
-        let Duty { plan, index, task, checker, connected, started } = self;
+        let Duty { plan, index, task, connected, started } = self;
         let threads = plan.threads;
         runtime()?.block_on(async move {
             let connections = portion(plan.connections, index, threads);
-            let connecting = Client::connect(&task.target, connections);
+            let connecting = Client::connect(&plan.endpoint, connections);
             let client = within(plan.timeout, connecting).await;
             let (client, news) = match client {
                 Ok(client) => (Some(client), Ok(())),
@@ -132,14 +114,19 @@ impl Duty {
                 bail!("the run was given up");
             };
             let window = Window::new(plan.limit, begin, index as u64, threads as u64);
-            let station = Station::new(task, client, window, checker);
+            let strands = Strand::all(&task.supplies, plan.check_every);
+            let weights = task.supplies.iter().map(|it| it.weight);
+            let mix = Mix::new(weights, plan.seed, index as u64);
+            let phases = Phases::new(window.counted_from, &plan.phases);
+            let ledger = Ledger { strands, phases };
+            let station = Station::new(task, client, window, (ledger, mix));
             station.work(share(&plan, index)).await
         })
     }
 }
 
 /// What comes before the first request may take as long as a request.
-async fn within<T>(limit: Duration, work: impl Future<Output = Result<T>>) -> Result<T> {
+pub(crate) async fn within<T>(limit: Duration, work: impl Future<Output = Result<T>>) -> Result<T> {
     let done = tokio::time::timeout(limit, work).await;
     done.with_context(|| format!("the server did not answer within {limit:?}"))?
 }
@@ -151,8 +138,8 @@ fn share(plan: &Plan, index: usize) -> Share {
         Load::Closed { concurrency } => {
             Share::Closed { concurrency: portion(concurrency, index, threads) }
         }
-        Load::Open { rate_per_s, arrival, outstanding_max, spin } => Share::Open {
-            arrivals: Arrivals::new(arrival, rate_per_s, plan.seed)
+        Load::Open { ref schedule, outstanding_max, spin, .. } => Share::Open {
+            arrivals: Arrivals::new(schedule.clone(), plan.seed)
                 .share(index as u64, threads as u64),
             outstanding_max: portion(outstanding_max, index, threads).max(1),
             spin,
@@ -165,7 +152,7 @@ fn portion(whole: usize, index: usize, parts: usize) -> usize {
     whole / parts + usize::from(index < whole % parts)
 }
 
-fn runtime() -> Result<LocalRuntime> {
+pub(crate) fn runtime() -> Result<LocalRuntime> {
     let mut builder = Builder::new_current_thread();
     builder.enable_all().build_local(LocalOptions::default()).context("cannot start a runtime")
 }

@@ -81,7 +81,7 @@ impl Signature {
 }
 
 impl Port {
-    fn new(name: String, datatype: &str, shape: Vec<i64>) -> Result<Port> {
+    pub(crate) fn new(name: String, datatype: &str, shape: Vec<i64>) -> Result<Port> {
         let datatype = Datatype::parse(datatype).with_context(|| format!("tensor {name:?}"))?;
         for &axis in &shape {
             ensure!(

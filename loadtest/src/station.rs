@@ -4,21 +4,26 @@
 //! sends a request when an answer has come; the open loop when the schedule says so, whatever came.
 
 use std::cell::{Cell, RefCell};
+use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
-use rustix::time::{ClockId, clock_gettime};
 use tokio::sync::Notify;
 
-use crate::arrivals::Arrivals;
-use crate::check::Checker;
-use crate::client::{Client, Prepared, Target};
+use crate::arrivals::{Arrivals, Due};
+use crate::check::Findings;
+use crate::client::{Client, Reply};
+use crate::core_time::CoreTime;
 use crate::failure::{Failure, FailureKind};
 use crate::limits::BURST_MAX;
+use crate::mix::Mix;
 use crate::pacer::Pacer;
+use crate::phases::Phases;
+use crate::strand::Strand;
+use crate::supply::Supply;
 use crate::tally::Tally;
 use crate::window::Window;
 
@@ -32,8 +37,8 @@ pub(crate) enum Share {
 /// What all threads have in common, and none changes.
 #[derive(Debug)]
 pub(crate) struct Task {
-    pub(crate) target: Target,
-    pub(crate) requests: Vec<Prepared>,
+    /// At least one.
+    pub(crate) supplies: Arc<Vec<Supply>>,
     pub(crate) timeout: Duration,
     /// Answers so far, over all threads; for the eye only.
     pub(crate) answers: AtomicU64,
@@ -43,20 +48,28 @@ pub(crate) struct Station {
     task: Arc<Task>,
     client: Client,
     window: Window,
-    tally: RefCell<Tally>,
-    checker: RefCell<Checker>,
-    turn: Cell<usize>,
+    ledger: Ledger,
+    mix: RefCell<Mix>,
     outstanding: Cell<usize>,
     all_answered: Notify,
+}
+
+/// Where a thread writes down what happens.
+pub(crate) struct Ledger {
+    /// One per model, in the order of the supplies.
+    pub(crate) strands: Vec<Strand>,
+    pub(crate) phases: Phases,
 }
 
 /// A thread's part of the result.
 #[derive(Debug)]
 pub(crate) struct Outcome {
-    pub(crate) tally: Tally,
-    pub(crate) checker: Checker,
-    /// What the thread used of its core within the counted time, and how long that was.
-    pub(crate) cpu: Duration,
+    /// Per model, in the order of the supplies.
+    pub(crate) models: Vec<(Tally, Findings)>,
+    /// Of the parts of the counted time, if it has parts.
+    pub(crate) phases: Vec<Tally>,
+    /// What the thread had of its core within the counted time, and how long that was.
+    pub(crate) core: CoreTime,
     pub(crate) counted: Duration,
 }
 
@@ -65,18 +78,10 @@ impl Station {
         task: Arc<Task>,
         client: Client,
         window: Window,
-        checker: Checker,
+        (ledger, mix): (Ledger, Mix),
     ) -> Station {
-        Station {
-            task,
-            client,
-            window,
-            tally: RefCell::new(Tally::new()),
-            checker: RefCell::new(checker),
-            turn: Cell::new(0),
-            outstanding: Cell::new(0),
-            all_answered: Notify::new(),
-        }
+        let (mix, outstanding) = (RefCell::new(mix), Cell::new(0));
+        Station { task, client, window, ledger, mix, outstanding, all_answered: Notify::new() }
     }
 
     /// Carries out the share and waits for all answers.
@@ -93,37 +98,47 @@ impl Station {
         };
         let (load, (before, after)) = tokio::join!(load, station.gauge());
         load?;
-        let cpu = after.unwrap_or_else(thread_cpu).saturating_sub(before);
+        let core = after.unwrap_or_else(CoreTime::now).since(before);
         let station = Rc::into_inner(station).context("a request outlived the load")?;
-        let tally = station.tally.into_inner();
-        let end = station.window.end.or(tally.last_finish).unwrap_or(station.window.counted_from);
-        let counted = end.saturating_duration_since(station.window.counted_from);
-        Ok(Outcome { tally, checker: station.checker.into_inner(), cpu, counted })
+        let Ledger { strands, phases } = station.ledger;
+        let models: Vec<_> = strands.into_iter().map(Strand::end).collect();
+        let last_finish = models.iter().filter_map(|(tally, _)| tally.last_finish).max();
+        let window = station.window;
+        let end = window.end.or(last_finish).unwrap_or(window.counted_from);
+        let counted = end.saturating_duration_since(window.counted_from);
+        Ok(Outcome { models, phases: phases.end(), core, counted })
     }
 
-    /// The thread's CPU clock at the beginning and, if it is known, at the end of the counted time.
-    async fn gauge(&self) -> (Duration, Option<Duration>) {
+    /// What the thread had of its core at the beginning and, if it is known, at the end of the
+    /// counted time.
+    async fn gauge(&self) -> (CoreTime, Option<CoreTime>) {
         tokio::time::sleep_until(self.window.counted_from.into()).await;
-        let before = thread_cpu();
+        let before = CoreTime::now();
         let Some(end) = self.window.end else { return (before, None) };
         tokio::time::sleep_until(end.into()).await;
-        (before, Some(thread_cpu()))
+        (before, Some(CoreTime::now()))
     }
 
-    /// Sends the next request, which was due at `intended`, and returns when it was over.
-    async fn exchange(&self, intended: Instant) -> Instant {
-        let index = self.turn.get();
-        self.turn.set((index + 1) % self.task.requests.len());
-        let request = &self.task.requests[index];
+    /// The strand of this model, or of one that is drawn.
+    fn strand(&self, model: Option<usize>) -> &Strand {
+        &self.ledger.strands[model.unwrap_or_else(|| self.mix.borrow_mut().pick())]
+    }
+
+    /// Sends the next request of `strand`, due at `intended`, and returns when it was over.
+    async fn exchange(&self, strand: &Strand, intended: Instant) -> Instant {
+        let (index, request) = strand.next();
         let timeout = self.task.timeout;
-        let outcome = tokio::time::timeout(timeout, self.client.call(request)).await;
+        // Pinned where it is made: by value, a future of a few KB would be moved twice a request.
+        let call = pin!(self.client.call(request));
+        let outcome = tokio::time::timeout(timeout, call).await;
         let finish = Instant::now();
         let outcome = outcome.unwrap_or_else(|_| {
             let message = format!("no answer within {timeout:?}");
             Err(Failure { kind: FailureKind::Timeout, message })
         });
         let counts = self.window.counts(intended);
-        let tally = &mut *self.tally.borrow_mut();
+        self.note_phase(intended, &outcome, finish);
+        let tally = &mut *strand.tally.borrow_mut();
         tally.requests += u64::from(counts);
         tally.last_finish = Some(finish);
         match outcome {
@@ -136,15 +151,33 @@ impl Station {
                     tally.answers_in_time += 1;
                     tally.rows_in_time += request.rows;
                 }
-                let checker = &mut *self.checker.borrow_mut();
-                if checker.due(index) {
-                    checker.look(index, self.task.target.decode(&reply));
-                }
+                strand.look(index, &reply);
             }
             Err(failure) if counts => tally.record_failure(failure),
             Err(_) => tally.failed_in_warmup += 1,
         }
         finish
+    }
+}
+
+impl Station {
+    /// Part by part, without what the whole run alone has.
+    fn note_phase(&self, due: Instant, outcome: &Result<Reply, Failure>, finish: Instant) {
+        self.ledger.phases.note(due, |tally| {
+            tally.requests += 1;
+            match outcome {
+                Ok(_) => tally.record_latency(finish - due),
+                Err(failure) => tally.record_failure(failure.clone()),
+            }
+        });
+    }
+
+    /// An arrival that could not be sent.
+    fn refuse(&self, due: Instant, model: Option<usize>) {
+        if self.window.counts(due) {
+            self.strand(model).tally.borrow_mut().not_sent += 1;
+            self.ledger.phases.note(due, |tally| tally.not_sent += 1);
+        }
     }
 }
 
@@ -157,7 +190,7 @@ async fn closed(station: &Rc<Station>, concurrency: usize) -> Result<()> {
             tokio::time::sleep_until(station.window.begin.into()).await;
             let mut now = Instant::now();
             while station.window.admits(now) {
-                now = station.exchange(now).await;
+                now = station.exchange(station.strand(None), now).await;
             }
         }));
     }
@@ -175,7 +208,7 @@ async fn open(
     outstanding_max: usize,
 ) -> Result<()> {
     let mut burst = 0;
-    for offset in arrivals {
+    for Due { offset, model } in arrivals {
         let intended = station.window.begin + offset;
         if !station.window.admits(intended) {
             break;
@@ -189,9 +222,9 @@ async fn open(
             tokio::task::yield_now().await;
         }
         if station.outstanding.get() < outstanding_max {
-            spawn_late(station, intended);
-        } else if station.window.counts(intended) {
-            station.tally.borrow_mut().not_sent += 1;
+            spawn_late(station, intended, model);
+        } else {
+            station.refuse(intended, model);
         }
     }
     while station.outstanding.get() > 0 {
@@ -201,15 +234,17 @@ async fn open(
 }
 
 /// Starts one request of the open loop in a task of its own.
-fn spawn_late(station: &Rc<Station>, intended: Instant) {
+fn spawn_late(station: &Rc<Station>, intended: Instant, model: Option<usize>) {
     let pending = Pending::new(Rc::clone(station));
     tokio::task::spawn_local(async move {
         let station = &pending.station;
+        let strand = station.strand(model);
         if station.window.counts(intended) {
             let lateness = Instant::now().saturating_duration_since(intended);
-            station.tally.borrow_mut().record_lateness(lateness);
+            strand.tally.borrow_mut().record_lateness(lateness);
+            station.ledger.phases.note(intended, |it| it.record_lateness(lateness));
         }
-        station.exchange(intended).await;
+        station.exchange(strand, intended).await;
     });
 }
 
@@ -233,11 +268,4 @@ impl Drop for Pending {
             self.station.all_answered.notify_one();
         }
     }
-}
-
-/// User and system time of the calling thread.
-fn thread_cpu() -> Duration {
-    let time = clock_gettime(ClockId::ThreadCPUTime);
-    let seconds = u64::try_from(time.tv_sec).unwrap_or(0);
-    Duration::new(seconds, u32::try_from(time.tv_nsec).unwrap_or(0))
 }

@@ -21,6 +21,8 @@ pub(crate) struct Model {
     grpc: Cache<ModelInferResponse>,
     http_binary: Cache<HttpAnswer>,
     http_json: Cache<HttpAnswer>,
+    tfs_rows: Cache<HttpAnswer>,
+    tfs_columns: Cache<HttpAnswer>,
 }
 
 /// A body, and how much of it is JSON if tensors follow.
@@ -28,6 +30,20 @@ pub(crate) struct Model {
 pub(crate) struct HttpAnswer {
     pub(crate) body: Bytes,
     pub(crate) json_bytes: Option<usize>,
+}
+
+/// The models of an echo server, by name.
+#[derive(Debug)]
+pub(crate) struct Models(HashMap<String, Model>);
+
+impl Models {
+    pub(crate) fn new(models: Vec<Model>) -> Models {
+        Models(models.into_iter().map(|it| (it.signature.model.clone(), it)).collect())
+    }
+
+    pub(crate) fn named(&self, name: &str) -> Option<&Model> {
+        self.0.get(name)
+    }
 }
 
 impl Model {
@@ -39,8 +55,14 @@ impl Model {
                 "output {name:?} has shape {shape:?}: define it with --output, all axes but rows fixed"
             );
         }
-        let (grpc, http_binary, http_json) = Default::default();
-        Ok(Model { signature, grpc, http_binary, http_json })
+        Ok(Model {
+            signature,
+            grpc: Cache::default(),
+            http_binary: Cache::default(),
+            http_json: Cache::default(),
+            tfs_rows: Cache::default(),
+            tfs_columns: Cache::default(),
+        })
     }
 
     pub(crate) fn grpc(&self, rows: usize) -> Result<ModelInferResponse> {
@@ -110,6 +132,43 @@ impl Model {
         })
     }
 
+    /// TensorFlow Serving's answer to rows: a value or an object for each of them.
+    pub(crate) fn tfs_rows(&self, rows: usize) -> Result<HttpAnswer> {
+        self.tfs_rows.get(rows, || {
+            let outputs = self.outputs(rows)?;
+            let mut elements: Vec<_> = outputs.iter().map(Tensor::scalars).collect();
+            let mut body = b"{\"predictions\":[".to_vec();
+            for row in 0..rows {
+                body.extend_from_slice(if row == 0 { b"" } else { b"," });
+                let open = if outputs.len() == 1 { "" } else { "{" };
+                body.extend_from_slice(open.as_bytes());
+                for (index, (output, elements)) in outputs.iter().zip(&mut elements).enumerate() {
+                    put_name(&mut body, index, outputs.len(), &output.name)?;
+                    let shape = output.shape.get(1..).unwrap_or_default();
+                    oip::put_nested(&mut body, shape, elements)?;
+                }
+                body.extend_from_slice(if outputs.len() == 1 { b"" } else { b"}" });
+            }
+            body.extend_from_slice(b"]}");
+            Ok(HttpAnswer { body: Bytes::from(body), json_bytes: None })
+        })
+    }
+
+    /// TensorFlow Serving's answer to columns: a value, or an object of all outputs.
+    pub(crate) fn tfs_columns(&self, rows: usize) -> Result<HttpAnswer> {
+        self.tfs_columns.get(rows, || {
+            let outputs = self.outputs(rows)?;
+            let mut body = b"{\"outputs\":".to_vec();
+            body.extend_from_slice(if outputs.len() == 1 { b"" } else { b"{" });
+            for (index, output) in outputs.iter().enumerate() {
+                put_name(&mut body, index, outputs.len(), &output.name)?;
+                oip::put_nested(&mut body, &output.shape, &mut output.scalars())?;
+            }
+            body.extend_from_slice(if outputs.len() == 1 { b"}" } else { b"}}" });
+            Ok(HttpAnswer { body: Bytes::from(body), json_bytes: None })
+        })
+    }
+
     /// Do requests carry rows in the first axis of this input?
     pub(crate) fn batched(&self, input: &str) -> bool {
         self.signature.inputs.iter().any(|it| it.name == input && it.batched())
@@ -131,6 +190,17 @@ impl Model {
         };
         self.signature.outputs.iter().map(&mut output).collect()
     }
+}
+
+/// A model with one output answers with its values alone.
+fn put_name(body: &mut Vec<u8>, index: usize, outputs: usize, name: &str) -> Result<()> {
+    if outputs == 1 {
+        return Ok(());
+    }
+    body.extend_from_slice(if index > 0 { b"," } else { b"" });
+    oip::put(body, name)?;
+    body.push(b':');
+    Ok(())
 }
 
 /// Answers by rows. Bounded: what does not fit any more is made each time.

@@ -18,17 +18,17 @@ use tonic::transport::Server;
 use tonic::transport::server::TcpIncoming;
 use tonic::{Request, Response, Status};
 
-use super::Model;
+use super::{Model, Models};
 use crate::limits;
 
 /// Must be called within a runtime; the future then serves until it is dropped.
 pub(super) fn serve(
     listener: TcpListener,
-    model: Arc<Model>,
+    models: Arc<Models>,
 ) -> Result<impl Future<Output = Result<()>>> {
     let listener = tokio::net::TcpListener::from_std(listener)?;
     let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
-    let service = GrpcInferenceServiceServer::new(Echo { model })
+    let service = GrpcInferenceServiceServer::new(Echo { models })
         .max_decoding_message_size(limits::MESSAGE_BYTES_MAX)
         .max_encoding_message_size(limits::MESSAGE_BYTES_MAX);
     let server = Server::builder()
@@ -38,23 +38,20 @@ pub(super) fn serve(
 }
 
 struct Echo {
-    model: Arc<Model>,
+    models: Arc<Models>,
 }
 
 impl Echo {
-    fn rows(&self, request: &ModelInferRequest) -> usize {
-        let input = request.inputs.iter().find(|it| self.model.batched(&it.name));
-        let rows = input.and_then(|it| it.shape.first());
-        rows.and_then(|&it| usize::try_from(it).ok()).unwrap_or(1)
+    fn model(&self, name: &str) -> Result<&Model, Status> {
+        let unknown = || Status::not_found(format!("unknown model {name:?}"));
+        self.models.named(name).ok_or_else(unknown)
     }
+}
 
-    fn known(&self, name: &str) -> Result<(), Status> {
-        let model = &self.model.signature.model;
-        if name == model {
-            return Ok(());
-        }
-        Err(Status::not_found(format!("unknown model {name:?}, this is an echo of {model:?}")))
-    }
+fn rows(model: &Model, request: &ModelInferRequest) -> usize {
+    let input = request.inputs.iter().find(|it| model.batched(&it.name));
+    let rows = input.and_then(|it| it.shape.first());
+    rows.and_then(|&it| usize::try_from(it).ok()).unwrap_or(1)
 }
 
 type Answer<T> = Result<Response<T>, Status>;
@@ -63,8 +60,8 @@ type Answer<T> = Result<Response<T>, Status>;
 impl GrpcInferenceService for Echo {
     async fn model_infer(&self, request: Request<ModelInferRequest>) -> Answer<ModelInferResponse> {
         let request = request.into_inner();
-        self.known(&request.model_name)?;
-        let answer = self.model.grpc(self.rows(&request));
+        let model = self.model(&request.model_name)?;
+        let answer = model.grpc(rows(model, &request));
         answer.map(Response::new).map_err(|error| Status::invalid_argument(error.to_string()))
     }
 
@@ -72,8 +69,8 @@ impl GrpcInferenceService for Echo {
         &self,
         request: Request<ModelMetadataRequest>,
     ) -> Answer<ModelMetadataResponse> {
-        self.known(&request.into_inner().name)?;
-        Ok(Response::new(self.model.signature.to_proto()))
+        let request = request.into_inner();
+        Ok(Response::new(self.model(&request.name)?.signature.to_proto()))
     }
 
     async fn server_live(&self, _: Request<ServerLiveRequest>) -> Answer<ServerLiveResponse> {
@@ -85,7 +82,7 @@ impl GrpcInferenceService for Echo {
     }
 
     async fn model_ready(&self, request: Request<ModelReadyRequest>) -> Answer<ModelReadyResponse> {
-        let ready = self.known(&request.into_inner().name).is_ok();
+        let ready = self.model(&request.into_inner().name).is_ok();
         Ok(Response::new(ModelReadyResponse { ready }))
     }
 

@@ -1,4 +1,6 @@
 //! The HTTP side of the echo server: hyper's HTTP/1.1 and nothing around it.
+//!
+//! Speaks the Open Inference Protocol under `/v2/` and TensorFlow Serving's API under `/v1/`.
 
 use std::convert::Infallible;
 use std::net::TcpListener;
@@ -15,24 +17,25 @@ use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use percent_encoding::percent_decode_str;
 use serde::Deserialize;
+use serde_json::Value;
 
-use super::Model;
 use super::canned::HttpAnswer;
-use crate::http1::JSON_BYTES;
+use super::{Model, Models};
+use crate::http1::{JSON_BYTES, tfs};
 use crate::limits::MESSAGE_BYTES_MAX;
 
 /// Must be called within a runtime; the future then serves until it is dropped.
 pub(super) fn serve(
     listener: TcpListener,
-    model: Arc<Model>,
+    models: Arc<Models>,
 ) -> Result<impl Future<Output = Result<()>>> {
     let listener = tokio::net::TcpListener::from_std(listener)?;
     Ok(async move {
         loop {
             let (stream, _) = listener.accept().await?;
             stream.set_nodelay(true)?;
-            let model = Arc::clone(&model);
-            let service = service_fn(move |request| respond(Arc::clone(&model), request));
+            let models = Arc::clone(&models);
+            let service = service_fn(move |request| respond(Arc::clone(&models), request));
             let connection = http1::Builder::new().serve_connection(TokioIo::new(stream), service);
             // A connection that breaks is its client's affair.
             tokio::spawn(async move { drop(connection.await) });
@@ -42,37 +45,60 @@ pub(super) fn serve(
 
 type Answer = Response<Full<Bytes>>;
 
-async fn respond(model: Arc<Model>, request: Request<Incoming>) -> Result<Answer, Infallible> {
+async fn respond(models: Arc<Models>, request: Request<Incoming>) -> Result<Answer, Infallible> {
     let path = request.uri().path().to_owned();
-    let rest = path.strip_prefix("/v2/").unwrap_or_default();
-    let (name, verb) = match rest.strip_prefix("models/").and_then(model_and_verb) {
-        Some((name, verb)) => (percent_decode_str(name).decode_utf8_lossy(), verb),
-        None if matches!(rest, "health/live" | "health/ready") => {
-            return Ok(Response::new(Full::default()));
-        }
-        None => return Ok(refusal(StatusCode::NOT_FOUND, "Not Found")),
-    };
-    if name != model.signature.model {
-        let message = format!("unknown model {name:?}");
-        return Ok(refusal(StatusCode::NOT_FOUND, &message));
+    if matches!(&*path, "/v2/health/live" | "/v2/health/ready") {
+        return Ok(Response::new(Full::default()));
     }
-    let answer = match (request.method(), verb) {
-        (&Method::GET, "") => Ok(plain(model.signature.to_json())),
-        (&Method::GET, "ready") => Ok(Response::new(Full::default())),
-        (&Method::POST, "infer") => infer(&model, request).await,
+    let found = path.strip_prefix("/v2/models/").map(|it| (it, false));
+    let found = found.or_else(|| path.strip_prefix("/v1/models/").map(|it| (it, true)));
+    let Some((name, verb, tfs)) = found.and_then(|(rest, tfs)| model_and_verb(rest, tfs)) else {
+        return Ok(refusal(StatusCode::NOT_FOUND, "Not Found"));
+    };
+    let name = percent_decode_str(name).decode_utf8_lossy();
+    let Some(model) = models.named(&name) else {
+        return Ok(refusal(StatusCode::NOT_FOUND, &format!("unknown model {name:?}")));
+    };
+    let answer = match (request.method(), verb, tfs) {
+        (&Method::GET, "", false) => Ok(plain(model.signature.to_json())),
+        (&Method::GET, "ready", false) => Ok(Response::new(Full::default())),
+        (&Method::POST, "infer", false) => infer(model, request).await,
+        (&Method::GET, "metadata", true) => {
+            Ok(plain(tfs::metadata(&model.signature).to_string().into_bytes()))
+        }
+        (&Method::POST, "predict", true) => predict(model, request).await,
         _ => return Ok(refusal(StatusCode::NOT_FOUND, "Not Found")),
     };
     Ok(answer.unwrap_or_else(|error| refusal(StatusCode::BAD_REQUEST, &format!("{error:#}"))))
 }
 
-/// Splits `NAME[/versions/V][/VERB]`.
-fn model_and_verb(rest: &str) -> Option<(&str, &str)> {
+/// Splits `NAME[/versions/V][/VERB]`; TensorFlow Serving's verb may follow a colon.
+fn model_and_verb(rest: &str, tfs: bool) -> Option<(&str, &str, bool)> {
+    let (rest, colon_verb) = match rest.rsplit_once(':') {
+        Some((rest, verb)) if tfs => (rest, Some(verb)),
+        _ => (rest, None),
+    };
     let parts: Vec<&str> = rest.split('/').collect();
-    match parts[..] {
-        [name] | [name, "versions", _] => Some((name, "")),
-        [name, verb] | [name, "versions", _, verb] => Some((name, verb)),
+    match (&parts[..], colon_verb) {
+        (&[name] | &[name, "versions", _], verb) => Some((name, verb.unwrap_or(""), tfs)),
+        (&[name, verb] | &[name, "versions", _, verb], None) => Some((name, verb, tfs)),
         _ => None,
     }
+}
+
+/// An answer to rows if rows were sent, to columns if columns were.
+async fn predict(model: &Model, request: Request<Incoming>) -> Result<Answer> {
+    let body = Limited::new(request.into_body(), MESSAGE_BYTES_MAX).collect().await;
+    let body = body.map_err(anyhow::Error::from_boxed)?.to_bytes();
+    let body: Value = serde_json::from_slice(&body).context("not a prediction request")?;
+    if let Some(instances) = body.get("instances").and_then(Value::as_array) {
+        return Ok(inferred(model.tfs_rows(instances.len())?));
+    }
+    let inputs = body.get("inputs").and_then(Value::as_object);
+    let inputs = inputs.context("neither \"instances\" nor \"inputs\"")?;
+    let batched = inputs.iter().find(|(name, _)| model.batched(name));
+    let rows = batched.and_then(|(_, it)| it.as_array()).map_or(1, Vec::len);
+    Ok(inferred(model.tfs_columns(rows)?))
 }
 
 /// What an answer depends on; the tensors themselves are skipped.

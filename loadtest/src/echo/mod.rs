@@ -3,6 +3,7 @@
 //! Called by `main` and the tests. A stock tonic server and a bare hyper server on one thread; both
 //! give canned outputs of zeros, with as many rows as were asked for.
 
+mod background;
 mod canned;
 mod grpc;
 mod http;
@@ -16,10 +17,12 @@ use tokio::runtime::Builder;
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::client::{Protocol, Target};
+use crate::endpoint::Endpoint;
 use crate::options::EchoOptions;
 use crate::signature::{Port, Signature};
 
-pub(crate) use canned::Model;
+pub(crate) use background::Background;
+pub(crate) use canned::{Model, Models};
 
 /// Where an echo server listens.
 #[derive(Debug)]
@@ -48,22 +51,24 @@ impl Listeners {
 /// Serves until a signal asks to end.
 pub(crate) fn run(options: &EchoOptions) -> Result<()> {
     let runtime = Builder::new_current_thread().enable_all().build()?;
-    let signature = match &options.metadata_from {
+    let signatures = match &options.metadata_from {
         Some(_) => {
             let local = tokio::task::LocalSet::new();
             runtime.block_on(local.run_until(fetch(options)))?
         }
-        None => defined(options)?,
+        None => vec![defined(options)?],
     };
-    let model = Arc::new(Model::new(signature)?);
+    let models = signatures.into_iter().map(Model::new).collect::<Result<_>>()?;
+    let models = Arc::new(Models::new(models));
     let address = |port: u16| SocketAddr::new(options.host, port);
     let listeners = Listeners::bind(address(options.grpc_port), address(options.http_port))?;
     let (grpc, http) = listeners.addresses()?;
-    writeln!(std::io::stdout(), "echo of {:?}: grpc {grpc}, http {http}", options.model)?;
+    let names = options.model.join(", ");
+    writeln!(std::io::stdout(), "echo of {names}: grpc {grpc}, http {http}")?;
     runtime.block_on(async {
         let (mut interrupt, mut terminate) =
             (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
-        serve(listeners, model, async move {
+        serve(listeners, models, async move {
             tokio::select! {
                 _ = interrupt.recv() => {}
                 _ = terminate.recv() => {}
@@ -76,11 +81,11 @@ pub(crate) fn run(options: &EchoOptions) -> Result<()> {
 /// Serves both protocols until `stop` is ready. Connections still open are then dropped.
 pub(crate) async fn serve(
     listeners: Listeners,
-    model: Arc<Model>,
+    models: Arc<Models>,
     stop: impl Future<Output = ()>,
 ) -> Result<()> {
-    let grpc = grpc::serve(listeners.grpc, Arc::clone(&model))?;
-    let http = http::serve(listeners.http, model)?;
+    let grpc = grpc::serve(listeners.grpc, Arc::clone(&models))?;
+    let http = http::serve(listeners.http, models)?;
     tokio::select! {
         () = stop => Ok(()),
         served = grpc => served.context("the gRPC server failed"),
@@ -88,22 +93,24 @@ pub(crate) async fn serve(
     }
 }
 
-async fn fetch(options: &EchoOptions) -> Result<Signature> {
-    let target = Target {
-        protocol: Protocol::Grpc,
-        authority: options.metadata_from.clone().unwrap_or_default(),
-        model: options.model.clone(),
-        version: String::new(),
-    };
-    let mut signature = target.signature().await?;
-    // An axis that the server leaves open can be settled by defining that port here.
-    for port in ports(&options.inputs)? {
-        settle(&mut signature.inputs, port)?;
+async fn fetch(options: &EchoOptions) -> Result<Vec<Signature>> {
+    let authority = options.metadata_from.clone().unwrap_or_default();
+    let endpoint = Endpoint { protocol: Protocol::Grpc, authority };
+    let mut signatures = Vec::with_capacity(options.model.len());
+    for model in &options.model {
+        let (endpoint, version) = (endpoint.clone(), String::new());
+        let target = Target { endpoint, model: model.clone(), version };
+        let mut signature = target.signature().await?;
+        // An axis that the server leaves open can be settled by defining that port here.
+        for port in ports(&options.inputs)? {
+            settle(&mut signature.inputs, port)?;
+        }
+        for port in ports(&options.outputs)? {
+            settle(&mut signature.outputs, port)?;
+        }
+        signatures.push(signature);
     }
-    for port in ports(&options.outputs)? {
-        settle(&mut signature.outputs, port)?;
-    }
-    Ok(signature)
+    Ok(signatures)
 }
 
 fn settle(ports: &mut [Port], given: Port) -> Result<()> {
@@ -117,7 +124,10 @@ fn settle(ports: &mut [Port], given: Port) -> Result<()> {
 fn defined(options: &EchoOptions) -> Result<Signature> {
     let (inputs, outputs) = (ports(&options.inputs)?, ports(&options.outputs)?);
     ensure!(!inputs.is_empty(), "a model needs at least one --input");
-    Ok(Signature { model: options.model.clone(), versions: vec!["1".to_owned()], inputs, outputs })
+    let [model] = &options.model[..] else {
+        bail!("--input and --output define one model: take several by --metadata-from");
+    };
+    Ok(Signature { model: model.clone(), versions: vec!["1".to_owned()], inputs, outputs })
 }
 
 fn ports(definitions: &[String]) -> Result<Vec<Port>> {

@@ -27,6 +27,7 @@ use tokio::time::Instant;
 use crate::backoff::Backoff;
 use crate::body::Parts;
 use crate::client::{Prepared, Reply, Target};
+use crate::endpoint::Endpoint;
 use crate::failure::{Failure, FailureKind};
 use crate::limits;
 use crate::signature::Signature;
@@ -39,19 +40,17 @@ const METADATA: &str = "/inference.GRPCInferenceService/ModelMetadata";
 /// Some connections that take turns.
 #[derive(Debug)]
 pub(crate) struct Client {
-    uri: Uri,
     connections: Vec<Connection>,
     turn: Cell<usize>,
 }
 
 impl Client {
-    pub(crate) async fn connect(target: &Target, connections: usize) -> Result<Client> {
+    pub(crate) async fn connect(endpoint: &Endpoint, connections: usize) -> Result<Client> {
         let mut open = Vec::with_capacity(connections);
         for _ in 0..connections {
-            open.push(Connection::open(&target.authority).await?);
+            open.push(Connection::open(&endpoint.authority).await?);
         }
-        let uri = method_uri(&target.authority, INFER)?;
-        Ok(Client { uri, connections: open, turn: Cell::new(0) })
+        Ok(Client { connections: open, turn: Cell::new(0) })
     }
 
     pub(crate) async fn call(&self, request: &Prepared) -> Result<Reply, Failure> {
@@ -59,17 +58,22 @@ impl Client {
         self.turn.set(turn.wrapping_add(1));
         let connection = &self.connections[turn % self.connections.len()];
         let sender = connection.sender().await?;
-        let body = unary(sender, self.uri.clone(), request.body.clone()).await?;
+        let body = unary(sender, request.uri.clone(), request.body.clone()).await?;
         Ok(Reply { body, json_bytes: None })
     }
 }
 
+/// Where inference requests of every model go.
+pub(crate) fn uri(endpoint: &Endpoint) -> Result<Uri> {
+    method_uri(&endpoint.authority, INFER)
+}
+
 /// Asks for a model's metadata on a connection of its own.
 pub(crate) async fn signature(target: &Target) -> Result<Signature> {
-    let sender = dial(&target.authority).await?;
+    let sender = dial(&target.endpoint.authority).await?;
     let request =
         ModelMetadataRequest { name: target.model.clone(), version: target.version.clone() };
-    let uri = method_uri(&target.authority, METADATA)?;
+    let uri = method_uri(&target.endpoint.authority, METADATA)?;
     let body = unary(sender, uri, message::frame(&request)?).await?;
     let metadata = ModelMetadataResponse::decode(body).context("not a ModelMetadataResponse")?;
     Signature::from_proto(metadata)
@@ -167,6 +171,8 @@ async fn unary(mut sender: SendRequest<Bytes>, uri: Uri, message: Bytes) -> Resu
     *request.method_mut() = Method::POST;
     *request.version_mut() = Version::HTTP_2;
     *request.uri_mut() = uri;
+    // All at once: growing from nothing, the map would allocate again for the second name.
+    *request.headers_mut() = HeaderMap::with_capacity(3);
     let headers = request.headers_mut();
     headers.insert(TE, HeaderValue::from_static("trailers"));
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/grpc"));

@@ -1,17 +1,21 @@
 //! What headers, trailers and broken streams say about a call.
 
-use http::{HeaderMap, HeaderValue};
+use http::{HeaderMap, HeaderName, HeaderValue};
 use percent_encoding::percent_decode;
 
 use crate::failure::{Failure, FailureKind};
 
+/// Names that are parsed once, not for each answer.
+static STATUS: HeaderName = HeaderName::from_static("grpc-status");
+static MESSAGE: HeaderName = HeaderName::from_static("grpc-message");
+
 /// The status in these headers; `None` if they carry none.
 pub(super) fn of_headers(headers: &HeaderMap) -> Option<Result<(), Failure>> {
-    let code = headers.get("grpc-status")?;
+    let code = headers.get(&STATUS)?;
     if code == "0" {
         return Some(Ok(()));
     }
-    let message = headers.get("grpc-message").map(HeaderValue::as_bytes).unwrap_or_default();
+    let message = headers.get(&MESSAGE).map(HeaderValue::as_bytes).unwrap_or_default();
     let message = percent_decode(message).decode_utf8_lossy().into_owned();
     let code = code.to_str().ok().and_then(|it| it.parse().ok());
     Some(Err(match code {

@@ -3,6 +3,7 @@
 //! Used by `client`. A request waits for a free connection; that wait is part of its latency.
 
 mod message;
+pub(crate) mod tfs;
 
 use std::cell::RefCell;
 
@@ -23,6 +24,7 @@ use tokio::time::Instant;
 use crate::backoff::Backoff;
 use crate::body::Parts;
 use crate::client::{Prepared, Protocol, Reply, Target};
+use crate::endpoint::Endpoint;
 use crate::failure::{Failure, FailureKind};
 use crate::signature::Signature;
 
@@ -40,8 +42,8 @@ type Sender = SendRequest<Full<Bytes>>;
 /// Invariant: permits of `free` = connections in `idle`.
 #[derive(Debug)]
 pub(crate) struct Client {
+    protocol: Protocol,
     authority: String,
-    uri: Uri,
     headers: HeaderMap,
     free: Semaphore,
     /// The one used last is used next, so that a few busy ones stay warm.
@@ -56,21 +58,24 @@ struct Connection {
 }
 
 impl Client {
-    pub(crate) async fn connect(target: &Target, connections: usize) -> Result<Client> {
+    pub(crate) async fn connect(endpoint: &Endpoint, connections: usize) -> Result<Client> {
+        let Endpoint { protocol, authority } = endpoint;
         let mut idle = Vec::with_capacity(connections);
         for _ in 0..connections {
-            let sender = Some(dial(&target.authority).await?);
+            let sender = Some(dial(authority).await?);
             idle.push(Connection { sender, ..Connection::default() });
         }
-        let mut headers = headers(&target.authority)?;
-        let content_type = match target.protocol {
+        let mut headers = headers(authority)?;
+        let content_type = match protocol {
             Protocol::HttpBinary => "application/octet-stream",
-            Protocol::HttpJson | Protocol::Grpc => "application/json",
+            Protocol::HttpJson | Protocol::Tfs | Protocol::TfsColumnar | Protocol::Grpc => {
+                "application/json"
+            }
         };
         headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
         Ok(Client {
-            authority: target.authority.clone(),
-            uri: path(target, "/infer")?,
+            protocol: *protocol,
+            authority: authority.clone(),
             headers,
             free: Semaphore::new(connections),
             idle: RefCell::new(idle),
@@ -85,13 +90,17 @@ impl Client {
         let mut sender = lease.take_sender().await?;
         let reply = exchange(&mut sender, self.request(request)).await?;
         lease.connection.sender = Some(sender);
+        if self.protocol.is_tfs() && tfs::says_error(&reply.body) {
+            let kind = FailureKind::Http(StatusCode::OK.as_u16());
+            return Err(Failure { kind, message: message::error_text(&reply.body) });
+        }
         Ok(reply)
     }
 
     fn request(&self, prepared: &Prepared) -> Request<Full<Bytes>> {
         let mut request = Request::new(Full::new(prepared.body.clone()));
         *request.method_mut() = Method::POST;
-        *request.uri_mut() = self.uri.clone();
+        *request.uri_mut() = prepared.uri.clone();
         *request.headers_mut() = self.headers.clone();
         if let Some(json_bytes) = prepared.json_bytes {
             request.headers_mut().insert(&JSON_BYTES, HeaderValue::from(json_bytes));
@@ -135,14 +144,20 @@ impl Drop for Lease<'_> {
     }
 }
 
+/// Where inference requests to the target's model go.
+pub(crate) fn uri(target: &Target) -> Result<Uri> {
+    path(target, if target.endpoint.protocol.is_tfs() { ":predict" } else { "/infer" })
+}
+
 /// Asks for a model's metadata on a connection of its own.
 pub(crate) async fn signature(target: &Target) -> Result<Signature> {
-    let mut sender = dial(&target.authority).await?;
+    let tfs = target.endpoint.protocol.is_tfs();
+    let mut sender = dial(&target.endpoint.authority).await?;
     let mut request = Request::new(Full::new(Bytes::new()));
-    *request.uri_mut() = path(target, "")?;
-    *request.headers_mut() = headers(&target.authority)?;
+    *request.uri_mut() = path(target, if tfs { "/metadata" } else { "" })?;
+    *request.headers_mut() = headers(&target.endpoint.authority)?;
     let reply = exchange(&mut sender, request).await?;
-    Signature::from_json(&reply.body)
+    if tfs { tfs::signature(&reply.body) } else { Signature::from_json(&reply.body) }
 }
 
 async fn exchange(sender: &mut Sender, request: Request<Full<Bytes>>) -> Result<Reply, Failure> {
@@ -201,6 +216,7 @@ fn path(target: &Target, verb: &str) -> Result<Uri> {
         "" => String::new(),
         version => format!("/versions/{}", utf8_percent_encode(version, PATH)),
     };
-    let path = format!("/v2/models/{model}{version}{verb}");
+    let api = if target.endpoint.protocol.is_tfs() { "v1" } else { "v2" };
+    let path = format!("/{api}/models/{model}{version}{verb}");
     path.parse().with_context(|| format!("{path:?} is not a path"))
 }

@@ -1,16 +1,18 @@
-//! The latencies of a report as one self-contained SVG, for light and dark pages.
+//! Results as one self-contained SVG, for light and dark pages.
 //!
-//! Called by `report`. Pure: the same report gives the same picture, and there is no date in it.
+//! Called by `report`, `search` and `sweep`. Pure: the same results give the same picture, and there
+//! is no date in it.
 
 pub(crate) mod axis;
 mod bars;
 pub(crate) mod curve;
+pub(crate) mod plane;
 mod style;
 
 use std::fmt::Write;
 
 use crate::report::Report;
-use style::{STYLE, escape};
+use style::{Anchor, STYLE, escape, text};
 
 const WIDTH: f64 = 1080.0;
 const HEIGHT: f64 = 500.0;
@@ -29,24 +31,33 @@ const SHARES: Panel = Panel { left: 732.0, right: 1050.0, top: 136.0, bottom: 43
 
 /// Draws both panels with their title and legend.
 pub(crate) fn draw(report: &Report) -> String {
-    let title = escape(&heading(report));
+    let notes = [format!("{}; {}", report.load, report.request), summary(report)];
+    page(&heading(report), &notes, "", |svg| {
+        if report.latency_us.is_none() {
+            text(svg, "ink", (28.0, 150.0), Anchor::Start, "No request was answered.");
+        } else {
+            curve::draw(svg, PERCENTILES, report);
+            bars::draw(svg, SHARES, report);
+        }
+    })
+}
+
+/// A whole picture: a title, a few lines below it, and what `content` draws.
+fn page(title: &str, notes: &[String], style: &str, content: impl FnOnce(&mut String)) -> String {
+    let title = escape(title);
     let mut svg = format!(
         "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {WIDTH} {HEIGHT}\" \
          width=\"{WIDTH}\" height=\"{HEIGHT}\" role=\"img\" aria-label=\"{title}\">\n\
-         <title>{title}</title>\n<style>{STYLE}</style>\n\
+         <title>{title}</title>\n<style>{STYLE}{style}</style>\n\
          <rect class=\"page\" width=\"{WIDTH}\" height=\"{HEIGHT}\"/>\n\
-         <text class=\"title\" x=\"28\" y=\"38\">{title}</text>\n\
-         <text class=\"soft\" x=\"28\" y=\"60\">{}</text>\n\
-         <text class=\"soft\" x=\"28\" y=\"80\">{}</text>\n",
-        escape(&format!("{}; {}", report.load, report.request)),
-        escape(&summary(report)),
+         <text class=\"title\" x=\"28\" y=\"38\">{title}</text>\n",
     );
-    if report.latency_us.is_none() {
-        svg.push_str("<text class=\"ink\" x=\"28\" y=\"150\">No request was answered.</text>\n");
-    } else {
-        curve::draw(&mut svg, PERCENTILES, report);
-        bars::draw(&mut svg, SHARES, report);
+    let mut y = 60.0;
+    for note in notes {
+        text(&mut svg, "soft", (28.0, y), Anchor::Start, note);
+        y += 20.0;
     }
+    content(&mut svg);
     svg.push_str("</svg>\n");
     svg
 }
@@ -63,10 +74,10 @@ fn summary(report: &Report) -> String {
     let (rate, rows) = (report.requests_per_s, report.rows_per_s);
     let (failed, wrong, checked) = (report.failed, report.wrong, report.checked);
     let rows = if rate == rows { String::new() } else { format!(", {rows:.0} rows/s") };
-    let mut text =
+    let mut summary =
         format!("{rate:.0} answers/s{rows}; {failed} failed, {wrong} wrong of {checked} checked");
     if report.not_sent > 0 {
-        let _ = write!(text, ", {} not sent", report.not_sent);
+        let _ = write!(summary, ", {} not sent", report.not_sent);
     }
-    text
+    summary
 }

@@ -2,23 +2,29 @@
 //!
 //! Made by `run` from the outcomes of the threads; printed here, drawn by `picture`.
 
+mod model_line;
+mod phase_line;
 mod text;
 
-use std::fs;
-use std::io::Write;
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use hdrhistogram::Histogram;
 use serde::Serialize;
 
-use crate::case::Case;
+use model_line::ModelLine;
+pub(crate) use phase_line::PhaseLine;
+
+use crate::ceiling::Ceiling;
 use crate::check::Findings;
-use crate::limits::{LATENESS_MAX, THREAD_BUSY_MAX};
-use crate::options::{Format, ResultOptions};
+use crate::client::Protocol;
+use crate::limits::{CEILING_SHARE_MAX, LATENESS_MAX, THREAD_BUSY_MAX, THREAD_WAITING_MAX};
+use crate::options::ResultOptions;
 use crate::picture;
 use crate::plan::{Load, Plan};
+use crate::publish;
 use crate::station::Outcome;
+use crate::supply::Supply;
 use crate::tally::Tally;
 use crate::window::Limit;
 
@@ -53,10 +59,20 @@ pub(crate) struct Report {
     pub(crate) latency_us: Option<Latency>,
     /// Of the open loop's own delay in sending.
     pub(crate) lateness_us: Option<Latency>,
+    /// One line for each model.
+    pub(crate) models: Vec<ModelLine>,
+    /// One line for each part of the counted time, where a load has parts.
+    pub(crate) phases: Vec<PhaseLine>,
     /// User and system time of all load threads, in cores.
     pub(crate) client_cores: f64,
     /// The share of its core that the busiest load thread used.
     pub(crate) client_busiest_thread: f64,
+    /// The largest share of the time that a load thread was ready and had no core.
+    pub(crate) client_waiting_thread: f64,
+    /// What this client could do at most; `None`: not measured.
+    pub(crate) ceiling: Option<Ceiling>,
+    /// The numbers say more about this client than about the server; a warning says why.
+    pub(crate) limited_by_client: bool,
     pub(crate) warnings: Vec<String>,
     #[serde(skip)]
     pub(crate) histogram: Histogram<u64>,
@@ -94,30 +110,43 @@ pub(crate) struct Latency {
 }
 
 impl Report {
-    pub(crate) fn new(plan: &Plan, cases: &[Case], outcomes: Vec<Outcome>) -> Report {
-        let mut tally = Tally::new();
-        let mut findings = Findings::default();
-        let (mut cpu, mut busiest, mut counted) = (Duration::ZERO, 0.0_f64, Duration::ZERO);
+    pub(crate) fn new(plan: &Plan, supplies: &[Supply], outcomes: Vec<Outcome>) -> Report {
+        let mut crew = Crew::default();
+        let mut per_model: Vec<_> =
+            plan.models.iter().map(|_| (Tally::new(), Findings::default())).collect();
+        let mut phases: Vec<Tally> = plan.phases.iter().map(|_| Tally::new()).collect();
         for outcome in outcomes {
-            cpu += outcome.cpu;
-            busiest = busiest.max(ratio(outcome.cpu, outcome.counted));
-            counted = counted.max(outcome.counted);
-            findings.merge(outcome.checker.findings);
-            tally.merge(outcome.tally);
+            crew.add(&outcome);
+            phases.iter_mut().zip(outcome.phases).for_each(|(sum, it)| sum.merge(it));
+            for (sum, (tally, findings)) in per_model.iter_mut().zip(outcome.models) {
+                sum.0.merge(tally);
+                sum.1.merge(findings);
+            }
         }
-        let per_s = |count: u64| count as f64 / counted.as_secs_f64().max(f64::MIN_POSITIVE);
+        let counted = crew.counted;
+        let lines = plan.models.iter().zip(&per_model);
+        let lines =
+            lines.map(|(share, (tally, findings))| ModelLine::new(share, tally, findings, counted));
+        let models: Vec<ModelLine> = lines.collect();
+        let (mut tally, mut findings) = (Tally::new(), Findings::default());
+        for (share, (of_model, found)) in plan.models.iter().zip(per_model) {
+            tally.merge(of_model);
+            findings.merge(found.named(&share.name, plan.models.len()));
+        }
+        let per_s = |count: u64| rate(count, counted);
+        let names: Vec<&str> = plan.models.iter().map(|it| it.name.as_str()).collect();
         let failures = tally.failures.iter().map(|(kind, it)| FailureLine {
             kind: kind.to_string(),
             count: it.count,
             first: it.first.clone(),
         });
         let mut report = Report {
-            url: plan.target.authority.clone(),
-            protocol: plan.target.protocol.to_string(),
-            model: plan.target.model.clone(),
-            model_version: plan.target.version.clone(),
+            url: plan.endpoint.authority.clone(),
+            protocol: plan.endpoint.protocol.to_string(),
+            model: names.join(" + "),
+            model_version: plan.models.first().map(|it| it.version.clone()).unwrap_or_default(),
             load: text::load(plan),
-            request: text::request(cases),
+            request: text::request(supplies.iter().flat_map(|it| &it.cases)),
             settings: Settings::of(plan),
             warmup_s: match plan.limit {
                 Limit::Time { warmup, .. } => warmup.as_secs_f64(),
@@ -137,12 +166,17 @@ impl Report {
             rows_per_s: per_s(tally.rows_in_time),
             latency_us: Latency::of(&tally.latency),
             lateness_us: Latency::of(&tally.lateness),
-            client_cores: ratio(cpu, counted),
-            client_busiest_thread: busiest,
+            models,
+            phases: PhaseLine::all(&plan.phases, &phases),
+            client_cores: ratio(crew.used, counted),
+            client_busiest_thread: crew.busiest,
+            client_waiting_thread: crew.waiting,
+            ceiling: None,
+            limited_by_client: false,
             warnings: Vec::new(),
             histogram: tally.latency,
         };
-        report.warnings = report.judge(plan);
+        report.judge(plan);
         report
     }
 
@@ -152,57 +186,66 @@ impl Report {
     }
 
     pub(crate) fn publish(&self, options: &ResultOptions) -> Result<()> {
-        let json = || serde_json::to_string_pretty(self).context("the report as JSON");
-        let shown = match options.output {
-            Format::Text => self.to_string(),
-            Format::Json => json()? + "\n",
-        };
-        std::io::stdout().write_all(shown.as_bytes()).context("cannot print the report")?;
-        if let Some(path) = &options.report {
-            fs::write(path, json()?).with_context(|| format!("cannot write {}", path.display()))?;
-        }
-        if let Some(path) = &options.picture {
-            let drawn = picture::draw(self);
-            fs::write(path, drawn).with_context(|| format!("cannot write {}", path.display()))?;
-        }
-        Ok(())
+        publish::publish(self, &options.table)?;
+        publish::draw(options.picture.as_deref(), || picture::draw(self))
     }
 
-    /// Reasons to distrust the numbers.
-    fn judge(&self, plan: &Plan) -> Vec<String> {
-        let mut warnings = Vec::new();
+    /// Adds the reasons to distrust the numbers.
+    fn judge(&mut self, plan: &Plan) {
         let late_us = self.lateness_us.map_or(0, |it| it.p99);
         if u128::from(late_us) > LATENESS_MAX.as_micros() {
             let late_ms = late_us as f64 / 1e3;
-            warnings.push(format!(
-                "requests left late, p99 {late_ms:.3} ms: the result is limited by the client"
+            self.blame_client(&format!("requests left late, p99 {late_ms:.3} ms"));
+        }
+        let waiting = self.client_waiting_thread;
+        if waiting > THREAD_WAITING_MAX && waiting + self.client_busiest_thread > THREAD_BUSY_MAX {
+            let percent = waiting * 100.0;
+            self.blame_client(&format!(
+                "a load thread was ready and waited for a core {percent:.0} % of the time"
             ));
         }
         // A spinning thread is always busy; there, only lateness tells.
         let spinning = matches!(plan.load, Load::Open { spin: true, .. });
         if self.client_busiest_thread > THREAD_BUSY_MAX && !spinning {
             let percent = self.client_busiest_thread * 100.0;
-            warnings.push(format!(
-                "a load thread used {percent:.0} % of its core: the result is limited by the client"
-            ));
+            self.blame_client(&format!("a load thread used {percent:.0} % of its core"));
         }
         if self.not_sent > 0 {
             let count = self.not_sent;
-            warnings.push(format!(
+            self.warnings.push(format!(
                 "{count} arrivals were not sent: too many requests were waiting for answers"
             ));
         }
         if let Load::Closed { concurrency } = plan.load
-            && plan.target.protocol != crate::client::Protocol::Grpc
+            && plan.endpoint.protocol != Protocol::Grpc
             && plan.connections < concurrency
         {
             let connections = plan.connections;
-            warnings.push(format!(
+            self.warnings.push(format!(
                 "{concurrency} requests share {connections} connections and wait for them: \
                  that wait is part of their latency"
             ));
         }
-        warnings
+    }
+
+    /// Remembers what the client could do, and says so if that is what was measured.
+    pub(crate) fn hold_against(&mut self, ceiling: Option<Ceiling>) {
+        self.ceiling = ceiling;
+        let Some(share) = self.share_of_ceiling() else { return };
+        if share > CEILING_SHARE_MAX {
+            let percent = share * 100.0;
+            self.blame_client(&format!("{percent:.0} % of what this client can do"));
+        }
+    }
+
+    /// How much of the client's ceiling the run took.
+    fn share_of_ceiling(&self) -> Option<f64> {
+        self.ceiling.map(|it| self.requests_per_s / it.requests_per_s)
+    }
+
+    fn blame_client(&mut self, reason: &str) {
+        self.limited_by_client = true;
+        self.warnings.push(format!("{reason}: the result is limited by the client"));
     }
 }
 
@@ -210,7 +253,7 @@ impl Settings {
     fn of(plan: &Plan) -> Settings {
         let (concurrency, rate_per_s) = match plan.load {
             Load::Closed { concurrency } => (Some(concurrency), None),
-            Load::Open { rate_per_s, .. } => (None, Some(rate_per_s)),
+            Load::Open { rate_per_s, .. } => (None, rate_per_s),
         };
         Settings {
             concurrency,
@@ -224,6 +267,14 @@ impl Settings {
 }
 
 impl Findings {
+    /// With the model's name where there are several.
+    fn named(mut self, model: &str, models: usize) -> Findings {
+        if models > 1 {
+            self.first_wrong = self.first_wrong.map(|it| format!("{model}, {it}"));
+        }
+        self
+    }
+
     fn merge(&mut self, other: Findings) {
         self.checked += other.checked;
         self.wrong += other.wrong;
@@ -245,6 +296,30 @@ impl Latency {
             max: histogram.max(),
         })
     }
+}
+
+/// What the load threads had of their cores.
+#[derive(Default)]
+struct Crew {
+    used: Duration,
+    busiest: f64,
+    waiting: f64,
+    counted: Duration,
+}
+
+impl Crew {
+    fn add(&mut self, outcome: &Outcome) {
+        let Outcome { core, counted, .. } = outcome;
+        self.used += core.used;
+        self.busiest = self.busiest.max(ratio(core.used, *counted));
+        self.waiting = self.waiting.max(ratio(core.waited, *counted));
+        self.counted = self.counted.max(*counted);
+    }
+}
+
+/// Per second of `counted`.
+fn rate(count: u64, counted: Duration) -> f64 {
+    count as f64 / counted.as_secs_f64().max(f64::MIN_POSITIVE)
 }
 
 fn ratio(part: Duration, whole: Duration) -> f64 {

@@ -3,8 +3,9 @@
 use std::fmt;
 
 use super::{Latency, Report};
-use crate::arrivals::Arrival;
 use crate::case::Case;
+use crate::figures::ms;
+use crate::limits::THREAD_WAITING_MAX;
 use crate::plan::{Load, Plan};
 
 impl fmt::Display for Report {
@@ -25,6 +26,8 @@ impl fmt::Display for Report {
             writeln!(out)?;
             columns(out, latency)?;
         }
+        self.lines(out)?;
+        self.phases(out)?;
         writeln!(out)?;
         if let Some(lateness) = &self.lateness_us {
             let (p50, p99, max) = (ms(lateness.p50), ms(lateness.p99), ms(lateness.max));
@@ -32,7 +35,19 @@ impl fmt::Display for Report {
         }
         let busiest = self.client_busiest_thread * 100.0;
         let cores = self.client_cores;
-        writeln!(out, "client      {cores:.2} cores, busiest thread {busiest:.0} %")?;
+        write!(out, "client      {cores:.2} cores, busiest thread {busiest:.0} %")?;
+        if self.client_waiting_thread > THREAD_WAITING_MAX {
+            let waiting = self.client_waiting_thread * 100.0;
+            write!(out, ", {waiting:.0} % of the time without a core")?;
+        }
+        writeln!(out)?;
+        if let (Some(ceiling), Some(share)) = (self.ceiling, self.share_of_ceiling()) {
+            let (most, percent) = (ceiling.requests_per_s, share * 100.0);
+            writeln!(
+                out,
+                "ceiling     {most:.0} /s of this client, of which this is {percent:.0} %"
+            )?;
+        }
         self.warnings.iter().try_for_each(|it| writeln!(out, "warning: {it}"))
     }
 }
@@ -60,30 +75,88 @@ impl Report {
     }
 }
 
+impl Report {
+    /// A line for each of several models.
+    fn lines(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.models.len() < 2 {
+            return Ok(());
+        }
+        let width = self.models.iter().map(|it| it.model.chars().count()).max().unwrap_or(0);
+        let width = width.max("total".len());
+        let head = ["requests", "failed", "wrong", "answers/s", "rows/s", "p50 ms", "p99 ms"];
+        write!(out, "\n{:width$}", "model")?;
+        head.iter().try_for_each(|it| write!(out, "{it:>11}"))?;
+        writeln!(out)?;
+        for it in &self.models {
+            let rates = (it.requests_per_s, it.rows_per_s);
+            let counts = [it.requests, it.failed, it.wrong];
+            row(out, (&it.model, width), (counts, rates, it.latency_us))?;
+        }
+        let (counts, rates) =
+            ([self.requests, self.failed, self.wrong], (self.requests_per_s, self.rows_per_s));
+        row(out, ("total", width), (counts, rates, self.latency_us))
+    }
+}
+
+impl Report {
+    /// A line for each part of the counted time, if it has parts.
+    fn phases(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.phases.is_empty() {
+            return Ok(());
+        }
+        let head = ["due /s", "answered /s", "failed", "not sent", "p50 ms", "p99 ms", "late p99"];
+        write!(out, "\n{:>8}{:>9}", "from s", "to s")?;
+        head.iter().try_for_each(|it| write!(out, "{it:>12}"))?;
+        writeln!(out)?;
+        for it in &self.phases {
+            let late = it.lateness_us.map_or("-".to_owned(), |it| ms(it.p99));
+            let latency = it.latency_us.as_ref();
+            let shown = |of: fn(&Latency) -> u64| latency.map_or("-".to_owned(), |it| ms(of(it)));
+            write!(out, "{:>8.2}{:>9.2}", it.from_s, it.to_s)?;
+            write!(out, "{:>12.1}{:>12.1}", it.due_per_s, it.answered_per_s)?;
+            write!(out, "{:>12}{:>12}", it.failed, it.not_sent)?;
+            writeln!(out, "{:>12}{:>12}{late:>12}", shown(|it| it.p50), shown(|it| it.p99))?;
+        }
+        Ok(())
+    }
+}
+
+/// Requests, failed, wrong; answers and rows per second; latency.
+type Numbers = ([u64; 3], (f64, f64), Option<Latency>);
+
+fn row(
+    out: &mut fmt::Formatter<'_>,
+    (name, width): (&str, usize),
+    (counts, rates, latency): Numbers,
+) -> fmt::Result {
+    write!(out, "{name:width$}")?;
+    counts.iter().try_for_each(|it| write!(out, "{it:>11}"))?;
+    write!(out, "{:>11.1}{:>11.1}", rates.0, rates.1)?;
+    let shown = |of: fn(&Latency) -> u64| latency.as_ref().map_or("-".to_owned(), |it| ms(of(it)));
+    writeln!(out, "{:>11}{:>11}", shown(|it| it.p50), shown(|it| it.p99))
+}
+
 /// The loop, the connections and the threads of a plan.
 pub(super) fn load(plan: &Plan) -> String {
     let connections = counted(plan.connections, "connection");
     let threads = counted(plan.threads, "thread");
-    match plan.load {
+    match &plan.load {
         Load::Closed { concurrency } => {
             format!("closed loop, {concurrency} in flight on {connections}, {threads}")
         }
-        Load::Open { rate_per_s, arrival, spin, .. } => {
-            let arrival = match arrival {
-                Arrival::Poisson => "Poisson",
-                Arrival::Constant => "constant",
-            };
-            let threads = if spin { format!("{threads} (spinning)") } else { threads };
-            format!("open loop, {rate_per_s} /s {arrival} on {connections}, {threads}")
+        Load::Open { words, spin, .. } => {
+            let threads = if *spin { format!("{threads} (spinning)") } else { threads };
+            format!("open loop, {words} on {connections}, {threads}")
         }
     }
 }
 
-pub(super) fn request(cases: &[Case]) -> String {
+pub(super) fn request<'a>(cases: impl Iterator<Item = &'a Case>) -> String {
+    let cases: Vec<&Case> = cases.collect();
     let distinct = counted(cases.len(), "distinct request");
     let span = |of: fn(&Case) -> usize, unit: &str| {
-        let least = cases.iter().map(of).min().unwrap_or(0);
-        let most = cases.iter().map(of).max().unwrap_or(0);
+        let least = cases.iter().map(|it| of(it)).min().unwrap_or(0);
+        let most = cases.iter().map(|it| of(it)).max().unwrap_or(0);
         if least == most { counted(most, unit) } else { format!("{least} to {most} {unit}s") }
     };
     let (rows, bytes) = (span(|it| it.rows, "row"), span(Case::input_bytes, "input byte"));
@@ -110,9 +183,4 @@ fn columns(out: &mut fmt::Formatter<'_>, latency: &Latency) -> fmt::Result {
     write!(out, "\n{:10}", "")?;
     columns.iter().try_for_each(|(_, value)| write!(out, "{value:>11}"))?;
     writeln!(out)
-}
-
-/// µs as ms.
-fn ms(micros: u64) -> String {
-    format!("{}.{:03}", micros / 1_000, micros % 1_000)
 }

@@ -122,3 +122,35 @@ fn a_run_that_cannot_begin_says_why() {
     let message = shown(run::run(&plan(&format!("--url {address}"))));
     assert!(message.contains(&format!("cannot connect to {address}")), "{message}");
 }
+
+#[test]
+fn shapes_of_load_have_a_row_for_each_part() {
+    let echo = Echo::start(&["x:FP32:-1x4"], &["y:FP32:-1x4"]);
+    let mut offsets = tempfile::NamedTempFile::new().unwrap();
+    write!(offsets, "offset_s,model\n0,m\n0.001,m\n0.02,m\n").unwrap();
+    let mut rates = tempfile::NamedTempFile::new().unwrap();
+    write!(rates, "seconds,rate_per_s\n0.05,1000\n0.01,0\n0.05,2000\n").unwrap();
+    let short = "--duration 100ms --warmup 10ms";
+    // options, rows, words
+    let table = [
+        (format!("--ramp 1000..3000 {short}"), 10, "1000 to 3000 /s Poisson"),
+        (format!("--step 1000..3000/3 {short}"), 3, "1000 to 3000 /s in 3 steps Poisson"),
+        (format!("--trace {}", offsets.path().display()), 10, "3 arrivals of a trace"),
+        (format!("--trace {}", rates.path().display()), 3, "3 rates of a trace Poisson"),
+        (format!("--rate 2000 --arrival burst=5 {short}"), 0, "2000 /s in bursts of 5"),
+    ];
+    for (line, rows, words) in table {
+        for threads in [1, 2] {
+            let report = echo.run("grpc", &format!("{line} --threads {threads}")).unwrap();
+            assert!(report.clean(), "{line}:\n{report}");
+            assert_eq!(report.phases.len(), rows, "{line}:\n{report}");
+            assert!(report.load.contains(words), "{line}:\n{report}");
+            let due = |it: &crate::report::PhaseLine| it.due_per_s * (it.to_s - it.from_s);
+            let sum: f64 = report.phases.iter().map(due).sum();
+            assert!(rows == 0 || (sum - report.requests as f64).abs() < 1e-3, "{line}:\n{report}");
+            assert!(report.to_string().contains("late p99") == (rows > 0), "{report}");
+        }
+    }
+    let three = echo.run("grpc", &format!("--trace {}", offsets.path().display())).unwrap();
+    assert_eq!((three.requests, three.answered), (3, 3), "{three}");
+}

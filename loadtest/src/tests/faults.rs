@@ -93,7 +93,8 @@ fn a_connection_is_opened_again_when_the_server_returns() {
         let echo = Echo::start(&inputs, &outputs);
         let addresses = (echo.grpc, echo.http);
         let address = if protocol == "grpc" { echo.grpc } else { echo.http };
-        let target = plan(&format!("--url {address} --protocol {protocol}")).target;
+        let plan = plan(&format!("--url {address} --protocol {protocol}"));
+        let target = plan.target(&plan.models[0]);
         let mut builder = Builder::new_current_thread();
         let runtime = builder.enable_all().build_local(LocalOptions::default()).unwrap();
         runtime.block_on(async {
@@ -108,7 +109,7 @@ fn a_connection_is_opened_again_when_the_server_returns() {
             };
             let cases = payload.generate(&signature).unwrap();
             let request = target.prepare(&cases[0]).unwrap();
-            let client = Client::connect(&target, 1).await.unwrap();
+            let client = Client::connect(&plan.endpoint, 1).await.unwrap();
             client.call(&request).await.unwrap();
             drop(echo);
             for attempt in 0..3 {

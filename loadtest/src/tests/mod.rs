@@ -2,17 +2,23 @@
 //! Nothing sleeps and nothing asserts a time.
 
 mod arrivals;
+mod bracket;
+mod ceiling;
 mod check;
 mod compare;
 mod end_to_end;
 mod faults;
 mod json;
+mod mix;
 mod options;
 mod payload;
 mod picture;
 mod recorded;
 mod report;
+mod search;
 mod server;
+mod sweep;
+mod tfs;
 mod window;
 
 use crate::signature::{Port, Signature};

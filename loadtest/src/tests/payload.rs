@@ -93,7 +93,8 @@ fn what_does_not_fit_is_refused_with_the_reason() {
         (shape(&[1, usize::MAX]), &open, "distinct requests take"),
     ];
     for (payload, signature, expected) in table {
-        let message = shown(payload.generate(signature));
+        let refused = payload.refuse_strangers(std::slice::from_ref(signature));
+        let message = shown(refused.and_then(|()| payload.generate(signature)));
         assert!(message.contains(expected), "{message:?} does not contain {expected:?}");
     }
 }

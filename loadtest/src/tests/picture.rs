@@ -7,7 +7,7 @@ use crate::picture::draw;
 
 /// Checks that tags nest and that no text contains a raw `<` or `&`. Returns the texts.
 #[track_caller]
-fn texts(svg: &str) -> Vec<String> {
+pub(super) fn texts(svg: &str) -> Vec<String> {
     let mut open: Vec<&str> = Vec::new();
     let mut texts = Vec::new();
     let mut rest = svg;

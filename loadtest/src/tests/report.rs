@@ -7,29 +7,29 @@ use clap::Parser;
 
 use super::{floats, signature};
 use crate::case::Case;
-use crate::check::{Checker, Expectations, Tolerance};
+use crate::ceiling::Ceiling;
+use crate::check::{Expectations, Findings, Tolerance};
+use crate::core_time::CoreTime;
 use crate::failure::{Failure, FailureKind};
 use crate::options::{Command, Options};
-use crate::plan::Plan;
+use crate::plan::{ModelShare, Plan};
 use crate::report::Report;
 use crate::station::Outcome;
+use crate::supply::Supply;
 use crate::tally::Tally;
 
 /// The plan of `loadtest run …`, for model `m` unless the line names another.
 pub(super) fn plan(line: &str) -> Plan {
-    let model = if line.contains("--model") { "" } else { "--model m" };
+    let model =
+        if line.contains("--model ") || line.contains("--models ") { "" } else { "--model m" };
     let line = format!("loadtest run {model} {line}");
-    match Options::try_parse_from(line.split_whitespace()).unwrap().command {
-        Command::Run(run) => Plan::validate(&run.load, run.url.as_deref()).unwrap(),
-        Command::Echo(_) | Command::Compare(_) => unreachable!("the command is run"),
-    }
+    let command = Options::try_parse_from(line.split_whitespace()).unwrap().command;
+    let Command::Run(run) = command else { unreachable!("{command:?} is no run") };
+    Plan::validate(&run.load, run.url.as_deref()).unwrap()
 }
 
 /// Answers that took 1, 2, … `answers` ms, in ten counted seconds.
 fn outcome(answers: u64) -> Outcome {
-    let case = Case { rows: 1, ..Case::default() };
-    let signature = signature(&["x:FP32:-1x4"], &["y:FP32:-1x2"]);
-    let expectations = Expectations::new(signature, Tolerance::SAME, &[case]);
     let mut tally = Tally::new();
     for millis in 1..=answers {
         tally.record_latency(Duration::from_millis(millis));
@@ -37,21 +37,33 @@ fn outcome(answers: u64) -> Outcome {
     tally.requests = answers;
     tally.answers_in_time = answers;
     tally.rows_in_time = answers * 2;
-    Outcome {
-        tally,
-        checker: Checker::new(Arc::new(expectations), 1),
-        cpu: Duration::from_secs(5),
-        counted: Duration::from_secs(10),
-    }
+    let core = CoreTime { used: Duration::from_secs(5), waited: Duration::from_millis(500) };
+    let models = vec![(tally, Findings::default())];
+    Outcome { models, phases: Vec::new(), core, counted: Duration::from_secs(10) }
 }
 
-fn cases() -> Vec<Case> {
+fn supplies(plan: &Plan) -> Vec<Supply> {
     let input = floats(&[2, 4], &[0.5; 8]);
-    vec![Case { inputs: vec![input], rows: 2, ..Case::default() }; 3]
+    let cases = vec![Case { inputs: vec![input], rows: 2, ..Case::default() }; 3];
+    let signature = signature(&["x:FP32:-1x4"], &["y:FP32:-1x2"]);
+    let supply = |share: &ModelShare| Supply {
+        target: plan.target(share),
+        weight: share.weight,
+        signature: signature.clone(),
+        requests: Vec::new(),
+        expectations: Arc::new(Expectations::new(signature.clone(), Tolerance::SAME, &cases)),
+        cases: cases.clone(),
+    };
+    plan.models.iter().map(supply).collect()
 }
 
 pub(super) fn report(line: &str, answers: u64) -> Report {
-    Report::new(&plan(line), &cases(), vec![outcome(answers)])
+    report_of(line, vec![outcome(answers)])
+}
+
+fn report_of(line: &str, outcomes: Vec<Outcome>) -> Report {
+    let plan = plan(line);
+    Report::new(&plan, &supplies(&plan), outcomes)
 }
 
 #[test]
@@ -80,7 +92,7 @@ client      0.50 cores, busiest thread 50 %
 fn a_bad_run_reads_like_this() {
     let mut outcome = outcome(10);
     let failure = |kind, message: &str| Failure { kind, message: message.to_owned() };
-    let tally = &mut outcome.tally;
+    let (tally, findings) = &mut outcome.models[0];
     tally.requests += 4;
     tally.record_failure(failure(FailureKind::Grpc(14), "queue of m is full"));
     tally.record_failure(failure(FailureKind::Grpc(14), "another"));
@@ -89,11 +101,10 @@ fn a_bad_run_reads_like_this() {
     tally.failed_in_warmup = 5;
     tally.not_sent = 7;
     tally.record_lateness(Duration::from_micros(1500));
-    outcome.cpu = Duration::from_millis(9_900);
-    outcome.checker.look(0, Ok(vec![floats(&[1, 2], &[1.0, 2.0])]));
-    outcome.checker.look(0, Ok(vec![floats(&[1, 2], &[1.0, 3.0])]));
-    let plan = plan("--rate 20.5 --arrival constant --threads 2");
-    let report = Report::new(&plan, &cases(), vec![outcome]);
+    let first_wrong = Some("case 0: output \"y\" element 1 is 3, expected 2".to_owned());
+    *findings = Findings { checked: 2, wrong: 1, first_wrong };
+    outcome.core.used = Duration::from_millis(9_900);
+    let report = report_of("--rate 20.5 --arrival constant --threads 2", vec![outcome]);
     assert!(!report.clean());
     let expected = "\
 m, grpc at 127.0.0.1:8001
@@ -138,8 +149,46 @@ fn waiting_for_connections_is_pointed_out() {
 }
 
 #[test]
+fn a_result_close_to_the_ceiling_is_the_clients() {
+    // answers/s of 100: ceiling, limited
+    for (requests_per_s, limited) in [(1000.0, false), (112.0, false), (110.0, true)] {
+        let mut report = report("--concurrency 64", 1000);
+        let (us_per_request, echo_per_s) = (1e6 / requests_per_s, requests_per_s);
+        report.hold_against(Some(Ceiling { requests_per_s, us_per_request, echo_per_s }));
+        assert_eq!(report.limited_by_client, limited, "{report}");
+        assert_eq!(report.warnings.len(), usize::from(limited), "{report}");
+        assert!(report.to_string().contains(&format!("ceiling     {requests_per_s:.0} /s of")));
+        let json = serde_json::to_value(&report).unwrap();
+        assert_eq!(json["limited_by_client"], limited);
+        assert_eq!(json["ceiling"]["requests_per_s"], requests_per_s);
+    }
+}
+
+#[test]
+fn a_ceiling_is_what_a_whole_core_each_would_give() {
+    // echo answers/s, cores used for them, cores: ceiling
+    let table =
+        [(50e3, 0.5, 1, 100e3), (50e3, 0.5, 2, 200e3), (80e3, 1.0, 1, 80e3), (80e3, 2.0, 1, 80e3)];
+    for (echo_per_s, used, cores, expected) in table {
+        let ceiling = Ceiling::of(echo_per_s, used, cores);
+        assert!((ceiling.requests_per_s - expected).abs() < 1e-6, "{ceiling:?}");
+    }
+}
+
+#[test]
+fn a_thread_without_a_core_is_pointed_out() {
+    let mut outcome = outcome(10);
+    outcome.core =
+        CoreTime { used: Duration::from_millis(5500), waited: Duration::from_millis(4000) };
+    let report = report_of("--concurrency 2", vec![outcome]);
+    assert!(report.limited_by_client);
+    assert!(report.warnings[0].contains("waited for a core 40 % of the time"), "{report}");
+    assert!(report.to_string().contains("busiest thread 55 %, 40 % of the time without a core"));
+}
+
+#[test]
 fn threads_add_up() {
-    let report = Report::new(&plan("--concurrency 2"), &cases(), vec![outcome(10), outcome(20)]);
+    let report = report_of("--concurrency 2", vec![outcome(10), outcome(20)]);
     assert_eq!((report.requests, report.answered), (30, 30));
     assert_eq!(report.requests_per_s, 3.0);
     assert_eq!((report.client_cores, report.client_busiest_thread), (1.0, 0.5));
@@ -155,5 +204,6 @@ fn json_has_the_same_numbers() {
     assert_eq!(json["settings"]["concurrency"], 64);
     assert!(json["settings"]["rate_per_s"].is_null());
     assert_eq!(json["failures"], serde_json::json!([]));
+    assert!(json["ceiling"].is_null());
     assert!(json.get("histogram").is_none());
 }

@@ -2,24 +2,20 @@
 
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
-use std::sync::Arc;
 use std::thread::{self, JoinHandle};
-
-use tokio::runtime::Builder;
-use tokio::sync::oneshot;
 
 use super::report::plan;
 use super::signature;
-use crate::echo::{self, Listeners, Model};
+use crate::echo::{Background, Model};
 use crate::report::Report;
 use crate::run;
+use crate::signature::Signature;
 
 /// An echo server on free ports; ends when it is dropped.
 pub(super) struct Echo {
     pub(super) grpc: SocketAddr,
     pub(super) http: SocketAddr,
-    stop: Option<oneshot::Sender<()>>,
-    thread: Option<JoinHandle<()>>,
+    _server: Background,
 }
 
 impl Echo {
@@ -34,30 +30,19 @@ impl Echo {
         inputs: &[&str],
         outputs: &[&str],
     ) -> Echo {
-        let listeners = Listeners::bind(at.0, at.1).unwrap();
-        let (grpc, http) = listeners.addresses().unwrap();
-        let model = Arc::new(Model::new(signature(inputs, outputs)).unwrap());
-        let (stop, stopped) = oneshot::channel();
-        let thread = thread::spawn(move || {
-            let runtime = Builder::new_current_thread().enable_all().build().unwrap();
-            let served = echo::serve(listeners, model, async { drop(stopped.await) });
-            runtime.block_on(served).unwrap();
-        });
-        Echo { grpc, http, stop: Some(stop), thread: Some(thread) }
+        Echo::of(at, vec![signature(inputs, outputs)])
+    }
+
+    /// Of several models.
+    pub(super) fn of(at: (SocketAddr, SocketAddr), signatures: Vec<Signature>) -> Echo {
+        let models = signatures.into_iter().map(|it| Model::new(it).unwrap()).collect();
+        let server = Background::start_at(at, models).unwrap();
+        Echo { grpc: server.grpc, http: server.http, _server: server }
     }
 
     pub(super) fn run(&self, protocol: &str, line: &str) -> anyhow::Result<Report> {
         let address = if protocol == "grpc" { self.grpc } else { self.http };
         run::run(&plan(&format!("--url {address} --protocol {protocol} {line}")))
-    }
-}
-
-impl Drop for Echo {
-    fn drop(&mut self) {
-        drop(self.stop.take());
-        if let Some(thread) = self.thread.take() {
-            thread.join().unwrap();
-        }
     }
 }
 

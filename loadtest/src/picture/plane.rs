@@ -1,0 +1,141 @@
+//! Latency over throughput, a line for each of several servers.
+//!
+//! Drawn for `search` and `sweep`. Pure, like the other pictures.
+
+use std::fmt::Write;
+
+use super::axis::Axis;
+use super::curve::STEEP;
+use super::style::{Anchor, axis_names, line, text};
+use super::{Panel, page};
+
+pub(crate) struct Plane {
+    pub(crate) title: String,
+    /// Lines below the title.
+    pub(crate) notes: Vec<String>,
+    /// A limit on the latency, drawn across.
+    pub(crate) limit_ms: Option<f64>,
+    pub(crate) lines: Vec<Line>,
+}
+
+pub(crate) struct Line {
+    pub(crate) name: String,
+    /// In the order in which they are joined.
+    pub(crate) points: Vec<Point>,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Point {
+    pub(crate) per_s: f64,
+    pub(crate) ms: f64,
+    pub(crate) label: String,
+    /// Hollow if not.
+    pub(crate) good: bool,
+}
+
+const PANEL: Panel = Panel { left: 84.0, right: 1040.0, top: 146.0, bottom: 436.0 };
+
+/// Colours by line; dashes from the fifth on, for those who tell few colours apart.
+const STYLE: &str = "
+.line { stroke-width: 2.5; fill: none; stroke-linejoin: round }
+.point { stroke-width: 2 }
+.c0 { stroke: #2563eb; color: #2563eb } .c1 { stroke: #c2410c; color: #c2410c }
+.c2 { stroke: #0f766e; color: #0f766e } .c3 { stroke: #7c3aed; color: #7c3aed }
+.c4 { stroke: #be185d; color: #be185d } .c5 { stroke: #4d7c0f; color: #4d7c0f }
+.c6 { stroke: #92400e; color: #92400e } .c7 { stroke: #475569; color: #475569 }
+.c4.line, .c5.line, .c6.line, .c7.line { stroke-dasharray: 8 4 }
+.full { fill: currentColor } .hollow { fill: #ffffff }
+@media (prefers-color-scheme: dark) {
+.c0 { stroke: #6ea8fe; color: #6ea8fe } .c1 { stroke: #ff9a62; color: #ff9a62 }
+.c2 { stroke: #5eead4; color: #5eead4 } .c3 { stroke: #c4b5fd; color: #c4b5fd }
+.c4 { stroke: #f9a8d4; color: #f9a8d4 } .c5 { stroke: #bef264; color: #bef264 }
+.c6 { stroke: #fcd34d; color: #fcd34d } .c7 { stroke: #cbd5e1; color: #cbd5e1 }
+.hollow { fill: #14181f }
+}
+";
+
+impl Plane {
+    pub(crate) fn draw(&self) -> String {
+        page(&self.title, &self.notes, STYLE, |svg| {
+            let points = || self.lines.iter().flat_map(|it| &it.points);
+            if points().next().is_none() {
+                text(svg, "ink", (28.0, 150.0), Anchor::Start, "No request was answered.");
+                return;
+            }
+            let most = points().map(|it| it.per_s).fold(0.0, f64::max);
+            let across = Axis::linear((0.0, most * 1.06), (PANEL.left, PANEL.right));
+            let up = self.up();
+            grid(svg, &across, &up);
+            if let Some(limit) = self.limit_ms {
+                let y = up.pixel(limit);
+                line(svg, "tail", (PANEL.left, y), (PANEL.right, y));
+                let label = format!("limit {limit} ms");
+                text(svg, "soft", (PANEL.right - 4.0, y - 6.0), Anchor::End, &label);
+            }
+            for (index, line) in self.lines.iter().enumerate() {
+                line.draw(svg, index, (&across, &up));
+            }
+            axis_names(svg, PANEL, "answers per second", "p99, ms");
+            self.legend(svg);
+        })
+    }
+
+    fn up(&self) -> Axis {
+        let points = self.lines.iter().flat_map(|it| &it.points).map(|it| it.ms);
+        let values = || points.clone().chain(self.limit_ms);
+        let (least, most) = (values().fold(f64::INFINITY, f64::min), values().fold(0.0, f64::max));
+        let pixels = (PANEL.bottom, PANEL.top);
+        if most > STEEP * least {
+            Axis::logarithmic((least, most), pixels)
+        } else {
+            Axis::linear((0.0, most * 1.08), pixels)
+        }
+    }
+
+    /// Names at even distances above the panel.
+    fn legend(&self, svg: &mut String) {
+        let width = (PANEL.right - PANEL.left) / self.lines.len().max(4) as f64;
+        let y = PANEL.top - 36.0;
+        for (index, of) in self.lines.iter().enumerate() {
+            let x = PANEL.left + width * index as f64;
+            line(svg, &format!("line c{index}"), (x, y), (x + 26.0, y));
+            text(svg, "ink", (x + 34.0, y + 4.5), Anchor::Start, &of.name);
+        }
+    }
+}
+
+impl Line {
+    fn draw(&self, svg: &mut String, index: usize, (across, up): (&Axis, &Axis)) {
+        let mut joined = String::new();
+        for Point { per_s, ms, .. } in &self.points {
+            let _ = write!(joined, "{:.1},{:.1} ", across.pixel(*per_s), up.pixel(*ms));
+        }
+        let joined = joined.trim_end();
+        let _ = writeln!(svg, "<polyline class=\"line c{index}\" points=\"{joined}\"/>");
+        for Point { per_s, ms, label, good } in &self.points {
+            let (x, y) = (across.pixel(*per_s), up.pixel(*ms));
+            let fill = if *good { "full" } else { "hollow" };
+            let _ = writeln!(
+                svg,
+                "<circle class=\"point c{index} {fill}\" cx=\"{x:.1}\" cy=\"{y:.1}\" r=\"4.5\"/>"
+            );
+            if !label.is_empty() {
+                text(svg, "soft small", (x - 7.0, y - 7.0), Anchor::End, label);
+            }
+        }
+    }
+}
+
+fn grid(svg: &mut String, across: &Axis, up: &Axis) {
+    for tick in up.ticks() {
+        let y = up.pixel(tick.value);
+        line(svg, "grid", (PANEL.left, y), (PANEL.right, y));
+        text(svg, "soft", (PANEL.left - 8.0, y + 4.5), Anchor::End, &tick.label);
+    }
+    for tick in across.ticks() {
+        let x = across.pixel(tick.value);
+        line(svg, "grid", (x, PANEL.top), (x, PANEL.bottom));
+        text(svg, "soft", (x, PANEL.bottom + 20.0), Anchor::Middle, &tick.label);
+    }
+    line(svg, "frame", (PANEL.left, PANEL.bottom), (PANEL.right, PANEL.bottom));
+}
