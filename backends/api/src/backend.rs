@@ -23,9 +23,23 @@ impl fmt::Display for Device {
     }
 }
 
+/// In how many bits an engine computes what the model declares as FP32.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Precision {
+    /// As declared.
+    #[default]
+    F32,
+    /// Factors rounded to BF16, where the engine can: faster, with other answers.
+    Bf16,
+}
+
 /// How a model is to be loaded.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Options {
+    /// How many instances will run at a time; more may be made, but will wait for one another.
+    pub instances: usize,
+    /// In how many bits it computes.
+    pub precision: Precision,
     /// Threads that one run may use inside an operator, the calling one included.
     /// Instances of one model share the others.
     pub intra_op_threads: usize,
@@ -38,7 +52,13 @@ pub struct Options {
 impl Default for Options {
     /// One thread per instance, no spinning: several instances then share the cores in peace.
     fn default() -> Options {
-        Options { intra_op_threads: 1, inter_op_threads: 1, spinning: false }
+        Options {
+            instances: 1,
+            precision: Precision::F32,
+            intra_op_threads: 1,
+            inter_op_threads: 1,
+            spinning: false,
+        }
     }
 }
 

@@ -18,7 +18,7 @@ mod signature;
 pub mod strings;
 mod tensor;
 
-pub use backend::{Backend, Device, Instance, Model, Options};
+pub use backend::{Backend, Device, Instance, Model, Options, Precision};
 pub use buffer::Buffer;
 pub use dtype::DType;
 pub use element::Element;

@@ -4,7 +4,9 @@ use std::ffi::CString;
 use std::path::Path;
 use std::sync::Arc;
 
-use backend_api::{BackendError, Device, Instance, Model, Options, Signature, TensorSpec};
+use backend_api::{
+    BackendError, Device, Instance, Model, Options, Precision, Signature, TensorSpec,
+};
 use ort::environment::Environment;
 use ort::session::Session;
 use ort::session::builder::{GraphOptimizationLevel, SessionBuilder};
@@ -41,6 +43,7 @@ impl OnnxModel {
         if size == 0 {
             return Err(unreadable(format!("{}: the file is empty", artifact.display())));
         }
+        refuse_unknown(options)?;
         let mut builder = builder(environment, options).map_err(|it| unreadable(it.to_string()))?;
         let session =
             builder.commit_from_file(artifact).map_err(|it| unreadable(it.to_string()))?;
@@ -72,7 +75,22 @@ impl Model for OnnxModel {
     }
 }
 
+/// BF16 products are to be had on one architecture only.
+const KNOWS_BF16: bool = cfg!(all(target_arch = "aarch64", target_os = "linux"));
+
+fn refuse_unknown(options: &Options) -> Result<(), BackendError> {
+    match options.precision {
+        Precision::Bf16 if !KNOWS_BF16 => Err(BackendError::Unsupported {
+            engine: NAME,
+            reason: "precision bf16 is for aarch64 on Linux; engine openvino has it here"
+                .to_owned(),
+        }),
+        Precision::Bf16 | Precision::F32 => Ok(()),
+    }
+}
+
 fn builder(environment: &Environment, options: &Options) -> Result<SessionBuilder, ort::Error> {
+    let fast_math = if options.precision == Precision::Bf16 { "1" } else { "0" };
     let builder = Session::builder(environment)?
         .with_optimization_level(GraphOptimizationLevel::All)?
         .with_intra_threads(options.intra_op_threads)?
@@ -81,6 +99,8 @@ fn builder(environment: &Environment, options: &Options) -> Result<SessionBuilde
         .with_intra_op_spinning(options.spinning)?
         .with_inter_op_spinning(options.spinning)?
         // Plans memory for one shape of input; batches of varying size would keep a plan each.
-        .with_memory_pattern(false)?;
+        .with_memory_pattern(false)?
+        // Does nothing on other architectures: see above.
+        .with_config_entry("mlas.enable_gemm_fastmath_arm64_bfloat16", fast_math)?;
     Ok(builder)
 }
