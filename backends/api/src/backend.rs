@@ -4,6 +4,7 @@ use std::fmt;
 use std::path::Path;
 
 use crate::error::BackendError;
+use crate::options::Options;
 use crate::output::Output;
 use crate::signature::Signature;
 use crate::tensor::Tensor;
@@ -19,45 +20,6 @@ impl fmt::Display for Device {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Device::Cpu => out.write_str("cpu"),
-        }
-    }
-}
-
-/// In how many bits an engine computes what the model declares as FP32.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub enum Precision {
-    /// As declared.
-    #[default]
-    F32,
-    /// Factors rounded to BF16, where the engine can: faster, with other answers.
-    Bf16,
-}
-
-/// How a model is to be loaded.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct Options {
-    /// How many instances will run at a time; more may be made, but will wait for one another.
-    pub instances: usize,
-    /// In how many bits it computes.
-    pub precision: Precision,
-    /// Threads that one run may use inside an operator, the calling one included.
-    /// Instances of one model share the others.
-    pub intra_op_threads: usize,
-    /// Threads that run operators side by side; 1 runs them one after the other.
-    pub inter_op_threads: usize,
-    /// Do idle threads burn their core to wake faster?
-    pub spinning: bool,
-}
-
-impl Default for Options {
-    /// One thread per instance, no spinning: several instances then share the cores in peace.
-    fn default() -> Options {
-        Options {
-            instances: 1,
-            precision: Precision::F32,
-            intra_op_threads: 1,
-            inter_op_threads: 1,
-            spinning: false,
         }
     }
 }

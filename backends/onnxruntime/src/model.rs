@@ -5,9 +5,10 @@ use std::path::Path;
 use std::sync::Arc;
 
 use backend_api::{
-    BackendError, Device, Instance, Model, Options, Precision, Signature, TensorSpec,
+    BackendError, Device, Instance, Model, Optimization, Options, Precision, Signature, TensorSpec,
 };
 use ort::environment::Environment;
+use ort::ep::CPU;
 use ort::session::Session;
 use ort::session::builder::{GraphOptimizationLevel, SessionBuilder};
 
@@ -90,17 +91,30 @@ fn refuse_unknown(options: &Options) -> Result<(), BackendError> {
 }
 
 fn builder(environment: &Environment, options: &Options) -> Result<SessionBuilder, ort::Error> {
-    let fast_math = if options.precision == Precision::Bf16 { "1" } else { "0" };
-    let builder = Session::builder(environment)?
-        .with_optimization_level(GraphOptimizationLevel::All)?
+    let session = &options.session;
+    let level = match session.optimization {
+        Optimization::Off => GraphOptimizationLevel::Disable,
+        Optimization::Basic => GraphOptimizationLevel::Level1,
+        Optimization::Extended => GraphOptimizationLevel::Level2,
+        Optimization::All => GraphOptimizationLevel::All,
+    };
+    let flag = |it: bool| if it { "1" } else { "0" };
+    let mut builder = Session::builder(environment)?
+        .with_optimization_level(level)?
         .with_intra_threads(options.intra_op_threads)?
         .with_inter_threads(options.inter_op_threads)?
         .with_parallel_execution(options.inter_op_threads > 1)?
         .with_intra_op_spinning(options.spinning)?
         .with_inter_op_spinning(options.spinning)?
-        // Plans memory for one shape of input; batches of varying size would keep a plan each.
-        .with_memory_pattern(false)?
-        // Does nothing on other architectures: see above.
-        .with_config_entry("mlas.enable_gemm_fastmath_arm64_bfloat16", fast_math)?;
+        .with_memory_pattern(session.memory_pattern)?
+        .with_execution_providers([CPU::default().with_arena_allocator(session.arena).build()])?;
+    // Each is without effect on processors that it is not for.
+    for (key, value) in [
+        ("session.disable_prepacking", !session.prepacking),
+        ("session.x64quantprecision", session.quantized_precision),
+        ("mlas.enable_gemm_fastmath_arm64_bfloat16", options.precision == Precision::Bf16),
+    ] {
+        builder = builder.with_config_entry(key, flag(value))?;
+    }
     Ok(builder)
 }

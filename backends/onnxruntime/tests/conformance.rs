@@ -3,7 +3,10 @@
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
-use backend_api::{Backend as _, DType, Options, Precision, conformance::conformance};
+use backend_api::conformance::conformance;
+use backend_api::{
+    Backend, BackendError, DType, Device, Model, Optimization, Options, Precision, SessionOptions,
+};
 use backend_onnxruntime::{OnnxRuntime, find};
 
 /// One for all tests: the library takes no second environment in a process.
@@ -25,6 +28,43 @@ fn fixtures() -> PathBuf {
 #[test]
 fn passes_the_suite() {
     conformance(onnxruntime(), &fixtures(), &DType::ALL);
+}
+
+#[test]
+fn passes_the_suite_with_every_option_turned() {
+    struct Turned(&'static OnnxRuntime, Options);
+    impl Backend for Turned {
+        fn name(&self) -> &'static str {
+            self.0.name()
+        }
+        fn version(&self) -> String {
+            self.0.version()
+        }
+        fn platform(&self) -> &'static str {
+            self.0.platform()
+        }
+        fn artifact(&self) -> &'static str {
+            self.0.artifact()
+        }
+        fn devices(&self) -> Vec<Device> {
+            self.0.devices()
+        }
+        fn load(&self, path: &Path, _: &Options) -> Result<Box<dyn Model>, BackendError> {
+            self.0.load(path, &self.1)
+        }
+    }
+    let session = SessionOptions {
+        optimization: Optimization::Off,
+        arena: false,
+        memory_pattern: true,
+        prepacking: false,
+        quantized_precision: true,
+    };
+    for optimization in [Optimization::Off, Optimization::Basic, Optimization::Extended] {
+        let session = SessionOptions { optimization, ..session.clone() };
+        let options = Options { session, ..Options::default() };
+        conformance(&Turned(onnxruntime(), options), &fixtures(), &DType::ALL);
+    }
 }
 
 #[test]

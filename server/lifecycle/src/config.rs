@@ -5,7 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use backend_api::{Options, Precision};
+use backend_api::{Optimization, Options, Precision};
 use server_base::settings::Section;
 use server_base::{Version, VersionChoice, limits};
 use server_serving::Batching;
@@ -109,12 +109,22 @@ impl ModelConfig {
         root.section("dynamic_batching", |it| self.read_batching(it));
         root.section("instances", |it| self.read_instances(it));
         root.section("warmup", |it| self.read_warmup(it));
-        self.check(root);
+        let session = root.section("onnxruntime", |it| self.read_onnxruntime(it)).is_some();
+        self.check(root, session);
     }
 
     /// What no single key can tell: an engine that is named and cannot do what is asked of it.
-    fn check(&self, root: &mut Section<'_>) {
+    /// `session` says whether there are settings for ONNX Runtime alone.
+    fn check(&self, root: &mut Section<'_>, session: bool) {
         let (engine, options) = (self.engine.as_deref().unwrap_or("auto"), &self.options);
+        if session && !["onnxruntime", "auto"].contains(&engine) {
+            root.fault("onnxruntime", &format!("the engine is {engine}"));
+        }
+        if options.session.memory_pattern && options.inter_op_threads > 1 {
+            let text = "memory is planned for operators one after the other, not side by side: \
+                        instances.inter_op_threads is more than 1";
+            root.fault("onnxruntime.memory_pattern", text);
+        }
         if options.precision == Precision::Bf16 && !["onnxruntime", "openvino"].contains(&engine) {
             let text = "\"bf16\" needs engine = \"openvino\" (or \"onnxruntime\", on aarch64)";
             root.fault("precision", text);
@@ -145,6 +155,21 @@ impl ModelConfig {
         set(&mut options.intra_op_threads, section.integer("intra_op_threads", threads.clone()));
         set(&mut options.inter_op_threads, section.integer("inter_op_threads", threads));
         set(&mut options.spinning, section.boolean("spinning"));
+    }
+
+    fn read_onnxruntime(&mut self, section: &mut Section<'_>) {
+        let session = &mut self.options.session;
+        let levels = [
+            ("off", Optimization::Off),
+            ("basic", Optimization::Basic),
+            ("extended", Optimization::Extended),
+            ("all", Optimization::All),
+        ];
+        set(&mut session.optimization, section.choice("optimization", &levels));
+        set(&mut session.arena, section.boolean("arena"));
+        set(&mut session.memory_pattern, section.boolean("memory_pattern"));
+        set(&mut session.prepacking, section.boolean("prepacking"));
+        set(&mut session.quantized_precision, section.boolean("quantized_precision"));
     }
 
     fn read_warmup(&mut self, section: &mut Section<'_>) {

@@ -1,3 +1,5 @@
+use backend_api::SessionOptions;
+
 use super::*;
 
 fn defaults() -> Defaults {
@@ -31,11 +33,17 @@ fn every_key_is_read() {
         [instances]
         count = 3
         intra_op_threads = 4
-        inter_op_threads = 2
+        inter_op_threads = 1
         spinning = true
         [warmup]
         batch_sizes = [1, 4]
         axes = { S = 128 }
+        [onnxruntime]
+        optimization = "basic"
+        arena = false
+        memory_pattern = true
+        prepacking = false
+        quantized_precision = true
     "#;
     let expect = ModelConfig {
         engine: Some("onnxruntime".to_owned()),
@@ -50,8 +58,15 @@ fn every_key_is_read() {
             instances: 3,
             precision: Precision::Bf16,
             intra_op_threads: 4,
-            inter_op_threads: 2,
+            inter_op_threads: 1,
             spinning: true,
+            session: SessionOptions {
+                optimization: Optimization::Basic,
+                arena: false,
+                memory_pattern: true,
+                prepacking: false,
+                quantized_precision: true,
+            },
         },
         warmup_rows: vec![1, 4],
         warmup_axes: BTreeMap::from([("S".to_owned(), 128)]),
@@ -127,4 +142,9 @@ fn what_the_named_engine_cannot_do_is_a_fault() {
     check(threads, &[]);
     let keys = ["instances.inter_op_threads", "instances.spinning"];
     check(&format!("engine = \"openvino\"\n{threads}"), &keys);
+    check("engine = \"tract\"\n[onnxruntime]\narena = false", &["onnxruntime"]);
+    check("[onnxruntime]\narena = false", &[]);
+    let planned = format!("{threads}\n[onnxruntime]\nmemory_pattern = true");
+    check(&planned, &["onnxruntime.memory_pattern"]);
+    check("[onnxruntime]\narenas = true", &["onnxruntime.arenas"]);
 }
