@@ -12,7 +12,7 @@ REPOSITORY ?= models/repository
 SERVE_FLAGS ?=
 
 .PHONY: help build serve test test-rust test-loom test-clients test-chart test-models lint bench \
-	bench-models models onnxruntime clean
+	bench-models models onnxruntime openvino clean
 
 help: ## List these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' Makefile
@@ -26,13 +26,13 @@ serve: build ## Serve the sample models on ports 8000 (HTTP), 8001 (gRPC), 8002 
 
 test: test-rust test-loom test-clients test-models test-chart ## Run every test
 
-test-rust: onnxruntime ## Unit, conformance, property and system tests
+test-rust: onnxruntime openvino ## Unit, conformance, property and system tests
 	$(CARGO) test --workspace --locked
 
 test-loom: ## Every interleaving of the lane's threads
 	$(CARGO) test --locked -p server-serving --features loom --test lane_loom
 
-test-clients: onnxruntime $(VENV)/tests/ready ## The public clients against the real binary
+test-clients: onnxruntime openvino $(VENV)/tests/ready ## The public clients against the real binary
 	@# Built as `test-rust` builds it: another selection of crates would compile everything again.
 	$(CARGO) test --workspace --locked --no-run --quiet
 	SALVER_BIN=$(CARGO_TARGET_DIR)/debug/salver $(VENV)/tests/bin/python -m pytest -q server/app/tests/clients proto/tests
@@ -62,6 +62,9 @@ models/bench/ready: $(VENV)/models/ready $(wildcard models/train/*.py)
 
 onnxruntime: ## Fetch ONNX Runtime's library, pinned
 	@$(PYTHON) backends/onnxruntime/fetch.py $(LIB)/onnxruntime
+
+openvino: ## Fetch OpenVINO's libraries, pinned
+	@$(PYTHON) backends/openvino/fetch.py $(LIB)/openvino
 
 # A virtual environment for each set of requirements: they do not agree with one another.
 $(VENV)/tests/ready: server/app/tests/clients/requirements.txt

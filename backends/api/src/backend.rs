@@ -4,6 +4,7 @@ use std::fmt;
 use std::path::Path;
 
 use crate::error::BackendError;
+use crate::options::Options;
 use crate::output::Output;
 use crate::signature::Signature;
 use crate::tensor::Tensor;
@@ -20,25 +21,6 @@ impl fmt::Display for Device {
         match self {
             Device::Cpu => out.write_str("cpu"),
         }
-    }
-}
-
-/// How a model is to be loaded.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Options {
-    /// Threads that one run may use inside an operator, the calling one included.
-    /// Instances of one model share the others.
-    pub intra_op_threads: usize,
-    /// Threads that run operators side by side; 1 runs them one after the other.
-    pub inter_op_threads: usize,
-    /// Do idle threads burn their core to wake faster?
-    pub spinning: bool,
-}
-
-impl Default for Options {
-    /// One thread per instance, no spinning: several instances then share the cores in peace.
-    fn default() -> Options {
-        Options { intra_op_threads: 1, inter_op_threads: 1, spinning: false }
     }
 }
 

@@ -4,8 +4,11 @@ use std::ffi::CString;
 use std::path::Path;
 use std::sync::Arc;
 
-use backend_api::{BackendError, Device, Instance, Model, Options, Signature, TensorSpec};
+use backend_api::{
+    BackendError, Device, Instance, Model, Optimization, Options, Precision, Signature, TensorSpec,
+};
 use ort::environment::Environment;
+use ort::ep::CPU;
 use ort::session::Session;
 use ort::session::builder::{GraphOptimizationLevel, SessionBuilder};
 
@@ -41,6 +44,7 @@ impl OnnxModel {
         if size == 0 {
             return Err(unreadable(format!("{}: the file is empty", artifact.display())));
         }
+        refuse_unknown(options)?;
         let mut builder = builder(environment, options).map_err(|it| unreadable(it.to_string()))?;
         let session =
             builder.commit_from_file(artifact).map_err(|it| unreadable(it.to_string()))?;
@@ -72,15 +76,45 @@ impl Model for OnnxModel {
     }
 }
 
+/// BF16 products are to be had on one architecture only.
+const KNOWS_BF16: bool = cfg!(all(target_arch = "aarch64", target_os = "linux"));
+
+fn refuse_unknown(options: &Options) -> Result<(), BackendError> {
+    match options.precision {
+        Precision::Bf16 if !KNOWS_BF16 => Err(BackendError::Unsupported {
+            engine: NAME,
+            reason: "precision bf16 is for aarch64 on Linux; engine openvino has it here"
+                .to_owned(),
+        }),
+        Precision::Bf16 | Precision::F32 => Ok(()),
+    }
+}
+
 fn builder(environment: &Environment, options: &Options) -> Result<SessionBuilder, ort::Error> {
-    let builder = Session::builder(environment)?
-        .with_optimization_level(GraphOptimizationLevel::All)?
+    let session = &options.session;
+    let level = match session.optimization {
+        Optimization::Off => GraphOptimizationLevel::Disable,
+        Optimization::Basic => GraphOptimizationLevel::Level1,
+        Optimization::Extended => GraphOptimizationLevel::Level2,
+        Optimization::All => GraphOptimizationLevel::All,
+    };
+    let flag = |it: bool| if it { "1" } else { "0" };
+    let mut builder = Session::builder(environment)?
+        .with_optimization_level(level)?
         .with_intra_threads(options.intra_op_threads)?
         .with_inter_threads(options.inter_op_threads)?
         .with_parallel_execution(options.inter_op_threads > 1)?
         .with_intra_op_spinning(options.spinning)?
         .with_inter_op_spinning(options.spinning)?
-        // Plans memory for one shape of input; batches of varying size would keep a plan each.
-        .with_memory_pattern(false)?;
+        .with_memory_pattern(session.memory_pattern)?
+        .with_execution_providers([CPU::default().with_arena_allocator(session.arena).build()])?;
+    // Each is without effect on processors that it is not for.
+    for (key, value) in [
+        ("session.disable_prepacking", !session.prepacking),
+        ("session.x64quantprecision", session.quantized_precision),
+        ("mlas.enable_gemm_fastmath_arm64_bfloat16", options.precision == Precision::Bf16),
+    ] {
+        builder = builder.with_config_entry(key, flag(value))?;
+    }
     Ok(builder)
 }

@@ -1,6 +1,6 @@
 //! Calls into ONNX Runtime's C interface, on memory that we own.
 //!
-//! Every unsafe block of the workspace's engines for the CPU stands in this file. Invariant: a
+//! Every unsafe block of this engine stands in this file. Invariant: a
 //! [`Value`] made from a tensor or a buffer borrows it, so the memory outlives the value; the
 //! library never writes to an input and writes at most a prepared output's declared size.
 

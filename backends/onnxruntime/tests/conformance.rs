@@ -1,19 +1,77 @@
 //! The seam's suite against the real library.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 
-use backend_api::{DType, conformance::conformance};
+use backend_api::conformance::conformance;
+use backend_api::{
+    Backend, BackendError, DType, Device, Model, Optimization, Options, Precision, SessionOptions,
+};
 use backend_onnxruntime::{OnnxRuntime, find};
+
+/// One for all tests: the library takes no second environment in a process.
+fn onnxruntime() -> &'static OnnxRuntime {
+    static ENGINE: OnceLock<OnnxRuntime> = OnceLock::new();
+    ENGINE.get_or_init(|| {
+        let binary = std::env::current_exe().expect("this test's own path");
+        let library = find(&binary).unwrap_or_else(|searched| {
+            panic!("no libonnxruntime.so in {searched:?}: `make onnxruntime` fetches it")
+        });
+        OnnxRuntime::open(&library).expect("the library opens")
+    })
+}
+
+fn fixtures() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../api/fixtures")
+}
 
 #[test]
 fn passes_the_suite() {
-    let binary = std::env::current_exe().expect("this test's own path");
-    let library = find(&binary).unwrap_or_else(|searched| {
-        panic!("no libonnxruntime.so in {searched:?}: `make onnxruntime` fetches it")
-    });
-    let backend = OnnxRuntime::open(&library).expect("the library opens");
-    let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("../api/fixtures");
-    conformance(&backend, &fixtures, &DType::ALL);
+    conformance(onnxruntime(), &fixtures(), &DType::ALL);
+}
+
+#[test]
+fn passes_the_suite_with_every_option_turned() {
+    struct Turned(&'static OnnxRuntime, Options);
+    impl Backend for Turned {
+        fn name(&self) -> &'static str {
+            self.0.name()
+        }
+        fn version(&self) -> String {
+            self.0.version()
+        }
+        fn platform(&self) -> &'static str {
+            self.0.platform()
+        }
+        fn artifact(&self) -> &'static str {
+            self.0.artifact()
+        }
+        fn devices(&self) -> Vec<Device> {
+            self.0.devices()
+        }
+        fn load(&self, path: &Path, _: &Options) -> Result<Box<dyn Model>, BackendError> {
+            self.0.load(path, &self.1)
+        }
+    }
+    let session = SessionOptions {
+        optimization: Optimization::Off,
+        arena: false,
+        memory_pattern: true,
+        prepacking: false,
+        quantized_precision: true,
+    };
+    for optimization in [Optimization::Off, Optimization::Basic, Optimization::Extended] {
+        let session = SessionOptions { optimization, ..session.clone() };
+        let options = Options { session, ..Options::default() };
+        conformance(&Turned(onnxruntime(), options), &fixtures(), &DType::ALL);
+    }
+}
+
+#[test]
+fn bf16_is_refused_where_it_would_be_ignored() {
+    let options = Options { precision: Precision::Bf16, ..Options::default() };
+    let loaded = onnxruntime().load(&fixtures().join("double.onnx"), &options);
+    assert_eq!(loaded.is_ok(), cfg!(target_arch = "aarch64"));
 }
 
 #[test]

@@ -103,9 +103,9 @@ pub struct ServeArgs {
     /// Port for metrics and probes [default: 8002]
     #[arg(long, env = "SALVER_METRICS_PORT", value_name = "PORT")]
     pub metrics_port: Option<u16>,
-    /// ONNX Runtime's shared library [default: looked for beside the binary]
-    #[arg(long, env = "SALVER_ONNXRUNTIME_LIBRARY", value_name = "FILE")]
-    pub onnxruntime_library: Option<PathBuf>,
+    /// Where engines lie.
+    #[command(flatten)]
+    pub libraries: Libraries,
     /// Instances of a version, unless its model.toml says otherwise [default: cores]
     #[arg(long, env = "SALVER_INSTANCES", value_name = "N")]
     pub instances: Option<usize>,
@@ -148,6 +148,17 @@ pub struct ServeArgs {
     /// What is logged: error, warn, info, debug, trace, or a filter by module [default: info]
     #[arg(long, env = "SALVER_LOG_LEVEL", value_name = "LEVEL")]
     pub log_level: Option<String>,
+}
+
+/// Where engines that are not compiled in lie.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Args)]
+pub struct Libraries {
+    /// ONNX Runtime's shared library [default: looked for beside the binary]
+    #[arg(long, env = "SALVER_ONNXRUNTIME_LIBRARY", value_name = "FILE")]
+    pub onnxruntime_library: Option<PathBuf>,
+    /// Folder with OpenVINO's shared libraries [default: looked for beside the binary]
+    #[arg(long, env = "SALVER_OPENVINO_DIR", value_name = "DIR")]
+    pub openvino_dir: Option<PathBuf>,
 }
 
 /// Which server a command speaks to.
@@ -216,9 +227,9 @@ pub enum ClientCommand {
 /// Arguments of `version`.
 #[derive(Debug, Args)]
 pub struct VersionArgs {
-    /// ONNX Runtime's shared library [default: looked for beside the binary]
-    #[arg(long, env = "SALVER_ONNXRUNTIME_LIBRARY", value_name = "FILE")]
-    pub onnxruntime_library: Option<PathBuf>,
+    /// Where engines lie.
+    #[command(flatten)]
+    pub libraries: Libraries,
     /// How to print
     #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
     pub output: OutputFormat,

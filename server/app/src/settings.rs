@@ -14,7 +14,7 @@ use server_frontend::ConnectionLimits;
 use server_lifecycle::Transition;
 use server_serving::AdmissionLimits;
 
-use crate::cli::{LogFormat, ServeArgs, TransitionArg};
+use crate::cli::{Libraries, LogFormat, ServeArgs, TransitionArg};
 
 /// Checked settings.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -29,8 +29,8 @@ pub struct Settings {
     pub grpc_port: u16,
     /// 0 is any free one.
     pub metrics_port: u16,
-    /// `None`: looked for.
-    pub onnxruntime_library: Option<PathBuf>,
+    /// Where engines lie; looked for where nothing is said.
+    pub libraries: Libraries,
     /// Cores this process may use.
     pub cores: usize,
     /// Instances of a version.
@@ -114,7 +114,13 @@ fn over_file(args: ServeArgs, root: &mut Section<'_>) -> ServeArgs {
         http_port: args.http_port.or(http_port),
         grpc_port: args.grpc_port.or(grpc_port),
         metrics_port: args.metrics_port.or(metrics_port),
-        onnxruntime_library: args.onnxruntime_library.or(root.with("onnxruntime_library", path)),
+        libraries: Libraries {
+            onnxruntime_library: args
+                .libraries
+                .onnxruntime_library
+                .or(root.with("onnxruntime_library", path)),
+            openvino_dir: args.libraries.openvino_dir.or(root.with("openvino_dir", path)),
+        },
         instances: args.instances.or(instances),
         worker_threads: args.worker_threads.or(worker_threads),
         loader_threads: args.loader_threads.or(loader_threads),
@@ -143,7 +149,7 @@ fn with_defaults(args: ServeArgs, cores: usize) -> Settings {
         http_port: args.http_port.unwrap_or(8000),
         grpc_port: args.grpc_port.unwrap_or(8001),
         metrics_port: args.metrics_port.unwrap_or(8002),
-        onnxruntime_library: args.onnxruntime_library,
+        libraries: args.libraries,
         cores,
         instances: args.instances.unwrap_or(cores),
         worker_threads: args.worker_threads.unwrap_or(cores),

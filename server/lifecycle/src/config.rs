@@ -5,6 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use backend_api::{Optimization, Options, Precision};
 use server_base::settings::Section;
 use server_base::{Version, VersionChoice, limits};
 use server_serving::Batching;
@@ -52,8 +53,8 @@ pub struct ModelConfig {
     pub timeout: Duration,
     /// Instances of each version.
     pub instances: usize,
-    /// How the engine is to use threads.
-    pub threads: backend_api::Options,
+    /// What the engine is told.
+    pub options: Options,
     /// Row counts of the runs before a version is ready.
     pub warmup_rows: Vec<usize>,
     /// Lengths for free axes in these runs, by the axis's name.
@@ -73,7 +74,7 @@ impl ModelConfig {
             probe_rows: true,
             timeout: limits::REQUEST_TIMEOUT,
             instances: defaults.instances,
-            threads: backend_api::Options::default(),
+            options: Options { instances: defaults.instances, ..Options::default() },
             warmup_rows: vec![1, batching.rows_max],
             warmup_axes: BTreeMap::new(),
         }
@@ -93,6 +94,8 @@ impl ModelConfig {
         let named = defaults.engines.iter().map(|it| (*it, Some((*it).to_owned())));
         let engines: Vec<_> = named.chain([("auto", None)]).collect();
         set(&mut self.engine, root.choice("engine", &engines));
+        let precisions = [("f32", Precision::F32), ("bf16", Precision::Bf16)];
+        set(&mut self.options.precision, root.choice("precision", &precisions));
         set(&mut self.versions, root.with("version_policy", versions));
         let transitions =
             [("availability", Transition::Availability), ("resources", Transition::Resources)];
@@ -106,6 +109,32 @@ impl ModelConfig {
         root.section("dynamic_batching", |it| self.read_batching(it));
         root.section("instances", |it| self.read_instances(it));
         root.section("warmup", |it| self.read_warmup(it));
+        let session = root.section("onnxruntime", |it| self.read_onnxruntime(it)).is_some();
+        self.check(root, session);
+    }
+
+    /// What no single key can tell: an engine that is named and cannot do what is asked of it.
+    /// `session` says whether there are settings for ONNX Runtime alone.
+    fn check(&self, root: &mut Section<'_>, session: bool) {
+        let (engine, options) = (self.engine.as_deref().unwrap_or("auto"), &self.options);
+        if session && !["onnxruntime", "auto"].contains(&engine) {
+            root.fault("onnxruntime", &format!("the engine is {engine}"));
+        }
+        if options.session.memory_pattern && options.inter_op_threads > 1 {
+            let text = "memory is planned for operators one after the other, not side by side: \
+                        instances.inter_op_threads is more than 1";
+            root.fault("onnxruntime.memory_pattern", text);
+        }
+        if options.precision == Precision::Bf16 && !["onnxruntime", "openvino"].contains(&engine) {
+            let text = "\"bf16\" needs engine = \"openvino\" (or \"onnxruntime\", on aarch64)";
+            root.fault("precision", text);
+        }
+        if engine == "openvino" && options.inter_op_threads > 1 {
+            root.fault("instances.inter_op_threads", "engine openvino knows one at a time");
+        }
+        if engine == "openvino" && options.spinning {
+            root.fault("instances.spinning", "engine openvino does not know it");
+        }
     }
 
     fn read_batching(&mut self, section: &mut Section<'_>) {
@@ -120,16 +149,27 @@ impl ModelConfig {
 
     fn read_instances(&mut self, section: &mut Section<'_>) {
         set(&mut self.instances, section.integer("count", 1..=limits::INSTANCES_MAX));
-        let threads = &mut self.threads;
-        set(
-            &mut threads.intra_op_threads,
-            section.integer("intra_op_threads", 1..=limits::THREADS_MAX),
-        );
-        set(
-            &mut threads.inter_op_threads,
-            section.integer("inter_op_threads", 1..=limits::THREADS_MAX),
-        );
-        set(&mut threads.spinning, section.boolean("spinning"));
+        let options = &mut self.options;
+        options.instances = self.instances;
+        let threads = 1..=limits::THREADS_MAX;
+        set(&mut options.intra_op_threads, section.integer("intra_op_threads", threads.clone()));
+        set(&mut options.inter_op_threads, section.integer("inter_op_threads", threads));
+        set(&mut options.spinning, section.boolean("spinning"));
+    }
+
+    fn read_onnxruntime(&mut self, section: &mut Section<'_>) {
+        let session = &mut self.options.session;
+        let levels = [
+            ("off", Optimization::Off),
+            ("basic", Optimization::Basic),
+            ("extended", Optimization::Extended),
+            ("all", Optimization::All),
+        ];
+        set(&mut session.optimization, section.choice("optimization", &levels));
+        set(&mut session.arena, section.boolean("arena"));
+        set(&mut session.memory_pattern, section.boolean("memory_pattern"));
+        set(&mut session.prepacking, section.boolean("prepacking"));
+        set(&mut session.quantized_precision, section.boolean("quantized_precision"));
     }
 
     fn read_warmup(&mut self, section: &mut Section<'_>) {

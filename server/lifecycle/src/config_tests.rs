@@ -1,10 +1,12 @@
+use backend_api::SessionOptions;
+
 use super::*;
 
 fn defaults() -> Defaults {
     Defaults {
         instances: 2,
         transition: Transition::Availability,
-        engines: vec!["onnxruntime", "tract"],
+        engines: vec!["onnxruntime", "tract", "openvino"],
     }
 }
 
@@ -16,7 +18,8 @@ fn an_empty_file_changes_nothing() {
 #[test]
 fn every_key_is_read() {
     let text = r#"
-        engine = "tract"
+        engine = "onnxruntime"
+        precision = "bf16"
         version_policy = { latest = 2 }
         transition = "resources"
         max_batch_size = 8
@@ -30,14 +33,20 @@ fn every_key_is_read() {
         [instances]
         count = 3
         intra_op_threads = 4
-        inter_op_threads = 2
+        inter_op_threads = 1
         spinning = true
         [warmup]
         batch_sizes = [1, 4]
         axes = { S = 128 }
+        [onnxruntime]
+        optimization = "basic"
+        arena = false
+        memory_pattern = true
+        prepacking = false
+        quantized_precision = true
     "#;
     let expect = ModelConfig {
-        engine: Some("tract".to_owned()),
+        engine: Some("onnxruntime".to_owned()),
         versions: VersionPolicy::Latest(2),
         transition: Transition::Resources,
         labels: BTreeMap::from([("stable".to_owned(), Version(1))]),
@@ -45,7 +54,20 @@ fn every_key_is_read() {
         probe_rows: false,
         timeout: Duration::from_millis(250),
         instances: 3,
-        threads: backend_api::Options { intra_op_threads: 4, inter_op_threads: 2, spinning: true },
+        options: Options {
+            instances: 3,
+            precision: Precision::Bf16,
+            intra_op_threads: 4,
+            inter_op_threads: 1,
+            spinning: true,
+            session: SessionOptions {
+                optimization: Optimization::Basic,
+                arena: false,
+                memory_pattern: true,
+                prepacking: false,
+                quantized_precision: true,
+            },
+        },
         warmup_rows: vec![1, 4],
         warmup_axes: BTreeMap::from([("S".to_owned(), 128)]),
     };
@@ -83,7 +105,7 @@ fn every_fault_is_reported() {
             "max_batchsize",
         ]
     );
-    assert_eq!(faults[0], "engine: \"tensorflow\" is none of onnxruntime, tract, auto");
+    assert_eq!(faults[0], "engine: \"tensorflow\" is none of onnxruntime, tract, openvino, auto");
 }
 
 #[test]
@@ -103,4 +125,26 @@ fn versions_are_all_latest_or_specific() {
     for text in ["{ latest = 0 }", "{ specific = [] }", "{ specific = [0] }", "{}", "3"] {
         parse(text).expect_err(text);
     }
+}
+
+#[test]
+fn what_the_named_engine_cannot_do_is_a_fault() {
+    let check = |text: &str, expect: &[&str]| {
+        let faults = ModelConfig::parse(text, &defaults()).err().unwrap_or_default();
+        let keys: Vec<&str> = faults.iter().filter_map(|it| it.split(": ").next()).collect();
+        assert_eq!(keys, expect, "{text}");
+    };
+    check("precision = \"f32\"", &[]);
+    check("precision = \"bf16\"", &["precision"]);
+    check("precision = \"bf16\"\nengine = \"tract\"", &["precision"]);
+    check("precision = \"bf16\"\nengine = \"openvino\"", &[]);
+    let threads = "[instances]\ninter_op_threads = 2\nspinning = true";
+    check(threads, &[]);
+    let keys = ["instances.inter_op_threads", "instances.spinning"];
+    check(&format!("engine = \"openvino\"\n{threads}"), &keys);
+    check("engine = \"tract\"\n[onnxruntime]\narena = false", &["onnxruntime"]);
+    check("[onnxruntime]\narena = false", &[]);
+    let planned = format!("{threads}\n[onnxruntime]\nmemory_pattern = true");
+    check(&planned, &["onnxruntime.memory_pattern"]);
+    check("[onnxruntime]\narenas = true", &["onnxruntime.arenas"]);
 }

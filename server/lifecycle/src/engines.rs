@@ -8,38 +8,69 @@ use backend_api::{Backend, BackendError, Model, Options};
 /// A loaded model, and the engine that loaded it.
 pub(crate) type FromEngine<'a> = (&'a dyn Backend, Box<dyn Model>);
 
-/// Engines in order of preference, and those that this machine lacks.
+/// Engines in order of preference, those that only a model's own wish brings in, and those that
+/// this machine lacks.
 #[derive(Clone, Default)]
 pub struct Engines {
     available: Vec<Arc<dyn Backend>>,
-    missing: Vec<(&'static str, String)>,
+    on_request: Vec<Arc<dyn Backend>>,
+    missing: Vec<Missing>,
+}
+
+/// An engine that does not work here.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Missing {
+    /// What a model would call it.
+    pub name: &'static str,
+    /// Why it does not.
+    pub reason: String,
+    /// Would it only have served models that name it? Then nobody need worry before one does.
+    pub on_request: bool,
 }
 
 impl Engines {
     /// The preferred ones first. `missing` are names and reasons.
     pub fn new(available: Vec<Arc<dyn Backend>>, missing: Vec<(&'static str, String)>) -> Engines {
-        Engines { available, missing }
+        let missing = missing
+            .into_iter()
+            .map(|(name, reason)| Missing { name, reason, on_request: false })
+            .collect();
+        Engines { available, on_request: Vec::new(), missing }
+    }
+
+    /// These, and one that serves models that name it, never others; or why it cannot.
+    #[must_use]
+    pub fn with_on_request(
+        mut self,
+        name: &'static str,
+        engine: Result<Arc<dyn Backend>, String>,
+    ) -> Engines {
+        match engine {
+            Ok(engine) => self.on_request.push(engine),
+            Err(reason) => self.missing.push(Missing { name, reason, on_request: true }),
+        }
+        self
     }
 
     /// Those that work here.
-    pub fn available(&self) -> &[Arc<dyn Backend>] {
-        &self.available
+    pub fn available(&self) -> impl Iterator<Item = &Arc<dyn Backend>> {
+        self.available.iter().chain(&self.on_request)
     }
 
     /// Those that do not, and why.
-    pub fn missing(&self) -> &[(&'static str, String)] {
+    pub fn missing(&self) -> &[Missing] {
         &self.missing
     }
 
     /// Every name that a model may ask for.
     pub fn names(&self) -> Vec<&'static str> {
-        let available = self.available.iter().map(|it| it.name());
-        available.chain(self.missing.iter().map(|(name, _)| *name)).collect()
+        let available = self.available().map(|it| it.name());
+        available.chain(self.missing.iter().map(|it| it.name)).collect()
     }
 
     /// Every file name that some engine reads.
     pub(crate) fn artifacts(&self) -> Vec<&'static str> {
-        let mut names: Vec<&'static str> = self.available.iter().map(|it| it.artifact()).collect();
+        let mut names: Vec<&'static str> = self.available().map(|it| it.artifact()).collect();
         names.sort_unstable();
         names.dedup();
         names
@@ -52,10 +83,13 @@ impl Engines {
         folder: &Path,
         options: &Options,
     ) -> Result<FromEngine<'_>, String> {
-        if let Some((name, reason)) = self.missing.iter().find(|(name, _)| Some(*name) == wanted) {
-            return Err(format!("engine {name} is not available: {reason}"));
+        if let Some(it) = self.missing.iter().find(|it| Some(it.name) == wanted) {
+            return Err(format!("engine {} is not available: {}", it.name, it.reason));
         }
-        let asked = self.available.iter().filter(|it| wanted.is_none_or(|name| it.name() == name));
+        let asked: Vec<&Arc<dyn Backend>> = match wanted {
+            Some(name) => self.available().filter(|it| it.name() == name).collect(),
+            None => self.available.iter().collect(),
+        };
         let mut reasons = Vec::new();
         for engine in asked {
             let artifact = folder.join(engine.artifact());
@@ -85,3 +119,7 @@ impl Engines {
         Err(reasons.join("; "))
     }
 }
+
+#[cfg(test)]
+#[path = "engines_tests.rs"]
+mod tests;

@@ -21,7 +21,7 @@ mod start;
 pub mod metrics;
 
 pub use config::{Defaults, ModelConfig, VersionPolicy};
-pub use engines::Engines;
+pub use engines::{Engines, Missing};
 pub use handle::{Entry, Lifecycle, LifecycleError, Readiness};
 pub use policy::Transition;
 pub use start::{Options, start};

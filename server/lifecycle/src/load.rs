@@ -45,7 +45,7 @@ pub(crate) fn load(engines: &Engines, job: &LoadJob) -> Result<Loaded, String> {
 fn load_fenced(engines: &Engines, job: &LoadJob) -> Result<Loaded, String> {
     let started = Instant::now();
     let config = &job.config;
-    let (engine, model) = engines.load(config.engine.as_deref(), &job.folder, &config.threads)?;
+    let (engine, model) = engines.load(config.engine.as_deref(), &job.folder, &config.options)?;
     let model: Arc<dyn Model> = model.into();
     let device = Device::Cpu;
     let lengths = AxisLengths(config.warmup_axes.clone());

@@ -324,14 +324,13 @@ fn print(found: &FoundVersion, config: &ModelConfig) -> u64 {
         probe_rows,
         timeout,
         instances,
-        threads,
+        options,
         warmup_rows,
         warmup_axes,
     } = config;
     let mut hasher = DefaultHasher::new();
     (found.print, engine, probe_rows, timeout, instances).hash(&mut hasher);
     (batching.rows_max, batching.delay_max, batching.queue_max).hash(&mut hasher);
-    (threads.intra_op_threads, threads.inter_op_threads, threads.spinning).hash(&mut hasher);
-    (warmup_rows, warmup_axes).hash(&mut hasher);
+    (options, warmup_rows, warmup_axes).hash(&mut hasher);
     hasher.finish()
 }

@@ -7,7 +7,7 @@ use super::{list, metadata, root, text};
 /// Floors of the workspace. A crate may import only strictly lower floors.
 const FLOORS: &[&[&str]] = &[
     &["backend-api", "proto"],
-    &["backend-fake", "backend-onnxruntime", "backend-tract", "server-base"],
+    &["backend-fake", "backend-onnxruntime", "backend-openvino", "backend-tract", "server-base"],
     &["server-serving"],
     &["server-lifecycle"],
     &["server-frontend"],
@@ -21,6 +21,7 @@ const BESIDE: &[&str] = &["loadtest", "server-tidy"];
 const WRAPPED: &[(&str, &[&str])] = &[
     ("ort", &["backend-onnxruntime"]),
     ("tract-onnx", &["backend-tract"]),
+    ("libloading", &["backend-openvino"]),
     ("tonic", &["proto", "server-frontend", "loadtest"]),
     ("hyper", &["server-frontend", "server-app", "loadtest"]),
     ("serde_json", &["server-frontend", "server-app", "loadtest"]),

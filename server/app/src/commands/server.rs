@@ -47,7 +47,7 @@ fn run(settings: &Settings) -> anyhow::Result<()> {
     telemetry::start_logs(settings.log_format, &settings.log_level)?;
     let metrics = telemetry::start_metrics()?;
     own::raise_open_files();
-    let engines = engines::open(settings.onnxruntime_library.as_deref())?;
+    let engines = engines::open(&settings.libraries)?;
     announce(settings, &engines);
     // Taken before the ports, so that no signal finds us unprepared.
     let mut signals = Signals::new()?;
@@ -68,11 +68,12 @@ fn run(settings: &Settings) -> anyhow::Result<()> {
 
 /// The plan: what will run on what.
 fn announce(settings: &Settings, engines: &Engines) {
-    for (name, reason) in engines.missing() {
-        tracing::warn!(engine = name, reason, "engine is not available; tract takes over");
+    for it in engines.missing().iter().filter(|it| !it.on_request) {
+        let (engine, reason) = (it.name, &it.reason);
+        tracing::warn!(engine, reason, "engine is not available; tract takes over");
     }
     let names: Vec<String> =
-        engines.available().iter().map(|it| format!("{} {}", it.name(), it.version())).collect();
+        engines.available().map(|it| format!("{} {}", it.name(), it.version())).collect();
     tracing::info!(
         cores = settings.cores,
         engines = names.join(", "),

@@ -8,7 +8,7 @@ use crate::engines;
 
 /// Version and engines: a missing library shows here before it shows in a slower answer.
 pub(crate) fn version(args: &VersionArgs) -> Outcome {
-    let engines = match engines::open(args.onnxruntime_library.as_deref()) {
+    let engines = match engines::open(&args.libraries) {
         Ok(engines) => engines,
         Err(error) => return complain(&format!("{error:#}"), Outcome::Failed),
     };
@@ -16,19 +16,17 @@ pub(crate) fn version(args: &VersionArgs) -> Outcome {
     if args.output == OutputFormat::Json {
         let available = engines
             .available()
-            .iter()
             .map(|it| json!({ "engine": it.name(), "version": it.version(), "available": true }));
         let missing = engines
             .missing()
             .iter()
-            .map(|(name, reason)| json!({ "engine": name, "available": false, "reason": reason }));
+            .map(|it| json!({ "engine": it.name, "available": false, "reason": it.reason }));
         let engines: Vec<_> = available.chain(missing).collect();
         return print(&json!({ "version": version, "engines": engines }).to_string());
     }
     let mut lines = vec![format!("salver {version}")];
-    let available = engines.available();
-    lines.extend(available.iter().map(|it| format!("engine {} {}", it.name(), it.version())));
-    let missing = engines.missing();
-    lines.extend(missing.iter().map(|(it, why)| format!("engine {it} not available: {why}")));
+    lines.extend(engines.available().map(|it| format!("engine {} {}", it.name(), it.version())));
+    let missing = engines.missing().iter();
+    lines.extend(missing.map(|it| format!("engine {} not available: {}", it.name, it.reason)));
     print(&lines.join("\n"))
 }

@@ -47,6 +47,9 @@ def test_a_library_that_is_not_there(tmp_path):
     done = serve("--onnxruntime-library", tmp_path / "libnothing.so")
     assert done.returncode == FAILED
     assert "libnothing.so" in done.stderr
+    done = serve("--openvino-dir", tmp_path)
+    assert done.returncode == FAILED
+    assert f"openvino_dir: no libopenvino_c.so in {tmp_path}" in done.stderr
 
 
 # Files with faults, and the keys that are named.
@@ -178,20 +181,66 @@ def test_without_onnxruntime(start, alone):
 
 def test_an_engine_by_name(start, repository, alone):
     """Settings may ask for an engine; one that is missing is a reason, not a reason to guess."""
-    for engine in ("onnxruntime", "tract", "auto"):
+    for engine in ("onnxruntime", "tract", "openvino", "auto"):
         repository.settings(engine, f'engine = "{engine}"\n')
         repository.version(engine, 1, FIXTURES / "double.onnx")
     server = start(repository, binary=alone).settled()
     assert [server.state(it, "1") for it in ("tract", "auto")] == ["READY"] * 2
-    line = server.index()["onnxruntime", "1"]
-    assert line["state"] == "UNAVAILABLE" and "onnxruntime" in line["reason"]
+    for engine in ("onnxruntime", "openvino"):
+        line = server.index()[engine, "1"]
+        assert line["state"] == "UNAVAILABLE"
+        assert f"engine {engine} is not available" in line["reason"]
     both = start(repository).settled()
     platforms = {
         it: both.ask("GET", f"/v2/models/{it}").json()["platform"]
-        for it in ("onnxruntime", "tract", "auto")
+        for it in ("onnxruntime", "tract", "openvino", "auto")
     }
     assert platforms == {
         "onnxruntime": "onnxruntime_onnx",
         "tract": "tract_onnx",
+        "openvino": "openvino_onnx",
         "auto": "onnxruntime_onnx",
     }
+
+
+def maps(server):
+    """Files that the process has in its memory."""
+    return Path(f"/proc/{server.process.pid}/maps").read_text()
+
+
+def test_openvino_is_opened_by_the_first_model_that_asks(start, repository):
+    repository.version("other", 1, FIXTURES / "double.onnx")
+    server = start(repository).settled()
+    assert "libonnxruntime" in maps(server) and "libopenvino" not in maps(server)
+    repository.settings("asks", 'engine = "openvino"\nprecision = "bf16"\n')
+    repository.version("asks", 1, FIXTURES / "double.onnx")
+    wait_for(lambda: server.state("asks", "1") == "READY", "the model is ready")
+    assert "libopenvino_c" in maps(server)
+
+
+def test_auto_never_means_openvino(start, repository, alone):
+    """Not even where it is the only engine beside tract, and tract does not know the operator."""
+    for engine in ("auto", "openvino"):
+        repository.settings(engine, f'engine = "{engine}"\n')
+        repository.version(engine, 1, FIXTURES / "identity_bf16.onnx")
+    folders = (it / ".lib/openvino" for it in BINARY.parents)
+    libraries = next(it for it in folders if it.is_dir())
+    server = start(repository, binary=alone, openvino_dir=libraries).settled()
+    assert server.state("openvino", "1") == "READY"
+    line = server.index()["auto", "1"]
+    assert line["state"] == "UNAVAILABLE" and "tract" in line["reason"]
+
+
+def test_an_index_that_openvino_would_not_refuse(start, repository):
+    """It gathers zeros from beyond the end of a table; here that is the caller's fault."""
+    repository.settings("pick", 'engine = "openvino"\n')
+    repository.version("pick", 1, FIXTURES / "pick.onnx")
+    server = start(repository).settled()
+
+    def ask(index):
+        tensor = {"name": "index", "shape": [1, 1], "datatype": "INT64", "data": [index]}
+        return server.ask("POST", "/v2/models/pick/infer", {"inputs": [tensor]})
+
+    assert ask(3).json()["outputs"][0]["data"] == [40.0]
+    for index in (4, -5, 1 << 32):
+        ask(index).refused(400, f"holds {index} at element 0, allowed are -4 to 3")

@@ -1,0 +1,119 @@
+//! Which whole numbers an input may hold.
+//!
+//! OpenVINO computes INT64 in 32 bits, and gathers zeros from beyond the end of a table: both give
+//! an answer where ONNX demands an error. So what is known to be out of range is refused before
+//! it runs. Checked are the inputs themselves, not what the graph makes of them.
+
+use std::collections::HashMap;
+use std::ops::RangeInclusive;
+
+use backend_api::{BackendError, DType, Tensor};
+
+use crate::graph::{Graph, Node};
+
+/// Operations whose first output holds the numbers of their first input.
+const PASSING_ON: &[&str] = &["Cast", "Flatten", "Identity", "Reshape", "Squeeze", "Unsqueeze"];
+
+/// For each input the numbers that it may hold; `None` where there is nothing to check.
+pub(crate) struct Ranges(Vec<Option<RangeInclusive<i64>>>);
+
+impl Ranges {
+    /// `inputs` are names and types, in order.
+    pub(crate) fn of_graph(graph: &Graph, inputs: &[(&str, DType)]) -> Ranges {
+        let whole = |dtype: DType| {
+            (dtype == DType::Int64).then(|| i64::from(i32::MIN)..=i64::from(i32::MAX))
+        };
+        let mut ranges: Vec<_> = inputs.iter().map(|(_, dtype)| whole(*dtype)).collect();
+        // Which tensors of the graph hold an input's own numbers.
+        let mut holds: HashMap<&str, usize> =
+            inputs.iter().enumerate().map(|(n, (name, _))| (*name, n)).collect();
+        for node in &graph.node {
+            let input = |place: usize| node.input.get(place).and_then(|it| holds.get(it.as_str()));
+            if PASSING_ON.contains(&node.op_type.as_str()) {
+                if let (Some(&n), Some(output)) = (input(0), node.output.first()) {
+                    holds.insert(output, n);
+                }
+            } else if let (Some(&n), Some(length)) = (input(1), gathered(graph, node))
+                && let Some(range) = ranges.get_mut(n)
+            {
+                let (low, high) =
+                    range.as_ref().map_or((i64::MIN, i64::MAX), |it| (*it.start(), *it.end()));
+                *range = Some(low.max(-length)..=high.min(length - 1));
+            }
+        }
+        Ranges(ranges)
+    }
+
+    /// Are the numbers of `tensor`, input number `n`, within range? It must be aligned.
+    pub(crate) fn check(&self, n: usize, name: &str, tensor: &Tensor) -> Result<(), BackendError> {
+        let Some(range) = self.0.get(n).and_then(Option::as_ref) else { return Ok(()) };
+        let outside = if let Some(numbers) = tensor.view::<i64>() {
+            numbers.iter().copied().enumerate().find(|(_, it)| !range.contains(it))
+        } else if let Some(numbers) = tensor.view::<i32>() {
+            numbers.iter().map(|&it| it.into()).enumerate().find(|(_, it)| !range.contains(it))
+        } else {
+            None
+        };
+        match outside {
+            None => Ok(()),
+            Some((at, number)) => {
+                let (low, high) = (range.start(), range.end());
+                let reason = format!(
+                    "input '{name}' holds {number} at element {at}, allowed are {low} to {high}"
+                );
+                Err(BackendError::Input { reason })
+            }
+        }
+    }
+}
+
+/// The length of the axis that a `Gather` picks from, if the table comes with the model.
+fn gathered(graph: &Graph, node: &Node) -> Option<i64> {
+    if node.op_type != "Gather" {
+        return None;
+    }
+    let table = graph.initializer.iter().find(|it| Some(&it.name) == node.input.first())?;
+    let axis = node.attribute.iter().find(|it| it.name == "axis").map_or(0, |it| it.i);
+    let rank = i64::try_from(table.dims.len()).ok()?;
+    let place = if axis < 0 { axis + rank } else { axis };
+    table.dims.get(usize::try_from(place).ok()?).copied()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::graph::{Attribute, Weight};
+
+    /// A table of 4 rows of 7, gathered from along `axis` with what `steps` make of input `ids`.
+    #[track_caller]
+    fn check(dtype: DType, axis: i64, steps: &[&str], expect: Option<RangeInclusive<i64>>) {
+        let mut at = "ids".to_owned();
+        let mut node: Vec<Node> = Vec::new();
+        for step in steps {
+            let next = format!("{at}'");
+            let (input, output) = (vec![at], vec![next.clone()]);
+            node.push(Node { input, output, op_type: (*step).to_owned(), attribute: vec![] });
+            at = next;
+        }
+        let attribute = vec![Attribute { name: "axis".to_owned(), i: axis }];
+        let input = vec!["table".to_owned(), at];
+        node.push(Node { input, output: vec![], op_type: "Gather".to_owned(), attribute });
+        let table = Weight { dims: vec![4, 7], name: "table".to_owned() };
+        let graph = Graph { node, initializer: vec![table], ..Graph::default() };
+        assert_eq!(Ranges::of_graph(&graph, &[("ids", dtype)]).0, [expect]);
+    }
+
+    #[test]
+    fn an_index_is_bound_by_its_table() {
+        check(DType::Int64, 0, &[], Some(-4..=3));
+        check(DType::Int32, 1, &[], Some(-7..=6));
+        check(DType::Int64, -1, &["Cast", "Unsqueeze"], Some(-7..=6));
+    }
+
+    #[test]
+    fn a_number_that_is_computed_with_is_bound_by_its_type() {
+        check(DType::Int64, 0, &["Add"], Some(i64::from(i32::MIN)..=i64::from(i32::MAX)));
+        check(DType::Int32, 0, &["Add"], None);
+        check(DType::Fp32, 0, &["Add"], None);
+    }
+}

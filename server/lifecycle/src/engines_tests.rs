@@ -1,0 +1,37 @@
+use backend_fake::Fake;
+
+use super::*;
+
+/// Which engine loads a model that asks for `wanted`, or the reason why none does.
+#[track_caller]
+fn check(engines: &Engines, wanted: Option<&str>, expect: Result<&str, &str>) {
+    let folder = tempfile::tempdir().expect("scratch");
+    let model = "input x FP32 rows,2\noutput y FP32 rows,2 = double x\n";
+    std::fs::write(folder.path().join("model.fake"), model).expect("write");
+    let loaded = engines.load(wanted, folder.path(), &Options::default());
+    let shown = folder.path().display().to_string();
+    let got = loaded.map(|(it, _)| it.name()).map_err(|it| it.replace(&shown, "FOLDER"));
+    assert_eq!(got, expect.map_err(str::to_owned));
+}
+
+fn fake() -> Arc<dyn Backend> {
+    Arc::new(Fake::new())
+}
+
+#[test]
+fn an_engine_on_request_serves_who_asks() {
+    let engines = Engines::default().with_on_request("fake", Ok(fake()));
+    check(&engines, Some("fake"), Ok("fake"));
+    check(&engines, None, Err("no model.fake in FOLDER"));
+    assert_eq!(engines.names(), ["fake"]);
+}
+
+#[test]
+fn a_missing_one_says_why_to_who_asks() {
+    let absent = Err("its library is nowhere".to_owned());
+    let engines = Engines::new(vec![fake()], Vec::new()).with_on_request("openvino", absent);
+    check(&engines, None, Ok("fake"));
+    let reason = "engine openvino is not available: its library is nowhere";
+    check(&engines, Some("openvino"), Err(reason));
+    assert_eq!(engines.names(), ["fake", "openvino"]);
+}
