@@ -302,6 +302,14 @@ impl ResponseBody {
         ResponseBody { _permit: permit, ..self }
     }
 
+    /// The pieces of an answer that is all here; none of one that tonic or a call makes.
+    pub(crate) fn into_parts(self) -> VecDeque<Bytes> {
+        match self.content {
+            Content::Parts(parts) => parts,
+            Content::Grpc(_) | Content::Call { .. } => VecDeque::new(),
+        }
+    }
+
     pub(crate) fn holding(self, active: Active) -> ResponseBody {
         ResponseBody { _active: Some(active), ..self }
     }

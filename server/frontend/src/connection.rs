@@ -20,6 +20,7 @@ use tokio::time::sleep_until;
 
 use crate::activity::{Activity, Overdue};
 use crate::body::{Incoming, ResponseBody};
+use crate::http1::{Ended, Plain};
 use crate::http2::Http2;
 use crate::listener::Handler;
 use crate::options::{ConnectionLimits, HTTP1_BUFFER_BYTES};
@@ -95,6 +96,8 @@ pub(crate) async fn serve<H: Handler>(
 enum Driver<H> {
     /// Nobody yet: its first bytes have not come.
     Unknown(Opening<H>),
+    /// HTTP/1 as long as it is plain.
+    Plain(Box<Plain>, Arc<H>),
     Http1(Pin<Box<dyn Http1>>),
     Http2(Box<Http2<H>>),
     Closed,
@@ -119,8 +122,22 @@ impl<H: Handler> Driver<H> {
             };
             *self = opening.begin(spoken, activity);
         }
+        if let Driver::Plain(plain, _) = self {
+            match ready!(plain.poll(cx)) {
+                Ended::Closed => return Poll::Ready(()),
+                Ended::Unusual => {}
+            }
+            let Driver::Plain(plain, handler) = std::mem::replace(self, Driver::Closed) else {
+                return Poll::Ready(());
+            };
+            let leaving = plain.is_leaving();
+            *self = hyper(plain.into_stream(), handler, Arc::clone(activity));
+            if leaving {
+                self.graceful_shutdown();
+            }
+        }
         match self {
-            Driver::Unknown(_) => Poll::Pending,
+            Driver::Unknown(_) | Driver::Plain(..) => Poll::Pending,
             Driver::Http1(connection) => connection.as_mut().poll(cx).map(drop),
             Driver::Http2(connection) => connection.poll(cx),
             Driver::Closed => Poll::Ready(()),
@@ -130,6 +147,7 @@ impl<H: Handler> Driver<H> {
     fn graceful_shutdown(&mut self) {
         match self {
             Driver::Unknown(_) => *self = Driver::Closed,
+            Driver::Plain(plain, _) => plain.graceful_shutdown(),
             Driver::Http1(connection) => connection.as_mut().shut(),
             Driver::Http2(connection) => connection.graceful_shutdown(),
             Driver::Closed => {}
@@ -145,20 +163,28 @@ impl<H: Handler> Opening<H> {
             return Driver::Http2(Box::new(Http2::new(stream, handler, activity, limits)));
         }
         let activity = Arc::clone(activity);
-        let service = service_fn(move |request: Request<hyper::body::Incoming>| {
-            let (handler, active) = (Arc::clone(&handler), activity.begin());
-            async move {
-                let response: Response<ResponseBody> =
-                    handler.handle(request.map(Incoming::Http1)).await;
-                Ok::<_, Infallible>(response.map(|body| body.holding(active)))
-            }
-        });
-        let mut builder = http1::Builder::new();
-        // Ours counts from a header's first byte; hyper's would count idle time too.
-        builder.timer(TokioTimer::new()).header_read_timeout(None).keep_alive(true);
-        builder.max_buf_size(HTTP1_BUFFER_BYTES);
-        Driver::Http1(Box::pin(builder.serve_connection(TokioIo::new(stream), service)))
+        match handler.plain() {
+            Some(rest) => Driver::Plain(Box::new(Plain::new(stream, rest, activity)), handler),
+            None => hyper(stream, handler, activity),
+        }
     }
+}
+
+/// HTTP/1 in all its forms.
+fn hyper<H: Handler>(stream: Stream, handler: Arc<H>, activity: Arc<Activity>) -> Driver<H> {
+    let service = service_fn(move |request: Request<hyper::body::Incoming>| {
+        let (handler, active) = (Arc::clone(&handler), activity.begin());
+        async move {
+            let response: Response<ResponseBody> =
+                handler.handle(request.map(Incoming::Http1)).await;
+            Ok::<_, Infallible>(response.map(|body| body.holding(active)))
+        }
+    });
+    let mut builder = http1::Builder::new();
+    // Ours counts from a header's first byte; hyper's would count idle time too.
+    builder.timer(TokioTimer::new()).header_read_timeout(None).keep_alive(true);
+    builder.max_buf_size(HTTP1_BUFFER_BYTES);
+    Driver::Http1(Box::pin(builder.serve_connection(TokioIo::new(stream), service)))
 }
 
 /// An HTTP/1 connection, whatever its service's type.

@@ -8,7 +8,7 @@ use http::{HeaderValue, Method, Request, Response, StatusCode, header};
 
 use crate::body::{Incoming, ResponseBody};
 use crate::dispatch::Shared;
-use crate::http::{error_response, health, not_allowed};
+use crate::http::{Rest, error_response, health, not_allowed};
 use crate::http2::Calls;
 use crate::listener::Handler;
 use crate::options::ConnectionLimits;
@@ -52,6 +52,10 @@ impl Handler for Control {
     }
 
     fn calls(&self, _limits: &Arc<ConnectionLimits>) -> Option<Calls> {
+        None
+    }
+
+    fn plain(&self) -> Option<Arc<Rest>> {
         None
     }
 }

@@ -41,14 +41,14 @@ impl Shared {
 
 /// The data ports' handler.
 pub struct Frontend {
-    rest: Rest,
+    rest: Arc<Rest>,
     grpc: Grpc,
 }
 
 impl Frontend {
     /// Fails only if a descriptor that is compiled in cannot be read.
     pub fn new(shared: Arc<Shared>) -> Result<Frontend, tonic_reflection::server::Error> {
-        Ok(Frontend { grpc: Grpc::new(Arc::clone(&shared))?, rest: Rest::new(shared) })
+        Ok(Frontend { grpc: Grpc::new(Arc::clone(&shared))?, rest: Arc::new(Rest::new(shared)) })
     }
 }
 
@@ -65,5 +65,9 @@ impl Handler for Frontend {
 
     fn calls(&self, limits: &Arc<ConnectionLimits>) -> Option<Calls> {
         Some(Calls::new(Arc::clone(self.grpc.unary()), Arc::clone(limits)))
+    }
+
+    fn plain(&self) -> Option<Arc<Rest>> {
+        Some(Arc::clone(&self.rest))
     }
 }

@@ -6,6 +6,7 @@
 
 mod listener;
 mod connection;
+mod http1;
 mod http2;
 mod activity;
 mod stream;

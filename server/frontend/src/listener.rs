@@ -13,6 +13,7 @@ use tokio::time::{sleep, timeout_at};
 
 use crate::body::{Incoming, ResponseBody};
 use crate::connection;
+use crate::http::Rest;
 use crate::http2::Calls;
 use crate::metrics::ConnectionMetrics;
 use crate::options::ConnectionLimits;
@@ -38,6 +39,9 @@ pub trait Handler: Send + Sync + 'static {
 
     /// What an HTTP/2 connection answers by itself; nothing if every request gets a task.
     fn calls(&self, limits: &Arc<ConnectionLimits>) -> Option<Calls>;
+
+    /// What a plain HTTP/1 connection asks by itself; nothing if hyper has every connection.
+    fn plain(&self) -> Option<Arc<Rest>>;
 }
 
 /// A port that is ours, not yet served.

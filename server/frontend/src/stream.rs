@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
+use bytes::{BufMut as _, BytesMut};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::{Sleep, sleep};
@@ -69,6 +70,28 @@ impl Stream {
             self.activity.read(buffer.filled());
             self.first.extend_from_slice(buffer.filled());
         }
+    }
+
+    /// Reads at most `room` bytes behind what is in `buffer`.
+    pub(crate) fn poll_fill(
+        &mut self,
+        cx: &mut Context<'_>,
+        buffer: &mut BytesMut,
+        room: usize,
+    ) -> Poll<io::Result<usize>> {
+        buffer.reserve(room);
+        let mut limited = (&mut *buffer).limit(room);
+        tokio_util::io::poll_read_buf(Pin::new(self), cx, &mut limited)
+    }
+
+    /// Gives back what was read: it will be read again.
+    pub(crate) fn unread(&mut self, bytes: &[u8]) {
+        self.first = [bytes, &self.first].concat();
+    }
+
+    /// Tells the peer that nothing more comes.
+    pub(crate) fn poll_goodbye(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        Pin::new(self).poll_shutdown(cx).map(drop)
     }
 
     fn watch<T>(

@@ -5,21 +5,79 @@ use std::time::{Duration, Instant};
 
 use backend_api::{DType, Dim, Shape, Tensor, TensorSpec, strings};
 use bytes::Bytes;
-use http::{HeaderMap, Request, Response, header};
-use server_base::{InferRequest, NamedTensor, Protocol, VersionChoice};
-use server_serving::{InferError, Permit, Servable, Trip};
+use http::{Request, Response};
+use server_base::{InferRequest, InferResponse, NamedTensor, Protocol, VersionChoice};
+use server_serving::{Answer, InferError, Permit, Reply, Servable, Submitted, Trip};
 
 use super::binary::{self, Parts};
 use super::failure;
-use super::request::{InferBody, tensors};
-use super::response;
+use super::request::{InferBody, WantsBinary, tensors};
+use super::response::{self, Encoded};
 use super::route::Route;
+use super::said::Said;
 use crate::body::{Framing, Incoming, RequestBody, ResponseBody, collect, discard};
 use crate::dispatch::Shared;
 
-/// The caller's patience in milliseconds, for callers that can set a header more easily than a
-/// parameter.
-const TIMEOUT_HEADER: &str = "x-request-timeout-ms";
+/// How the caller wants the answer.
+struct Format {
+    id: Option<String>,
+    binary: WantsBinary,
+}
+
+/// A prediction that has been pushed.
+pub(crate) struct Call {
+    trip: Trip,
+    submitted: Submitted,
+    format: Format,
+    permit: Arc<Permit>,
+}
+
+impl Call {
+    pub(crate) fn deadline(&self) -> Instant {
+        self.submitted.deadline()
+    }
+
+    pub(crate) fn arrived(&self) -> Instant {
+        self.trip.arrived()
+    }
+}
+
+/// Begins a prediction whose body is here.
+pub(crate) fn begin(
+    shared: &Shared,
+    (model, version): (&str, &str),
+    (said, body): (Said<'_>, Bytes),
+    reply: Reply,
+) -> Result<Call, InferError> {
+    let mut trip = shared.serving.trip(Protocol::Http);
+    let begun = (|| {
+        let permit = enter(shared, &mut trip)?;
+        permit.grow(body.len())?;
+        let (choice, servable) = address(shared, (model, version), &mut trip)?;
+        let addressed = Addressed { model, choice, servable };
+        let (request, format) = decode(addressed, (said, body), &trip)?;
+        let submitted = shared.serving.submit(request, &mut trip, reply)?;
+        Ok((submitted, format, permit))
+    })();
+    match begun {
+        Ok((submitted, format, permit)) => Ok(Call { trip, submitted, format, permit }),
+        Err(error) => {
+            trip.finish(Some(InferError::kind(&error)));
+            Err(error)
+        }
+    }
+}
+
+/// Ends it with what the model gave. The permit is to be held until the answer is sent.
+pub(crate) fn end(
+    call: Call,
+    result: Result<Answer, InferError>,
+) -> Result<(Encoded, Arc<Permit>), InferError> {
+    let Call { trip, submitted, format, permit } = call;
+    let encoded = result.and_then(|it| encode(submitted.response(it), &format, &trip));
+    trip.finish(encoded.as_ref().err().map(InferError::kind));
+    Ok((encoded?, permit))
+}
 
 /// Answers, whatever happens. The answer keeps the request's share of the budget.
 pub(crate) async fn infer(
@@ -31,7 +89,7 @@ pub(crate) async fn infer(
     let mut permit = None;
     let result = answer(shared, route, request, (&mut trip, &mut permit)).await;
     trip.finish(result.as_ref().err().map(InferError::kind));
-    result.unwrap_or_else(|it| failure(&it)).map(|body| body.with_permit(permit))
+    result.map_or_else(|it| failure(&it), Encoded::into_response).map(|it| it.with_permit(permit))
 }
 
 async fn answer(
@@ -39,83 +97,84 @@ async fn answer(
     route: &Route,
     request: Request<Incoming>,
     (trip, permit): (&mut Trip, &mut Option<Arc<Permit>>),
-) -> Result<Response<ResponseBody>, InferError> {
+) -> Result<Encoded, InferError> {
     // First of all for whom it is: what is wrong with it is then counted there.
-    let addressed = address(shared, route, trip);
-    let permit = permit.insert(Arc::new(shared.serving.admission().enter()?));
-    trip.holds(Arc::clone(permit));
+    let addressed = address(shared, (&route.model, &route.version), trip);
+    let permit = permit.insert(enter(shared, trip)?);
     let (head, body) = request.into_parts();
     let plain = (Framing::Plain, shared.options.request_bytes_max);
     let limits = &shared.options.connections;
     let body = RequestBody::new(body, plain, Some(Arc::clone(permit)), limits)?;
-    let begun = addressed.and_then(|(choice, servable)| {
-        refuse_encoding(&head.headers)?;
-        Ok((choice, servable, timeout(&head.headers)?))
-    });
-    let (choice, servable, waiting) = match begun {
+    let begun = addressed.and_then(|it| Ok((it, Said::new(&head.headers)?)));
+    let ((choice, servable), said) = match begun {
         Ok(begun) => begun,
         Err(error) => {
             discard(body).await;
             return Err(error);
         }
     };
-    let parts = binary::split(&head.headers, collect(body).await?)?;
-    if parts.raw {
-        let inputs = raw_input(&servable, parts.tensors)?;
-        let request = infer_request((route, choice), inputs, Vec::new(), waiting);
-        let answer = shared.serving.infer(request, trip).await?;
-        return response::encode(answer, None, |_| true);
-    }
-    let decoding = Instant::now();
-    let Parts { json, tensors: binary, .. } = parts;
-    let mut body = InferBody::parse(&json)?;
-    let inputs = tensors(std::mem::take(&mut body.inputs), binary)?;
-    let wanted = body.outputs.iter().map(|it| it.name.clone().into_owned()).collect();
-    let waiting = [waiting, body.timeout()].into_iter().flatten().min();
-    trip.decoded(decoding.elapsed());
-    let request = infer_request((route, choice), inputs, wanted, waiting);
+    let body = collect(body).await?;
+    let addressed = Addressed { model: &route.model, choice, servable };
+    let (request, format) = decode(addressed, (said, body), trip)?;
     let answer = shared.serving.infer(request, trip).await?;
-    let encoding = Instant::now();
-    let response = response::encode(answer, body.id.as_deref(), |it| body.wants_binary(it));
-    trip.encoded(encoding.elapsed());
-    response
+    encode(answer, &format, trip)
+}
+
+fn enter(shared: &Shared, trip: &mut Trip) -> Result<Arc<Permit>, InferError> {
+    let permit = Arc::new(shared.serving.admission().enter()?);
+    trip.holds(Arc::clone(&permit));
+    Ok(permit)
 }
 
 fn address(
     shared: &Shared,
-    route: &Route,
+    (model, version): (&str, &str),
     trip: &mut Trip,
 ) -> Result<(VersionChoice, Arc<Servable>), InferError> {
-    let choice = VersionChoice::parse(&route.version)?;
-    let servable = shared.serving.address(&route.model, &choice, trip)?;
+    let choice = VersionChoice::parse(version)?;
+    let servable = shared.serving.address(model, &choice, trip)?;
     Ok((choice, servable))
 }
 
-fn infer_request(
-    (route, version): (&Route, VersionChoice),
-    inputs: Vec<NamedTensor>,
-    outputs: Vec<String>,
-    timeout: Option<Duration>,
-) -> InferRequest {
-    InferRequest { model: route.model.clone(), version, inputs, outputs, timeout }
+/// For whom a request is.
+struct Addressed<'a> {
+    model: &'a str,
+    choice: VersionChoice,
+    servable: Arc<Servable>,
 }
 
-fn refuse_encoding(headers: &HeaderMap) -> Result<(), InferError> {
-    match headers.get(header::CONTENT_ENCODING) {
-        Some(encoding) if encoding != "identity" => Err(InferError::Encoding {
-            encoding: String::from_utf8_lossy(encoding.as_bytes()).chars().take(32).collect(),
-        }),
-        Some(_) | None => Ok(()),
+fn decode(
+    addressed: Addressed<'_>,
+    (said, body): (Said<'_>, Bytes),
+    trip: &Trip,
+) -> Result<(InferRequest, Format), InferError> {
+    let decoding = Instant::now();
+    let Addressed { model, choice, servable } = addressed;
+    let waiting = said.timeout()?;
+    let Parts { json, tensors: binary, raw } = binary::split(said.json_length, body)?;
+    let request = |inputs, outputs, timeout: Option<Duration>| {
+        let model = model.to_owned();
+        InferRequest { model, version: choice, inputs, outputs, timeout }
+    };
+    if raw {
+        let format = Format { id: None, binary: WantsBinary::all() };
+        return Ok((request(raw_input(&servable, binary)?, Vec::new(), waiting), format));
     }
+    let mut body = InferBody::parse(&json)?;
+    let inputs = tensors(std::mem::take(&mut body.inputs), binary)?;
+    let wanted = body.outputs.iter().map(|it| it.name.clone().into_owned()).collect();
+    let waiting = [waiting, body.timeout()].into_iter().flatten().min();
+    let binary = body.wants_binary();
+    let format = Format { id: body.id.map(|it| it.into_owned()), binary };
+    trip.decoded(decoding.elapsed());
+    Ok((request(inputs, wanted, waiting), format))
 }
 
-fn timeout(headers: &HeaderMap) -> Result<Option<Duration>, InferError> {
-    let Some(value) = headers.get(TIMEOUT_HEADER) else { return Ok(None) };
-    let millis = value.to_str().ok().and_then(|it| it.parse::<u64>().ok());
-    let millis = millis.ok_or_else(|| {
-        InferError::Invalid(format!("{TIMEOUT_HEADER} is {value:?}, expected milliseconds"))
-    })?;
-    Ok(Some(Duration::from_millis(millis)))
+fn encode(response: InferResponse, format: &Format, trip: &Trip) -> Result<Encoded, InferError> {
+    let encoding = Instant::now();
+    let encoded = response::encode(response, format.id.as_deref(), |it| format.binary.at(it));
+    trip.encoded(encoding.elapsed());
+    encoded
 }
 
 /// A body that is one tensor and nothing else: its shape follows from the model's only input.

@@ -8,6 +8,7 @@ mod repository;
 mod request;
 mod response;
 mod route;
+mod said;
 
 #[cfg(test)]
 mod roundtrip_tests;
@@ -20,7 +21,7 @@ use http::{HeaderValue, Request, Response, StatusCode, header};
 use serde::Serialize;
 use server_base::{Kind, VersionChoice};
 use server_lifecycle::State;
-use server_serving::InferError;
+use server_serving::{Answer, InferError, Permit, Reply};
 
 use crate::body::{Framing, Incoming, RequestBody, ResponseBody, leaves_body_unread};
 use crate::dispatch::Shared;
@@ -32,8 +33,13 @@ use crate::status::{clipped, is_retriable, status};
 pub(crate) use route::not_allowed;
 use route::{Endpoint, Route};
 
+pub(crate) use binary::LENGTH_HEADER;
+pub(crate) use infer::Call;
+pub(crate) use response::Encoded;
+pub(crate) use said::{Said, TIMEOUT_HEADER};
+
 /// The REST interface.
-pub(crate) struct Rest {
+pub struct Rest {
     shared: Arc<Shared>,
     durations: Durations<{ Endpoint::COUNT }>,
 }
@@ -55,6 +61,45 @@ impl Rest {
         let place = (endpoint as usize, endpoint.template());
         self.durations.http(place, response.status().as_u16(), began.elapsed());
         response
+    }
+
+    /// Largest body of a prediction.
+    pub(crate) fn request_bytes_max(&self) -> usize {
+        self.shared.options.request_bytes_max
+    }
+
+    /// Begins a prediction whose body is here. The error is the whole answer.
+    pub(crate) fn begin(
+        &self,
+        address: (&str, &str),
+        content: (Said<'_>, Bytes),
+        reply: Reply,
+    ) -> Result<Call, Response<ResponseBody>> {
+        let began = Instant::now();
+        infer::begin(&self.shared, address, content, reply).map_err(|it| self.refused(&it, began))
+    }
+
+    /// Ends it.
+    pub(crate) fn end(
+        &self,
+        call: Call,
+        result: Result<Answer, InferError>,
+    ) -> Result<(Encoded, Arc<Permit>), Response<ResponseBody>> {
+        let began = call.arrived();
+        let ended = infer::end(call, result).map_err(|it| self.refused(&it, began))?;
+        self.count_infer(StatusCode::OK, began);
+        Ok(ended)
+    }
+
+    fn refused(&self, error: &InferError, began: Instant) -> Response<ResponseBody> {
+        let response = failure(error);
+        self.count_infer(response.status(), began);
+        response
+    }
+
+    fn count_infer(&self, status: StatusCode, began: Instant) {
+        let place = (Endpoint::Infer as usize, Endpoint::Infer.template());
+        self.durations.http(place, status.as_u16(), began.elapsed());
     }
 
     async fn answer(&self, route: Route, request: Request<Incoming>) -> Response<ResponseBody> {

@@ -14,6 +14,7 @@ use serde::de::{DeserializeSeed as _, Deserializer, Error, IgnoredAny, MapAccess
 use serde_json::value::RawValue;
 use server_base::{NamedTensor, limits};
 use server_serving::InferError;
+use smallvec::SmallVec;
 
 use super::elements::Elements;
 use super::object;
@@ -101,12 +102,31 @@ impl<'a> InferBody<'a> {
         self.parameters.timeout.map(Duration::from_micros)
     }
 
-    /// Is this output wanted as bytes behind the JSON? One that is named says so itself.
-    pub(crate) fn wants_binary(&self, output: &str) -> bool {
-        match self.outputs.iter().find(|it| it.name == output) {
-            Some(named) => named.parameters.binary_data.unwrap_or(false),
-            None => self.parameters.binary_data_output.unwrap_or(false),
-        }
+    /// Which outputs are wanted as bytes behind the JSON: by their place if they are named, which
+    /// say so themselves, and else all or none.
+    pub(crate) fn wants_binary(&self) -> WantsBinary {
+        let named = self.outputs.iter().map(|it| it.parameters.binary_data.unwrap_or(false));
+        let others = self.parameters.binary_data_output.unwrap_or(false);
+        WantsBinary { named: named.collect(), others }
+    }
+}
+
+/// See [`InferBody::wants_binary`].
+#[derive(Debug)]
+pub(crate) struct WantsBinary {
+    named: SmallVec<[bool; 8]>,
+    others: bool,
+}
+
+impl WantsBinary {
+    /// Every output.
+    pub(crate) fn all() -> WantsBinary {
+        WantsBinary { named: SmallVec::new(), others: true }
+    }
+
+    /// The output at that place of the answer?
+    pub(crate) fn at(&self, place: usize) -> bool {
+        self.named.get(place).copied().unwrap_or(self.others)
     }
 }
 

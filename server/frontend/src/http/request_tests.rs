@@ -117,7 +117,7 @@ fn a_named_output_says_itself_how_it_is_wanted() {
             "outputs":[{"name":"a"},{"name":"b","parameters":{"binary_data":true}}]}"#,
     )
     .expect("parses");
-    let wanted: Vec<bool> = ["a", "b", "c"].iter().map(|it| body.wants_binary(it)).collect();
+    let wanted: Vec<bool> = (0..3).map(|it| body.wants_binary().at(it)).collect();
     assert_eq!(wanted, [false, true, true]);
     assert_eq!(body.timeout(), Some(Duration::from_micros(1_500)));
 }

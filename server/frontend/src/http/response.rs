@@ -1,6 +1,5 @@
 //! The answer to an infer request: JSON, and the bytes of the outputs wanted as bytes behind it.
 
-use std::collections::VecDeque;
 use std::fmt::Display;
 
 use backend_api::{DType, Element, Tensor};
@@ -9,18 +8,26 @@ use half::{bf16, f16};
 use http::{HeaderValue, Response, header};
 use server_base::InferResponse;
 use server_serving::InferError;
+use smallvec::SmallVec;
 
 use super::binary::LENGTH_HEADER;
 use crate::body::ResponseBody;
 
-/// Writes the answer. `is_binary` says which outputs go behind the JSON.
+/// An answer in bytes.
+pub(crate) struct Encoded {
+    pub(crate) json: Vec<u8>,
+    /// What goes behind it.
+    pub(crate) tensors: SmallVec<[Bytes; 4]>,
+}
+
+/// Writes the answer. `is_binary` says by its place which outputs go behind the JSON.
 pub(crate) fn encode(
     response: InferResponse,
     id: Option<&str>,
-    is_binary: impl Fn(&str) -> bool,
-) -> Result<Response<ResponseBody>, InferError> {
+    is_binary: impl Fn(usize) -> bool,
+) -> Result<Encoded, InferError> {
     let mut json = Vec::with_capacity(256);
-    let mut tensors = VecDeque::new();
+    let mut tensors = SmallVec::new();
     json.push(b'{');
     if let Some(id) = id {
         key(&mut json, "id");
@@ -38,11 +45,11 @@ pub(crate) fn encode(
         }
         let tensor = output.tensor;
         begin_output(&mut json, &output.name, &tensor);
-        if is_binary(&output.name) {
+        if is_binary(n) {
             json.extend_from_slice(b",\"parameters\":{\"binary_data_size\":");
             number(&mut json, tensor.data().len());
             json.extend_from_slice(b"}}");
-            tensors.push_back(tensor.into_data());
+            tensors.push(tensor.into_data());
         } else {
             json.extend_from_slice(b",\"data\":");
             data(&mut json, &output.name, &tensor)?;
@@ -50,20 +57,26 @@ pub(crate) fn encode(
         }
     }
     json.extend_from_slice(b"]}");
-    Ok(response_of(json, tensors))
+    Ok(Encoded { json, tensors })
 }
 
-fn response_of(json: Vec<u8>, mut tensors: VecDeque<Bytes>) -> Response<ResponseBody> {
-    let (length, is_json) = (json.len(), tensors.is_empty());
-    tensors.push_front(json.into());
-    let mut response = Response::new(ResponseBody::parts(tensors));
-    let kind = if is_json { "application/json" } else { "application/octet-stream" };
-    let headers = response.headers_mut();
-    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
-    if !is_json {
-        headers.insert(LENGTH_HEADER, HeaderValue::from(length));
+impl Encoded {
+    /// Of the content.
+    pub(crate) fn kind(&self) -> &'static str {
+        if self.tensors.is_empty() { "application/json" } else { "application/octet-stream" }
     }
-    response
+
+    pub(crate) fn into_response(self) -> Response<ResponseBody> {
+        let (kind, length, is_json) = (self.kind(), self.json.len(), self.tensors.is_empty());
+        let parts = std::iter::once(Bytes::from(self.json)).chain(self.tensors);
+        let mut response = Response::new(ResponseBody::parts(parts.collect()));
+        let headers = response.headers_mut();
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
+        if !is_json {
+            headers.insert(LENGTH_HEADER, HeaderValue::from(length));
+        }
+        response
+    }
 }
 
 fn begin_output(json: &mut Vec<u8>, name: &str, tensor: &Tensor) {

@@ -24,7 +24,8 @@ fn body(response: Response<ResponseBody>) -> Vec<u8> {
 /// One output's `data` as JSON.
 #[track_caller]
 fn check(tensor: Tensor, expect: &str) {
-    let response = encode(response(vec![("y", tensor)]), None, |_| false).expect("encodes");
+    let response =
+        encode(response(vec![("y", tensor)]), None, |_| false).expect("encodes").into_response();
     assert_eq!(response.headers()[header::CONTENT_TYPE], "application/json");
     let text = String::from_utf8(body(response)).expect("UTF-8");
     serde_json::from_str::<serde_json::Value>(&text).expect("valid JSON");
@@ -56,7 +57,7 @@ fn every_type_has_its_words() {
 #[test]
 fn strings_that_are_no_text_need_binary() {
     let odd = Tensor::from_strings(&[1], &[b"\xff"]).expect("one");
-    let refused = encode(response(vec![("y", odd.clone())]), None, |_| false);
+    let refused = encode(response(vec![("y", odd.clone())]), None, |_| false).map(|it| it.json);
     let error = refused.err().expect("no text").to_string();
     assert_eq!(error, "output 'y' holds bytes that are not UTF-8: ask for it as binary data");
     encode(response(vec![("y", odd)]), None, |_| true).expect("bytes are bytes");
@@ -66,7 +67,8 @@ fn strings_that_are_no_text_need_binary() {
 fn binary_outputs_follow_the_json() {
     let tensor = |values: &[u8]| Tensor::from_elements(&[1, values.len()], values).expect("fits");
     let outputs = vec![("a", tensor(&[1, 2])), ("b", tensor(&[3])), ("c", tensor(&[4, 5]))];
-    let response = encode(response(outputs), Some("id-1"), |it| it != "b").expect("encodes");
+    let response =
+        encode(response(outputs), Some("id-1"), |it| it != 1).expect("encodes").into_response();
     assert_eq!(response.headers()[header::CONTENT_TYPE], "application/octet-stream");
     let length: usize =
         response.headers()[LENGTH_HEADER].to_str().expect("digits").parse().expect("a number");

@@ -32,7 +32,7 @@ fn written(tensor: &Tensor) -> Vec<u8> {
         outputs: vec![NamedTensor { name: "x".into(), tensor: tensor.clone() }],
         timing: Timing::default(),
     };
-    let response = response::encode(response, None, |_| false).expect("text");
+    let response = response::encode(response, None, |_| false).expect("text").into_response();
     let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
     let body = http_body_util::BodyExt::collect(response.into_body());
     runtime.block_on(body).expect("in memory").to_bytes().to_vec()

@@ -30,6 +30,8 @@ pub struct Calls {
     limits: Arc<ConnectionLimits>,
     /// Made with the first call.
     mailbox: Option<Arc<Mailbox>>,
+    /// Has `answer` seen the mailbox?
+    listens: bool,
     open: Vec<Option<Open>>,
     free: Vec<usize>,
     answers: Vec<(Place, Result<Answer, InferError>)>,
@@ -50,6 +52,7 @@ impl Calls {
             unary,
             mailbox: None,
             limits,
+            listens: false,
             open: Vec::new(),
             free: Vec::new(),
             answers: Vec::new(),
@@ -89,6 +92,14 @@ impl Calls {
             }
         }
         None
+    }
+
+    /// Sees to it that answers to the connection's first calls wake its task.
+    pub(crate) fn listen(&mut self, cx: &mut Context<'_>) {
+        if self.mailbox.is_some() && !self.listens {
+            self.listens = true;
+            self.answer(cx);
+        }
     }
 
     /// Sends the answers that have come, and gives up calls that nobody waits for.

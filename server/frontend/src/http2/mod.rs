@@ -107,6 +107,9 @@ impl<H: Handler> Http2<H> {
                 Poll::Ready(Some(Err(_)) | None) => return Poll::Ready(()),
             }
         }
+        if let Some(calls) = &mut self.calls {
+            calls.listen(cx);
+        }
         match keepalive.as_mut().map(|it| it.poll(cx)) {
             Some(Poll::Ready(())) => Poll::Ready(()),
             Some(Poll::Pending) | None => Poll::Pending,
