@@ -12,7 +12,8 @@ use crate::signature::datum;
 /// Runs the plan with scratch of its own.
 pub(crate) struct TractInstance {
     plan: Arc<TypedRunnableModel>,
-    /// Empty after a panic, which may have left it torn; the next run makes a new one.
+    /// Empty after a run that failed: a panic may have left it torn, and an error leaves the
+    /// lengths of that run's axes behind, which other lengths then clash with.
     state: Option<TypedSimpleState>,
     signature: Arc<Signature>,
 }
@@ -44,8 +45,8 @@ impl Instance for TractInstance {
         let (results, state) = run.map_err(|_| BackendError::Run {
             reason: "tract panicked; the message is in the log".to_owned(),
         })?;
-        self.state = Some(state);
         let results = results.map_err(failed)?;
+        self.state = Some(state);
         if results.len() != outputs.len() {
             let reason = format!("{} outputs came, {} were declared", results.len(), outputs.len());
             return Err(BackendError::Run { reason });
