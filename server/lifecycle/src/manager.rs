@@ -190,9 +190,9 @@ impl Manager {
     }
 
     fn observe(&mut self, found: &Found, at_once: Option<&ModelName>) {
-        metrics::scanned(found.faults.len());
-        for fault in &found.faults {
-            tracing::debug!(fault, "not a model");
+        metrics::scanned(found.faults());
+        for stranger in &found.strangers {
+            tracing::debug!(stranger, "not a model");
         }
         for name in found.models.keys() {
             let defaults = &self.options.defaults;
@@ -210,7 +210,9 @@ impl Manager {
             self.unsettled |= unsettled;
         }
         self.settling.keep(|(name, version)| {
-            found.models.get(name).is_some_and(|it| it.versions.contains_key(version))
+            let model = found.models.get(name);
+            // Of a folder that cannot be read nothing is known to be gone.
+            model.is_some_and(|it| it.as_ref().map_or(true, |it| it.versions.contains_key(version)))
         });
     }
 

@@ -100,6 +100,14 @@ impl House {
         entry.map(|it| it.reason.clone()).unwrap_or_default()
     }
 
+    /// Waits until the reason of a version is such.
+    async fn says(&self, version: u64, expect: impl Fn(&str) -> bool) {
+        let mut changes = self.lifecycle.changes();
+        while !expect(&self.reason(version)) {
+            changes.changed().await.expect("the manager lives");
+        }
+    }
+
     async fn ask(&self, version: &str) -> Result<f32, InferError> {
         let tensor = backend_api::Tensor::from_elements(&[1, 1], &[0.0_f32]).expect("one");
         let request = InferRequest {
@@ -205,6 +213,34 @@ async fn a_deleted_model_is_retired() {
     assert_eq!(house.ask("").await.expect_err("gone").kind(), server_base::Kind::NotFound);
 }
 
+/// Turns a link around in one step, as volumes of configuration do.
+fn relink(root: &Path, link: &str, to: &str) {
+    let next = root.join(".next");
+    std::os::unix::fs::symlink(to, &next).expect("link");
+    fs::rename(next, root.join(link)).expect("rename");
+}
+
+#[tokio::test]
+async fn a_folder_that_cannot_be_read_is_reported_and_changes_nothing() {
+    let house = house(&[(".m/.1/model.fake", &constant(1)), (".m/.loop", "")]);
+    let root = house.root.path();
+    relink(root, ".loop", ".loop");
+    relink(root, ".m/.loop", ".loop");
+    relink(root, ".m/1", ".1");
+    relink(root, "m", ".m");
+    house.shows("m/1:AVAILABLE").await;
+    for (link, good) in [("m", ".m"), ("m/1", ".1")] {
+        relink(root, link, ".loop");
+        house.says(1, |it| it.starts_with("cannot be read: ")).await;
+        assert_eq!((house.shown().as_str(), house.ask("").await), ("m/1:AVAILABLE", Ok(1.0)));
+        relink(root, link, good);
+        house.says(1, str::is_empty).await;
+    }
+    relink(root, "m/2", ".loop");
+    house.shows("m/1:AVAILABLE m/2:END").await;
+    assert!(house.reason(2).starts_with("cannot be read: "), "{}", house.reason(2));
+}
+
 #[tokio::test]
 async fn labels_and_policies_come_from_the_file() {
     let toml = "version_policy = \"all\"\n[labels]\nstable = 1\ncanary = 2\n";
@@ -235,10 +271,7 @@ async fn a_faulty_file_is_reported_and_changes_nothing() {
         index[1].reason.contains("a: unknown key") && index[1].reason.contains("b: unknown key")
     );
     house.put("m/model.toml", "engine = 3");
-    let mut changes = house.lifecycle.changes();
-    while house.reason(1).is_empty() {
-        changes.changed().await.expect("the manager lives");
-    }
+    house.says(1, |it| !it.is_empty()).await;
     assert_eq!((house.shown().as_str(), house.ask("").await), ("m/1:AVAILABLE n/1:END", Ok(1.0)));
 }
 

@@ -32,6 +32,9 @@ pub(crate) struct Model {
     present: BTreeMap<Version, FoundVersion>,
     /// Versions that could not, and why.
     absent: BTreeMap<Version, &'static str>,
+    /// Versions, or the whole folder, that are there and cannot be read, and why. What was seen
+    /// of them before stands.
+    unreadable: BTreeMap<Option<Version>, String>,
     /// An operator said that nothing of it is wanted.
     unloaded: bool,
     artifacts: Vec<Artifact>,
@@ -61,6 +64,7 @@ impl Model {
             faults: Vec::new(),
             present: BTreeMap::new(),
             absent: BTreeMap::new(),
+            unreadable: BTreeMap::new(),
             unloaded: false,
             artifacts: Vec::new(),
         }
@@ -69,33 +73,74 @@ impl Model {
     /// Takes over what a scan found; `None` if the folder is gone. True if versions are unsettled.
     pub(crate) fn observe(
         &mut self,
-        found: Option<&FoundModel>,
+        found: Option<&Result<FoundModel, String>>,
         defaults: &Defaults,
-        mut is_settled: impl FnMut(Version, &FoundVersion) -> bool,
+        is_settled: impl FnMut(Version, &FoundVersion) -> bool,
     ) -> bool {
         self.exists = found.is_some();
-        self.absent.clear();
-        let mut present = BTreeMap::new();
-        let mut unsettled = false;
-        for (&version, seen) in found.iter().flat_map(|it| &it.versions) {
-            if !seen.has_artifact {
-                self.absent.insert(version, "no file that an engine reads");
-            } else if is_settled(version, seen) {
-                present.insert(version, seen.clone());
-            } else {
-                unsettled = true;
-                self.absent.insert(version, "still being written");
-                // What was there before it was touched stays wanted until the new content is whole.
-                present.extend(self.present.remove_entry(&version));
+        match found {
+            None => {
+                self.present.clear();
+                self.absent.clear();
+                self.take_unreadable(BTreeMap::new());
+                false
+            }
+            Some(Err(fault)) => {
+                self.take_unreadable([(None, fault.clone())].into());
+                false
+            }
+            Some(Ok(found)) => {
+                match &found.config {
+                    None => self.take_config(Ok(ModelConfig::defaults(defaults))),
+                    Some(Ok(text)) => self.take_config(ModelConfig::parse(text, defaults)),
+                    Some(Err(fault)) => self.take_config(Err(vec![fault.clone()])),
+                }
+                self.take_versions(found, is_settled)
             }
         }
-        self.present = present;
-        match found.and_then(|it| it.config.as_ref()) {
-            None => self.take_config(Ok(ModelConfig::defaults(defaults))),
-            Some(Ok(text)) => self.take_config(ModelConfig::parse(text, defaults)),
-            Some(Err(fault)) => self.take_config(Err(vec![fault.clone()])),
+    }
+
+    fn take_versions(
+        &mut self,
+        found: &FoundModel,
+        mut is_settled: impl FnMut(Version, &FoundVersion) -> bool,
+    ) -> bool {
+        let mut before = std::mem::take(&mut self.present);
+        let mut unreadable = BTreeMap::new();
+        let mut unsettled = false;
+        self.absent.clear();
+        for (&version, seen) in &found.versions {
+            match seen {
+                Ok(seen) if !seen.has_artifact => {
+                    self.absent.insert(version, "no file that an engine reads");
+                    continue;
+                }
+                Ok(seen) if is_settled(version, seen) => {
+                    self.present.insert(version, seen.clone());
+                    continue;
+                }
+                Ok(_) => {
+                    unsettled = true;
+                    self.absent.insert(version, "still being written");
+                }
+                Err(fault) => drop(unreadable.insert(Some(version), fault.clone())),
+            }
+            // What was there before it was touched stays wanted until the new content is whole.
+            self.present.extend(before.remove_entry(&version));
         }
+        self.take_unreadable(unreadable);
         unsettled
+    }
+
+    /// Says what is new among the faults, once.
+    fn take_unreadable(&mut self, unreadable: BTreeMap<Option<Version>, String>) {
+        for (version, reason) in &unreadable {
+            if self.unreadable.get(version) != Some(reason) {
+                let version = version.map(|it| it.to_string()).unwrap_or_default();
+                tracing::warn!(model = %self.name, version, reason, "what was there before stands");
+            }
+        }
+        self.unreadable = unreadable;
     }
 
     /// A faulty file changes nothing for what is being served.
@@ -255,35 +300,51 @@ impl Model {
             reason,
             engine,
         };
-        let faults = self.faults.join("; ");
         let artifact = |it: &Artifact| {
             let reason = match &it.state {
                 State::End { reason: Some(reason) } => reason.clone(),
                 State::End { reason: None } => "unloaded".to_owned(),
-                State::Available => faults.clone(), // it serves on as it was configured before
+                // It serves on as it was configured, and as it was read, before.
+                State::Available => self.doubts(it.version),
                 State::Start | State::Loading | State::Unloading => String::new(),
             };
             entry(Some(it.version), it.state.clone(), reason, it.engine)
         };
         let mut entries: Vec<Entry> = self.artifacts.iter().map(artifact).collect();
-        let why = match (self.unloaded, faults.is_empty()) {
-            (true, _) => "unloaded".to_owned(),
-            (false, false) => faults.clone(),
-            (false, true) => "not wanted by the version policy".to_owned(),
-        };
         let ended = || State::End { reason: None };
-        let absent = self.absent.iter().map(|(it, why)| (it, (*why).to_owned()));
-        for (version, why) in absent.chain(self.present.keys().map(|it| (it, why.clone()))) {
-            if entries.iter().all(|it| it.version != Some(*version)) {
-                entries.push(entry(Some(*version), ended(), why, None));
+        for (version, why) in self.unloaded_versions() {
+            if entries.iter().all(|it| it.version != Some(version)) {
+                entries.push(entry(Some(version), ended(), why, None));
             }
         }
         if entries.is_empty() {
             let why = "the folder holds no versions: <model>/<number>/".to_owned();
+            let why = self.unreadable.get(&None).cloned().unwrap_or(why);
             entries.push(entry(None, ended(), why, None));
         }
         entries.sort_by_key(|it| it.version);
         entries
+    }
+
+    /// What speaks against a version that answers all the same.
+    fn doubts(&self, version: Version) -> String {
+        let unreadable =
+            [None, Some(version)].into_iter().filter_map(|it| self.unreadable.get(&it));
+        let doubts: Vec<&str> = self.faults.iter().chain(unreadable).map(String::as_str).collect();
+        doubts.join("; ")
+    }
+
+    /// Versions on disk, and why each would not be in memory: the first reason counts.
+    fn unloaded_versions(&self) -> impl Iterator<Item = (Version, String)> {
+        let why = match (self.unloaded, self.faults.is_empty()) {
+            (true, _) => "unloaded".to_owned(),
+            (false, false) => self.faults.join("; "),
+            (false, true) => "not wanted by the version policy".to_owned(),
+        };
+        let absent = self.absent.iter().map(|(it, why)| (*it, (*why).to_owned()));
+        let unreadable = self.unreadable.iter().filter_map(|(it, why)| Some(((*it)?, why.clone())));
+        let present = self.present.keys().map(move |it| (*it, why.clone()));
+        absent.chain(unreadable).chain(present)
     }
 
     fn desired(&self) -> BTreeSet<Version> {
