@@ -7,6 +7,7 @@
 mod repository;
 mod settle;
 mod config;
+mod folder;
 mod desired;
 mod state;
 mod policy;
@@ -18,6 +19,8 @@ mod manager;
 mod models;
 mod handle;
 mod start;
+#[cfg(test)]
+mod house;
 pub mod metrics;
 
 pub use config::{Defaults, ModelConfig, VersionPolicy};

@@ -1,10 +1,9 @@
 //! One model's books: what its folder holds, what is wanted of it, what is in memory.
 //!
-//! Kept by the manager alone. Decides nothing by itself: the wanted versions come from `desired`,
-//! the next action from `policy`, every change of state from `state`.
+//! Kept by the manager alone. Decides nothing by itself: `folder` knows what there is, the wanted
+//! versions come from `desired`, the next action from `policy`, every change of state from `state`.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -14,6 +13,7 @@ use server_serving::{ModelEntry, Workers};
 
 use crate::config::{Defaults, ModelConfig};
 use crate::desired::desired;
+use crate::folder::{Folder, print};
 use crate::handle::Entry;
 use crate::load::{LoadJob, Loaded};
 use crate::metrics::ArtifactMetrics;
@@ -24,17 +24,7 @@ use crate::state::{Event, Illegal, State, next};
 /// A model of the repository, or one that has left it and is still in memory.
 pub(crate) struct Model {
     name: ModelName,
-    /// Is its folder there?
-    exists: bool,
-    config: ModelConfig,
-    faults: Vec<String>,
-    /// Versions that could be loaded: artifact there, folder at rest.
-    present: BTreeMap<Version, FoundVersion>,
-    /// Versions that could not, and why.
-    absent: BTreeMap<Version, &'static str>,
-    /// Versions, or the whole folder, that are there and cannot be read, and why. What was seen
-    /// of them before stands.
-    unreadable: BTreeMap<Option<Version>, String>,
+    folder: Folder,
     /// An operator said that nothing of it is wanted.
     unloaded: bool,
     artifacts: Vec<Artifact>,
@@ -58,13 +48,8 @@ impl Model {
     pub(crate) fn new(name: ModelName, defaults: &Defaults) -> Model {
         Model {
             requests: Arc::new(RequestMetrics::of_model(&name)),
+            folder: Folder::new(name.clone(), defaults),
             name,
-            exists: true,
-            config: ModelConfig::defaults(defaults),
-            faults: Vec::new(),
-            present: BTreeMap::new(),
-            absent: BTreeMap::new(),
-            unreadable: BTreeMap::new(),
             unloaded: false,
             artifacts: Vec::new(),
         }
@@ -77,90 +62,14 @@ impl Model {
         defaults: &Defaults,
         is_settled: impl FnMut(Version, &FoundVersion) -> bool,
     ) -> bool {
-        self.exists = found.is_some();
-        match found {
-            None => {
-                self.present.clear();
-                self.absent.clear();
-                self.take_unreadable(BTreeMap::new());
-                false
-            }
-            Some(Err(fault)) => {
-                self.take_unreadable([(None, fault.clone())].into());
-                false
-            }
-            Some(Ok(found)) => {
-                match &found.config {
-                    None => self.take_config(Ok(ModelConfig::defaults(defaults))),
-                    Some(Ok(text)) => self.take_config(ModelConfig::parse(text, defaults)),
-                    Some(Err(fault)) => self.take_config(Err(vec![fault.clone()])),
-                }
-                self.take_versions(found, is_settled)
-            }
-        }
-    }
-
-    fn take_versions(
-        &mut self,
-        found: &FoundModel,
-        mut is_settled: impl FnMut(Version, &FoundVersion) -> bool,
-    ) -> bool {
-        let mut before = std::mem::take(&mut self.present);
-        let mut unreadable = BTreeMap::new();
-        let mut unsettled = false;
-        self.absent.clear();
-        for (&version, seen) in &found.versions {
-            match seen {
-                Ok(seen) if !seen.has_artifact => {
-                    self.absent.insert(version, "no file that an engine reads");
-                    continue;
-                }
-                Ok(seen) if is_settled(version, seen) => {
-                    self.present.insert(version, seen.clone());
-                    continue;
-                }
-                Ok(_) => {
-                    unsettled = true;
-                    self.absent.insert(version, "still being written");
-                }
-                Err(fault) => drop(unreadable.insert(Some(version), fault.clone())),
-            }
-            // What was there before it was touched stays wanted until the new content is whole.
-            self.present.extend(before.remove_entry(&version));
-        }
-        self.take_unreadable(unreadable);
-        unsettled
-    }
-
-    /// Says what is new among the faults, once.
-    fn take_unreadable(&mut self, unreadable: BTreeMap<Option<Version>, String>) {
-        for (version, reason) in &unreadable {
-            if self.unreadable.get(version) != Some(reason) {
-                let version = version.map(|it| it.to_string()).unwrap_or_default();
-                tracing::warn!(model = %self.name, version, reason, "what was there before stands");
-            }
-        }
-        self.unreadable = unreadable;
-    }
-
-    /// A faulty file changes nothing for what is being served.
-    fn take_config(&mut self, config: Result<ModelConfig, Vec<String>>) {
-        match config {
-            Ok(config) => (self.config, self.faults) = (config, Vec::new()),
-            Err(faults) => {
-                if faults != self.faults {
-                    tracing::error!(model = %self.name, ?faults, "model.toml is faulty");
-                }
-                self.faults = faults;
-            }
-        }
+        self.folder.observe(found, defaults, is_settled)
     }
 
     /// Makes an entry for every wanted revision that has none, and drops what is over.
     pub(crate) fn want(&mut self, mut new_id: impl FnMut() -> u64) {
         for version in self.desired() {
-            let Some(found) = self.present.get(&version) else { continue };
-            let print = print(found, &self.config);
+            let Some(found) = self.folder.present().get(&version) else { continue };
+            let print = print(found, self.folder.config());
             if self.artifacts.iter().any(|it| it.version == version && it.print == print) {
                 continue;
             }
@@ -169,14 +78,14 @@ impl Model {
                 version,
                 print,
                 folder: found.folder.clone(),
-                config: self.config.clone(),
+                config: self.folder.config().clone(),
                 state: State::Start,
                 workers: None,
                 engine: None,
                 metrics: ArtifactMetrics::new(&self.name, version),
             });
         }
-        let present: BTreeSet<(Version, u64)> = self.prints().collect();
+        let present: BTreeSet<(Version, u64)> = self.folder.prints().collect();
         self.artifacts.retain(|it| match &it.state {
             State::End { reason: None } => false,
             // A failure is remembered for as long as the content that caused it is there.
@@ -188,14 +97,14 @@ impl Model {
     /// The next thing to do, if any.
     pub(crate) fn next_action(&self) -> Option<Action> {
         let desired = self.desired();
-        let prints: BTreeSet<(Version, u64)> = self.prints().collect();
+        let prints: BTreeSet<(Version, u64)> = self.folder.prints().collect();
         let seen = self.artifacts.iter().map(|it| Seen {
             id: it.id,
             version: it.version,
             state: it.state.clone(),
             desired: desired.contains(&it.version) && prints.contains(&(it.version, it.print)),
         });
-        next_action(self.config.transition, &seen.collect::<Vec<_>>())
+        next_action(self.folder.config().transition, &seen.collect::<Vec<_>>())
     }
 
     /// Moves an artifact on. The manager's actions come from the policy, so an illegal one is a bug
@@ -247,7 +156,7 @@ impl Model {
 
     /// Is anything of it still in memory or on disk?
     pub(crate) fn is_gone(&self) -> bool {
-        !self.exists && self.artifacts.is_empty()
+        !self.folder.exists() && self.artifacts.is_empty()
     }
 
     /// Is something of it on its way into memory?
@@ -262,7 +171,7 @@ impl Model {
 
     /// Why it, or a version of it, is not as wanted.
     pub(crate) fn failures(&self) -> Vec<String> {
-        let faults = self.faults.iter().cloned();
+        let faults = self.folder.faults().iter().cloned();
         let failed = self.artifacts.iter().filter_map(|it| match &it.state {
             State::End { reason: Some(reason) } => {
                 Some(format!("version {}: {reason}", it.version))
@@ -284,9 +193,10 @@ impl Model {
                 ready.insert(it.version, Arc::clone(workers.servable()));
             }
         }
-        let mut known: BTreeSet<Version> = self.present.keys().copied().collect();
+        let mut known: BTreeSet<Version> = self.folder.present().keys().copied().collect();
         known.extend(self.artifacts.iter().map(|it| it.version));
-        let labels = self.config.labels.iter().map(|(name, it)| (name.as_str().into(), *it));
+        let labels =
+            self.folder.config().labels.iter().map(|(name, it)| (name.as_str().into(), *it));
         let (ready, known) = (ready.into_values().collect(), known.into_iter().collect());
         ModelEntry::new(ready, known, labels.collect(), Arc::clone(&self.requests))
     }
@@ -305,59 +215,36 @@ impl Model {
                 State::End { reason: Some(reason) } => reason.clone(),
                 State::End { reason: None } => "unloaded".to_owned(),
                 // It serves on as it was configured, and as it was read, before.
-                State::Available => self.doubts(it.version),
+                State::Available => self.folder.doubts(it.version),
                 State::Start | State::Loading | State::Unloading => String::new(),
             };
             entry(Some(it.version), it.state.clone(), reason, it.engine)
         };
         let mut entries: Vec<Entry> = self.artifacts.iter().map(artifact).collect();
         let ended = || State::End { reason: None };
-        for (version, why) in self.unloaded_versions() {
+        for (version, why) in self.folder.versions(self.unloaded) {
             if entries.iter().all(|it| it.version != Some(version)) {
                 entries.push(entry(Some(version), ended(), why, None));
             }
         }
         if entries.is_empty() {
-            let why = "the folder holds no versions: <model>/<number>/".to_owned();
-            let why = self.unreadable.get(&None).cloned().unwrap_or(why);
-            entries.push(entry(None, ended(), why, None));
+            entries.push(entry(None, ended(), self.folder.emptiness(), None));
         }
         entries.sort_by_key(|it| it.version);
         entries
     }
 
-    /// What speaks against a version that answers all the same.
-    fn doubts(&self, version: Version) -> String {
-        let unreadable =
-            [None, Some(version)].into_iter().filter_map(|it| self.unreadable.get(&it));
-        let doubts: Vec<&str> = self.faults.iter().chain(unreadable).map(String::as_str).collect();
-        doubts.join("; ")
-    }
-
-    /// Versions on disk, and why each would not be in memory: the first reason counts.
-    fn unloaded_versions(&self) -> impl Iterator<Item = (Version, String)> {
-        let why = match (self.unloaded, self.faults.is_empty()) {
-            (true, _) => "unloaded".to_owned(),
-            (false, false) => self.faults.join("; "),
-            (false, true) => "not wanted by the version policy".to_owned(),
-        };
-        let absent = self.absent.iter().map(|(it, why)| (*it, (*why).to_owned()));
-        let unreadable = self.unreadable.iter().filter_map(|(it, why)| Some(((*it)?, why.clone())));
-        let present = self.present.keys().map(move |it| (*it, why.clone()));
-        absent.chain(unreadable).chain(present)
-    }
-
     fn desired(&self) -> BTreeSet<Version> {
-        if self.unloaded || (!self.faults.is_empty() && !self.is_available()) {
+        if self.unloaded || (!self.folder.faults().is_empty() && !self.is_available()) {
             return BTreeSet::new();
         }
-        let present: BTreeSet<Version> = self.present.keys().copied().collect();
-        desired(&self.config.versions, &present, &self.broken())
+        let present: BTreeSet<Version> = self.folder.present().keys().copied().collect();
+        desired(&self.folder.config().versions, &present, &self.broken())
     }
 
     /// Versions whose content on disk cannot be loaded, and of which no older content answers.
     fn broken(&self) -> BTreeSet<Version> {
-        let prints: BTreeSet<(Version, u64)> = self.prints().collect();
+        let prints: BTreeSet<(Version, u64)> = self.folder.prints().collect();
         let failed = |it: &&Artifact| {
             matches!(it.state, State::End { reason: Some(_) })
                 && prints.contains(&(it.version, it.print))
@@ -368,31 +255,4 @@ impl Model {
         let failed = self.artifacts.iter().filter(failed).map(|it| it.version);
         failed.filter(|it| !answers(*it)).collect()
     }
-
-    fn prints(&self) -> impl Iterator<Item = (Version, u64)> {
-        self.present.iter().map(|(version, it)| (*version, print(it, &self.config)))
-    }
-}
-
-/// Changes with the content of the version's folder, and with every setting that a load uses.
-fn print(found: &FoundVersion, config: &ModelConfig) -> u64 {
-    let ModelConfig {
-        engine,
-        versions: _,
-        transition: _,
-        labels: _,
-        batching,
-        probe_rows,
-        timeout,
-        instances,
-        threads,
-        warmup_rows,
-        warmup_axes,
-    } = config;
-    let mut hasher = DefaultHasher::new();
-    (found.print, engine, probe_rows, timeout, instances).hash(&mut hasher);
-    (batching.rows_max, batching.delay_max, batching.queue_max).hash(&mut hasher);
-    (threads.intra_op_threads, threads.inter_op_threads, threads.spinning).hash(&mut hasher);
-    (warmup_rows, warmup_axes).hash(&mut hasher);
-    hasher.finish()
 }
