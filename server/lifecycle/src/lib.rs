@@ -21,6 +21,8 @@ mod handle;
 mod start;
 #[cfg(test)]
 mod house;
+#[cfg(test)]
+mod command_tests;
 pub mod metrics;
 
 pub use config::{Defaults, ModelConfig, VersionPolicy};

@@ -339,7 +339,7 @@ impl Manager {
     fn answer_waiting(&mut self) {
         for (name, reply) in std::mem::take(&mut self.waiting) {
             let failures = match self.models.get(&name) {
-                Some(model) if model.is_loading() => {
+                Some(model) if model.is_pending() => {
                     self.waiting.push((name, reply));
                     continue;
                 }
@@ -356,8 +356,8 @@ impl Manager {
         let unserved = self.models.values().filter(|it| !it.is_available()).count();
         self.readiness.set_unserved(unserved);
         let resting = !self.unsettled || self.started.elapsed() >= FIRST_REST_MAX;
-        let loading = self.models.values().any(Model::is_loading);
-        if resting && !loading && self.readiness.settle() {
+        let pending = self.models.values().any(Model::is_pending);
+        if resting && !pending && self.readiness.settle() {
             self.changed.send_modify(|it| *it = it.wrapping_add(1));
             let (models, took_s) = (self.models.len(), self.started.elapsed().as_secs_f64());
             tracing::info!(models, unserved, took_s, "the initial models have settled");

@@ -164,36 +164,6 @@ async fn a_faulty_file_is_reported_and_changes_nothing() {
 }
 
 #[tokio::test]
-async fn models_are_loaded_and_unloaded_on_command() {
-    let house = house(&[("m/1/model.fake", &constant(1))]);
-    house.shows("m/1:AVAILABLE").await;
-    house.lifecycle.unload("m").await.expect("unloads");
-    house.ask("").await.expect_err("out of the table before the command returns");
-    house.shows("m/1:END").await;
-    assert_eq!(house.reason(1), "unloaded");
-    house.put("m/2/model.fake", &constant(2));
-    house.lifecycle.load("m").await.expect("loads");
-    assert_eq!(house.ask("").await, Ok(2.0));
-    house.lifecycle.unload("nobody").await.expect("has been unloaded already");
-    let unknown = house.lifecycle.load("nobody").await;
-    assert_eq!(unknown, Err(LifecycleError::Unknown { model: "nobody".to_owned() }));
-    house.lifecycle.load("../etc").await.expect_err("no name");
-}
-
-#[tokio::test]
-async fn a_load_on_command_reports_failure_and_can_be_repeated() {
-    let house = house(&[("m/1/model.fake", &format!("{}loads_failing 1\n", constant(1)))]);
-    house.shows("m/1:END").await;
-    house.lifecycle.load("m").await.expect("the second attempt succeeds");
-    house.put("m/model.toml", "engine = \"onnxruntime\"");
-    let error = house.lifecycle.load("m").await.expect_err("not here");
-    assert!(
-        error.to_string().ends_with("engine onnxruntime is not available: its library is missing"),
-        "{error}"
-    );
-}
-
-#[tokio::test]
 async fn stopping_drains_and_answers_what_is_inside() {
     let script = "input x FP32 rows,1\noutput y FP32 rows,1 = copy x\non 0 hang\n";
     let toml = "[dynamic_batching]\nprobe_rows = false\n[warmup]\nbatch_sizes = []\n";

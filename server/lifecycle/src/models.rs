@@ -44,6 +44,26 @@ struct Artifact {
     metrics: ArtifactMetrics,
 }
 
+impl Artifact {
+    /// On its way out of memory, or gone: what is wanted anew is a new artifact.
+    fn is_over(&self) -> bool {
+        match &self.state {
+            State::Unloading | State::End { reason: None } => true,
+            State::Start | State::Loading | State::Available | State::End { reason: Some(_) } => {
+                false
+            }
+        }
+    }
+
+    /// Has its load come to an end, good or bad?
+    fn has_come(&self) -> bool {
+        match &self.state {
+            State::Available | State::End { reason: Some(_) } => true,
+            State::Start | State::Loading | State::Unloading | State::End { reason: None } => false,
+        }
+    }
+}
+
 impl Model {
     pub(crate) fn new(name: ModelName, defaults: &Defaults) -> Model {
         Model {
@@ -70,7 +90,8 @@ impl Model {
         for version in self.desired() {
             let Some(found) = self.folder.present().get(&version) else { continue };
             let print = print(found, self.folder.config());
-            if self.artifacts.iter().any(|it| it.version == version && it.print == print) {
+            let same = |it: &Artifact| it.version == version && it.print == print;
+            if self.artifacts.iter().any(|it| same(it) && !it.is_over()) {
                 continue;
             }
             self.artifacts.push(Artifact {
@@ -102,7 +123,9 @@ impl Model {
             id: it.id,
             version: it.version,
             state: it.state.clone(),
-            desired: desired.contains(&it.version) && prints.contains(&(it.version, it.print)),
+            desired: !it.is_over()
+                && desired.contains(&it.version)
+                && prints.contains(&(it.version, it.print)),
         });
         next_action(self.folder.config().transition, &seen.collect::<Vec<_>>())
     }
@@ -159,9 +182,15 @@ impl Model {
         !self.folder.exists() && self.artifacts.is_empty()
     }
 
-    /// Is something of it on its way into memory?
-    pub(crate) fn is_loading(&self) -> bool {
-        self.artifacts.iter().any(|it| matches!(it.state, State::Start | State::Loading))
+    /// Is a wanted version neither available nor failed yet?
+    pub(crate) fn is_pending(&self) -> bool {
+        let desired = self.desired();
+        let has_come = |version: Version, print: u64| {
+            let same = |it: &&Artifact| it.version == version && it.print == print;
+            self.artifacts.iter().filter(same).any(Artifact::has_come)
+        };
+        let mut wanted = self.folder.prints().filter(|(version, _)| desired.contains(version));
+        wanted.any(|(version, print)| !has_come(version, print))
     }
 
     /// Can it answer?
