@@ -66,3 +66,22 @@ async fn a_load_that_follows_an_unload_waits_for_the_model() {
         assert_eq!(asking.await.expect("lives"), Ok(0.0), "{transition}");
     }
 }
+
+/// What a load of model `m` of these files fails with.
+async fn check_load_error(files: &[(&str, &str)], expect: &str) {
+    let error = house(files).lifecycle.load("m").await.expect_err(expect).to_string();
+    assert_eq!(error, format!("load failed for model 'm': {expect}"));
+}
+
+#[tokio::test]
+async fn a_load_of_nothing_fails_and_says_why() {
+    let nothing = "the folder holds no versions: <model>/<number>/";
+    check_load_error(&[("m/notes.txt", "")], nothing).await;
+    check_load_error(&[("m/1/notes.txt", "")], "version 1: no file that an engine reads").await;
+    let specific = "version_policy = { specific = [9] }";
+    check_load_error(
+        &[("m/1/model.fake", &constant(1)), ("m/model.toml", specific)],
+        "version_policy wants nothing but 9; version 1: not wanted by the version policy",
+    )
+    .await;
+}

@@ -11,7 +11,7 @@ use server_base::{ModelName, Version};
 use server_serving::metrics::RequestMetrics;
 use server_serving::{ModelEntry, Workers};
 
-use crate::config::{Defaults, ModelConfig};
+use crate::config::{Defaults, ModelConfig, VersionPolicy};
 use crate::desired::desired;
 use crate::folder::{Folder, print};
 use crate::handle::Entry;
@@ -198,7 +198,7 @@ impl Model {
         self.artifacts.iter().any(|it| it.state == State::Available)
     }
 
-    /// Why it, or a version of it, is not as wanted.
+    /// Why it, or a version of it, is not as wanted. Never empty while nothing answers.
     pub(crate) fn failures(&self) -> Vec<String> {
         let faults = self.folder.faults().iter().cloned();
         let failed = self.artifacts.iter().filter_map(|it| match &it.state {
@@ -211,7 +211,26 @@ impl Model {
             | State::Available
             | State::Unloading => None,
         });
-        faults.chain(failed).collect()
+        let failures: Vec<String> = faults.chain(failed).collect();
+        if failures.is_empty() && !self.is_available() { self.emptiness() } else { failures }
+    }
+
+    /// Why there is nothing to serve.
+    fn emptiness(&self) -> Vec<String> {
+        let missing = match &self.folder.config().versions {
+            VersionPolicy::Specific(wanted) => {
+                let wanted: Vec<String> = wanted.iter().map(ToString::to_string).collect();
+                Some(format!("version_policy wants nothing but {}", wanted.join(", ")))
+            }
+            VersionPolicy::Latest(_) | VersionPolicy::All => None,
+        };
+        let line = |it: Entry| match it.version {
+            Some(version) => format!("version {version}: {}", it.reason),
+            None => it.reason,
+        };
+        let lines = self.index().into_iter().filter(|it| !it.reason.is_empty()).map(line);
+        let reasons: Vec<String> = missing.into_iter().chain(lines).collect();
+        if reasons.is_empty() { vec!["unloaded".to_owned()] } else { reasons }
     }
 
     /// What requests may reach. Of two revisions in memory the later one answers.
