@@ -9,13 +9,21 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use server_base::{ModelName, Version};
 
 use crate::config::{Defaults, ModelConfig};
-use crate::repository::{FoundModel, FoundVersion};
+use crate::repository::{FoundConfig, FoundModel, FoundVersion, Look};
+use crate::settle::Part;
+
+/// Why a version, or a whole model, is not loaded yet.
+const WRITTEN: &str = "still being written";
 
 /// A model's folder, as far as scans have seen it.
 pub(crate) struct Folder {
     name: ModelName,
     /// Is it there?
     exists: bool,
+    /// Did it appear while the server ran? What stood there at the start was whole once.
+    is_new: bool,
+    is_configured: bool,
+    /// The last good one.
     config: ModelConfig,
     faults: Vec<String>,
     /// Versions that could be loaded: artifact there, folder at rest.
@@ -28,11 +36,13 @@ pub(crate) struct Folder {
 }
 
 impl Folder {
-    /// Not looked at yet.
-    pub(crate) fn new(name: ModelName, defaults: &Defaults) -> Folder {
+    /// Not looked at yet. New is one that appears while the server runs.
+    pub(crate) fn new(name: ModelName, defaults: &Defaults, is_new: bool) -> Folder {
         Folder {
             name,
             exists: true,
+            is_new,
+            is_configured: false,
             config: ModelConfig::defaults(defaults),
             faults: Vec::new(),
             present: BTreeMap::new(),
@@ -41,12 +51,13 @@ impl Folder {
         }
     }
 
-    /// Takes over what a scan found; `None` if the folder is gone. True if versions are unsettled.
+    /// Takes over what a scan found; `None` if the folder is gone. True if something of it has not
+    /// come to rest.
     pub(crate) fn observe(
         &mut self,
         found: Option<&Result<FoundModel, String>>,
         defaults: &Defaults,
-        is_settled: impl FnMut(Version, &FoundVersion) -> bool,
+        mut is_settled: impl FnMut(Part, Look) -> bool,
     ) -> bool {
         self.exists = found.is_some();
         match found {
@@ -54,6 +65,7 @@ impl Folder {
                 self.present.clear();
                 self.absent.clear();
                 self.take_unreadable(BTreeMap::new());
+                (self.is_configured, self.is_new) = (false, true);
                 false
             }
             Some(Err(fault)) => {
@@ -61,38 +73,43 @@ impl Folder {
                 false
             }
             Some(Ok(found)) => {
-                match &found.config {
-                    None => self.take_config(Ok(ModelConfig::defaults(defaults))),
-                    Some(Ok(text)) => self.take_config(ModelConfig::parse(text, defaults)),
-                    Some(Err(fault)) => self.take_config(Err(vec![fault.clone()])),
+                let versions_rest = self.take_versions(found, &mut is_settled);
+                let mut rests = is_settled(Part::Config, found.config.look);
+                // The file may be the last of a new model's that is copied: without it, all must rest.
+                if !self.is_configured && self.is_new && found.config.text.is_none() {
+                    rests &= versions_rest;
                 }
-                self.take_versions(found, is_settled)
+                if rests {
+                    self.take_config(&found.config, defaults);
+                }
+                !rests || !versions_rest
             }
         }
     }
 
+    /// True if all of them rest.
     fn take_versions(
         &mut self,
         found: &FoundModel,
-        mut is_settled: impl FnMut(Version, &FoundVersion) -> bool,
+        mut is_settled: impl FnMut(Part, Look) -> bool,
     ) -> bool {
         let mut before = std::mem::take(&mut self.present);
         let mut unreadable = BTreeMap::new();
-        let mut unsettled = false;
+        let mut rest = true;
         self.absent.clear();
         for (&version, seen) in &found.versions {
             match seen {
-                Ok(seen) if !seen.has_artifact => {
-                    self.absent.insert(version, "no file that an engine reads");
-                    continue;
+                Ok(seen) if !is_settled(Part::Version(version), seen.look) => {
+                    rest = false;
+                    self.absent.insert(version, WRITTEN);
                 }
-                Ok(seen) if is_settled(version, seen) => {
+                Ok(seen) if seen.has_artifact => {
                     self.present.insert(version, seen.clone());
                     continue;
                 }
                 Ok(_) => {
-                    unsettled = true;
-                    self.absent.insert(version, "still being written");
+                    self.absent.insert(version, "no file that an engine reads");
+                    continue;
                 }
                 Err(fault) => drop(unreadable.insert(Some(version), fault.clone())),
             }
@@ -100,7 +117,7 @@ impl Folder {
             self.present.extend(before.remove_entry(&version));
         }
         self.take_unreadable(unreadable);
-        unsettled
+        rest
     }
 
     /// Says what is new among the faults, once.
@@ -115,7 +132,13 @@ impl Folder {
     }
 
     /// A faulty file changes nothing for what is being served.
-    fn take_config(&mut self, config: Result<ModelConfig, Vec<String>>) {
+    fn take_config(&mut self, found: &FoundConfig, defaults: &Defaults) {
+        let config = match &found.text {
+            None => Ok(ModelConfig::defaults(defaults)),
+            Some(Ok(text)) => ModelConfig::parse(text, defaults),
+            Some(Err(fault)) => Err(vec![fault.clone()]),
+        };
+        self.is_configured = true;
         match config {
             Ok(config) => (self.config, self.faults) = (config, Vec::new()),
             Err(faults) => {
@@ -125,6 +148,11 @@ impl Folder {
                 self.faults = faults;
             }
         }
+    }
+
+    /// Has its configuration come to rest for the first time? Before that nothing of it is wanted.
+    pub(crate) fn is_configured(&self) -> bool {
+        self.is_configured
     }
 
     /// Is it there?
@@ -167,6 +195,7 @@ impl Folder {
         let why = match (unloaded, self.faults.is_empty()) {
             (true, _) => "unloaded".to_owned(),
             (false, false) => self.faults.join("; "),
+            (false, true) if !self.is_configured => WRITTEN.to_owned(),
             (false, true) => "not wanted by the version policy".to_owned(),
         };
         let absent = self.absent.iter().map(|(it, why)| (*it, (*why).to_owned()));
@@ -198,9 +227,13 @@ pub(crate) fn print(found: &FoundVersion, config: &ModelConfig) -> u64 {
         warmup_axes,
     } = config;
     let mut hasher = DefaultHasher::new();
-    (found.print, engine, probe_rows, timeout, instances).hash(&mut hasher);
+    (found.look.print, engine, probe_rows, timeout, instances).hash(&mut hasher);
     (batching.rows_max, batching.delay_max, batching.queue_max).hash(&mut hasher);
     (threads.intra_op_threads, threads.inter_op_threads, threads.spinning).hash(&mut hasher);
     (warmup_rows, warmup_axes).hash(&mut hasher);
     hasher.finish()
 }
+
+#[cfg(test)]
+#[path = "folder_tests.rs"]
+mod tests;

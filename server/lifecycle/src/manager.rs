@@ -21,7 +21,7 @@ use crate::metrics;
 use crate::models::Model;
 use crate::policy::Action;
 use crate::repository::{self, Found};
-use crate::settle::Settling;
+use crate::settle::{Part, Settling};
 use crate::start::Options;
 use crate::state::Event;
 
@@ -69,6 +69,8 @@ pub(crate) struct Manager {
     readiness: Arc<Readiness>,
     changed: Arc<watch::Sender<u64>>,
     started: Instant,
+    /// Has it seen the folder once?
+    is_running: bool,
     /// Did the last scan see folders that are being written?
     unsettled: bool,
 }
@@ -98,6 +100,7 @@ impl Manager {
             readiness,
             changed,
             started: Instant::now(),
+            is_running: false,
             unsettled: false,
         }
     }
@@ -195,24 +198,27 @@ impl Manager {
             tracing::debug!(stranger, "not a model");
         }
         for name in found.models.keys() {
-            let defaults = &self.options.defaults;
-            self.models.entry(name.clone()).or_insert_with(|| Model::new(name.clone(), defaults));
+            let (defaults, is_new) = (&self.options.defaults, self.is_running);
+            let model = || Model::new(name.clone(), defaults, is_new);
+            self.models.entry(name.clone()).or_insert_with(model);
         }
+        self.is_running = true;
         let (now, today) = (Instant::now(), SystemTime::now());
         self.unsettled = false;
         for (name, model) in &mut self.models {
             let settling = &mut self.settling;
             let unsettled =
-                model.observe(found.models.get(name), &self.options.defaults, |version, it| {
-                    let settled = settling.is_settled((name.clone(), version), it, (now, today));
+                model.observe(found.models.get(name), &self.options.defaults, |part, look| {
+                    let settled = settling.is_settled((name.clone(), part), look, (now, today));
                     settled || at_once == Some(name)
                 });
             self.unsettled |= unsettled;
         }
-        self.settling.keep(|(name, version)| {
-            let model = found.models.get(name);
+        self.settling.keep(|(name, part)| match (found.models.get(name), part) {
+            (None, _) => false,
+            (Some(Ok(model)), Part::Version(version)) => model.versions.contains_key(version),
             // Of a folder that cannot be read nothing is known to be gone.
-            model.is_some_and(|it| it.as_ref().map_or(true, |it| it.versions.contains_key(version)))
+            (Some(Ok(_)), Part::Config) | (Some(Err(_)), _) => true,
         });
     }
 

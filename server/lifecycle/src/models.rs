@@ -18,7 +18,8 @@ use crate::handle::Entry;
 use crate::load::{LoadJob, Loaded};
 use crate::metrics::ArtifactMetrics;
 use crate::policy::{Action, Seen, next_action};
-use crate::repository::{FoundModel, FoundVersion};
+use crate::repository::{FoundModel, Look};
+use crate::settle::Part;
 use crate::state::{Event, Illegal, State, next};
 
 /// A model of the repository, or one that has left it and is still in memory.
@@ -65,22 +66,24 @@ impl Artifact {
 }
 
 impl Model {
-    pub(crate) fn new(name: ModelName, defaults: &Defaults) -> Model {
+    /// Nothing of it is in memory. New is one that appears while the server runs.
+    pub(crate) fn new(name: ModelName, defaults: &Defaults, is_new: bool) -> Model {
         Model {
             requests: Arc::new(RequestMetrics::of_model(&name)),
-            folder: Folder::new(name.clone(), defaults),
+            folder: Folder::new(name.clone(), defaults, is_new),
             name,
             unloaded: false,
             artifacts: Vec::new(),
         }
     }
 
-    /// Takes over what a scan found; `None` if the folder is gone. True if versions are unsettled.
+    /// Takes over what a scan found; `None` if the folder is gone. True if something of it has not
+    /// come to rest.
     pub(crate) fn observe(
         &mut self,
         found: Option<&Result<FoundModel, String>>,
         defaults: &Defaults,
-        is_settled: impl FnMut(Version, &FoundVersion) -> bool,
+        is_settled: impl FnMut(Part, Look) -> bool,
     ) -> bool {
         self.folder.observe(found, defaults, is_settled)
     }
@@ -283,7 +286,10 @@ impl Model {
     }
 
     fn desired(&self) -> BTreeSet<Version> {
-        if self.unloaded || (!self.folder.faults().is_empty() && !self.is_available()) {
+        if self.unloaded
+            || !self.folder.is_configured()
+            || (!self.folder.faults().is_empty() && !self.is_available())
+        {
             return BTreeSet::new();
         }
         let present: BTreeSet<Version> = self.folder.present().keys().copied().collect();

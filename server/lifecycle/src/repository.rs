@@ -7,9 +7,9 @@
 //! thread, which may wait for the disk.
 
 use std::collections::BTreeMap;
-use std::fs::{self, Metadata};
+use std::fs::{self, File, Metadata};
 use std::hash::{DefaultHasher, Hash, Hasher};
-use std::io;
+use std::io::{self, Read as _};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -49,12 +49,30 @@ impl Found {
 }
 
 /// One model's folder.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub(crate) struct FoundModel {
-    /// Text of its `model.toml`; an error's text if it cannot be read.
-    pub(crate) config: Option<Result<String, String>>,
+    /// Its `model.toml`.
+    pub(crate) config: FoundConfig,
     /// Its versions; an error's text for those whose folder cannot be read.
     pub(crate) versions: BTreeMap<Version, Result<FoundVersion, String>>,
+}
+
+/// One model's `model.toml`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct FoundConfig {
+    /// `None` if it is not there; an error's text if it cannot be read.
+    pub(crate) text: Option<Result<String, String>>,
+    /// How the file looks; of one that is not there when the folder around it last changed.
+    pub(crate) look: Look,
+}
+
+/// How something on disk looks from outside.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Look {
+    /// Changes when any file of it changes in name, size or time.
+    pub(crate) print: u64,
+    /// When something of it last changed.
+    pub(crate) changed: SystemTime,
 }
 
 /// One version's folder.
@@ -62,10 +80,8 @@ pub(crate) struct FoundModel {
 pub(crate) struct FoundVersion {
     /// Where it is.
     pub(crate) folder: PathBuf,
-    /// Changes when any file in it changes in name, size or time.
-    pub(crate) print: u64,
-    /// When something in it last changed.
-    pub(crate) changed: SystemTime,
+    /// How it looks, with everything in it.
+    pub(crate) look: Look,
     /// Is there a file that some engine reads?
     pub(crate) has_artifact: bool,
 }
@@ -89,7 +105,7 @@ pub(crate) fn scan(repository: &Path, artifacts: &[&str]) -> io::Result<Found> {
 }
 
 fn scan_model(folder: &Path, artifacts: &[&str]) -> io::Result<FoundModel> {
-    let mut model = FoundModel { config: read_config(&folder.join(CONFIG)), ..Default::default() };
+    let mut model = FoundModel { config: scan_config(folder)?, versions: BTreeMap::new() };
     for (name, folder) in folders(folder)? {
         let Some(version) = Version::parse(&name) else { continue };
         let seen = folder.and_then(|it| scan_version(it, artifacts));
@@ -109,13 +125,13 @@ fn unless_gone<T>(seen: io::Result<T>) -> Option<Result<T, String>> {
 }
 
 fn scan_version(folder: PathBuf, artifacts: &[&str]) -> io::Result<FoundVersion> {
-    let mut walk = Walk { hasher: DefaultHasher::new(), changed: UNIX_EPOCH, files: 0 };
+    let mut walk = Walk::new();
     walk.folder(&folder, DEPTH_MAX)?;
     let mut has_artifact = false;
     for name in artifacts {
         has_artifact |= metadata(&folder.join(name))?.is_some_and(|it| it.is_file());
     }
-    Ok(FoundVersion { print: walk.hasher.finish(), changed: walk.changed, has_artifact, folder })
+    Ok(FoundVersion { look: walk.look(), has_artifact, folder })
 }
 
 struct Walk {
@@ -125,6 +141,14 @@ struct Walk {
 }
 
 impl Walk {
+    fn new() -> Walk {
+        Walk { hasher: DefaultHasher::new(), changed: UNIX_EPOCH, files: 0 }
+    }
+
+    fn look(&self) -> Look {
+        Look { print: self.hasher.finish(), changed: self.changed }
+    }
+
     fn folder(&mut self, folder: &Path, depth_left: usize) -> io::Result<()> {
         self.see(&fs::metadata(folder)?);
         let mut entries: Vec<PathBuf> =
@@ -143,12 +167,16 @@ impl Walk {
                     self.inner_folder(&path, depth_left - 1)?;
                 }
             } else {
-                self.see(&metadata);
-                (metadata.len(), metadata.mtime(), metadata.mtime_nsec()).hash(&mut self.hasher);
-                metadata.ino().hash(&mut self.hasher);
+                self.file(&metadata);
             }
         }
         Ok(())
+    }
+
+    fn file(&mut self, metadata: &Metadata) {
+        self.see(metadata);
+        (metadata.len(), metadata.mtime(), metadata.mtime_nsec()).hash(&mut self.hasher);
+        metadata.ino().hash(&mut self.hasher);
     }
 
     /// One that vanishes meanwhile is nothing but a name: the version around it is still there.
@@ -198,18 +226,29 @@ fn metadata(path: &Path) -> io::Result<Option<Metadata>> {
     }
 }
 
-fn read_config(path: &Path) -> Option<Result<String, String>> {
-    let size = match fs::metadata(path) {
-        Ok(metadata) => metadata.len(),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return None,
-        Err(error) => return Some(Err(format!("{CONFIG}: {error}"))),
+fn scan_config(folder: &Path) -> io::Result<FoundConfig> {
+    let mut walk = Walk::new();
+    let text = match read_config(&folder.join(CONFIG), &mut walk) {
+        Ok(text) => Some(Ok(text)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            walk.see(&fs::metadata(folder)?);
+            None
+        }
+        Err(error) => Some(Err(format!("{CONFIG}: {error}"))),
     };
-    if size > CONFIG_BYTES_MAX {
-        return Some(Err(format!(
-            "{CONFIG} has {size} bytes, at most {CONFIG_BYTES_MAX} are read"
-        )));
+    Ok(FoundConfig { text, look: walk.look() })
+}
+
+/// The text first, then how the file looks: what is written meanwhile has not come to rest.
+fn read_config(path: &Path, walk: &mut Walk) -> io::Result<String> {
+    let mut text = Vec::new();
+    let mut file = File::open(path)?;
+    (&mut file).take(CONFIG_BYTES_MAX + 1).read_to_end(&mut text)?;
+    walk.file(&file.metadata()?);
+    if text.len() as u64 > CONFIG_BYTES_MAX {
+        return Err(io::Error::other(format!("more than {CONFIG_BYTES_MAX} bytes")));
     }
-    Some(fs::read_to_string(path).map_err(|it| format!("{CONFIG}: {it}")))
+    String::from_utf8(text).map_err(io::Error::other)
 }
 
 #[cfg(test)]

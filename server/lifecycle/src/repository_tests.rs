@@ -36,7 +36,7 @@ fn models_and_versions_are_folders() {
     assert_eq!(found.models.len(), 1, "{found:?}");
     assert_eq!(found.faults(), 0, "{found:?}");
     let wine = found.models["wine"].as_ref().expect("readable");
-    assert_eq!(wine.config, Some(Ok("engine = \"tract\"".to_owned())));
+    assert_eq!(wine.config.text, Some(Ok("engine = \"tract\"".to_owned())));
     let has_artifact =
         |version| wine.versions[&Version(version)].as_ref().map(|it| it.has_artifact);
     assert_eq!((has_artifact(1), has_artifact(2), wine.versions.len()), (Ok(true), Ok(false), 2));
@@ -46,7 +46,7 @@ fn models_and_versions_are_folders() {
 fn any_change_changes_the_print() {
     let root = tempfile::tempdir().expect("scratch");
     write(root.path(), "m/1/model.onnx", "aaaa");
-    let print = || version(&look(root.path())).expect("readable").print;
+    let print = || version(&look(root.path())).expect("readable").look;
     let first = print();
     assert_eq!(print(), first, "looking changes nothing");
     write(root.path(), "m/1/weights/part", "x");
@@ -107,4 +107,22 @@ fn links_that_lead_nowhere_are_not_there() {
     let found = look(root.path());
     assert_eq!((found.faults(), found.models.len()), (0, 1), "{found:?}");
     assert!(version(&found).expect("readable").has_artifact);
+}
+
+#[test]
+fn a_configuration_has_a_look_of_its_own() {
+    let root = tempfile::tempdir().expect("scratch");
+    write(root.path(), "m/1/model.onnx", "a");
+    let config = || look(root.path()).models["m"].as_ref().expect("readable").config.clone();
+    let missing = config();
+    let folder = fs::metadata(root.path().join("m")).expect("there").modified().expect("a time");
+    assert!(missing.text.is_none() && missing.look.changed >= folder, "{missing:?}");
+    write(root.path(), "m/model.toml", "a = 1");
+    let first = config();
+    assert_ne!(first.look.print, missing.look.print);
+    write(root.path(), "m/model.toml", "a = 1\n");
+    assert_ne!(config().look.print, first.look.print);
+    write(root.path(), "m/model.toml", &"#".repeat(1 << 21));
+    let fault = "model.toml: more than 1048576 bytes".to_owned();
+    assert_eq!(config().text, Some(Err(fault)));
 }
