@@ -38,16 +38,14 @@ pub(crate) fn put(root: &Path, path: &str, content: &str) {
     fs::rename(part, path).expect("rename");
 }
 
-pub(crate) fn house(files: &[(&str, &str)]) -> House {
-    let root = tempfile::tempdir().expect("scratch");
-    files.iter().for_each(|(path, content)| put(root.path(), path, content));
-    let fake = Fake::new();
-    let engines = Engines::new(
-        vec![Arc::new(fake.clone())],
-        vec![("onnxruntime", "its library is missing".to_owned())],
-    );
-    let options = Options {
-        repository: root.path().to_path_buf(),
+pub(crate) fn engines(fake: &Fake) -> Engines {
+    let missing = ("onnxruntime", "its library is missing".to_owned());
+    Engines::new(vec![Arc::new(fake.clone())], vec![missing])
+}
+
+pub(crate) fn options(root: &Path, engines: &Engines) -> Options {
+    Options {
+        repository: root.to_path_buf(),
         scan_interval: Duration::from_millis(5),
         rest: Duration::ZERO,
         loader_threads: 2,
@@ -58,7 +56,15 @@ pub(crate) fn house(files: &[(&str, &str)]) -> House {
             transition: crate::policy::Transition::Availability,
             engines: engines.names(),
         },
-    };
+    }
+}
+
+pub(crate) fn house(files: &[(&str, &str)]) -> House {
+    let root = tempfile::tempdir().expect("scratch");
+    files.iter().for_each(|(path, content)| put(root.path(), path, content));
+    let fake = Fake::new();
+    let engines = engines(&fake);
+    let options = options(root.path(), &engines);
     let serving = Arc::new(Serving::new(Admission::new(AdmissionLimits::default())));
     let lifecycle = start(options, engines, Arc::clone(&serving)).expect("starts");
     House { root, fake, serving, lifecycle }

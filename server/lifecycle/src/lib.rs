@@ -17,6 +17,7 @@ mod probe;
 mod loader;
 mod manager;
 mod models;
+mod commands;
 mod handle;
 mod start;
 #[cfg(test)]

@@ -3,12 +3,15 @@ use super::*;
 use std::fs;
 use std::path::Path;
 
+use backend_fake::Fake;
 use server_base::VersionChoice;
 use server_serving::{Admission, AdmissionLimits};
+use tempfile::TempDir;
+use tokio::sync::oneshot;
 
 use crate::config::Defaults;
 use crate::engines::Engines;
-use crate::house::{constant, house};
+use crate::house::{constant, engines, house, options, put};
 use crate::start::start;
 
 #[tokio::test]
@@ -209,4 +212,93 @@ fn a_repository_that_cannot_be_read_is_an_error() {
     };
     let serving = Arc::new(Serving::new(Admission::new(AdmissionLimits::default())));
     start(options, Engines::default(), serving).err().expect("no repository, no server");
+}
+
+/// A manager whose turns the test takes.
+struct ByHand {
+    root: TempDir,
+    manager: Manager,
+    inbox: Receiver<Message>,
+}
+
+fn by_hand(files: &[(&str, &str)]) -> ByHand {
+    let root = tempfile::tempdir().expect("scratch");
+    files.iter().for_each(|(path, content)| put(root.path(), path, content));
+    let engines = engines(&Fake::new());
+    let options = options(root.path(), &engines);
+    let (commands, inbox) = crossbeam_channel::bounded(MESSAGES_MAX);
+    let loader = Loader::start(1, &engines, &commands, options.drain).expect("a thread");
+    let ends = Ends {
+        loader,
+        index: Arc::default(),
+        readiness: Arc::new(Readiness::new(true)),
+        changed: Arc::new(watch::Sender::new(0)),
+    };
+    let serving = Arc::new(Serving::new(Admission::new(AdmissionLimits::default())));
+    let mut manager = Manager::new(options, engines.artifacts(), serving, ends);
+    manager.scan(&BTreeSet::new());
+    manager.act();
+    ByHand { root, manager, inbox }
+}
+
+impl ByHand {
+    /// The next report of a loader.
+    fn report(&mut self) {
+        self.manager.handle(self.inbox.recv().expect("a loader lives"));
+        self.manager.act();
+    }
+}
+
+#[test]
+fn loads_of_one_turn_share_a_scan() {
+    let mut it = by_hand(&[]);
+    let names = ["a", "b", "nobody"].map(|it| ModelName::new(it).expect("a name"));
+    names[..2].iter().for_each(|name| put(it.root.path(), &format!("{name}/1/x"), ""));
+    let mut answers = Vec::new();
+    for name in &names {
+        let (reply, answer) = oneshot::channel();
+        it.manager.handle(Message::Load(name.clone(), reply));
+        answers.push(answer);
+    }
+    assert!(it.manager.models.is_empty(), "a command by itself looks at nothing");
+    it.manager.act();
+    assert_eq!(
+        it.manager.commands.waiting(),
+        3,
+        "and nobody is answered before the folder is seen"
+    );
+    let asked = it.manager.commands.asked();
+    assert_eq!(asked, names.clone().into());
+    it.manager.scan(&asked);
+    assert!(it.manager.commands.asked().is_empty());
+    it.manager.act();
+    let answers = answers.into_iter().map(|mut it| it.try_recv().expect("an answer"));
+    let words: Vec<String> =
+        answers.map(|it| it.expect_err("nothing to load").to_string()).collect();
+    let nothing =
+        |it| format!("load failed for model '{it}': version 1: no file that an engine reads");
+    assert_eq!(words[..2], [nothing("a"), nothing("b")]);
+    assert_eq!(words[2], "failed to load 'nobody': the repository has no folder of that name");
+}
+
+#[test]
+fn callers_that_have_gone_are_forgotten() {
+    let script = format!("{}load_waits\n", constant(1));
+    let mut it = by_hand(&[("m/1/model.fake", &script)]);
+    let (reply, answer) = oneshot::channel();
+    it.manager.handle(Message::Load(ModelName::new("m").expect("a name"), reply));
+    it.manager.scan(&it.manager.commands.asked());
+    it.manager.act();
+    assert_eq!(it.manager.commands.waiting(), 1, "the load waits");
+    drop(answer);
+    it.manager.act();
+    assert_eq!(it.manager.commands.waiting(), 0);
+}
+
+#[test]
+fn failed_loads_leave_nothing_behind() {
+    let mut it = by_hand(&[("m/1/model.fake", "nonsense")]);
+    assert_eq!(it.manager.owners.len(), 1);
+    it.report();
+    assert_eq!(it.manager.owners.len(), 0);
 }
