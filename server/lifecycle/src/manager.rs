@@ -221,14 +221,18 @@ impl Manager {
             self.act_on(&name);
         }
         self.models.retain(|_, it| !it.is_gone());
-        self.publish();
+        // All is stored before anybody is told, so that whoever looks then sees all of it.
+        let is_shown_anew = self.publish();
+        let is_ready_anew = self.settle();
+        if is_shown_anew || is_ready_anew {
+            self.changed.send_modify(|it| *it = it.wrapping_add(1));
+        }
         for (id, workers) in std::mem::take(&mut self.retiring) {
             if let Err(Job::Unload(id, workers)) = self.loader.give(Job::Unload(id, workers)) {
                 self.retiring.push((id, workers));
             }
         }
         self.commands.answer(&self.models);
-        self.settle();
     }
 
     fn act_on(&mut self, name: &ModelName) {
@@ -309,7 +313,8 @@ impl Manager {
         }
     }
 
-    fn publish(&mut self) {
+    /// Puts table and index up. True if the index says something new.
+    fn publish(&mut self) -> bool {
         let mut table = HashMap::new();
         let mut index = Vec::new();
         for (name, model) in &self.models {
@@ -329,22 +334,25 @@ impl Manager {
         }
         self.newest.retain(|name, _| self.models.contains_key(name));
         self.serving.publish(Table::new(table));
-        if **self.index.load() != index {
+        let is_new = **self.index.load() != index;
+        if is_new {
             self.index.store(Arc::new(index));
-            self.changed.send_modify(|it| *it = it.wrapping_add(1));
         }
+        is_new
     }
 
-    fn settle(&mut self) {
+    /// Brings the readiness up to date. True if it has changed.
+    fn settle(&mut self) -> bool {
+        let was_ready = self.readiness.is_ready();
         let unserved = self.models.values().filter(|it| !it.is_available()).count();
         self.readiness.set_unserved(unserved);
         let resting = !self.unsettled || self.started.elapsed() >= FIRST_REST_MAX;
         let pending = self.models.values().any(Model::is_pending);
         if resting && !pending && self.readiness.settle() {
-            self.changed.send_modify(|it| *it = it.wrapping_add(1));
             let (models, took_s) = (self.models.len(), self.started.elapsed().as_secs_f64());
             tracing::info!(models, unserved, took_s, "the initial models have settled");
         }
+        was_ready != self.readiness.is_ready()
     }
 
     /// Closes every lane, waits until all is answered.

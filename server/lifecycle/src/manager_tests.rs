@@ -2,6 +2,8 @@ use super::*;
 
 use std::fs;
 use std::path::Path;
+use std::sync::Mutex;
+use std::task::{Context, Wake};
 
 use backend_fake::Fake;
 use server_base::VersionChoice;
@@ -301,4 +303,38 @@ fn failed_loads_leave_nothing_behind() {
     assert_eq!(it.manager.owners.len(), 1);
     it.report();
     assert_eq!(it.manager.owners.len(), 0);
+}
+
+/// Looks at the readiness in the moment in which it is woken.
+struct Watcher {
+    readiness: Arc<Readiness>,
+    seen: Mutex<Vec<bool>>,
+}
+
+impl Wake for Watcher {
+    fn wake(self: Arc<Watcher>) {
+        self.seen.lock().expect("unharmed").push(self.readiness.is_ready());
+    }
+}
+
+#[test]
+fn whoever_is_told_of_a_change_sees_all_of_it() {
+    let mut it = by_hand(&[("m/1/model.fake", &constant(1))]);
+    let readiness = Arc::clone(&it.manager.readiness);
+    let watcher = Arc::new(Watcher { readiness, seen: Mutex::default() });
+    let waker = Arc::clone(&watcher).into();
+    let mut changes = it.manager.changed.subscribe();
+    let mut while_watched = |turn: &mut dyn FnMut()| {
+        let mut change = Box::pin(changes.changed());
+        let polled = change.as_mut().poll(&mut Context::from_waker(&waker));
+        assert!(polled.is_pending(), "nothing has changed yet");
+        turn();
+        assert!(change.as_mut().poll(&mut Context::from_waker(&waker)).is_ready(), "it is told");
+        std::mem::take(&mut *watcher.seen.lock().expect("unharmed"))
+    };
+    assert_eq!(while_watched(&mut || it.report()), [true], "the model has come up");
+    let (reply, _answer) = oneshot::channel();
+    let unload = Message::Unload(ModelName::new("m").expect("a name"), reply);
+    it.manager.handle(unload);
+    assert_eq!(while_watched(&mut || it.manager.act()), [false], "strictly, one is unserved");
 }
