@@ -25,5 +25,5 @@ pub use element::Element;
 pub use error::{BackendError, TensorError};
 pub use output::Output;
 pub use shape::Shape;
-pub use signature::{Axis, Dim, GraphTensor, Signature, TensorSpec};
+pub use signature::{Axis, Dim, GraphTensor, Signature, TensorSpec, UNBATCHED_ROWS};
 pub use tensor::Tensor;

@@ -13,6 +13,7 @@ mod state;
 mod policy;
 mod engines;
 mod load;
+mod shapes;
 mod probe;
 mod loader;
 mod manager;
