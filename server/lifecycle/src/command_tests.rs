@@ -28,7 +28,9 @@ async fn a_load_on_command_reports_failure_and_can_be_repeated() {
     house.put("m/model.toml", "engine = \"onnxruntime\"");
     let error = house.lifecycle.load("m").await.expect_err("not here");
     assert!(
-        error.to_string().ends_with("engine onnxruntime is not available: its library is missing"),
+        error
+            .to_string()
+            .ends_with("engine onnxruntime is not available; the server's log says why"),
         "{error}"
     );
 }

@@ -53,7 +53,9 @@ impl Engines {
         options: &Options,
     ) -> Result<FromEngine<'_>, String> {
         if let Some((name, reason)) = self.missing.iter().find(|(name, _)| Some(*name) == wanted) {
-            return Err(format!("engine {name} is not available: {reason}"));
+            // Clients see the error; where libraries lie on this machine is for the log alone.
+            tracing::warn!(engine = name, reason, "a model wants an engine that is not available");
+            return Err(format!("engine {name} is not available; the server's log says why"));
         }
         let asked = self.available.iter().filter(|it| wanted.is_none_or(|name| it.name() == name));
         let mut reasons = Vec::new();

@@ -39,7 +39,7 @@ pub(crate) fn put(root: &Path, path: &str, content: &str) {
 }
 
 pub(crate) fn engines(fake: &Fake) -> Engines {
-    let missing = ("onnxruntime", "its library is missing".to_owned());
+    let missing = ("onnxruntime", "no library in /opt/lib".to_owned());
     Engines::new(vec![Arc::new(fake.clone())], vec![missing])
 }
 

@@ -41,7 +41,6 @@ struct Artifact {
     config: ModelConfig,
     state: State,
     workers: Option<Workers>,
-    engine: Option<&'static str>,
     metrics: ArtifactMetrics,
 }
 
@@ -105,7 +104,6 @@ impl Model {
                 config: self.folder.config().clone(),
                 state: State::Start,
                 workers: None,
-                engine: None,
                 metrics: ArtifactMetrics::new(&self.name, version),
             });
         }
@@ -153,11 +151,10 @@ impl Model {
         })
     }
 
-    /// What an artifact's load came to: threads and engine, and how long it took.
+    /// What an artifact's load came to: its threads, and how long it took.
     pub(crate) fn keep(&mut self, id: u64, loaded: Option<Loaded>) {
         if let Some(artifact) = self.artifacts.iter_mut().find(|it| it.id == id) {
             artifact.metrics.loaded(loaded.as_ref().map(|it| it.took));
-            artifact.engine = loaded.as_ref().map(|it| it.engine);
             artifact.workers = loaded.map(|it| it.workers);
         }
     }
@@ -254,12 +251,11 @@ impl Model {
 
     /// What operators see: a line for each artifact, and for each version that has none.
     pub(crate) fn index(&self) -> Vec<Entry> {
-        let entry = |version: Option<Version>, state: State, reason: String, engine| Entry {
+        let entry = |version: Option<Version>, state: State, reason: String| Entry {
             model: self.name.clone(),
             version,
             state,
             reason,
-            engine,
         };
         let artifact = |it: &Artifact| {
             let reason = match &it.state {
@@ -269,17 +265,17 @@ impl Model {
                 State::Available => self.folder.doubts(it.version),
                 State::Start | State::Loading | State::Unloading => String::new(),
             };
-            entry(Some(it.version), it.state.clone(), reason, it.engine)
+            entry(Some(it.version), it.state.clone(), reason)
         };
         let mut entries: Vec<Entry> = self.artifacts.iter().map(artifact).collect();
         let ended = || State::End { reason: None };
         for (version, why) in self.folder.versions(self.unloaded) {
             if entries.iter().all(|it| it.version != Some(version)) {
-                entries.push(entry(Some(version), ended(), why, None));
+                entries.push(entry(Some(version), ended(), why));
             }
         }
         if entries.is_empty() {
-            entries.push(entry(None, ended(), self.folder.emptiness(), None));
+            entries.push(entry(None, ended(), self.folder.emptiness()));
         }
         entries.sort_by_key(|it| it.version);
         entries
