@@ -112,9 +112,13 @@ impl House {
     /// Waits until the reason of a version is such.
     pub(crate) async fn says(&self, version: u64, expect: impl Fn(&str) -> bool) {
         let mut changes = self.lifecycle.changes();
-        while !expect(&self.reason(version)) {
-            changes.changed().await.expect("the manager lives");
-        }
+        let wait = async {
+            while !expect(&self.reason(version)) {
+                changes.changed().await.expect("the manager lives");
+            }
+        };
+        let patience = tokio::time::timeout(Duration::from_secs(20), wait);
+        patience.await.unwrap_or_else(|_| panic!("it says {:?}", self.reason(version)));
     }
 
     pub(crate) async fn ask(&self, version: &str) -> Result<f32, InferError> {
