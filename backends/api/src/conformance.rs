@@ -31,6 +31,7 @@ pub fn conformance(backend: &dyn Backend, fixtures: &Path, dtypes: &[DType]) {
     suite.prepared_memory_is_written_in_place();
     suite.memory_may_start_anywhere();
     suite.errors_cost_one_run();
+    suite.a_refused_run_leaves_nothing_behind();
     suite.a_fixed_first_axis_is_not_rows();
     suite.unknown_shapes_are_brought_by_the_engine();
     suite.instances_run_side_by_side();
@@ -135,6 +136,22 @@ impl Suite<'_> {
         assert!(matches!(nothing, Err(BackendError::Input { .. })), "no input: {nothing:?}");
         let other = Tensor::zeroed(DType::Fp64, Shape::new(&[1, 1]).expect("small"));
         instance.run(&[other], &mut prepare(&*model, 1)).expect_err("another type is an error");
+    }
+
+    /// Lengths of a run that came to nothing must not bind the next one.
+    fn a_refused_run_leaves_nothing_behind(&self) {
+        let model = self.load("pair");
+        let mut instance = model.instance(&Device::Cpu).expect("an instance");
+        let mut add = |a: usize, b: usize| {
+            let mut outputs = prepare(&*model, a);
+            let ones = |rows| Tensor::from_elements(&[rows, 2], &vec![1.0_f32; rows * 2]);
+            let inputs = [ones(a).expect("fits"), ones(b).expect("fits")];
+            instance.run(&inputs, &mut outputs).map(|()| values(outputs.remove(0)))
+        };
+        for rows in [1, 5, 3] {
+            add(2, 3).expect_err("inputs that share an axis differ in its length");
+            assert_eq!(add(rows, rows).expect("well again"), vec![2.0; rows * 2], "{rows} rows");
+        }
     }
 
     fn a_fixed_first_axis_is_not_rows(&self) {

@@ -27,5 +27,5 @@ pub use error::{BackendError, TensorError};
 pub use options::{Optimization, Options, Precision, SessionOptions};
 pub use output::Output;
 pub use shape::Shape;
-pub use signature::{Axis, Dim, GraphTensor, Signature, TensorSpec};
+pub use signature::{Axis, Dim, GraphTensor, Signature, TensorSpec, UNBATCHED_ROWS};
 pub use tensor::Tensor;

@@ -78,6 +78,10 @@ impl fmt::Display for TensorSpec {
     }
 }
 
+/// Name of what was the batch axis in a signature that is served unbatched. Where the graph left
+/// first axes unnamed, they need not agree.
+pub const UNBATCHED_ROWS: &str = "rows";
+
 /// All inputs and outputs of a model, in the model's own order.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Signature {
@@ -145,7 +149,7 @@ impl Signature {
             self.inputs.iter_mut().chain(&mut self.outputs).filter_map(|it| it.dims.first_mut())
         {
             if *dim == Dim::Rows {
-                *dim = Dim::Free("rows".into());
+                *dim = Dim::Free(UNBATCHED_ROWS.into());
             }
         }
         self

@@ -33,6 +33,12 @@ impl FakeInstance {
                 reason: "the inputs are not the script's".to_owned(),
             });
         }
+        let batched = wanted.iter().zip(inputs).filter(|(spec, _)| spec.has_rows());
+        let mut rows = batched.filter_map(|(_, it)| it.shape().rows());
+        let first = rows.next();
+        if rows.any(|it| Some(it) != first) {
+            return Err(BackendError::Input { reason: "the inputs differ in rows".to_owned() });
+        }
         Ok(())
     }
 

@@ -2,8 +2,7 @@
 //!
 //! All unsafe code of this engine. Invariants: an [`Object`] is owned by one value and freed once,
 //! by the function for its kind; the library is never unloaded, so its functions stay valid for
-//! the life of the process; a request follows addresses of ours inside `infer` alone, and those
-//! that it then has were handed over in the same [`Request::run`].
+//! the life of the process; a request follows addresses of ours only inside [`Request::run`].
 
 #![expect(unsafe_code, reason = "the C interface; each block says why it is sound")]
 
@@ -277,9 +276,12 @@ fn describe(port: &Object) -> Result<Port, String> {
 pub(crate) struct Request {
     compiled: Arc<Compiled>,
     request: Object,
-    /// Which outputs were given memory of ours in an earlier run, and still point there.
+    /// Which outputs still point at memory of ours, given in an earlier run.
     lent: Vec<bool>,
 }
+
+// SAFETY: bound to no thread, and used by one at a time: running takes it mutably.
+unsafe impl Send for Request {}
 
 impl Request {
     /// Runs on the calling thread. Inputs must be aligned; inputs and outputs must have the ports'

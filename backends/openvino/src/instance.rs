@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use backend_api::{BackendError, Instance, Output, Signature, Tensor};
+use backend_api::{BackendError, Dim, Instance, Output, Signature, Tensor, UNBATCHED_ROWS};
 
 use crate::ffi::Request;
 use crate::model::Shared;
@@ -35,6 +35,29 @@ impl Instance for OpenVinoInstance {
 }
 
 /// The library takes memory at its word, so types and shapes are held against the signature.
+/// Axes that inputs share are of one length: the library would answer with zeros.
+fn check_axes(signature: &Signature, inputs: &[Tensor]) -> Result<(), BackendError> {
+    let mut known: Vec<(&Dim, usize)> = Vec::new();
+    for (input, spec) in inputs.iter().zip(&signature.inputs) {
+        for (dim, &length) in spec.dims.iter().zip(input.shape().dims()) {
+            let named = match dim {
+                Dim::Fixed(_) => false,
+                Dim::Rows => true,
+                Dim::Free(name) => !name.is_empty() && **name != *UNBATCHED_ROWS,
+            };
+            match known.iter().find(|(it, _)| *it == dim) {
+                Some((_, first)) if named && *first != length => {
+                    let reason = format!("inputs share an axis of {first} and of {length}");
+                    return Err(BackendError::Input { reason });
+                }
+                None if named => known.push((dim, length)),
+                Some(_) | None => {}
+            }
+        }
+    }
+    Ok(())
+}
+
 fn check(signature: &Signature, inputs: &[Tensor], outputs: &[Output]) -> Result<(), BackendError> {
     let (wanted, wanted_outputs) = (signature.inputs.len(), signature.outputs.len());
     if inputs.len() != wanted {
@@ -53,6 +76,7 @@ fn check(signature: &Signature, inputs: &[Tensor], outputs: &[Output]) -> Result
             return Err(BackendError::Input { reason });
         }
     }
+    check_axes(signature, inputs)?;
     for (output, spec) in outputs.iter().zip(&signature.outputs) {
         if let Output::Prepared { dtype, shape, .. } = output
             && *dtype != spec.dtype

@@ -4,7 +4,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use backend_api::{BackendError, Buffer, DType, Instance, Output, Shape, Signature, Tensor};
-use tract_onnx::prelude::{IntoTValue as _, Tensor as TractTensor};
+use tract_onnx::prelude::{IntoTValue as _, Tensor as TractTensor, TractError};
 use tract_onnx::prelude::{TValue, TVec, TypedRunnableModel, TypedSimpleState};
 
 use crate::signature::datum;
@@ -12,7 +12,8 @@ use crate::signature::datum;
 /// Runs the plan with scratch of its own.
 pub(crate) struct TractInstance {
     plan: Arc<TypedRunnableModel>,
-    /// Empty after a panic, which may have left it torn; the next run makes a new one.
+    /// Empty after a run that failed: a panic may have left it torn, and an error leaves the
+    /// lengths of that run's axes behind, which other lengths then clash with.
     state: Option<TypedSimpleState>,
     signature: Arc<Signature>,
 }
@@ -24,6 +25,18 @@ impl TractInstance {
     ) -> Result<TractInstance, BackendError> {
         let state = Some(plan.spawn().map_err(failed)?);
         Ok(TractInstance { plan: Arc::clone(plan), state, signature: Arc::clone(signature) })
+    }
+
+    /// Whose fault was it that a run failed? The caller's, if a fresh state does not even take the
+    /// inputs: wrong types, wrong shapes, unlike lengths of one axis. What fails further inside, an
+    /// index out of range for one, cannot be told from a fault of the model.
+    fn blame(&self, inputs: &[Tensor], error: TractError) -> BackendError {
+        let given = inputs.iter().map(give).collect::<Result<TVec<TValue>, _>>();
+        let (Ok(given), Ok(mut fresh)) = (given, self.plan.spawn()) else { return failed(error) };
+        match fresh.set_inputs(given) {
+            Err(refused) => BackendError::Input { reason: format!("{refused:#}") },
+            Ok(()) => failed(error),
+        }
     }
 }
 
@@ -44,8 +57,8 @@ impl Instance for TractInstance {
         let (results, state) = run.map_err(|_| BackendError::Run {
             reason: "tract panicked; the message is in the log".to_owned(),
         })?;
+        let results = results.map_err(|it| self.blame(inputs, it))?;
         self.state = Some(state);
-        let results = results.map_err(failed)?;
         if results.len() != outputs.len() {
             let reason = format!("{} outputs came, {} were declared", results.len(), outputs.len());
             return Err(BackendError::Run { reason });
@@ -90,6 +103,6 @@ fn take(result: &TValue, dtype: DType, output: &mut Output) -> Result<(), Backen
     }
 }
 
-fn failed(error: tract_onnx::prelude::TractError) -> BackendError {
+fn failed(error: TractError) -> BackendError {
     BackendError::Run { reason: format!("{error:#}") }
 }

@@ -2,7 +2,8 @@
 
 use std::path::Path;
 
-use backend_api::{Backend as _, BackendError, Options, conformance::conformance};
+use backend_api::conformance::conformance;
+use backend_api::{Backend as _, BackendError, DType, Device, Options, Output, Shape, Tensor};
 use backend_tract::{DTYPES, Tract};
 
 fn fixtures() -> std::path::PathBuf {
@@ -31,4 +32,21 @@ fn what_it_computes_wrongly_is_refused_too() {
     Tract
         .load(&fixtures().join("tree_scores.onnx"), &Options::default())
         .expect("scores are right");
+}
+
+#[test]
+fn inputs_that_do_not_fit_are_the_callers_fault() {
+    let model = Tract.load(&fixtures().join("pair.onnx"), &Options::default()).expect("loads");
+    let mut instance = model.instance(&Device::Cpu).expect("an instance");
+    let fp32 = |dims: &[usize]| (DType::Fp32, dims.to_vec());
+    let rows = fp32(&[2, 2]);
+    let unlike = [fp32(&[3, 2]), fp32(&[2, 5]), fp32(&[2]), (DType::Int64, vec![2, 2])];
+    for other in unlike {
+        let zeros = |(dtype, dims): &(DType, Vec<usize>)| {
+            Tensor::zeroed(*dtype, Shape::new(dims).expect("small"))
+        };
+        let mut outputs = [Output::Open(None), Output::Open(None)];
+        let result = instance.run(&[zeros(&rows), zeros(&other)], &mut outputs);
+        assert!(matches!(result, Err(BackendError::Input { .. })), "{other:?}: {result:?}");
+    }
 }

@@ -121,7 +121,7 @@ pub struct ServeArgs {
     /// How often the repository is looked at, in milliseconds [default: 1000]
     #[arg(long, env = "SALVER_SCAN_INTERVAL_MS", value_name = "MS")]
     pub scan_interval_ms: Option<u64>,
-    /// How long a version's folder must be at rest before it is loaded [default: 1000]
+    /// How long a version's folder or model.toml must be at rest before it counts [default: 1000]
     #[arg(long, env = "SALVER_REST_MS", value_name = "MS")]
     pub rest_ms: Option<u64>,
     /// Stay unready while a model has no version that answers

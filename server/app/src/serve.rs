@@ -24,6 +24,10 @@ const SWEEP: Duration = Duration::from_secs(60);
 /// Connections of the control port: a handful of scrapers and probes.
 const CONTROL_CONNECTIONS_MAX: usize = 64;
 
+/// How long one of them may keep a connection without asking: probes ask anew, and idle connections
+/// must not take all places from the probe that decides whether this process lives.
+const CONTROL_IDLE: Duration = Duration::from_secs(15);
+
 /// How long scrapers and probes may take to let go of the control port: they have had their answer.
 const CONTROL_DRAIN: Duration = Duration::from_millis(200);
 
@@ -156,10 +160,7 @@ struct ControlPlane {
 impl ControlPlane {
     fn start(bound: Bound, shared: Arc<Shared>, metrics: Recorded) -> io::Result<ControlPlane> {
         let runtime = Builder::new_current_thread().enable_all().build()?;
-        let limits = ConnectionLimits {
-            connections_max: CONTROL_CONNECTIONS_MAX,
-            ..ConnectionLimits::default()
-        };
+        let limits = control_limits();
         let (stop, stopped) = oneshot::channel();
         let listening = {
             let _inside = runtime.enter();
@@ -185,10 +186,32 @@ impl ControlPlane {
     }
 }
 
+fn control_limits() -> ConnectionLimits {
+    ConnectionLimits {
+        connections_max: CONTROL_CONNECTIONS_MAX,
+        idle: CONTROL_IDLE,
+        ..ConnectionLimits::default()
+    }
+}
+
 async fn keep_up(metrics: &Recorded) {
     let mut ticks = tokio::time::interval(SWEEP);
     loop {
         ticks.tick().await;
         metrics.sweep();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Kubernetes' default is a probe every ten seconds and three failures to a restart.
+    #[test]
+    fn no_peer_keeps_a_place_at_the_control_port_until_a_probe_gives_up() {
+        let ConnectionLimits { first_byte, header, idle, .. } = control_limits();
+        for limit in [first_byte, header, idle] {
+            assert!(limit <= Duration::from_secs(15), "{limit:?}");
+        }
     }
 }

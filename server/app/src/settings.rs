@@ -1,7 +1,8 @@
 //! What the server runs with: flags and environment over the file over the defaults, checked once.
 //!
-//! Every fault of the file and of the combination is reported, each with its key.
+//! Every fault of flags, environment, file and their combination is reported, each with its key.
 
+use std::fmt::Display;
 use std::net::{IpAddr, Ipv4Addr};
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
@@ -13,6 +14,7 @@ use server_base::settings::Section;
 use server_frontend::ConnectionLimits;
 use server_lifecycle::Transition;
 use server_serving::AdmissionLimits;
+use tracing_subscriber::EnvFilter;
 
 use crate::cli::{Libraries, LogFormat, ServeArgs, TransitionArg};
 
@@ -61,9 +63,26 @@ pub struct Settings {
     pub log_level: String,
 }
 
-const PORTS: RangeInclusive<usize> = 0..=65_535;
-const THREADS: RangeInclusive<usize> = 1..=limits::THREADS_MAX;
+/// A number's key in the file, and what it may be, wherever it comes from.
+type Number = (&'static str, RangeInclusive<usize>);
+
 const DAY_MS: usize = 86_400_000;
+const PORTS: RangeInclusive<usize> = 0..=65_535;
+const HTTP_PORT: Number = ("http_port", PORTS);
+const GRPC_PORT: Number = ("grpc_port", PORTS);
+const METRICS_PORT: Number = ("metrics_port", PORTS);
+const INSTANCES: Number = ("instances", 1..=limits::INSTANCES_MAX);
+const WORKER_THREADS: Number = ("worker_threads", 1..=limits::THREADS_MAX);
+const LOADER_THREADS: Number = ("loader_threads", 1..=limits::THREADS_MAX);
+/// Oftener, and looking at the folder would be all that its thread does.
+const SCAN_INTERVAL_MS: Number = ("scan_interval_ms", 10..=DAY_MS);
+const REST_MS: Number = ("rest_ms", 0..=DAY_MS);
+const REQUEST_BYTES_MAX: Number = ("request_bytes_max", 1..=limits::REQUEST_BYTES_MAX);
+/// No bound of their own, but what one more is added to does not overflow.
+const IN_FLIGHT_REQUESTS_MAX: Number = ("in_flight_requests_max", 1..=usize::MAX >> 1);
+const IN_FLIGHT_BYTES_MAX: Number = ("in_flight_bytes_max", 1..=usize::MAX >> 1);
+const CONNECTIONS_MAX: Number = ("connections_max", 1..=1 << 20);
+const DRAIN_TIMEOUT_S: Number = ("drain_timeout_s", 0..=DAY_MS / 1_000);
 
 impl Settings {
     /// Puts flags and environment (`args`) over the text of a file.
@@ -90,30 +109,28 @@ fn over_file(args: ServeArgs, root: &mut Section<'_>) -> ServeArgs {
         let parsed = it.as_str().and_then(|it| it.parse::<IpAddr>().ok());
         parsed.ok_or(format!("{it} is no IP address in quotes"))
     };
-    let mut integer = |key, range| root.integer(key, range);
-    let port = |it: Option<usize>| it.and_then(|it| u16::try_from(it).ok());
-    let http_port = port(integer("http_port", PORTS));
-    let grpc_port = port(integer("grpc_port", PORTS));
-    let metrics_port = port(integer("metrics_port", PORTS));
-    let instances = integer("instances", 1..=limits::INSTANCES_MAX);
-    let worker_threads = integer("worker_threads", THREADS);
-    let loader_threads = integer("loader_threads", THREADS);
-    let scan_interval_ms = integer("scan_interval_ms", 10..=DAY_MS).map(|it| it as u64);
-    let rest_ms = integer("rest_ms", 0..=DAY_MS).map(|it| it as u64);
-    let request_bytes_max = integer("request_bytes_max", 1..=limits::REQUEST_BYTES_MAX);
-    let in_flight_requests_max = integer("in_flight_requests_max", 1..=usize::MAX >> 1);
-    let in_flight_bytes_max = integer("in_flight_bytes_max", 1..=usize::MAX >> 1);
-    let connections_max = integer("connections_max", 1..=1 << 20);
-    let drain_timeout_s = integer("drain_timeout_s", 0..=DAY_MS / 1_000).map(|it| it as u64);
+    let http_port = number(args.http_port, root, HTTP_PORT);
+    let grpc_port = number(args.grpc_port, root, GRPC_PORT);
+    let metrics_port = number(args.metrics_port, root, METRICS_PORT);
+    let instances = number(args.instances, root, INSTANCES);
+    let worker_threads = number(args.worker_threads, root, WORKER_THREADS);
+    let loader_threads = number(args.loader_threads, root, LOADER_THREADS);
+    let scan_interval_ms = number(args.scan_interval_ms, root, SCAN_INTERVAL_MS);
+    let rest_ms = number(args.rest_ms, root, REST_MS);
+    let request_bytes_max = number(args.request_bytes_max, root, REQUEST_BYTES_MAX);
+    let in_flight_requests_max = number(args.in_flight_requests_max, root, IN_FLIGHT_REQUESTS_MAX);
+    let in_flight_bytes_max = number(args.in_flight_bytes_max, root, IN_FLIGHT_BYTES_MAX);
+    let connections_max = number(args.connections_max, root, CONNECTIONS_MAX);
+    let drain_timeout_s = number(args.drain_timeout_s, root, DRAIN_TIMEOUT_S);
     let transition =
         [("availability", TransitionArg::Availability), ("resources", TransitionArg::Resources)];
     ServeArgs {
         config: args.config,
         model_repository: args.model_repository.or(root.with("model_repository", path)),
         host: args.host.or(root.with("host", address)),
-        http_port: args.http_port.or(http_port),
-        grpc_port: args.grpc_port.or(grpc_port),
-        metrics_port: args.metrics_port.or(metrics_port),
+        http_port,
+        grpc_port,
+        metrics_port,
         libraries: Libraries {
             onnxruntime_library: args
                 .libraries
@@ -121,23 +138,38 @@ fn over_file(args: ServeArgs, root: &mut Section<'_>) -> ServeArgs {
                 .or(root.with("onnxruntime_library", path)),
             openvino_dir: args.libraries.openvino_dir.or(root.with("openvino_dir", path)),
         },
-        instances: args.instances.or(instances),
-        worker_threads: args.worker_threads.or(worker_threads),
-        loader_threads: args.loader_threads.or(loader_threads),
+        instances,
+        worker_threads,
+        loader_threads,
         transition: args.transition.or(root.choice("transition", &transition)),
-        scan_interval_ms: args.scan_interval_ms.or(scan_interval_ms),
-        rest_ms: args.rest_ms.or(rest_ms),
+        scan_interval_ms,
+        rest_ms,
         strict_readiness: args.strict_readiness.or(root.boolean("strict_readiness")),
-        request_bytes_max: args.request_bytes_max.or(request_bytes_max),
-        in_flight_requests_max: args.in_flight_requests_max.or(in_flight_requests_max),
-        in_flight_bytes_max: args.in_flight_bytes_max.or(in_flight_bytes_max),
-        connections_max: args.connections_max.or(connections_max),
-        drain_timeout_s: args.drain_timeout_s.or(drain_timeout_s),
+        request_bytes_max,
+        in_flight_requests_max,
+        in_flight_bytes_max,
+        connections_max,
+        drain_timeout_s,
         log_format: args
             .log_format
             .or(root.choice("log_format", &[("text", LogFormat::Text), ("json", LogFormat::Json)])),
         log_level: args.log_level.or(root.text("log_level").map(str::to_owned)),
     }
+}
+
+/// The flag's number, else the file's. One that is out of range is a fault, whoever gave it.
+fn number<T>(flag: Option<T>, root: &mut Section<'_>, (key, range): Number) -> Option<T>
+where
+    T: Copy + Display + TryFrom<usize>,
+    usize: TryFrom<T>,
+{
+    let in_file = root.integer(key, range.clone()).and_then(|it| T::try_from(it).ok());
+    let Some(flag) = flag else { return in_file };
+    if !usize::try_from(flag).is_ok_and(|it| range.contains(&it)) {
+        let (low, high) = (range.start(), range.end());
+        root.fault(key, &format!("{flag} is not a whole number from {low} to {high}"));
+    }
+    Some(flag)
 }
 
 fn with_defaults(args: ServeArgs, cores: usize) -> Settings {
@@ -176,7 +208,7 @@ fn with_defaults(args: ServeArgs, cores: usize) -> Settings {
     }
 }
 
-/// What no single key can tell, and what flags and environment may have got wrong.
+/// What no single number can tell.
 fn check(settings: &Settings, root: &mut Section<'_>) {
     if settings.model_repository.as_os_str().is_empty() {
         root.fault("model_repository", "is not set: name the folder that holds the models");
@@ -191,17 +223,8 @@ fn check(settings: &Settings, root: &mut Section<'_>) {
         let text = format!("{house} is less than request_bytes_max, {request}");
         root.fault("in_flight_bytes_max", &text);
     }
-    let counts = [
-        ("instances", settings.instances, limits::INSTANCES_MAX),
-        ("worker_threads", settings.worker_threads, limits::THREADS_MAX),
-        ("loader_threads", settings.loader_threads, limits::THREADS_MAX),
-        ("request_bytes_max", request, limits::REQUEST_BYTES_MAX),
-        ("connections_max", settings.connections_max, 1 << 20),
-    ];
-    for (key, value, most) in counts {
-        if !(1..=most).contains(&value) {
-            root.fault(key, &format!("{value} is not a whole number from 1 to {most}"));
-        }
+    if let Err(error) = EnvFilter::try_new(&settings.log_level) {
+        root.fault("log_level", &format!("{:?}: {error}", settings.log_level));
     }
 }
 

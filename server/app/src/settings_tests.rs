@@ -44,9 +44,9 @@ fn settings_that_contradict_each_other_are_faults() {
     assert_eq!(
         faults,
         [
+            "instances: 0 is not a whole number from 1 to 256",
             "metrics_port: 8000 is the http_port too",
             "in_flight_bytes_max: 10 is less than request_bytes_max, 67108864",
-            "instances: 0 is not a whole number from 1 to 256",
         ]
     );
 }
@@ -55,4 +55,37 @@ fn settings_that_contradict_each_other_are_faults() {
 fn one_port_for_both_protocols_is_fine() {
     let flags = ServeArgs { http_port: Some(8080), grpc_port: Some(8080), ..args() };
     Settings::new(flags, None).expect("either port speaks both");
+}
+
+#[test]
+fn flags_keep_to_the_ranges_of_the_file() {
+    let huge = u64::MAX;
+    let flags = ServeArgs {
+        worker_threads: Some(0),
+        loader_threads: Some(257),
+        scan_interval_ms: Some(0),
+        rest_ms: Some(huge),
+        request_bytes_max: Some(0),
+        in_flight_requests_max: Some(0),
+        in_flight_bytes_max: Some(usize::MAX),
+        connections_max: Some(1 << 21),
+        drain_timeout_s: Some(huge),
+        log_level: Some("info=loud".to_owned()),
+        ..args()
+    };
+    let faults = Settings::new(flags, Some("http_port = 70000")).expect_err("faults");
+    let expect = [
+        "http_port: 70000 is not a whole number from 0 to 65535",
+        "worker_threads: 0 is not a whole number from 1 to 256",
+        "loader_threads: 257 is not a whole number from 1 to 256",
+        "scan_interval_ms: 0 is not a whole number from 10 to 86400000",
+        "rest_ms: 18446744073709551615 is not a whole number from 0 to 86400000",
+        "request_bytes_max: 0 is not a whole number from 1 to 2147483647",
+        "in_flight_requests_max: 0 is not a whole number from 1 to 9223372036854775807",
+        "in_flight_bytes_max: 18446744073709551615 is not a whole number from 1 to 9223372036854775807",
+        "connections_max: 2097152 is not a whole number from 1 to 1048576",
+        "drain_timeout_s: 18446744073709551615 is not a whole number from 0 to 86400",
+        "log_level: \"info=loud\": error parsing level filter: expected one of \"off\", \"error\", \"warn\", \"info\", \"debug\", \"trace\", or a number 0-5",
+    ];
+    assert_eq!(faults, expect);
 }

@@ -84,7 +84,10 @@ impl Engines {
         options: &Options,
     ) -> Result<FromEngine<'_>, String> {
         if let Some(it) = self.missing.iter().find(|it| Some(it.name) == wanted) {
-            return Err(format!("engine {} is not available: {}", it.name, it.reason));
+            // Clients see the error; where libraries lie on this machine is for the log alone.
+            let (name, reason) = (it.name, &it.reason);
+            tracing::warn!(engine = name, reason, "a model wants an engine that is not available");
+            return Err(format!("engine {name} is not available; the server's log says why"));
         }
         let asked: Vec<&Arc<dyn Backend>> = match wanted {
             Some(name) => self.available().filter(|it| it.name() == name).collect(),

@@ -31,7 +31,7 @@ fn a_missing_one_says_why_to_who_asks() {
     let absent = Err("its library is nowhere".to_owned());
     let engines = Engines::new(vec![fake()], Vec::new()).with_on_request("openvino", absent);
     check(&engines, None, Ok("fake"));
-    let reason = "engine openvino is not available: its library is nowhere";
+    let reason = "engine openvino is not available; the server's log says why";
     check(&engines, Some("openvino"), Err(reason));
     assert_eq!(engines.names(), ["fake", "openvino"]);
 }

@@ -23,8 +23,6 @@ pub struct Entry {
     pub state: State,
     /// Why it is not available; empty if it is, or is on its way.
     pub reason: String,
-    /// The engine that runs it.
-    pub engine: Option<&'static str>,
 }
 
 /// Why the lifecycle did not do what it was asked.

@@ -7,17 +7,24 @@
 mod repository;
 mod settle;
 mod config;
+mod folder;
 mod desired;
 mod state;
 mod policy;
 mod engines;
 mod load;
+mod shapes;
 mod probe;
 mod loader;
 mod manager;
 mod models;
+mod commands;
 mod handle;
 mod start;
+#[cfg(test)]
+mod house;
+#[cfg(test)]
+mod command_tests;
 pub mod metrics;
 
 pub use config::{Defaults, ModelConfig, VersionPolicy};

@@ -6,13 +6,17 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use backend_api::{Device, Dim, Instance, Model, Output, Shape, Signature, Tensor, TensorSpec};
+use backend_api::{
+    BackendError, Device, Dim, Instance, Model, Output, Shape, Signature, Tensor, TensorSpec,
+    UNBATCHED_ROWS,
+};
 use server_base::{ModelName, Version};
 use server_serving::{InferError, Plan, Servable, WarmUp, Workers};
 
 use crate::config::ModelConfig;
 use crate::engines::Engines;
 use crate::probe::{Verdict, probe};
+use crate::shapes::borne_out;
 
 /// What is to be loaded, and how.
 #[derive(Clone, Debug)]
@@ -48,7 +52,7 @@ fn load_fenced(engines: &Engines, job: &LoadJob) -> Result<Loaded, String> {
     let (engine, model) = engines.load(config.engine.as_deref(), &job.folder, &config.options)?;
     let model: Arc<dyn Model> = model.into();
     let device = Device::Cpu;
-    let lengths = AxisLengths(config.warmup_axes.clone());
+    let lengths = AxisLengths { named: config.warmup_axes.clone(), more: 0 };
     let signature = served_signature(job, &*model, (&device, &lengths))?;
     let mut batching = config.batching;
     if !signature.is_batched() {
@@ -68,13 +72,26 @@ fn load_fenced(engines: &Engines, job: &LoadJob) -> Result<Loaded, String> {
     Ok(Loaded { workers, engine: engine.name(), took: started.elapsed() })
 }
 
-/// The model's signature; without a batch axis if requests must not be joined.
+/// The model's signature, as runs bear it out; without a batch axis if requests must not be joined.
 fn served_signature(
     job: &LoadJob,
     model: &dyn Model,
     (device, lengths): (&Device, &AxisLengths),
 ) -> Result<Signature, String> {
-    let signature = model.signature().clone();
+    let mut signature = model.signature().clone();
+    // Whoever wants no warm-up wants no runs with made-up inputs.
+    if !job.config.warmup_rows.is_empty() {
+        let mut instance = model.instance(device).map_err(|it| it.to_string())?;
+        let declared = signature.outputs.clone();
+        signature = borne_out(&mut *instance, signature, lengths);
+        if signature.outputs != declared {
+            let outputs: Vec<String> = signature.outputs.iter().map(ToString::to_string).collect();
+            tracing::warn!(
+                model = %job.model, version = %job.version, outputs = outputs.join(", "),
+                "the file declares other output shapes than runs have: serving what runs have"
+            );
+        }
+    }
     if !signature.is_batched() {
         return Ok(signature);
     }
@@ -100,18 +117,31 @@ fn served_signature(
 }
 
 /// Runs zeros through the model, so that no caller pays for first allocations. A model may refuse
-/// zeros for good reasons; that is no reason not to serve it.
+/// zeros, or lengths that we made up, for good reasons; that is no reason not to serve it. One that
+/// runs with nothing that it says it takes is broken.
 fn warm_up(job: &LoadJob, signature: &Signature, lengths: AxisLengths) -> WarmUp {
     let (model, version) = (job.model.clone(), job.version);
     let signature = signature.clone();
     let rows = if signature.is_batched() { job.config.warmup_rows.clone() } else { vec![1] };
+    let rows = if job.config.warmup_rows.is_empty() { Vec::new() } else { rows };
     Arc::new(move |instance| {
+        let mut broken = None;
+        let mut failed = 0;
         for &rows in &rows {
-            if let Err(reason) = run_zeros(instance, &signature, (rows, &lengths)) {
-                tracing::info!(%model, %version, rows, reason, "a warm-up run failed");
+            let Err(error) = run_zeros(instance, &signature, (rows, &lengths)) else { continue };
+            tracing::info!(%model, %version, rows, %error, "a warm-up run failed");
+            if let BackendError::Run { reason } = error {
+                failed += 1;
+                broken = Some(reason);
             }
         }
-        Ok::<(), InferError>(())
+        match broken {
+            Some(reason) if failed == rows.len() && lengths.settle(&signature) => {
+                let reason = format!("every warm-up run failed, the last so: {reason}");
+                Err(InferError::Backend(BackendError::Run { reason }))
+            }
+            Some(_) | None => Ok(()),
+        }
     })
 }
 
@@ -119,25 +149,54 @@ fn run_zeros(
     instance: &mut dyn Instance,
     signature: &Signature,
     (rows, lengths): (usize, &AxisLengths),
-) -> Result<(), String> {
-    let zeros = |spec: &TensorSpec| Ok(Tensor::zeroed(spec.dtype, lengths.shape(spec, rows)?));
-    let inputs = signature.inputs.iter().map(zeros).collect::<Result<Vec<_>, String>>()?;
+) -> Result<(), BackendError> {
+    let inputs =
+        zeros(signature, (rows, lengths)).map_err(|reason| BackendError::Input { reason })?;
     let mut outputs: Vec<Output> =
         signature.outputs.iter().map(|it| Output::prepare(it, rows)).collect();
-    instance.run(&inputs, &mut outputs).map_err(|it| it.to_string())
+    instance.run(&inputs, &mut outputs)
+}
+
+/// Zeros for every input.
+pub(crate) fn zeros(
+    signature: &Signature,
+    (rows, lengths): (usize, &AxisLengths),
+) -> Result<Vec<Tensor>, String> {
+    let zeros = |spec: &TensorSpec| Ok(Tensor::zeroed(spec.dtype, lengths.shape(spec, rows)?));
+    signature.inputs.iter().map(zeros).collect()
 }
 
 /// Lengths for free axes of made-up inputs, by name; 1 where nothing is said.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct AxisLengths(pub(crate) BTreeMap<String, usize>);
+pub(crate) struct AxisLengths {
+    /// What the configuration says.
+    pub(crate) named: BTreeMap<String, usize>,
+    /// Added to every length.
+    pub(crate) more: usize,
+}
 
 impl AxisLengths {
+    /// Every free axis by one longer.
+    pub(crate) fn longer(mut self) -> AxisLengths {
+        self.more += 1;
+        self
+    }
+
+    /// Is no length of any input made up?
+    fn settle(&self, signature: &Signature) -> bool {
+        let said = |dim: &Dim| match dim {
+            Dim::Fixed(_) | Dim::Rows => true,
+            Dim::Free(name) => **name == *UNBATCHED_ROWS || self.named.contains_key(&**name),
+        };
+        signature.inputs.iter().flat_map(|it| &it.dims).all(said)
+    }
+
     /// The spec's shape at so many rows.
     pub(crate) fn shape(&self, spec: &TensorSpec, rows: usize) -> Result<Shape, String> {
         let length = |dim: &Dim| match dim {
             Dim::Fixed(length) => *length,
             Dim::Rows => rows,
-            Dim::Free(name) => self.0.get(&**name).copied().unwrap_or(1),
+            Dim::Free(name) => self.named.get(&**name).copied().unwrap_or(1) + self.more,
         };
         Shape::new(&spec.dims.iter().map(length).collect::<Vec<_>>()).map_err(|it| it.to_string())
     }
@@ -155,3 +214,7 @@ fn chain(error: &dyn std::error::Error) -> String {
     }
     text
 }
+
+#[cfg(test)]
+#[path = "load_tests.rs"]
+mod tests;

@@ -1,10 +1,10 @@
 //! The one thread that decides what is loaded.
 //!
 //! A turn: take messages (or notice that it is time to look at the folder), bring the books up to
-//! date, do the next actions, publish. It never loads and never waits for a model; loader threads
+//! date, do the next actions, publish, answer. It never loads and never waits for a model; loader threads
 //! do, and report back as messages. It is the table's only writer.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -12,16 +12,17 @@ use arc_swap::ArcSwap;
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
 use server_base::{ModelName, Version};
 use server_serving::{Serving, Table, Workers};
-use tokio::sync::{oneshot, watch};
+use tokio::sync::watch;
 
-use crate::handle::{Entry, LifecycleError, Readiness};
+use crate::commands::{Commands, Reply};
+use crate::handle::{Entry, Readiness};
 use crate::load::Loaded;
 use crate::loader::{Job, Loader};
 use crate::metrics;
 use crate::models::Model;
 use crate::policy::Action;
 use crate::repository::{self, Found};
-use crate::settle::Settling;
+use crate::settle::{Part, Settling};
 use crate::start::Options;
 use crate::state::Event;
 
@@ -36,8 +37,8 @@ const FIRST_REST_MAX: Duration = Duration::from_secs(10);
 pub(crate) enum Message {
     Loaded(u64, Result<Box<Loaded>, String>),
     Unloaded(u64, bool),
-    Load(ModelName, oneshot::Sender<Result<(), LifecycleError>>),
-    Unload(ModelName, oneshot::Sender<Result<(), LifecycleError>>),
+    Load(ModelName, Reply),
+    Unload(ModelName, Reply),
     Stop(Instant, Sender<bool>),
 }
 
@@ -64,11 +65,13 @@ pub(crate) struct Manager {
     next_id: u64,
     /// Taken out of the table; to be given to a loader once the table without them is published.
     retiring: Vec<(u64, Workers)>,
-    waiting: Vec<(ModelName, oneshot::Sender<Result<(), LifecycleError>>)>,
+    commands: Commands,
     index: Arc<ArcSwap<Vec<Entry>>>,
     readiness: Arc<Readiness>,
     changed: Arc<watch::Sender<u64>>,
     started: Instant,
+    /// Has it seen the folder once?
+    is_running: bool,
     /// Did the last scan see folders that are being written?
     unsettled: bool,
 }
@@ -93,41 +96,41 @@ impl Manager {
             newest: HashMap::new(),
             next_id: 0,
             retiring: Vec::new(),
-            waiting: Vec::new(),
+            commands: Commands::default(),
             index,
             readiness,
             changed,
             started: Instant::now(),
+            is_running: false,
             unsettled: false,
         }
     }
 
     /// Works until it is told to stop, or nobody is left to tell it anything.
     pub(crate) fn run(mut self, inbox: &Receiver<Message>, first: &Found) {
-        self.observe(first, None);
+        self.observe(first, &BTreeSet::new());
         let mut next_scan = Instant::now() + self.scan_pause();
         loop {
             self.act();
             let wait = next_scan.saturating_duration_since(Instant::now());
-            match inbox.recv_timeout(wait) {
-                Ok(message) => {
-                    // What else has come in is taken in the same turn: a thousand models that come
-                    // up together are not published a thousand times.
-                    for message in
-                        std::iter::once(message).chain(inbox.try_iter().take(MESSAGES_MAX))
-                    {
-                        if let Message::Stop(by, reply) = message {
-                            let _ = reply.send(self.stop(by));
-                            return;
-                        }
-                        self.handle(message);
-                    }
-                }
-                Err(RecvTimeoutError::Timeout) => {
-                    self.scan(None);
-                    next_scan = Instant::now() + self.scan_pause();
-                }
+            let message = match inbox.recv_timeout(wait) {
+                Ok(message) => Some(message),
+                Err(RecvTimeoutError::Timeout) => None,
                 Err(RecvTimeoutError::Disconnected) => return,
+            };
+            // What else has come in is taken in the same turn: a thousand models that come up
+            // together are not published a thousand times.
+            for message in message.into_iter().chain(inbox.try_iter().take(MESSAGES_MAX)) {
+                if let Message::Stop(by, reply) = message {
+                    let _ = reply.send(self.stop(by));
+                    return;
+                }
+                self.handle(message);
+            }
+            let asked = self.commands.asked();
+            if !asked.is_empty() || Instant::now() >= next_scan {
+                self.scan(&asked);
+                next_scan = Instant::now() + self.scan_pause();
             }
         }
     }
@@ -153,32 +156,23 @@ impl Manager {
                 self.owners.remove(&id);
             }
             Message::Load(name, reply) => {
-                self.scan(Some(&name));
-                match self.models.get_mut(&name) {
-                    None => {
-                        let model = name.to_string();
-                        let _ = reply.send(Err(LifecycleError::Unknown { model }));
-                    }
-                    Some(model) => {
-                        model.set_unloaded(false);
-                        self.waiting.push((name, reply));
-                    }
+                if let Some(model) = self.models.get_mut(&name) {
+                    model.set_unloaded(false);
                 }
+                self.commands.load(name, reply);
             }
             Message::Unload(name, reply) => {
                 if let Some(model) = self.models.get_mut(&name) {
                     model.set_unloaded(true);
                 }
-                // The table is without it before the caller hears.
-                self.act();
-                let _ = reply.send(Ok(()));
+                self.commands.unload(reply);
             }
             Message::Stop(..) => {} // handled by `run`
         }
     }
 
-    /// Looks at the folder; `at_once` names a model whose versions need not have rested.
-    fn scan(&mut self, at_once: Option<&ModelName>) {
+    /// Looks at the folder; `at_once` names models that need not have rested.
+    fn scan(&mut self, at_once: &BTreeSet<ModelName>) {
         match repository::scan(&self.options.repository, &self.artifacts) {
             Ok(found) => self.observe(&found, at_once),
             // A repository that is out of reach for a while unloads nothing.
@@ -187,30 +181,36 @@ impl Manager {
                 tracing::warn!(repository = %self.options.repository.display(), %error, "cannot scan");
             }
         }
+        self.commands.looked(&self.models);
     }
 
-    fn observe(&mut self, found: &Found, at_once: Option<&ModelName>) {
-        metrics::scanned(found.faults.len());
-        for fault in &found.faults {
-            tracing::debug!(fault, "not a model");
+    fn observe(&mut self, found: &Found, at_once: &BTreeSet<ModelName>) {
+        metrics::scanned(found.faults());
+        for stranger in &found.strangers {
+            tracing::debug!(stranger, "not a model");
         }
         for name in found.models.keys() {
-            let defaults = &self.options.defaults;
-            self.models.entry(name.clone()).or_insert_with(|| Model::new(name.clone(), defaults));
+            let (defaults, is_new) = (&self.options.defaults, self.is_running);
+            let model = || Model::new(name.clone(), defaults, is_new);
+            self.models.entry(name.clone()).or_insert_with(model);
         }
+        self.is_running = true;
         let (now, today) = (Instant::now(), SystemTime::now());
         self.unsettled = false;
         for (name, model) in &mut self.models {
             let settling = &mut self.settling;
             let unsettled =
-                model.observe(found.models.get(name), &self.options.defaults, |version, it| {
-                    let settled = settling.is_settled((name.clone(), version), it, (now, today));
-                    settled || at_once == Some(name)
+                model.observe(found.models.get(name), &self.options.defaults, |part, look| {
+                    let settled = settling.is_settled((name.clone(), part), look, (now, today));
+                    settled || at_once.contains(name)
                 });
             self.unsettled |= unsettled;
         }
-        self.settling.keep(|(name, version)| {
-            found.models.get(name).is_some_and(|it| it.versions.contains_key(version))
+        self.settling.keep(|(name, part)| match (found.models.get(name), part) {
+            (None, _) => false,
+            (Some(Ok(model)), Part::Version(version)) => model.versions.contains_key(version),
+            // Of a folder that cannot be read nothing is known to be gone.
+            (Some(Ok(_)), Part::Config) | (Some(Err(_)), _) => true,
         });
     }
 
@@ -221,14 +221,18 @@ impl Manager {
             self.act_on(&name);
         }
         self.models.retain(|_, it| !it.is_gone());
-        self.publish();
+        // All is stored before anybody is told, so that whoever looks then sees all of it.
+        let is_shown_anew = self.publish();
+        let is_ready_anew = self.settle();
+        if is_shown_anew || is_ready_anew {
+            self.changed.send_modify(|it| *it = it.wrapping_add(1));
+        }
         for (id, workers) in std::mem::take(&mut self.retiring) {
             if let Err(Job::Unload(id, workers)) = self.loader.give(Job::Unload(id, workers)) {
                 self.retiring.push((id, workers));
             }
         }
-        self.answer_waiting();
-        self.settle();
+        self.commands.answer(&self.models);
     }
 
     fn act_on(&mut self, name: &ModelName) {
@@ -288,6 +292,7 @@ impl Manager {
                 tracing::error!(model = %name, %version, reason, "model version cannot be loaded");
                 model.keep(id, None);
                 self.happen(id, Event::LoadFailed { reason });
+                self.owners.remove(&id); // nothing more can happen to it
             }
         }
     }
@@ -308,7 +313,8 @@ impl Manager {
         }
     }
 
-    fn publish(&mut self) {
+    /// Puts table and index up. True if the index says something new.
+    fn publish(&mut self) -> bool {
         let mut table = HashMap::new();
         let mut index = Vec::new();
         for (name, model) in &self.models {
@@ -328,38 +334,25 @@ impl Manager {
         }
         self.newest.retain(|name, _| self.models.contains_key(name));
         self.serving.publish(Table::new(table));
-        if **self.index.load() != index {
+        let is_new = **self.index.load() != index;
+        if is_new {
             self.index.store(Arc::new(index));
-            self.changed.send_modify(|it| *it = it.wrapping_add(1));
         }
+        is_new
     }
 
-    fn answer_waiting(&mut self) {
-        for (name, reply) in std::mem::take(&mut self.waiting) {
-            let failures = match self.models.get(&name) {
-                Some(model) if model.is_loading() => {
-                    self.waiting.push((name, reply));
-                    continue;
-                }
-                Some(model) => model.failures(),
-                None => vec!["the folder is gone".to_owned()],
-            };
-            let model = name.to_string();
-            let failed = Err(LifecycleError::Failed { model, reasons: failures.clone() });
-            let _ = reply.send(if failures.is_empty() { Ok(()) } else { failed });
-        }
-    }
-
-    fn settle(&mut self) {
+    /// Brings the readiness up to date. True if it has changed.
+    fn settle(&mut self) -> bool {
+        let was_ready = self.readiness.is_ready();
         let unserved = self.models.values().filter(|it| !it.is_available()).count();
         self.readiness.set_unserved(unserved);
         let resting = !self.unsettled || self.started.elapsed() >= FIRST_REST_MAX;
-        let loading = self.models.values().any(Model::is_loading);
-        if resting && !loading && self.readiness.settle() {
-            self.changed.send_modify(|it| *it = it.wrapping_add(1));
+        let pending = self.models.values().any(Model::is_pending);
+        if resting && !pending && self.readiness.settle() {
             let (models, took_s) = (self.models.len(), self.started.elapsed().as_secs_f64());
             tracing::info!(models, unserved, took_s, "the initial models have settled");
         }
+        was_ready != self.readiness.is_ready()
     }
 
     /// Closes every lane, waits until all is answered.

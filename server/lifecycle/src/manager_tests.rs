@@ -2,118 +2,19 @@ use super::*;
 
 use std::fs;
 use std::path::Path;
+use std::sync::Mutex;
+use std::task::{Context, Wake};
 
 use backend_fake::Fake;
-use server_base::{InferRequest, NamedTensor, Protocol, VersionChoice};
-use server_serving::{Admission, AdmissionLimits, InferError};
+use server_base::VersionChoice;
+use server_serving::{Admission, AdmissionLimits};
 use tempfile::TempDir;
+use tokio::sync::oneshot;
 
 use crate::config::Defaults;
 use crate::engines::Engines;
-use crate::handle::Lifecycle;
+use crate::house::{constant, engines, house, options, put};
 use crate::start::start;
-
-/// A repository, its lifecycle and the serving side. Nothing sleeps: the test waits for the
-/// index to say what it expects.
-struct House {
-    root: TempDir,
-    fake: Fake,
-    serving: Arc<Serving>,
-    lifecycle: Lifecycle,
-}
-
-fn constant(value: u32) -> String {
-    format!("input x FP32 rows,1\noutput y FP32 rows,1 = constant {value}\n")
-}
-
-/// Puts a version there whole, as a careful copy does.
-fn put(root: &Path, path: &str, content: &str) {
-    let path = root.join(path);
-    fs::create_dir_all(path.parent().expect("a parent")).expect("folders");
-    let part = path.with_extension("part");
-    fs::write(&part, content).expect("write");
-    fs::rename(part, path).expect("rename");
-}
-
-fn house(files: &[(&str, &str)]) -> House {
-    let root = tempfile::tempdir().expect("scratch");
-    files.iter().for_each(|(path, content)| put(root.path(), path, content));
-    let fake = Fake::new();
-    let engines = Engines::new(
-        vec![Arc::new(fake.clone())],
-        vec![("onnxruntime", "its library is missing".to_owned())],
-    );
-    let options = Options {
-        repository: root.path().to_path_buf(),
-        scan_interval: Duration::from_millis(5),
-        rest: Duration::ZERO,
-        loader_threads: 2,
-        drain: Duration::from_secs(60),
-        strict_readiness: false,
-        defaults: Defaults {
-            instances: 1,
-            transition: crate::policy::Transition::Availability,
-            engines: engines.names(),
-        },
-    };
-    let serving = Arc::new(Serving::new(Admission::new(AdmissionLimits::default())));
-    let lifecycle = start(options, engines, Arc::clone(&serving)).expect("starts");
-    House { root, fake, serving, lifecycle }
-}
-
-impl House {
-    fn put(&self, path: &str, content: &str) {
-        put(self.root.path(), path, content);
-    }
-
-    /// The index as words `model/version:STATE`.
-    fn shown(&self) -> String {
-        let line = |it: &Entry| {
-            let version = it.version.map_or("-".to_owned(), |it| it.to_string());
-            format!("{}/{version}:{}", it.model, it.state)
-        };
-        self.lifecycle.index().iter().map(line).collect::<Vec<_>>().join(" ")
-    }
-
-    /// Waits until the index shows that.
-    async fn shows(&self, expect: &str) {
-        let mut changes = self.lifecycle.changes();
-        let wait = async {
-            while self.shown() != expect {
-                changes.changed().await.expect("the manager lives");
-            }
-        };
-        let patience = tokio::time::timeout(Duration::from_secs(20), wait);
-        patience.await.unwrap_or_else(|_| panic!("{} instead of {expect}", self.shown()));
-    }
-
-    async fn is_ready(&self) {
-        let mut changes = self.lifecycle.changes();
-        while !self.lifecycle.readiness().is_ready() {
-            changes.changed().await.expect("the manager lives");
-        }
-    }
-
-    fn reason(&self, version: u64) -> String {
-        let index = self.lifecycle.index();
-        let entry = index.iter().find(|it| it.version == Some(Version(version)));
-        entry.map(|it| it.reason.clone()).unwrap_or_default()
-    }
-
-    async fn ask(&self, version: &str) -> Result<f32, InferError> {
-        let tensor = backend_api::Tensor::from_elements(&[1, 1], &[0.0_f32]).expect("one");
-        let request = InferRequest {
-            model: "m".to_owned(),
-            version: VersionChoice::parse(version).expect("a version"),
-            inputs: vec![NamedTensor { name: "x".into(), tensor }],
-            outputs: Vec::new(),
-            timeout: None,
-        };
-        let mut trip = self.serving.trip(Protocol::Http);
-        let response = self.serving.infer(request, &mut trip).await?;
-        Ok(response.outputs[0].tensor.view::<f32>().expect("floats")[0])
-    }
-}
 
 #[tokio::test]
 async fn a_folder_is_served_without_configuration() {
@@ -205,6 +106,34 @@ async fn a_deleted_model_is_retired() {
     assert_eq!(house.ask("").await.expect_err("gone").kind(), server_base::Kind::NotFound);
 }
 
+/// Turns a link around in one step, as volumes of configuration do.
+fn relink(root: &Path, link: &str, to: &str) {
+    let next = root.join(".next");
+    std::os::unix::fs::symlink(to, &next).expect("link");
+    fs::rename(next, root.join(link)).expect("rename");
+}
+
+#[tokio::test]
+async fn a_folder_that_cannot_be_read_is_reported_and_changes_nothing() {
+    let house = house(&[(".m/.1/model.fake", &constant(1)), (".m/.loop", "")]);
+    let root = house.root.path();
+    relink(root, ".loop", ".loop");
+    relink(root, ".m/.loop", ".loop");
+    relink(root, ".m/1", ".1");
+    relink(root, "m", ".m");
+    house.shows("m/1:AVAILABLE").await;
+    for (link, good) in [("m", ".m"), ("m/1", ".1")] {
+        relink(root, link, ".loop");
+        house.says(1, |it| it.starts_with("cannot be read: ")).await;
+        assert_eq!((house.shown().as_str(), house.ask("").await), ("m/1:AVAILABLE", Ok(1.0)));
+        relink(root, link, good);
+        house.says(1, str::is_empty).await;
+    }
+    relink(root, "m/2", ".loop");
+    house.shows("m/1:AVAILABLE m/2:END").await;
+    assert!(house.reason(2).starts_with("cannot be read: "), "{}", house.reason(2));
+}
+
 #[tokio::test]
 async fn labels_and_policies_come_from_the_file() {
     let toml = "version_policy = \"all\"\n[labels]\nstable = 1\ncanary = 2\n";
@@ -235,41 +164,8 @@ async fn a_faulty_file_is_reported_and_changes_nothing() {
         index[1].reason.contains("a: unknown key") && index[1].reason.contains("b: unknown key")
     );
     house.put("m/model.toml", "engine = 3");
-    let mut changes = house.lifecycle.changes();
-    while house.reason(1).is_empty() {
-        changes.changed().await.expect("the manager lives");
-    }
+    house.says(1, |it| !it.is_empty()).await;
     assert_eq!((house.shown().as_str(), house.ask("").await), ("m/1:AVAILABLE n/1:END", Ok(1.0)));
-}
-
-#[tokio::test]
-async fn models_are_loaded_and_unloaded_on_command() {
-    let house = house(&[("m/1/model.fake", &constant(1))]);
-    house.shows("m/1:AVAILABLE").await;
-    house.lifecycle.unload("m").await.expect("unloads");
-    house.ask("").await.expect_err("out of the table before the command returns");
-    house.shows("m/1:END").await;
-    assert_eq!(house.reason(1), "unloaded");
-    house.put("m/2/model.fake", &constant(2));
-    house.lifecycle.load("m").await.expect("loads");
-    assert_eq!(house.ask("").await, Ok(2.0));
-    house.lifecycle.unload("nobody").await.expect("has been unloaded already");
-    let unknown = house.lifecycle.load("nobody").await;
-    assert_eq!(unknown, Err(LifecycleError::Unknown { model: "nobody".to_owned() }));
-    house.lifecycle.load("../etc").await.expect_err("no name");
-}
-
-#[tokio::test]
-async fn a_load_on_command_reports_failure_and_can_be_repeated() {
-    let house = house(&[("m/1/model.fake", &format!("{}loads_failing 1\n", constant(1)))]);
-    house.shows("m/1:END").await;
-    house.lifecycle.load("m").await.expect("the second attempt succeeds");
-    house.put("m/model.toml", "engine = \"onnxruntime\"");
-    let error = house.lifecycle.load("m").await.expect_err("not here");
-    assert!(
-        error.to_string().ends_with("engine onnxruntime is not available: its library is missing"),
-        "{error}"
-    );
 }
 
 #[tokio::test]
@@ -318,4 +214,127 @@ fn a_repository_that_cannot_be_read_is_an_error() {
     };
     let serving = Arc::new(Serving::new(Admission::new(AdmissionLimits::default())));
     start(options, Engines::default(), serving).err().expect("no repository, no server");
+}
+
+/// A manager whose turns the test takes.
+struct ByHand {
+    root: TempDir,
+    manager: Manager,
+    inbox: Receiver<Message>,
+}
+
+fn by_hand(files: &[(&str, &str)]) -> ByHand {
+    let root = tempfile::tempdir().expect("scratch");
+    files.iter().for_each(|(path, content)| put(root.path(), path, content));
+    let engines = engines(&Fake::new());
+    let options = options(root.path(), &engines);
+    let (commands, inbox) = crossbeam_channel::bounded(MESSAGES_MAX);
+    let loader = Loader::start(1, &engines, &commands, options.drain).expect("a thread");
+    let ends = Ends {
+        loader,
+        index: Arc::default(),
+        readiness: Arc::new(Readiness::new(true)),
+        changed: Arc::new(watch::Sender::new(0)),
+    };
+    let serving = Arc::new(Serving::new(Admission::new(AdmissionLimits::default())));
+    let mut manager = Manager::new(options, engines.artifacts(), serving, ends);
+    manager.scan(&BTreeSet::new());
+    manager.act();
+    ByHand { root, manager, inbox }
+}
+
+impl ByHand {
+    /// The next report of a loader.
+    fn report(&mut self) {
+        self.manager.handle(self.inbox.recv().expect("a loader lives"));
+        self.manager.act();
+    }
+}
+
+#[test]
+fn loads_of_one_turn_share_a_scan() {
+    let mut it = by_hand(&[]);
+    let names = ["a", "b", "nobody"].map(|it| ModelName::new(it).expect("a name"));
+    names[..2].iter().for_each(|name| put(it.root.path(), &format!("{name}/1/x"), ""));
+    let mut answers = Vec::new();
+    for name in &names {
+        let (reply, answer) = oneshot::channel();
+        it.manager.handle(Message::Load(name.clone(), reply));
+        answers.push(answer);
+    }
+    assert!(it.manager.models.is_empty(), "a command by itself looks at nothing");
+    it.manager.act();
+    assert_eq!(
+        it.manager.commands.waiting(),
+        3,
+        "and nobody is answered before the folder is seen"
+    );
+    let asked = it.manager.commands.asked();
+    assert_eq!(asked, names.clone().into());
+    it.manager.scan(&asked);
+    assert!(it.manager.commands.asked().is_empty());
+    it.manager.act();
+    let answers = answers.into_iter().map(|mut it| it.try_recv().expect("an answer"));
+    let words: Vec<String> =
+        answers.map(|it| it.expect_err("nothing to load").to_string()).collect();
+    let nothing =
+        |it| format!("load failed for model '{it}': version 1: no file that an engine reads");
+    assert_eq!(words[..2], [nothing("a"), nothing("b")]);
+    assert_eq!(words[2], "failed to load 'nobody': the repository has no folder of that name");
+}
+
+#[test]
+fn callers_that_have_gone_are_forgotten() {
+    let script = format!("{}load_waits\n", constant(1));
+    let mut it = by_hand(&[("m/1/model.fake", &script)]);
+    let (reply, answer) = oneshot::channel();
+    it.manager.handle(Message::Load(ModelName::new("m").expect("a name"), reply));
+    it.manager.scan(&it.manager.commands.asked());
+    it.manager.act();
+    assert_eq!(it.manager.commands.waiting(), 1, "the load waits");
+    drop(answer);
+    it.manager.act();
+    assert_eq!(it.manager.commands.waiting(), 0);
+}
+
+#[test]
+fn failed_loads_leave_nothing_behind() {
+    let mut it = by_hand(&[("m/1/model.fake", "nonsense")]);
+    assert_eq!(it.manager.owners.len(), 1);
+    it.report();
+    assert_eq!(it.manager.owners.len(), 0);
+}
+
+/// Looks at the readiness in the moment in which it is woken.
+struct Watcher {
+    readiness: Arc<Readiness>,
+    seen: Mutex<Vec<bool>>,
+}
+
+impl Wake for Watcher {
+    fn wake(self: Arc<Watcher>) {
+        self.seen.lock().expect("unharmed").push(self.readiness.is_ready());
+    }
+}
+
+#[test]
+fn whoever_is_told_of_a_change_sees_all_of_it() {
+    let mut it = by_hand(&[("m/1/model.fake", &constant(1))]);
+    let readiness = Arc::clone(&it.manager.readiness);
+    let watcher = Arc::new(Watcher { readiness, seen: Mutex::default() });
+    let waker = Arc::clone(&watcher).into();
+    let mut changes = it.manager.changed.subscribe();
+    let mut while_watched = |turn: &mut dyn FnMut()| {
+        let mut change = Box::pin(changes.changed());
+        let polled = change.as_mut().poll(&mut Context::from_waker(&waker));
+        assert!(polled.is_pending(), "nothing has changed yet");
+        turn();
+        assert!(change.as_mut().poll(&mut Context::from_waker(&waker)).is_ready(), "it is told");
+        std::mem::take(&mut *watcher.seen.lock().expect("unharmed"))
+    };
+    assert_eq!(while_watched(&mut || it.report()), [true], "the model has come up");
+    let (reply, _answer) = oneshot::channel();
+    let unload = Message::Unload(ModelName::new("m").expect("a name"), reply);
+    it.manager.handle(unload);
+    assert_eq!(while_watched(&mut || it.manager.act()), [false], "strictly, one is unserved");
 }

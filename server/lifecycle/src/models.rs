@@ -1,10 +1,9 @@
 //! One model's books: what its folder holds, what is wanted of it, what is in memory.
 //!
-//! Kept by the manager alone. Decides nothing by itself: the wanted versions come from `desired`,
-//! the next action from `policy`, every change of state from `state`.
+//! Kept by the manager alone. Decides nothing by itself: `folder` knows what there is, the wanted
+//! versions come from `desired`, the next action from `policy`, every change of state from `state`.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -12,26 +11,21 @@ use server_base::{ModelName, Version};
 use server_serving::metrics::RequestMetrics;
 use server_serving::{ModelEntry, Workers};
 
-use crate::config::{Defaults, ModelConfig};
+use crate::config::{Defaults, ModelConfig, VersionPolicy};
 use crate::desired::desired;
+use crate::folder::{Folder, print};
 use crate::handle::Entry;
 use crate::load::{LoadJob, Loaded};
 use crate::metrics::ArtifactMetrics;
 use crate::policy::{Action, Seen, next_action};
-use crate::repository::{FoundModel, FoundVersion};
+use crate::repository::{FoundModel, Look};
+use crate::settle::Part;
 use crate::state::{Event, Illegal, State, next};
 
 /// A model of the repository, or one that has left it and is still in memory.
 pub(crate) struct Model {
     name: ModelName,
-    /// Is its folder there?
-    exists: bool,
-    config: ModelConfig,
-    faults: Vec<String>,
-    /// Versions that could be loaded: artifact there, folder at rest.
-    present: BTreeMap<Version, FoundVersion>,
-    /// Versions that could not, and why.
-    absent: BTreeMap<Version, &'static str>,
+    folder: Folder,
     /// An operator said that nothing of it is wanted.
     unloaded: bool,
     artifacts: Vec<Artifact>,
@@ -47,76 +41,59 @@ struct Artifact {
     config: ModelConfig,
     state: State,
     workers: Option<Workers>,
-    engine: Option<&'static str>,
     metrics: ArtifactMetrics,
 }
 
+impl Artifact {
+    /// On its way out of memory, or gone: what is wanted anew is a new artifact.
+    fn is_over(&self) -> bool {
+        match &self.state {
+            State::Unloading | State::End { reason: None } => true,
+            State::Start | State::Loading | State::Available | State::End { reason: Some(_) } => {
+                false
+            }
+        }
+    }
+
+    /// Has its load come to an end, good or bad?
+    fn has_come(&self) -> bool {
+        match &self.state {
+            State::Available | State::End { reason: Some(_) } => true,
+            State::Start | State::Loading | State::Unloading | State::End { reason: None } => false,
+        }
+    }
+}
+
 impl Model {
-    pub(crate) fn new(name: ModelName, defaults: &Defaults) -> Model {
+    /// Nothing of it is in memory. New is one that appears while the server runs.
+    pub(crate) fn new(name: ModelName, defaults: &Defaults, is_new: bool) -> Model {
         Model {
             requests: Arc::new(RequestMetrics::of_model(&name)),
+            folder: Folder::new(name.clone(), defaults, is_new),
             name,
-            exists: true,
-            config: ModelConfig::defaults(defaults),
-            faults: Vec::new(),
-            present: BTreeMap::new(),
-            absent: BTreeMap::new(),
             unloaded: false,
             artifacts: Vec::new(),
         }
     }
 
-    /// Takes over what a scan found; `None` if the folder is gone. True if versions are unsettled.
+    /// Takes over what a scan found; `None` if the folder is gone. True if something of it has not
+    /// come to rest.
     pub(crate) fn observe(
         &mut self,
-        found: Option<&FoundModel>,
+        found: Option<&Result<FoundModel, String>>,
         defaults: &Defaults,
-        mut is_settled: impl FnMut(Version, &FoundVersion) -> bool,
+        is_settled: impl FnMut(Part, Look) -> bool,
     ) -> bool {
-        self.exists = found.is_some();
-        self.absent.clear();
-        let mut present = BTreeMap::new();
-        let mut unsettled = false;
-        for (&version, seen) in found.iter().flat_map(|it| &it.versions) {
-            if !seen.has_artifact {
-                self.absent.insert(version, "no file that an engine reads");
-            } else if is_settled(version, seen) {
-                present.insert(version, seen.clone());
-            } else {
-                unsettled = true;
-                self.absent.insert(version, "still being written");
-                // What was there before it was touched stays wanted until the new content is whole.
-                present.extend(self.present.remove_entry(&version));
-            }
-        }
-        self.present = present;
-        match found.and_then(|it| it.config.as_ref()) {
-            None => self.take_config(Ok(ModelConfig::defaults(defaults))),
-            Some(Ok(text)) => self.take_config(ModelConfig::parse(text, defaults)),
-            Some(Err(fault)) => self.take_config(Err(vec![fault.clone()])),
-        }
-        unsettled
-    }
-
-    /// A faulty file changes nothing for what is being served.
-    fn take_config(&mut self, config: Result<ModelConfig, Vec<String>>) {
-        match config {
-            Ok(config) => (self.config, self.faults) = (config, Vec::new()),
-            Err(faults) => {
-                if faults != self.faults {
-                    tracing::error!(model = %self.name, ?faults, "model.toml is faulty");
-                }
-                self.faults = faults;
-            }
-        }
+        self.folder.observe(found, defaults, is_settled)
     }
 
     /// Makes an entry for every wanted revision that has none, and drops what is over.
     pub(crate) fn want(&mut self, mut new_id: impl FnMut() -> u64) {
         for version in self.desired() {
-            let Some(found) = self.present.get(&version) else { continue };
-            let print = print(found, &self.config);
-            if self.artifacts.iter().any(|it| it.version == version && it.print == print) {
+            let Some(found) = self.folder.present().get(&version) else { continue };
+            let print = print(found, self.folder.config());
+            let same = |it: &Artifact| it.version == version && it.print == print;
+            if self.artifacts.iter().any(|it| same(it) && !it.is_over()) {
                 continue;
             }
             self.artifacts.push(Artifact {
@@ -124,14 +101,13 @@ impl Model {
                 version,
                 print,
                 folder: found.folder.clone(),
-                config: self.config.clone(),
+                config: self.folder.config().clone(),
                 state: State::Start,
                 workers: None,
-                engine: None,
                 metrics: ArtifactMetrics::new(&self.name, version),
             });
         }
-        let present: BTreeSet<(Version, u64)> = self.prints().collect();
+        let present: BTreeSet<(Version, u64)> = self.folder.prints().collect();
         self.artifacts.retain(|it| match &it.state {
             State::End { reason: None } => false,
             // A failure is remembered for as long as the content that caused it is there.
@@ -143,14 +119,16 @@ impl Model {
     /// The next thing to do, if any.
     pub(crate) fn next_action(&self) -> Option<Action> {
         let desired = self.desired();
-        let prints: BTreeSet<(Version, u64)> = self.prints().collect();
+        let prints: BTreeSet<(Version, u64)> = self.folder.prints().collect();
         let seen = self.artifacts.iter().map(|it| Seen {
             id: it.id,
             version: it.version,
             state: it.state.clone(),
-            desired: desired.contains(&it.version) && prints.contains(&(it.version, it.print)),
+            desired: !it.is_over()
+                && desired.contains(&it.version)
+                && prints.contains(&(it.version, it.print)),
         });
-        next_action(self.config.transition, &seen.collect::<Vec<_>>())
+        next_action(self.folder.config().transition, &seen.collect::<Vec<_>>())
     }
 
     /// Moves an artifact on. The manager's actions come from the policy, so an illegal one is a bug
@@ -173,11 +151,10 @@ impl Model {
         })
     }
 
-    /// What an artifact's load came to: threads and engine, and how long it took.
+    /// What an artifact's load came to: its threads, and how long it took.
     pub(crate) fn keep(&mut self, id: u64, loaded: Option<Loaded>) {
         if let Some(artifact) = self.artifacts.iter_mut().find(|it| it.id == id) {
             artifact.metrics.loaded(loaded.as_ref().map(|it| it.took));
-            artifact.engine = loaded.as_ref().map(|it| it.engine);
             artifact.workers = loaded.map(|it| it.workers);
         }
     }
@@ -202,12 +179,18 @@ impl Model {
 
     /// Is anything of it still in memory or on disk?
     pub(crate) fn is_gone(&self) -> bool {
-        !self.exists && self.artifacts.is_empty()
+        !self.folder.exists() && self.artifacts.is_empty()
     }
 
-    /// Is something of it on its way into memory?
-    pub(crate) fn is_loading(&self) -> bool {
-        self.artifacts.iter().any(|it| matches!(it.state, State::Start | State::Loading))
+    /// Is a wanted version neither available nor failed yet?
+    pub(crate) fn is_pending(&self) -> bool {
+        let desired = self.desired();
+        let has_come = |version: Version, print: u64| {
+            let same = |it: &&Artifact| it.version == version && it.print == print;
+            self.artifacts.iter().filter(same).any(Artifact::has_come)
+        };
+        let mut wanted = self.folder.prints().filter(|(version, _)| desired.contains(version));
+        wanted.any(|(version, print)| !has_come(version, print))
     }
 
     /// Can it answer?
@@ -215,9 +198,9 @@ impl Model {
         self.artifacts.iter().any(|it| it.state == State::Available)
     }
 
-    /// Why it, or a version of it, is not as wanted.
+    /// Why it, or a version of it, is not as wanted. Never empty while nothing answers.
     pub(crate) fn failures(&self) -> Vec<String> {
-        let faults = self.faults.iter().cloned();
+        let faults = self.folder.faults().iter().cloned();
         let failed = self.artifacts.iter().filter_map(|it| match &it.state {
             State::End { reason: Some(reason) } => {
                 Some(format!("version {}: {reason}", it.version))
@@ -228,7 +211,26 @@ impl Model {
             | State::Available
             | State::Unloading => None,
         });
-        faults.chain(failed).collect()
+        let failures: Vec<String> = faults.chain(failed).collect();
+        if failures.is_empty() && !self.is_available() { self.emptiness() } else { failures }
+    }
+
+    /// Why there is nothing to serve.
+    fn emptiness(&self) -> Vec<String> {
+        let missing = match &self.folder.config().versions {
+            VersionPolicy::Specific(wanted) => {
+                let wanted: Vec<String> = wanted.iter().map(ToString::to_string).collect();
+                Some(format!("version_policy wants nothing but {}", wanted.join(", ")))
+            }
+            VersionPolicy::Latest(_) | VersionPolicy::All => None,
+        };
+        let line = |it: Entry| match it.version {
+            Some(version) => format!("version {version}: {}", it.reason),
+            None => it.reason,
+        };
+        let lines = self.index().into_iter().filter(|it| !it.reason.is_empty()).map(line);
+        let reasons: Vec<String> = missing.into_iter().chain(lines).collect();
+        if reasons.is_empty() { vec!["unloaded".to_owned()] } else { reasons }
     }
 
     /// What requests may reach. Of two revisions in memory the later one answers.
@@ -239,64 +241,60 @@ impl Model {
                 ready.insert(it.version, Arc::clone(workers.servable()));
             }
         }
-        let mut known: BTreeSet<Version> = self.present.keys().copied().collect();
+        let mut known: BTreeSet<Version> = self.folder.present().keys().copied().collect();
         known.extend(self.artifacts.iter().map(|it| it.version));
-        let labels = self.config.labels.iter().map(|(name, it)| (name.as_str().into(), *it));
+        let labels =
+            self.folder.config().labels.iter().map(|(name, it)| (name.as_str().into(), *it));
         let (ready, known) = (ready.into_values().collect(), known.into_iter().collect());
         ModelEntry::new(ready, known, labels.collect(), Arc::clone(&self.requests))
     }
 
     /// What operators see: a line for each artifact, and for each version that has none.
     pub(crate) fn index(&self) -> Vec<Entry> {
-        let entry = |version: Option<Version>, state: State, reason: String, engine| Entry {
+        let entry = |version: Option<Version>, state: State, reason: String| Entry {
             model: self.name.clone(),
             version,
             state,
             reason,
-            engine,
         };
-        let faults = self.faults.join("; ");
         let artifact = |it: &Artifact| {
             let reason = match &it.state {
                 State::End { reason: Some(reason) } => reason.clone(),
                 State::End { reason: None } => "unloaded".to_owned(),
-                State::Available => faults.clone(), // it serves on as it was configured before
+                // It serves on as it was configured, and as it was read, before.
+                State::Available => self.folder.doubts(it.version),
                 State::Start | State::Loading | State::Unloading => String::new(),
             };
-            entry(Some(it.version), it.state.clone(), reason, it.engine)
+            entry(Some(it.version), it.state.clone(), reason)
         };
         let mut entries: Vec<Entry> = self.artifacts.iter().map(artifact).collect();
-        let why = match (self.unloaded, faults.is_empty()) {
-            (true, _) => "unloaded".to_owned(),
-            (false, false) => faults.clone(),
-            (false, true) => "not wanted by the version policy".to_owned(),
-        };
         let ended = || State::End { reason: None };
-        let absent = self.absent.iter().map(|(it, why)| (it, (*why).to_owned()));
-        for (version, why) in absent.chain(self.present.keys().map(|it| (it, why.clone()))) {
-            if entries.iter().all(|it| it.version != Some(*version)) {
-                entries.push(entry(Some(*version), ended(), why, None));
+        for (version, why) in self.folder.versions(self.unloaded) {
+            if entries.iter().all(|it| it.version != Some(version)) {
+                entries.push(entry(Some(version), ended(), why));
             }
         }
         if entries.is_empty() {
-            let why = "the folder holds no versions: <model>/<number>/".to_owned();
-            entries.push(entry(None, ended(), why, None));
+            entries.push(entry(None, ended(), self.folder.emptiness()));
         }
         entries.sort_by_key(|it| it.version);
         entries
     }
 
     fn desired(&self) -> BTreeSet<Version> {
-        if self.unloaded || (!self.faults.is_empty() && !self.is_available()) {
+        if self.unloaded
+            || !self.folder.is_configured()
+            || (!self.folder.faults().is_empty() && !self.is_available())
+        {
             return BTreeSet::new();
         }
-        let present: BTreeSet<Version> = self.present.keys().copied().collect();
-        desired(&self.config.versions, &present, &self.broken())
+        let present: BTreeSet<Version> = self.folder.present().keys().copied().collect();
+        desired(&self.folder.config().versions, &present, &self.broken())
     }
 
     /// Versions whose content on disk cannot be loaded, and of which no older content answers.
     fn broken(&self) -> BTreeSet<Version> {
-        let prints: BTreeSet<(Version, u64)> = self.prints().collect();
+        let prints: BTreeSet<(Version, u64)> = self.folder.prints().collect();
         let failed = |it: &&Artifact| {
             matches!(it.state, State::End { reason: Some(_) })
                 && prints.contains(&(it.version, it.print))
@@ -307,30 +305,4 @@ impl Model {
         let failed = self.artifacts.iter().filter(failed).map(|it| it.version);
         failed.filter(|it| !answers(*it)).collect()
     }
-
-    fn prints(&self) -> impl Iterator<Item = (Version, u64)> {
-        self.present.iter().map(|(version, it)| (*version, print(it, &self.config)))
-    }
-}
-
-/// Changes with the content of the version's folder, and with every setting that a load uses.
-fn print(found: &FoundVersion, config: &ModelConfig) -> u64 {
-    let ModelConfig {
-        engine,
-        versions: _,
-        transition: _,
-        labels: _,
-        batching,
-        probe_rows,
-        timeout,
-        instances,
-        options,
-        warmup_rows,
-        warmup_axes,
-    } = config;
-    let mut hasher = DefaultHasher::new();
-    (found.print, engine, probe_rows, timeout, instances).hash(&mut hasher);
-    (batching.rows_max, batching.delay_max, batching.queue_max).hash(&mut hasher);
-    (options, warmup_rows, warmup_axes).hash(&mut hasher);
-    hasher.finish()
 }

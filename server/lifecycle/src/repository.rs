@@ -2,12 +2,14 @@
 //!
 //! A scan only looks: it reads names, sizes and times, and the text of `model.toml`. Links are
 //! followed (volumes of configuration are full of them); names that begin with a dot are not
-//! there. Called by the manager's thread, which may wait for the disk.
+//! there. Only what the file system says is not there is gone: whatever else keeps it from being
+//! read is a fault of that model or version, and no reason to unload it. Called by the manager's
+//! thread, which may wait for the disk.
 
 use std::collections::BTreeMap;
-use std::fs::{self, Metadata};
+use std::fs::{self, File, Metadata};
 use std::hash::{DefaultHasher, Hash, Hasher};
-use std::io;
+use std::io::{self, Read as _};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -29,19 +31,48 @@ const DEPTH_MAX: usize = 8;
 /// What a scan found.
 #[derive(Debug, Default)]
 pub(crate) struct Found {
-    /// Models by name.
-    pub(crate) models: BTreeMap<ModelName, FoundModel>,
+    /// Models by name; an error's text for those whose folder cannot be read.
+    pub(crate) models: BTreeMap<ModelName, Result<FoundModel, String>>,
+    /// What is no model, and why.
+    pub(crate) strangers: Vec<String>,
+}
+
+impl Found {
     /// What could not be read, or is no model.
-    pub(crate) faults: Vec<String>,
+    pub(crate) fn faults(&self) -> usize {
+        let faults = |it: &Result<FoundModel, String>| match it {
+            Ok(model) => model.versions.values().filter(|it| it.is_err()).count(),
+            Err(_) => 1,
+        };
+        self.strangers.len() + self.models.values().map(faults).sum::<usize>()
+    }
 }
 
 /// One model's folder.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub(crate) struct FoundModel {
-    /// Text of its `model.toml`; an error's text if it cannot be read.
-    pub(crate) config: Option<Result<String, String>>,
-    /// Its versions.
-    pub(crate) versions: BTreeMap<Version, FoundVersion>,
+    /// Its `model.toml`.
+    pub(crate) config: FoundConfig,
+    /// Its versions; an error's text for those whose folder cannot be read.
+    pub(crate) versions: BTreeMap<Version, Result<FoundVersion, String>>,
+}
+
+/// One model's `model.toml`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct FoundConfig {
+    /// `None` if it is not there; an error's text if it cannot be read.
+    pub(crate) text: Option<Result<String, String>>,
+    /// How the file looks; of one that is not there when the folder around it last changed.
+    pub(crate) look: Look,
+}
+
+/// How something on disk looks from outside.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Look {
+    /// Changes when any file of it changes in name, size or time.
+    pub(crate) print: u64,
+    /// When something of it last changed.
+    pub(crate) changed: SystemTime,
 }
 
 /// One version's folder.
@@ -49,10 +80,8 @@ pub(crate) struct FoundModel {
 pub(crate) struct FoundVersion {
     /// Where it is.
     pub(crate) folder: PathBuf,
-    /// Changes when any file in it changes in name, size or time.
-    pub(crate) print: u64,
-    /// When something in it last changed.
-    pub(crate) changed: SystemTime,
+    /// How it looks, with everything in it.
+    pub(crate) look: Look,
     /// Is there a file that some engine reads?
     pub(crate) has_artifact: bool,
 }
@@ -60,40 +89,49 @@ pub(crate) struct FoundVersion {
 /// Looks at every model. `artifacts` are the file names that engines read.
 pub(crate) fn scan(repository: &Path, artifacts: &[&str]) -> io::Result<Found> {
     let mut found = Found::default();
-    for (name, path) in folders(repository)? {
+    for (name, folder) in folders(repository)? {
         if name == "lost+found" {
             continue; // every ext4 volume has one
         }
         match ModelName::new(&name) {
-            Ok(name) => match scan_model(&path, artifacts) {
-                Ok(model) => {
-                    found.models.insert(name, model);
-                }
-                Err(error) => found.faults.push(format!("{}: {error}", path.display())),
-            },
-            Err(error) => found.faults.push(format!("{}: {error}", path.display())),
+            Ok(name) => {
+                let seen = folder.and_then(|it| scan_model(&it, artifacts));
+                found.models.extend(unless_gone(seen).map(|it| (name, it)));
+            }
+            Err(error) => found.strangers.push(format!("{name:?}: {error}")),
         }
     }
     Ok(found)
 }
 
 fn scan_model(folder: &Path, artifacts: &[&str]) -> io::Result<FoundModel> {
-    let mut model = FoundModel { config: read_config(&folder.join(CONFIG)), ..Default::default() };
-    for (name, path) in folders(folder)? {
+    let mut model = FoundModel { config: scan_config(folder)?, versions: BTreeMap::new() };
+    for (name, folder) in folders(folder)? {
         let Some(version) = Version::parse(&name) else { continue };
-        // A folder that vanishes while it is looked at was not there.
-        if let Ok(found) = scan_version(path, artifacts) {
-            model.versions.insert(version, found);
-        }
+        let seen = folder.and_then(|it| scan_version(it, artifacts));
+        model.versions.extend(unless_gone(seen).map(|it| (version, it)));
     }
     Ok(model)
 }
 
+/// `None` for what vanished while it was looked at; an error's text for what is there and cannot
+/// be read.
+fn unless_gone<T>(seen: io::Result<T>) -> Option<Result<T, String>> {
+    match seen {
+        Ok(seen) => Some(Ok(seen)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+        Err(error) => Some(Err(format!("cannot be read: {error}"))),
+    }
+}
+
 fn scan_version(folder: PathBuf, artifacts: &[&str]) -> io::Result<FoundVersion> {
-    let mut walk = Walk { hasher: DefaultHasher::new(), changed: UNIX_EPOCH, files: 0 };
+    let mut walk = Walk::new();
     walk.folder(&folder, DEPTH_MAX)?;
-    let has_artifact = artifacts.iter().any(|it| folder.join(it).is_file());
-    Ok(FoundVersion { print: walk.hasher.finish(), changed: walk.changed, has_artifact, folder })
+    let mut has_artifact = false;
+    for name in artifacts {
+        has_artifact |= metadata(&folder.join(name))?.is_some_and(|it| it.is_file());
+    }
+    Ok(FoundVersion { look: walk.look(), has_artifact, folder })
 }
 
 struct Walk {
@@ -103,6 +141,14 @@ struct Walk {
 }
 
 impl Walk {
+    fn new() -> Walk {
+        Walk { hasher: DefaultHasher::new(), changed: UNIX_EPOCH, files: 0 }
+    }
+
+    fn look(&self) -> Look {
+        Look { print: self.hasher.finish(), changed: self.changed }
+    }
+
     fn folder(&mut self, folder: &Path, depth_left: usize) -> io::Result<()> {
         self.see(&fs::metadata(folder)?);
         let mut entries: Vec<PathBuf> =
@@ -115,18 +161,30 @@ impl Walk {
             }
             path.file_name().hash(&mut self.hasher);
             // A dangling link has a name and nothing else.
-            let Ok(metadata) = fs::metadata(&path) else { continue };
+            let Some(metadata) = metadata(&path)? else { continue };
             if metadata.is_dir() {
                 if depth_left > 0 {
-                    self.folder(&path, depth_left - 1)?;
+                    self.inner_folder(&path, depth_left - 1)?;
                 }
             } else {
-                self.see(&metadata);
-                (metadata.len(), metadata.mtime(), metadata.mtime_nsec()).hash(&mut self.hasher);
-                metadata.ino().hash(&mut self.hasher);
+                self.file(&metadata);
             }
         }
         Ok(())
+    }
+
+    fn file(&mut self, metadata: &Metadata) {
+        self.see(metadata);
+        (metadata.len(), metadata.mtime(), metadata.mtime_nsec()).hash(&mut self.hasher);
+        metadata.ino().hash(&mut self.hasher);
+    }
+
+    /// One that vanishes meanwhile is nothing but a name: the version around it is still there.
+    fn inner_folder(&mut self, folder: &Path, depth_left: usize) -> io::Result<()> {
+        match self.folder(folder, depth_left) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            walked => walked,
+        }
     }
 
     /// Copies may keep the old file's time of writing, but not the time at which they were made.
@@ -141,31 +199,56 @@ impl Walk {
     }
 }
 
-/// Folders directly inside, by name.
-fn folders(folder: &Path) -> io::Result<BTreeMap<String, PathBuf>> {
+/// Folders directly inside, by name; an error for what is there and may be one.
+fn folders(folder: &Path) -> io::Result<BTreeMap<String, io::Result<PathBuf>>> {
     let mut found = BTreeMap::new();
     for entry in fs::read_dir(folder)? {
         let path = entry?.path();
         let name = path.file_name().map(|it| it.to_string_lossy().into_owned()).unwrap_or_default();
-        if !name.starts_with('.') && path.is_dir() {
-            found.insert(name, path);
+        if name.starts_with('.') {
+            continue;
+        }
+        match metadata(&path) {
+            Ok(Some(it)) if it.is_dir() => drop(found.insert(name, Ok(path))),
+            Ok(Some(_) | None) => {}
+            Err(error) => drop(found.insert(name, Err(error))),
         }
     }
     Ok(found)
 }
 
-fn read_config(path: &Path) -> Option<Result<String, String>> {
-    let size = match fs::metadata(path) {
-        Ok(metadata) => metadata.len(),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return None,
-        Err(error) => return Some(Err(format!("{CONFIG}: {error}"))),
-    };
-    if size > CONFIG_BYTES_MAX {
-        return Some(Err(format!(
-            "{CONFIG} has {size} bytes, at most {CONFIG_BYTES_MAX} are read"
-        )));
+/// `None` if it is not there.
+fn metadata(path: &Path) -> io::Result<Option<Metadata>> {
+    match fs::metadata(path) {
+        Ok(metadata) => Ok(Some(metadata)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
     }
-    Some(fs::read_to_string(path).map_err(|it| format!("{CONFIG}: {it}")))
+}
+
+fn scan_config(folder: &Path) -> io::Result<FoundConfig> {
+    let mut walk = Walk::new();
+    let text = match read_config(&folder.join(CONFIG), &mut walk) {
+        Ok(text) => Some(Ok(text)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            walk.see(&fs::metadata(folder)?);
+            None
+        }
+        Err(error) => Some(Err(format!("{CONFIG}: {error}"))),
+    };
+    Ok(FoundConfig { text, look: walk.look() })
+}
+
+/// The text first, then how the file looks: what is written meanwhile has not come to rest.
+fn read_config(path: &Path, walk: &mut Walk) -> io::Result<String> {
+    let mut text = Vec::new();
+    let mut file = File::open(path)?;
+    (&mut file).take(CONFIG_BYTES_MAX + 1).read_to_end(&mut text)?;
+    walk.file(&file.metadata()?);
+    if text.len() as u64 > CONFIG_BYTES_MAX {
+        return Err(io::Error::other(format!("more than {CONFIG_BYTES_MAX} bytes")));
+    }
+    String::from_utf8(text).map_err(io::Error::other)
 }
 
 #[cfg(test)]

@@ -1,7 +1,6 @@
-//! Has a version's folder come to rest, or is it still being copied?
+//! Has a version's folder, or a configuration, come to rest, or is it still being copied?
 //!
-//! Settled is a folder whose last change lies far enough back, or one that has looked the same
-//! for long enough. The second holds when the machine's clock, or that of the file server, is
+//! Settled is what last changed far enough back, or what has looked the same for long enough. The second holds when the machine's clock, or that of the file server, is
 //! wrong. Time is a parameter.
 
 use std::collections::BTreeMap;
@@ -9,36 +8,45 @@ use std::time::{Duration, Instant, SystemTime};
 
 use server_base::{ModelName, Version};
 
-use crate::repository::FoundVersion;
+use crate::repository::Look;
 
-/// Remembers since when each folder has looked as it does.
+/// What of a model's folder comes to rest by itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Part {
+    /// Its `model.toml`, or that there is none.
+    Config,
+    /// A version's folder.
+    Version(Version),
+}
+
+/// Remembers since when each part has looked as it does.
 pub(crate) struct Settling {
     rest: Duration,
-    seen: BTreeMap<(ModelName, Version), (u64, Instant)>,
+    seen: BTreeMap<(ModelName, Part), (u64, Instant)>,
 }
 
 impl Settling {
-    /// A folder has settled after so much rest.
+    /// A part has settled after so much rest.
     pub(crate) fn new(rest: Duration) -> Settling {
         Settling { rest, seen: BTreeMap::new() }
     }
 
-    /// Takes note of how the folder looks now.
+    /// Takes note of how it looks now.
     pub(crate) fn is_settled(
         &mut self,
-        key: (ModelName, Version),
-        found: &FoundVersion,
+        key: (ModelName, Part),
+        look: Look,
         (now, today): (Instant, SystemTime),
     ) -> bool {
-        let (print, since) = *self.seen.get(&key).unwrap_or(&(found.print, now));
-        let since = if print == found.print { since } else { now };
-        self.seen.insert(key, (found.print, since));
-        let changed_long_ago = today.duration_since(found.changed).is_ok_and(|it| it >= self.rest);
+        let (print, since) = *self.seen.get(&key).unwrap_or(&(look.print, now));
+        let since = if print == look.print { since } else { now };
+        self.seen.insert(key, (look.print, since));
+        let changed_long_ago = today.duration_since(look.changed).is_ok_and(|it| it >= self.rest);
         changed_long_ago || now.saturating_duration_since(since) >= self.rest
     }
 
-    /// Forgets folders that are gone.
-    pub(crate) fn keep(&mut self, exists: impl Fn(&(ModelName, Version)) -> bool) {
+    /// Forgets what is gone.
+    pub(crate) fn keep(&mut self, exists: impl Fn(&(ModelName, Part)) -> bool) {
         self.seen.retain(|key, _| exists(key));
     }
 }
@@ -46,7 +54,6 @@ impl Settling {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::path::PathBuf;
 
     /// Looks of `(second, print, changed at second)`; expects which of them were settled. The rest
     /// is two seconds.
@@ -57,9 +64,12 @@ mod tests {
         let seconds = Duration::from_secs;
         let settled = looks.iter().map(|&(at, print, changed)| {
             let changed = epoch + seconds(changed);
-            let found = FoundVersion { folder: PathBuf::new(), print, changed, has_artifact: true };
-            let key = (ModelName::new("m").expect("a name"), Version(1));
-            settling.is_settled(key, &found, (start + seconds(at), epoch + seconds(at)))
+            let key = (ModelName::new("m").expect("a name"), Part::Config);
+            settling.is_settled(
+                key,
+                Look { print, changed },
+                (start + seconds(at), epoch + seconds(at)),
+            )
         });
         assert_eq!(settled.collect::<Vec<_>>(), expect);
     }

@@ -25,7 +25,7 @@ pub struct Options {
     pub repository: PathBuf,
     /// How often it is looked at.
     pub scan_interval: Duration,
-    /// How long a version's folder must have rested before it is loaded.
+    /// How long a version's folder, or a configuration, must have rested before it counts.
     pub rest: Duration,
     /// Loads and unloads at a time.
     pub loader_threads: usize,

@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use backend_api::{Shape, Signature, TensorSpec};
+use backend_api::{Dim, Shape, Signature, TensorSpec, UNBATCHED_ROWS};
 use server_base::NamedTensor;
 use smallvec::SmallVec;
 
@@ -43,6 +43,7 @@ pub(crate) fn inputs(
         inputs.push(found.tensor.clone());
     }
     let rows = rows(model, signature, rows_max, &inputs)?;
+    axes(model, signature, &inputs)?;
     Ok(Checked { inputs, rows })
 }
 
@@ -120,6 +121,32 @@ fn rows(
         return Err(InferError::Invalid(text));
     }
     Ok(rows)
+}
+
+/// Axes of one name are of one length, wherever they stand.
+fn axes(model: &str, signature: &Signature, inputs: &Inputs) -> Result<(), InferError> {
+    let mut known: SmallVec<[(&str, &str, usize); 8]> = SmallVec::new();
+    for (spec, input) in signature.inputs.iter().zip(inputs) {
+        for (dim, &length) in spec.dims.iter().zip(input.shape().dims()) {
+            let Dim::Free(axis) = dim else { continue };
+            if axis.is_empty() || **axis == *UNBATCHED_ROWS {
+                continue; // not named by the model
+            }
+            match known.iter().find(|(name, ..)| *name == &**axis) {
+                None => known.push((axis, &spec.name, length)),
+                Some((.., known)) if *known == length => {}
+                Some((_, first, known)) => {
+                    let text = format!(
+                        "the inputs '{first}' and '{}' of model '{model}' differ in the axis \
+                         '{axis}', which they share: {known} and {length}",
+                        spec.name
+                    );
+                    return Err(InferError::Invalid(text));
+                }
+            }
+        }
+    }
+    Ok(())
 }
 
 fn count_text(model: &str, signature: &Signature, given: &[NamedTensor]) -> String {

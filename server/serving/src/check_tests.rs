@@ -96,3 +96,55 @@ fn outputs_are_found_by_name() {
         Err("unexpected inference output 'q' for model 'm'. It gives ['y','z']".to_owned())
     );
 }
+
+/// Inputs `a [N,S,?]` and `b [S,N,?]` of these lengths, served unbatched.
+#[track_caller]
+fn check_axes(a: [usize; 3], b: [usize; 3], expect: Result<usize, &str>) {
+    let axes = |it: [&str; 2]| it.map(|it| Axis::Named(it.to_owned())).into_iter();
+    let spec = |name: &str, named| GraphTensor {
+        name: name.to_owned(),
+        dtype: DType::Fp32,
+        axes: axes(named).chain([Axis::Unknown]).collect(),
+    };
+    let signature = Signature::of_graph(vec![spec("a", ["N", "S"]), spec("b", ["S", "N"])], vec![]);
+    let tensor = |name: &str, dims: [usize; 3]| NamedTensor {
+        name: name.into(),
+        tensor: Tensor::zeroed(DType::Fp32, Shape::new(&dims).expect("small")),
+    };
+    let got = inputs("m", &signature, 4, &[tensor("a", a), tensor("b", b)]).map(|it| it.rows);
+    assert_eq!(got.map_err(|it| it.to_string()), expect.map_err(str::to_owned));
+}
+
+#[test]
+fn axes_of_one_name_have_one_length() {
+    check_axes([2, 3, 4], [3, 2, 5], Ok(1));
+    check_axes(
+        [2, 3, 4],
+        [4, 2, 4],
+        Err(
+            "the inputs 'a' and 'b' of model 'm' differ in the axis 'S', which they share: 3 and 4",
+        ),
+    );
+    check_axes(
+        [2, 3, 4],
+        [3, 1, 4],
+        Err(
+            "the inputs 'a' and 'b' of model 'm' differ in the axis 'N', which they share: 2 and 1",
+        ),
+    );
+}
+
+#[test]
+fn first_axes_that_the_model_did_not_name_may_differ() {
+    let spec = |name: &str| GraphTensor {
+        name: name.to_owned(),
+        dtype: DType::Fp32,
+        axes: vec![Axis::Unknown],
+    };
+    let signature = Signature::of_graph(vec![spec("a"), spec("b")], vec![spec("y")]).unbatched();
+    let tensor = |name: &str, rows| NamedTensor {
+        name: name.into(),
+        tensor: Tensor::zeroed(DType::Fp32, Shape::new(&[rows]).expect("small")),
+    };
+    inputs("m", &signature, 4, &[tensor("a", 2), tensor("b", 3)]).expect("nothing says they agree");
+}

@@ -76,6 +76,15 @@ def test_a_faulty_file(tmp_path, text, keys):
         assert key in done.stderr
 
 
+def test_flags_and_environment_out_of_range():
+    """All of them at once, whoever said them."""
+    wrong = {"SALVER_DRAIN_TIMEOUT": str(2**64 - 1), "SALVER_LOG_LEVEL": "info=loud"}
+    done = serve("--scan-interval-ms", 0, "--in-flight-requests-max", 0, env=wrong)
+    assert done.returncode == CONFIG
+    for key in ("scan_interval_ms", "in_flight_requests_max", "drain_timeout_s", "log_level"):
+        assert key in done.stderr
+
+
 def test_a_file_that_is_not_there(tmp_path):
     done = serve("--config", tmp_path / "salver.toml")
     assert done.returncode == CONFIG

@@ -74,9 +74,10 @@ impl Rest {
         address: (&str, &str),
         content: (Said<'_>, Bytes),
         reply: Reply,
-    ) -> Result<Call, Response<ResponseBody>> {
+    ) -> Result<Call, Box<Response<ResponseBody>>> {
         let began = Instant::now();
-        infer::begin(&self.shared, address, content, reply).map_err(|it| self.refused(&it, began))
+        infer::begin(&self.shared, address, content, reply)
+            .map_err(|it| Box::new(self.refused(&it, began)))
     }
 
     /// Ends it.
@@ -84,9 +85,9 @@ impl Rest {
         &self,
         call: Call,
         result: Result<Answer, InferError>,
-    ) -> Result<(Encoded, Arc<Permit>), Response<ResponseBody>> {
+    ) -> Result<(Encoded, Arc<Permit>), Box<Response<ResponseBody>>> {
         let began = call.arrived();
-        let ended = infer::end(call, result).map_err(|it| self.refused(&it, began))?;
+        let ended = infer::end(call, result).map_err(|it| Box::new(self.refused(&it, began)))?;
         self.count_infer(StatusCode::OK, began);
         Ok(ended)
     }

@@ -58,7 +58,7 @@ fn every_type_has_its_words() {
 fn strings_that_are_no_text_need_binary() {
     let odd = Tensor::from_strings(&[1], &[b"\xff"]).expect("one");
     let refused = encode(response(vec![("y", odd.clone())]), None, |_| false).map(|it| it.json);
-    let error = refused.err().expect("no text").to_string();
+    let error = refused.expect_err("no text").to_string();
     assert_eq!(error, "output 'y' holds bytes that are not UTF-8: ask for it as binary data");
     encode(response(vec![("y", odd)]), None, |_| true).expect("bytes are bytes");
 }

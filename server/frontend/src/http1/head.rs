@@ -93,7 +93,7 @@ impl Known {
         // By length first: most headers are none of these.
         match name.len() {
             14 if is("content-length") => Known::Length,
-            29 if is(LENGTH_HEADER.as_str()) => Known::JsonLength,
+            31 if is(LENGTH_HEADER.as_str()) => Known::JsonLength,
             20 if is(TIMEOUT_HEADER.as_str()) => Known::Timeout,
             12 if is("content-type") => Known::Type,
             10 if is("connection") => Known::Connection,

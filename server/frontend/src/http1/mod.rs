@@ -157,7 +157,7 @@ impl Plain {
         let waiting = Waiting { mailbox: Arc::clone(&self.mailbox), place };
         match self.rest.begin(address, content, reply) {
             Ok(call) => self.open = Some(Open { waiting, call, active }),
-            Err(refused) => self.writer.response(refused, self.leaving, active),
+            Err(refused) => self.writer.response(*refused, self.leaving, active),
         }
     }
 
@@ -178,7 +178,7 @@ impl Plain {
                 Ok((encoded, permit)) => {
                     self.writer.encoded(encoded, self.leaving, (permit, active));
                 }
-                Err(refused) => self.writer.response(refused, self.leaving, active),
+                Err(refused) => self.writer.response(*refused, self.leaving, active),
             }
         }
         Poll::Ready(Ok(()))

@@ -1,0 +1,137 @@
+//! A lifecycle on a folder of scripted models, for the tests of this crate.
+
+use std::fs;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use backend_fake::Fake;
+use server_base::{InferRequest, NamedTensor, Protocol, Version, VersionChoice};
+use server_serving::{Admission, AdmissionLimits, InferError, Serving};
+use tempfile::TempDir;
+
+use crate::config::Defaults;
+use crate::engines::Engines;
+use crate::handle::{Entry, Lifecycle};
+use crate::start::{Options, start};
+
+/// A repository, its lifecycle and the serving side. Nothing sleeps: the test waits for the
+/// index to say what it expects.
+pub(crate) struct House {
+    pub(crate) root: TempDir,
+    pub(crate) fake: Fake,
+    pub(crate) serving: Arc<Serving>,
+    pub(crate) lifecycle: Lifecycle,
+}
+
+/// A script that always answers the same.
+pub(crate) fn constant(value: u32) -> String {
+    format!("input x FP32 rows,1\noutput y FP32 rows,1 = constant {value}\n")
+}
+
+/// Puts a version there whole, as a careful copy does.
+pub(crate) fn put(root: &Path, path: &str, content: &str) {
+    let path = root.join(path);
+    fs::create_dir_all(path.parent().expect("a parent")).expect("folders");
+    let part = path.with_extension("part");
+    fs::write(&part, content).expect("write");
+    fs::rename(part, path).expect("rename");
+}
+
+pub(crate) fn engines(fake: &Fake) -> Engines {
+    let missing = ("onnxruntime", "no library in /opt/lib".to_owned());
+    Engines::new(vec![Arc::new(fake.clone())], vec![missing])
+}
+
+pub(crate) fn options(root: &Path, engines: &Engines) -> Options {
+    Options {
+        repository: root.to_path_buf(),
+        scan_interval: Duration::from_millis(5),
+        rest: Duration::ZERO,
+        loader_threads: 2,
+        drain: Duration::from_secs(60),
+        strict_readiness: false,
+        defaults: Defaults {
+            instances: 1,
+            transition: crate::policy::Transition::Availability,
+            engines: engines.names(),
+        },
+    }
+}
+
+pub(crate) fn house(files: &[(&str, &str)]) -> House {
+    let root = tempfile::tempdir().expect("scratch");
+    files.iter().for_each(|(path, content)| put(root.path(), path, content));
+    let fake = Fake::new();
+    let engines = engines(&fake);
+    let options = options(root.path(), &engines);
+    let serving = Arc::new(Serving::new(Admission::new(AdmissionLimits::default())));
+    let lifecycle = start(options, engines, Arc::clone(&serving)).expect("starts");
+    House { root, fake, serving, lifecycle }
+}
+
+impl House {
+    pub(crate) fn put(&self, path: &str, content: &str) {
+        put(self.root.path(), path, content);
+    }
+
+    /// The index as words `model/version:STATE`.
+    pub(crate) fn shown(&self) -> String {
+        let line = |it: &Entry| {
+            let version = it.version.map_or("-".to_owned(), |it| it.to_string());
+            format!("{}/{version}:{}", it.model, it.state)
+        };
+        self.lifecycle.index().iter().map(line).collect::<Vec<_>>().join(" ")
+    }
+
+    /// Waits until the index shows that.
+    pub(crate) async fn shows(&self, expect: &str) {
+        let mut changes = self.lifecycle.changes();
+        let wait = async {
+            while self.shown() != expect {
+                changes.changed().await.expect("the manager lives");
+            }
+        };
+        let patience = tokio::time::timeout(Duration::from_secs(20), wait);
+        patience.await.unwrap_or_else(|_| panic!("{} instead of {expect}", self.shown()));
+    }
+
+    pub(crate) async fn is_ready(&self) {
+        let mut changes = self.lifecycle.changes();
+        while !self.lifecycle.readiness().is_ready() {
+            changes.changed().await.expect("the manager lives");
+        }
+    }
+
+    pub(crate) fn reason(&self, version: u64) -> String {
+        let index = self.lifecycle.index();
+        let entry = index.iter().find(|it| it.version == Some(Version(version)));
+        entry.map(|it| it.reason.clone()).unwrap_or_default()
+    }
+
+    /// Waits until the reason of a version is such.
+    pub(crate) async fn says(&self, version: u64, expect: impl Fn(&str) -> bool) {
+        let mut changes = self.lifecycle.changes();
+        let wait = async {
+            while !expect(&self.reason(version)) {
+                changes.changed().await.expect("the manager lives");
+            }
+        };
+        let patience = tokio::time::timeout(Duration::from_secs(20), wait);
+        patience.await.unwrap_or_else(|_| panic!("it says {:?}", self.reason(version)));
+    }
+
+    pub(crate) async fn ask(&self, version: &str) -> Result<f32, InferError> {
+        let tensor = backend_api::Tensor::from_elements(&[1, 1], &[0.0_f32]).expect("one");
+        let request = InferRequest {
+            model: "m".to_owned(),
+            version: VersionChoice::parse(version).expect("a version"),
+            inputs: vec![NamedTensor { name: "x".into(), tensor }],
+            outputs: Vec::new(),
+            timeout: None,
+        };
+        let mut trip = self.serving.trip(Protocol::Http);
+        let response = self.serving.infer(request, &mut trip).await?;
+        Ok(response.outputs[0].tensor.view::<f32>().expect("floats")[0])
+    }
+}

@@ -1,0 +1,49 @@
+use super::*;
+
+use backend_fake::Fake;
+
+use crate::house::{engines, options};
+
+/// Loads this script with this `model.toml`; gives the outputs as served.
+#[track_caller]
+fn check(script: &str, toml: &str, expect: Result<&str, &str>) {
+    let root = tempfile::tempdir().expect("scratch");
+    std::fs::write(root.path().join("model.fake"), script).expect("write");
+    let engines = engines(&Fake::new());
+    let defaults = options(root.path(), &engines).defaults;
+    let job = LoadJob {
+        model: ModelName::new("m").expect("a name"),
+        version: Version(1),
+        folder: root.path().to_path_buf(),
+        config: ModelConfig::parse(toml, &defaults).expect("no faults"),
+    };
+    let outputs = |it: Loaded| {
+        let signature = it.workers.servable().signature().clone();
+        signature.outputs.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+    };
+    let loaded = load(&engines, &job).map(outputs);
+    assert_eq!(loaded.as_ref().map(String::as_str).map_err(String::as_str), expect, "{script}");
+}
+
+#[test]
+fn a_model_that_never_runs_is_not_served() {
+    let script = |axes, action| {
+        format!("input x FP32 rows,{axes}\noutput y FP32 rows,{axes} = copy x\non 0 {action}")
+    };
+    let failed = "instance 0 failed to start: the model failed: every warm-up run failed, the last \
+                  so: the script fails on 0";
+    check(&script("2", "fail"), "", Err(failed));
+    check(&script("2", "fail"), "max_batch_size = 0", Err(failed));
+    // Not the model's fault, or not known to be: zeros it refuses, lengths that were made up.
+    check(&script("2", "refuse"), "", Ok("y FP32 [rows,2]"));
+    check(&script("n", "fail"), "", Ok("y FP32 [rows,n]"));
+    check(&script("n", "fail"), "[warmup]\naxes = { n = 3 }", Err(failed));
+    check(&script("2", "fail"), "[warmup]\nbatch_sizes = []", Ok("y FP32 [rows,2]"));
+}
+
+#[test]
+fn wrong_output_shapes_are_not_held_against_runs() {
+    let script = "input x FP32 n,2\noutput y FP32 1,2 = copy x";
+    check(script, "", Ok("y FP32 [?,2]"));
+    check(script, "[warmup]\nbatch_sizes = []", Ok("y FP32 [1,2]"));
+}
