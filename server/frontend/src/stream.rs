@@ -84,6 +84,11 @@ impl Stream {
         tokio_util::io::poll_read_buf(Pin::new(self), cx, &mut limited)
     }
 
+    /// Takes what was read to see which protocol it is.
+    pub(crate) fn take_first(&mut self) -> Vec<u8> {
+        std::mem::take(&mut self.first)
+    }
+
     /// Gives back what was read: it will be read again.
     pub(crate) fn unread(&mut self, bytes: &[u8]) {
         self.first = [bytes, &self.first].concat();

@@ -19,8 +19,12 @@ pub(crate) fn bytes_max(payload_max: usize) -> usize {
     payload_max.saturating_add(ENVELOPE_BYTES)
 }
 
-/// The one message of a unary call's body.
-pub(crate) fn message(headers: &HeaderMap, mut body: Bytes) -> Result<Bytes, InferError> {
+/// The one message of a unary call's body, whose payload may have so many bytes.
+pub(crate) fn message(
+    headers: &HeaderMap,
+    mut body: Bytes,
+    payload_max: usize,
+) -> Result<Bytes, InferError> {
     let got = body.len();
     if got < PREFIX_BYTES {
         let text = format!("the call has {got} bytes, a message has at least {PREFIX_BYTES}");
@@ -28,6 +32,9 @@ pub(crate) fn message(headers: &HeaderMap, mut body: Bytes) -> Result<Bytes, Inf
     }
     let compressed = body.get_u8();
     let length = usize::try_from(body.get_u32()).unwrap_or(usize::MAX);
+    if length > bytes_max(payload_max) {
+        return Err(InferError::TooLarge { bytes_max: payload_max });
+    }
     if compressed != 0 {
         let encoding = headers.get("grpc-encoding").and_then(|it| it.to_str().ok());
         let encoding = encoding.unwrap_or("unknown").chars().take(32).collect();
@@ -49,7 +56,8 @@ mod tests {
 
     #[track_caller]
     fn check(body: &'static [u8], expect: Result<&'static [u8], &str>) {
-        let got = message(&HeaderMap::new(), Bytes::from_static(body)).map_err(|it| it.to_string());
+        let got =
+            message(&HeaderMap::new(), Bytes::from_static(body), 8).map_err(|it| it.to_string());
         assert_eq!(got, expect.map(Bytes::from_static).map_err(str::to_owned));
     }
 
@@ -63,6 +71,10 @@ mod tests {
         };
         check(b"\0\0\0\0\x02a", Err(&text(2, 1)));
         check(b"\0\0\0\0\x01a\0\0\0\0\x01a", Err(&text(1, 7)));
+        check(
+            b"\0\xff\xff\xff\xffabc",
+            Err("request has more than 8 bytes, the limit that --request-bytes-max sets"),
+        );
         check(
             b"\x01\0\0\0\x01a",
             Err("content encoding 'unknown' is not served, send the body as it is"),

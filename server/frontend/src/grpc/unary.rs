@@ -176,7 +176,7 @@ impl Unary {
         (trip, permit): (&mut Trip, &Permit),
     ) -> Result<Asked, InferError> {
         let decoding = Instant::now();
-        let message = framing::message(headers, body)?;
+        let message = framing::message(headers, body, self.shared.options.request_bytes_max)?;
         // What the message says in few bytes may take many in memory.
         permit.grow(weight::of(&message)?)?;
         let mut message = ModelInferRequest::decode(message)

@@ -36,6 +36,8 @@ pub(crate) struct Plain {
     activity: Arc<Activity>,
     mailbox: Arc<Mailbox>,
     read: BytesMut,
+    /// All that was read so far is what told the protocol: the rest of the request is to come.
+    begun: bool,
     writer: Writer,
     open: Option<Open>,
     /// Ends no later than the deadline of what is open; often much earlier, and then it is set
@@ -73,13 +75,15 @@ pub(crate) enum Ended {
 }
 
 impl Plain {
-    pub(crate) fn new(stream: Stream, rest: Arc<Rest>, activity: Arc<Activity>) -> Plain {
+    pub(crate) fn new(mut stream: Stream, rest: Arc<Rest>, activity: Arc<Activity>) -> Plain {
+        let first = stream.take_first();
         Plain {
+            read: BytesMut::from(&*first),
+            begun: true,
             stream,
             rest,
             activity,
             mailbox: Mailbox::new(1),
-            read: BytesMut::new(),
             writer: Writer::new(),
             open: None,
             timer: None,
@@ -111,8 +115,8 @@ impl Plain {
             if self.writer.was_last() {
                 return self.stream.poll_goodbye(cx).map(|()| Ended::Closed);
             }
-            if self.read.is_empty() {
-                if self.leaving {
+            if self.read.is_empty() || self.begun {
+                if self.leaving && self.read.is_empty() {
                     return Poll::Ready(Ended::Closed);
                 }
                 match ready!(self.stream.poll_fill(cx, &mut self.read, READ_ROOM)) {
@@ -120,6 +124,7 @@ impl Plain {
                     // There may be more: a request that is larger than the room is read on.
                     Ok(_) => self.fill(cx),
                 }
+                self.begun = false;
             }
             match Head::parse(&self.read) {
                 Some(head) if head.body.len() <= self.rest.request_bytes_max() => self.begin(&head),
