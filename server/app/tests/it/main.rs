@@ -7,4 +7,5 @@ mod documents;
 mod drain;
 mod overload;
 mod peers;
+mod plain;
 mod swap;

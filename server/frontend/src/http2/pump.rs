@@ -136,3 +136,7 @@ impl Pace {
         Ok(())
     }
 }
+
+#[cfg(test)]
+#[path = "pump_tests.rs"]
+mod tests;
