@@ -157,7 +157,7 @@ class Bench:
         axes = sum([["--axis", f"{it}={SEQUENCE}"] for it in ("input_ids", "attention_mask")], [])
         best = max((1, 2, 4), key=lambda it: self.raw(file, it, 4, SEQUENCE))
         rows = []
-        with self.server(BIG, "--log-level", "error") as server:
+        with self.server(BIG) as server:
             closed = ["--concurrency", "8", *axes]
             for times in (2, 10):
                 share_of = []

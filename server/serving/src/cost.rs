@@ -15,8 +15,11 @@ const SHIFT: u32 = 3;
 /// come first: less is within the noise of the measurement.
 const WORTH: f64 = 0.05;
 
+/// Whoever comes first waits less than this for the rest of a batch: not worth a thought.
+const SHORT: Duration = Duration::from_millis(2);
+
 /// One run in so many ignores what has been learned, so that it can be found to be wrong.
-const EXPLORE: u64 = 256;
+const EXPLORE: u64 = 64;
 
 /// The cost of one version's runs.
 #[derive(Default)]
@@ -33,7 +36,8 @@ impl Cost {
         let sample = per_row(took, rows).max(1);
         let mean = match place.load(Ordering::Relaxed) {
             0 => sample,
-            mean => mean - (mean >> SHIFT) + (sample >> SHIFT),
+            // A run that was interrupted says little about the next one.
+            mean => mean - (mean >> SHIFT) + (sample.min(mean.saturating_mul(2)) >> SHIFT),
         };
         place.store(mean.max(1), Ordering::Relaxed);
         self.runs.fetch_add(1, Ordering::Relaxed);
@@ -58,6 +62,9 @@ impl Cost {
 
     /// How many rows to join: as many as allowed, unless fewer are known to be as cheap a row.
     pub(crate) fn worthwhile(&self, rows_max: usize) -> usize {
+        if self.of(rows_max).is_none_or(|it| it <= SHORT) {
+            return rows_max;
+        }
         if self.runs.load(Ordering::Relaxed).is_multiple_of(EXPLORE) {
             return rows_max;
         }
@@ -124,6 +131,7 @@ mod tests {
         check("1:100 8:200", 64, Some(200));
         check("1:100 8:792 16:1600", 1, Some(792));
         check("1:100 4:200 8:400 16:800", 4, Some(400));
+        check("1:10 8:80 16:160", 64, Some(80));
         check("64:640", 64, Some(640));
     }
 
@@ -133,6 +141,13 @@ mod tests {
         assert_eq!(cost.worthwhile(64), 1);
         (0..100).for_each(|_| cost.learn(8, Duration::from_micros(200)));
         assert_eq!(cost.worthwhile(64), 64);
+    }
+
+    #[test]
+    fn an_interrupted_run_says_little() {
+        let cost = learned("8:800");
+        cost.learn(8, Duration::from_secs(1));
+        assert_eq!(cost.of(8), Some(Duration::from_micros(900)));
     }
 
     #[test]
