@@ -53,6 +53,8 @@ pub struct ModelConfig {
     pub timeout: Duration,
     /// Instances of each version.
     pub instances: usize,
+    /// May short runs run on the threads that speak to clients?
+    pub inline: bool,
     /// What the engine is told.
     pub options: Options,
     /// Row counts of the runs before a version is ready.
@@ -74,6 +76,7 @@ impl ModelConfig {
             probe_rows: true,
             timeout: limits::REQUEST_TIMEOUT,
             instances: defaults.instances,
+            inline: true,
             options: Options { instances: defaults.instances, ..Options::default() },
             warmup_rows: vec![1, batching.rows_max],
             warmup_axes: BTreeMap::new(),
@@ -155,6 +158,7 @@ impl ModelConfig {
         set(&mut options.intra_op_threads, section.integer("intra_op_threads", threads.clone()));
         set(&mut options.inter_op_threads, section.integer("inter_op_threads", threads));
         set(&mut options.spinning, section.boolean("spinning"));
+        set(&mut self.inline, section.boolean("inline"));
     }
 
     fn read_onnxruntime(&mut self, section: &mut Section<'_>) {

@@ -35,6 +35,7 @@ fn every_key_is_read() {
         intra_op_threads = 4
         inter_op_threads = 1
         spinning = true
+        inline = false
         [warmup]
         batch_sizes = [1, 4]
         axes = { S = 128 }
@@ -54,6 +55,7 @@ fn every_key_is_read() {
         probe_rows: false,
         timeout: Duration::from_millis(250),
         instances: 3,
+        inline: false,
         options: Options {
             instances: 3,
             precision: Precision::Bf16,

@@ -61,6 +61,7 @@ fn load_fenced(engines: &Engines, job: &LoadJob) -> Result<Loaded, String> {
     let plan = Plan {
         platform: engine.platform(),
         instances: config.instances,
+        inline: config.inline,
         device,
         batching,
         timeout: config.timeout,

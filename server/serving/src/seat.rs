@@ -61,7 +61,7 @@ impl Seat {
             let Some(pulled) = servable.lane().pull(rows_max) else { return };
             let took = self.runner.execute(pulled);
             let Some(runtime) = servable.runtime() else { continue };
-            if self.pace.may_move_in(took) {
+            if servable.plan().inline && self.pace.may_move_in(took) {
                 self.tell("runs are short: they run on the data runtime");
                 drop(runtime.spawn(self.serve_inside()));
                 return;

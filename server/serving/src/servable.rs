@@ -27,6 +27,8 @@ pub struct Plan {
     pub platform: &'static str,
     /// How many instances run side by side.
     pub instances: usize,
+    /// May an instance whose runs are short become a task of the data runtime?
+    pub inline: bool,
     /// Where they run.
     pub device: Device,
     /// How requests are joined.

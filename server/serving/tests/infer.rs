@@ -30,6 +30,7 @@ fn plan() -> Plan {
     Plan {
         platform: "fake_script",
         instances: 1,
+        inline: true,
         device: Device::Cpu,
         batching: Batching::default(),
         timeout: Duration::from_secs(60),
