@@ -77,6 +77,26 @@ pub enum TransitionArg {
     Resources,
 }
 
+/// Who runs next when models want more cores than there are.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum SchedulerArg {
+    /// One run a core: shares by weight, then the earliest deadline.
+    #[default]
+    Fair,
+    /// Every instance when it has something to run; the kernel divides the time.
+    Off,
+}
+
+impl SchedulerArg {
+    /// As on the command line.
+    pub fn name(self) -> &'static str {
+        match self {
+            SchedulerArg::Fair => "fair",
+            SchedulerArg::Off => "off",
+        }
+    }
+}
+
 /// Settings of `serve`. All optional: flag, then environment, then file, then default.
 #[derive(Clone, Debug, Default, Args)]
 pub struct ServeArgs {
@@ -109,6 +129,9 @@ pub struct ServeArgs {
     /// Instances of a version, unless its model.toml says otherwise [default: cores]
     #[arg(long, env = "SALVER_INSTANCES", value_name = "N")]
     pub instances: Option<usize>,
+    /// Who runs next when models want more cores than there are [default: fair]
+    #[arg(long, env = "SALVER_SCHEDULER", value_name = "SCHEDULER")]
+    pub scheduler: Option<SchedulerArg>,
     /// Threads that speak to clients [default: cores]
     #[arg(long, env = "SALVER_WORKER_THREADS", value_name = "N")]
     pub worker_threads: Option<usize>,

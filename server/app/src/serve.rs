@@ -9,10 +9,11 @@ use std::time::{Duration, Instant};
 use anyhow::Context as _;
 use server_frontend::{Bound, ConnectionLimits, Control, Drain, Frontend, Listening, Shared};
 use server_lifecycle::{Defaults, Engines, Lifecycle};
-use server_serving::{Admission, Serving};
+use server_serving::{Admission, Cores, Serving};
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::oneshot;
 
+use crate::cli::SchedulerArg;
 use crate::recorder::Recorded;
 use crate::settings::Settings;
 use crate::telemetry;
@@ -143,6 +144,10 @@ fn lifecycle_options(settings: &Settings, engines: &Engines) -> server_lifecycle
         loader_threads: settings.loader_threads,
         drain: settings.drain,
         strict_readiness: settings.strict_readiness,
+        cores: match settings.scheduler {
+            SchedulerArg::Fair => Cores::new(settings.cores),
+            SchedulerArg::Off => Cores::unscheduled(),
+        },
         defaults: Defaults {
             instances: settings.instances,
             transition: settings.transition,

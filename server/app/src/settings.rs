@@ -16,7 +16,7 @@ use server_lifecycle::Transition;
 use server_serving::AdmissionLimits;
 use tracing_subscriber::EnvFilter;
 
-use crate::cli::{Libraries, LogFormat, ServeArgs, TransitionArg};
+use crate::cli::{Libraries, LogFormat, SchedulerArg, ServeArgs, TransitionArg};
 
 /// Checked settings.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -37,6 +37,8 @@ pub struct Settings {
     pub cores: usize,
     /// Instances of a version.
     pub instances: usize,
+    /// Who runs next.
+    pub scheduler: SchedulerArg,
     /// Threads of the data runtime.
     pub worker_threads: usize,
     /// Loads at a time.
@@ -124,6 +126,7 @@ fn over_file(args: ServeArgs, root: &mut Section<'_>) -> ServeArgs {
     let drain_timeout_s = number(args.drain_timeout_s, root, DRAIN_TIMEOUT_S);
     let transition =
         [("availability", TransitionArg::Availability), ("resources", TransitionArg::Resources)];
+    let schedulers = [("fair", SchedulerArg::Fair), ("off", SchedulerArg::Off)];
     ServeArgs {
         config: args.config,
         model_repository: args.model_repository.or(root.with("model_repository", path)),
@@ -139,6 +142,7 @@ fn over_file(args: ServeArgs, root: &mut Section<'_>) -> ServeArgs {
             openvino_dir: args.libraries.openvino_dir.or(root.with("openvino_dir", path)),
         },
         instances,
+        scheduler: args.scheduler.or(root.choice("scheduler", &schedulers)),
         worker_threads,
         loader_threads,
         transition: args.transition.or(root.choice("transition", &transition)),
@@ -184,6 +188,7 @@ fn with_defaults(args: ServeArgs, cores: usize) -> Settings {
         libraries: args.libraries,
         cores,
         instances: args.instances.unwrap_or(cores),
+        scheduler: args.scheduler.unwrap_or_default(),
         worker_threads: args.worker_threads.unwrap_or(cores),
         // Loading is reading and parsing; more at a time would take the cores from the requests.
         loader_threads: args.loader_threads.unwrap_or(cores.min(4)),

@@ -23,6 +23,9 @@ pub struct Defaults {
     pub engines: Vec<&'static str>,
 }
 
+/// A model of weight 1 beside one of this weight gets a thousandth: less is nothing.
+const WEIGHT_MAX: usize = 1_000;
+
 /// Which versions of a model are wanted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum VersionPolicy {
@@ -53,6 +56,8 @@ pub struct ModelConfig {
     pub timeout: Duration,
     /// Instances of each version.
     pub instances: usize,
+    /// How much of the processor it gets beside other models.
+    pub weight: u32,
     /// May short runs run on the threads that speak to clients?
     pub inline: bool,
     /// What the engine is told.
@@ -76,6 +81,7 @@ impl ModelConfig {
             probe_rows: true,
             timeout: limits::REQUEST_TIMEOUT,
             instances: defaults.instances,
+            weight: 1,
             inline: true,
             options: Options { instances: defaults.instances, ..Options::default() },
             warmup_rows: vec![1, batching.rows_max],
@@ -111,6 +117,10 @@ impl ModelConfig {
         }
         root.section("dynamic_batching", |it| self.read_batching(it));
         root.section("instances", |it| self.read_instances(it));
+        root.section("scheduling", |it| {
+            let weight = it.integer("weight", 1..=WEIGHT_MAX);
+            set(&mut self.weight, weight.and_then(|it| u32::try_from(it).ok()));
+        });
         root.section("warmup", |it| self.read_warmup(it));
         let session = root.section("onnxruntime", |it| self.read_onnxruntime(it)).is_some();
         self.check(root, session);

@@ -36,6 +36,8 @@ fn every_key_is_read() {
         inter_op_threads = 1
         spinning = true
         inline = false
+        [scheduling]
+        weight = 5
         [warmup]
         batch_sizes = [1, 4]
         axes = { S = 128 }
@@ -55,6 +57,7 @@ fn every_key_is_read() {
         probe_rows: false,
         timeout: Duration::from_millis(250),
         instances: 3,
+        weight: 5,
         inline: false,
         options: Options {
             instances: 3,

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use backend_fake::Fake;
 use server_base::{InferRequest, NamedTensor, Protocol, Version, VersionChoice};
-use server_serving::{Admission, AdmissionLimits, InferError, Serving};
+use server_serving::{Admission, AdmissionLimits, Cores, InferError, Serving};
 use tempfile::TempDir;
 
 use crate::config::Defaults;
@@ -51,6 +51,7 @@ pub(crate) fn options(root: &Path, engines: &Engines) -> Options {
         loader_threads: 2,
         drain: Duration::from_secs(60),
         strict_readiness: false,
+        cores: Cores::new(2),
         defaults: Defaults {
             instances: 1,
             transition: crate::policy::Transition::Availability,

@@ -11,7 +11,7 @@ use backend_api::{
     UNBATCHED_ROWS,
 };
 use server_base::{ModelName, Version};
-use server_serving::{InferError, Plan, Servable, WarmUp, Workers};
+use server_serving::{Cores, InferError, Plan, Servable, WarmUp, Workers};
 
 use crate::config::ModelConfig;
 use crate::engines::Engines;
@@ -35,9 +35,9 @@ pub(crate) struct Loaded {
 }
 
 /// Loads a version. The error is for the operator: it says what to do where that is known.
-pub(crate) fn load(engines: &Engines, job: &LoadJob) -> Result<Loaded, String> {
+pub(crate) fn load(engines: &Engines, cores: &Cores, job: &LoadJob) -> Result<Loaded, String> {
     // Engines are other people's code: a panic in one costs this load, not the loader thread.
-    let loaded = catch_unwind(AssertUnwindSafe(|| load_fenced(engines, job)));
+    let loaded = catch_unwind(AssertUnwindSafe(|| load_fenced(engines, cores, job)));
     let loaded =
         loaded.unwrap_or_else(|_| Err("the engine panicked; the message is in the log".to_owned()));
     // Clients see the reason: where the repository lies is none of their business.
@@ -46,7 +46,7 @@ pub(crate) fn load(engines: &Engines, job: &LoadJob) -> Result<Loaded, String> {
     loaded.map_err(|it| it.replace(&folder, &shown))
 }
 
-fn load_fenced(engines: &Engines, job: &LoadJob) -> Result<Loaded, String> {
+fn load_fenced(engines: &Engines, cores: &Cores, job: &LoadJob) -> Result<Loaded, String> {
     let started = Instant::now();
     let config = &job.config;
     let (engine, model) = engines.load(config.engine.as_deref(), &job.folder, &config.options)?;
@@ -63,13 +63,15 @@ fn load_fenced(engines: &Engines, job: &LoadJob) -> Result<Loaded, String> {
         instances: config.instances,
         inline: config.inline,
         device,
+        width: config.options.intra_op_threads,
+        weight: config.weight,
         batching,
         timeout: config.timeout,
     };
     let warm_up = warm_up(job, &signature, lengths);
     let identity = (job.model.clone(), job.version);
-    let workers =
-        Servable::start(identity, (model, signature), plan, &warm_up).map_err(|it| chain(&it))?;
+    let workers = Servable::start(identity, (model, signature), plan, cores, &warm_up);
+    let workers = workers.map_err(|it| chain(&it))?;
     Ok(Loaded { workers, engine: engine.name(), took: started.elapsed() })
 }
 

@@ -5,7 +5,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
-use server_serving::Workers;
+use server_serving::{Cores, Workers};
 
 use crate::engines::Engines;
 use crate::load::{LoadJob, Loaded, load};
@@ -27,7 +27,7 @@ impl Loader {
     /// finish its requests. The threads end when the pool is dropped and its work is done.
     pub(crate) fn start(
         threads: usize,
-        engines: &Engines,
+        (engines, cores): (&Engines, &Cores),
         done: &Sender<Message>,
         drain: Duration,
     ) -> io::Result<Loader> {
@@ -35,11 +35,12 @@ impl Loader {
         // change its mind.
         let (jobs, queue) = bounded(threads);
         for number in 0..threads {
-            let (engines, done, queue) = (engines.clone(), done.clone(), queue.clone());
+            let (engines, cores) = (engines.clone(), cores.clone());
+            let (done, queue) = (done.clone(), queue.clone());
             let name = format!("load/{number}");
             thread::Builder::new()
                 .name(name)
-                .spawn(move || work(&engines, &queue, &done, drain))?;
+                .spawn(move || work((&engines, &cores), &queue, &done, drain))?;
         }
         Ok(Loader { jobs })
     }
@@ -52,11 +53,16 @@ impl Loader {
     }
 }
 
-fn work(engines: &Engines, queue: &Receiver<Job>, done: &Sender<Message>, drain: Duration) {
+fn work(
+    (engines, cores): (&Engines, &Cores),
+    queue: &Receiver<Job>,
+    done: &Sender<Message>,
+    drain: Duration,
+) {
     for job in queue {
         let message = match job {
             Job::Load(id, job) => {
-                let result: Result<Box<Loaded>, String> = load(engines, &job).map(Box::new);
+                let result: Result<Box<Loaded>, String> = load(engines, cores, &job).map(Box::new);
                 Message::Loaded(id, result)
             }
             Job::Unload(id, workers) => {

@@ -281,6 +281,7 @@ impl Manager {
                 let plan = loaded.workers.servable().plan();
                 tracing::info!(
                     model = %name, %version, engine = loaded.engine, instances = plan.instances,
+                    cores_per_run = plan.width, weight = plan.weight,
                     max_batch_size = plan.batching.rows_max,
                     max_queue_delay_us = plan.batching.delay_max.as_secs_f64() * 1e6,
                     took_s = loaded.took.as_secs_f64(), "model version is available"

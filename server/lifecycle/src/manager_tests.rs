@@ -7,7 +7,7 @@ use std::task::{Context, Wake};
 
 use backend_fake::Fake;
 use server_base::VersionChoice;
-use server_serving::{Admission, AdmissionLimits};
+use server_serving::{Admission, AdmissionLimits, Cores};
 use tempfile::TempDir;
 use tokio::sync::oneshot;
 
@@ -206,6 +206,7 @@ fn a_repository_that_cannot_be_read_is_an_error() {
         loader_threads: 1,
         drain: Duration::ZERO,
         strict_readiness: false,
+        cores: Cores::new(1),
         defaults: Defaults {
             instances: 1,
             transition: crate::policy::Transition::Availability,
@@ -229,7 +230,8 @@ fn by_hand(files: &[(&str, &str)]) -> ByHand {
     let engines = engines(&Fake::new());
     let options = options(root.path(), &engines);
     let (commands, inbox) = crossbeam_channel::bounded(MESSAGES_MAX);
-    let loader = Loader::start(1, &engines, &commands, options.drain).expect("a thread");
+    let loader =
+        Loader::start(1, (&engines, &options.cores), &commands, options.drain).expect("a thread");
     let ends = Ends {
         loader,
         index: Arc::default(),

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use crossbeam_channel::bounded;
-use server_serving::Serving;
+use server_serving::{Cores, Serving};
 use tokio::sync::watch;
 
 use crate::config::Defaults;
@@ -33,6 +33,8 @@ pub struct Options {
     pub drain: Duration,
     /// Does a model without any version that answers keep the server unready?
     pub strict_readiness: bool,
+    /// What the models run on.
+    pub cores: Cores,
     /// What models get that do not say otherwise.
     pub defaults: Defaults,
 }
@@ -45,7 +47,12 @@ pub fn start(options: Options, engines: Engines, serving: Arc<Serving>) -> io::R
     let changed = Arc::new(watch::Sender::new(0));
     let readiness = Arc::new(Readiness::new(options.strict_readiness));
     let index = Arc::new(ArcSwap::from_pointee(Vec::new()));
-    let loader = Loader::start(options.loader_threads, &engines, &commands, options.drain)?;
+    let loader = Loader::start(
+        options.loader_threads,
+        (&engines, &options.cores),
+        &commands,
+        options.drain,
+    )?;
     let lifecycle = Lifecycle {
         commands,
         index: Arc::clone(&index),

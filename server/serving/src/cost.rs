@@ -65,15 +65,14 @@ impl Cost {
         if self.of(rows_max).is_none_or(|it| it <= SHORT) {
             return rows_max;
         }
-        if self.runs.load(Ordering::Relaxed).is_multiple_of(EXPLORE) {
-            return rows_max;
-        }
         let known = || (0..=size(rows_max)).filter_map(|it| Some((it, self.known(it)?)));
         let Some(cheapest) = known().map(|(_, row)| row).min() else { return rows_max };
         let enough = known().find(|&(_, row)| row as f64 * (1.0 - WORTH) <= cheapest as f64);
         match (enough, known().last()) {
             (Some((enough, _)), Some((largest, _))) if enough < largest => {
-                rows_max.min(1 << enough)
+                // The next larger size, not the largest: under load a try holds others up.
+                let explore = self.runs.load(Ordering::Relaxed).is_multiple_of(EXPLORE);
+                rows_max.min(1 << (enough + usize::from(explore)))
             }
             _ => rows_max,
         }

@@ -84,6 +84,17 @@ pub enum InferError {
         /// What was left of the request's time.
         left: Duration,
     },
+    /// What waits already would take longer than callers have been seen to wait.
+    #[error(
+        "Exceeds what callers wait for: model '{model}' has {wait:?} of work waiting, and its \
+         callers have given up sooner; send a deadline to be admitted by it"
+    )]
+    Long {
+        /// Name of the model.
+        model: String,
+        /// How long the work ahead will take, from what runs have taken.
+        wait: Duration,
+    },
     /// The whole server is full.
     #[error("the server holds as many {what} as it may ({limit}); try again later")]
     Full {
@@ -123,9 +134,10 @@ impl InferError {
             InferError::NotReady { .. } => Kind::Unavailable,
             InferError::Id(_) | InferError::Invalid(_) | InferError::Tensor { .. } => Kind::Invalid,
             InferError::TooLarge { .. } => Kind::TooLarge,
-            InferError::QueueFull { .. } | InferError::Late { .. } | InferError::Full { .. } => {
-                Kind::Overloaded
-            }
+            InferError::QueueFull { .. }
+            | InferError::Late { .. }
+            | InferError::Long { .. }
+            | InferError::Full { .. } => Kind::Overloaded,
             InferError::Expired { .. } => Kind::Expired,
             InferError::Encoding { .. } => Kind::Encoding,
             InferError::SlowBody { .. } => Kind::Slow,

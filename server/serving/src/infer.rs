@@ -10,7 +10,7 @@ use smallvec::SmallVec;
 use crate::admission::Admission;
 use crate::check;
 use crate::error::InferError;
-use crate::lane::Refused;
+use crate::lane::{Refused, Terms};
 use crate::metrics::RequestMetrics;
 use crate::pending::Pending;
 use crate::reply::{Answer, Reply};
@@ -165,24 +165,30 @@ fn push(
         servable.metrics().queue_left_expired();
         return Err(InferError::Expired { waited: now - arrived });
     }
-    let metrics = Arc::clone(servable.metrics());
+    let stated = request.timeout.is_some();
+    let ledger = Arc::clone(servable.ledger());
     let pending = Pending {
         inputs: checked.inputs,
         rows: checked.rows,
         arrived,
         deadline,
+        stated,
         reply,
-        metrics,
+        ledger,
         _permit: trip.permit(),
     };
-    let row = servable.cost().row().unwrap_or_default() / servable.parallel();
-    match servable.lane().push(pending, now, row) {
+    match servable.lane().push(pending, now, &terms(&servable, stated)) {
         Ok(()) => {}
         Err(Refused::Closed(unused)) => return Ok(Pushed::Retired(unused.reply)),
         Err(Refused::Late(_, wait)) => {
             servable.metrics().queue_refused_late();
             let left = deadline - now;
             return Err(InferError::Late { model: name.to_owned(), wait, left });
+        }
+        Err(Refused::Long(_, wait)) => {
+            servable.metrics().queue_refused_long();
+            servable.ledger().patience.refused(now);
+            return Err(InferError::Long { model: name.to_owned(), wait });
         }
         Err(Refused::Full(_)) => {
             servable.metrics().queue_refused();
@@ -192,4 +198,14 @@ fn push(
     }
     let _in_flight = servable.enter();
     Ok(Pushed::Waits(Submitted { servable, wanted, deadline, _in_flight }))
+}
+
+/// What is known of the version's runs and its callers.
+fn terms(servable: &Servable, stated: bool) -> Terms {
+    let (cost, batching) = (servable.cost(), &servable.plan().batching);
+    Terms {
+        row: cost.row().unwrap_or_default() / servable.parallel(),
+        run: cost.of(cost.worthwhile(batching.rows_max)).unwrap_or_default(),
+        wait_max: servable.ledger().patience.limit().filter(|_| !stated),
+    }
 }

@@ -13,6 +13,7 @@ use crate::batch::{self, BatchAnswer};
 use crate::error::InferError;
 use crate::lane::Pulled;
 use crate::metrics::Busy;
+use crate::patience::Outcome;
 use crate::pending::Pending;
 use crate::policy::Queued as _;
 use crate::reply::Answer;
@@ -88,7 +89,7 @@ impl Runner {
             servable.metrics().queued(picked.saturating_duration_since(request.arrived));
         }
         match self.run(&batch) {
-            Ok(answer) => reply(batch, answer, picked),
+            Ok(answer) => self.reply(batch, answer, picked),
             Err(error) if batch.len() == 1 => refuse(batch, &error),
             Err(error) => {
                 tracing::warn!(
@@ -107,7 +108,7 @@ impl Runner {
         }
         let batch = vec![request];
         match self.run(&batch) {
-            Ok(answer) => reply(batch, answer, picked),
+            Ok(answer) => self.reply(batch, answer, picked),
             Err(error) => refuse(batch, &error),
         }
     }
@@ -122,6 +123,20 @@ impl Runner {
         servable.metrics().answered(timing);
         servable.cost().learn(timing.batch_rows, timing.compute_infer);
         Ok(answer)
+    }
+
+    fn reply(&self, batch: Vec<Pending>, answer: BatchAnswer, picked: Instant) {
+        let patience = &self.servable.ledger().patience;
+        let server_base::Timing { compute_input, compute_infer, compute_output, .. } =
+            answer.timing;
+        let ended = picked + compute_input + compute_infer + compute_output;
+        for (request, outputs) in batch.into_iter().zip(answer.outputs) {
+            let Pending { arrived, reply, .. } = request;
+            let waited = picked.saturating_duration_since(arrived);
+            let timing = server_base::Timing { queue: waited, ..answer.timing };
+            let taken = reply.send(Ok(Answer { outputs, timing }));
+            patience.learn(Outcome { arrived, waited, ended, taken });
+        }
     }
 
     fn instance(&mut self) -> Result<&mut dyn Instance, InferError> {
@@ -141,14 +156,9 @@ pub(crate) fn thread_name(servable: &Servable, number: usize) -> String {
     format!("run/{}/{}/{number}", servable.model(), servable.version())
 }
 
-fn reply(batch: Vec<Pending>, answer: BatchAnswer, picked: Instant) {
-    for (request, outputs) in batch.into_iter().zip(answer.outputs) {
-        let queue = picked.saturating_duration_since(request.arrived);
-        let timing = server_base::Timing { queue, ..answer.timing };
-        request.reply.send(Ok(Answer { outputs, timing }));
-    }
-}
-
 fn refuse(batch: Vec<Pending>, error: &InferError) {
-    batch.into_iter().for_each(|it| it.reply.send(Err(error.clone())));
+    for request in batch {
+        // Nobody there is nobody to tell.
+        let _ = request.reply.send(Err(error.clone()));
+    }
 }

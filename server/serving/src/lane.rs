@@ -11,6 +11,7 @@ use std::sync::PoisonError;
 use std::task::{Poll, Waker};
 use std::time::{Duration, Instant};
 
+use crate::pace::Pace;
 use crate::policy::{Batching, Queued, Reason, Step, is_unwanted};
 use crate::sync::{Condvar, Mutex, MutexGuard, sleep_until, yield_now};
 
@@ -40,6 +41,18 @@ struct State<T> {
     /// requests need wake nobody.
     woken: bool,
     swept: Option<Instant>,
+    pace: Pace,
+}
+
+/// On what terms a request may wait.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Terms {
+    /// What a row in the queue costs those behind it at the least; zero if that is unknown.
+    pub row: Duration,
+    /// How long a run takes: one may be under way.
+    pub run: Duration,
+    /// How long it may wait whatever its deadline says.
+    pub wait_max: Option<Duration>,
 }
 
 /// A batch and why it was closed.
@@ -56,6 +69,8 @@ pub enum Refused<T> {
     Full(T),
     /// What waits already will take so long, longer than the request's deadline allows.
     Late(T, Duration),
+    /// What waits already will take so long, longer than the terms allow.
+    Long(T, Duration),
     /// The version is being retired.
     Closed(T),
 }
@@ -91,13 +106,13 @@ impl<T: Queued> Lane<T> {
             tasks: Vec::new(),
             woken: false,
             swept: None,
+            pace: Pace::default(),
         };
         Lane { batching, state: Mutex::new(state), arrived: Condvar::new() }
     }
 
-    /// Puts a request in. Success means taken: it will be pulled, or expired. `row` is what a row
-    /// in the queue costs those behind it; zero if that is unknown.
-    pub fn push(&self, item: T, now: Instant, row: Duration) -> Result<(), Refused<T>> {
+    /// Puts a request in. Success means taken: it will be pulled, or expired.
+    pub fn push(&self, item: T, now: Instant, terms: &Terms) -> Result<(), Refused<T>> {
         let mut unwanted = Vec::new();
         let mut state = self.lock();
         if state.closed {
@@ -109,14 +124,20 @@ impl<T: Queued> Lane<T> {
         if state.queue.len() >= self.batching.queue_max {
             return Err(Refused::Full(item));
         }
+        let rows = state.rows + item.rows();
+        let wait = state.wait(rows, terms);
         // An empty lane takes everything: how else would it be found out that runs have become
         // shorter?
-        let work = state.rows + item.rows();
-        let wait = row.saturating_mul(u32::try_from(work).unwrap_or(u32::MAX));
-        if state.rows > 0 && wait > item.deadline().saturating_duration_since(now) {
-            return Err(Refused::Late(item, wait));
+        if state.rows > 0 {
+            if terms.wait_max.is_some_and(|it| wait > it.max(2 * terms.run)) {
+                return Err(Refused::Long(item, wait));
+            }
+            // An eighth on top, because an answer that is late by a hair is as lost as any.
+            if wait + terms.run + wait / 8 > item.deadline().saturating_duration_since(now) {
+                return Err(Refused::Late(item, wait));
+            }
         }
-        state.rows = work;
+        state.rows = rows;
         state.queue.push_back(item);
         state.pushed += 1;
         let wake = state.wake();
@@ -126,30 +147,39 @@ impl<T: Queued> Lane<T> {
         Ok(())
     }
 
-    /// Blocks the calling instance thread until a batch is due. `rows_max` may be less than the
-    /// lane's. `None`: closed and empty.
-    pub fn pull(&self, rows_max: usize) -> Option<Pulled<T>> {
-        let mut unwanted = Vec::new();
+    /// Blocks the calling instance thread until a batch is due, which is not taken yet. Answers
+    /// with the deadline of the oldest request. `None`: closed and empty.
+    pub fn due(&self, rows_max: usize) -> Option<Instant> {
+        let batching = self.batching.at_most(rows_max);
         let mut state = self.lock();
         loop {
             let now = Instant::now();
-            let found = state.find(&self.batching.at_most(rows_max), now, &mut unwanted);
-            if unwanted.is_empty()
-                && let Found::Nothing { until, .. } = found
-            {
-                state = self.wait(state, until.map(|it| it - now));
-                continue;
-            }
-            // The rest must not wait for this batch to end, nor callers that are answered late.
-            let wake = state.wake_for_rest();
-            drop(state);
-            self.wake(wake);
-            unwanted.drain(..).for_each(|it: T| it.expire(now));
-            match found {
-                Found::Batch(pulled) => return Some(pulled),
-                Found::End => return None,
-                Found::Nothing { .. } => state = self.lock(),
-            }
+            let until = match batching.step(&state.queue, now) {
+                Step::Wait { until } if !state.closed => Some(until),
+                Step::Idle if state.closed => return None,
+                Step::Idle => None,
+                Step::Run { .. } | Step::Wait { .. } => {
+                    return state.queue.front().map(Queued::deadline);
+                }
+            };
+            state = self.wait(state, until.map(|it| it - now));
+        }
+    }
+
+    /// Takes the batch that is due, if none of the other instances has. `rows_max` may be less
+    /// than the lane's.
+    pub fn take(&self, rows_max: usize, now: Instant) -> Option<Pulled<T>> {
+        let mut unwanted = Vec::new();
+        let mut state = self.lock();
+        let found = state.find(&self.batching.at_most(rows_max), now, &mut unwanted);
+        // The rest must not wait for this batch to end.
+        let wake = state.wake_for_rest();
+        drop(state);
+        self.wake(wake);
+        unwanted.into_iter().for_each(|it: T| it.expire(now));
+        match found {
+            Found::Batch(pulled) => Some(pulled),
+            Found::Nothing { .. } | Found::End => None,
         }
     }
 
@@ -265,9 +295,17 @@ impl<T: Queued> State<T> {
             let gone = unwanted.iter().skip(before).chain(&batch);
             self.rows -= gone.map(Queued::rows).sum::<usize>();
             if !batch.is_empty() {
+                let rows = batch.iter().map(Queued::rows).sum();
+                self.pace.pulled(now, rows, self.rows);
                 return Found::Batch(Pulled { batch, reason });
             }
         }
+    }
+
+    /// How long so many rows at the end of the queue keep whoever comes behind them.
+    fn wait(&self, rows: usize, terms: &Terms) -> Duration {
+        let rows = u32::try_from(rows).unwrap_or(u32::MAX);
+        self.pace.row(terms.row).saturating_mul(rows)
     }
 
     /// Whom a new request wakes.

@@ -1,7 +1,10 @@
 use super::*;
 
+use std::cell::Cell;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+
+use crate::patience::{Outcome, Patience};
 
 /// A request that counts how it ended.
 struct Item {
@@ -36,7 +39,7 @@ struct Bench {
     lane: Lane<Item>,
     expired: Arc<AtomicUsize>,
     now: Instant,
-    row: Duration,
+    terms: Terms,
 }
 
 fn bench(queue_max: usize) -> Bench {
@@ -45,7 +48,7 @@ fn bench(queue_max: usize) -> Bench {
         lane: Lane::new(batching),
         expired: Arc::default(),
         now: Instant::now(),
-        row: Duration::ZERO,
+        terms: Terms::default(),
     }
 }
 
@@ -53,16 +56,22 @@ impl Bench {
     fn push(&self, name: u32, left: Duration, gone: bool) -> &'static str {
         let item =
             Item { name, deadline: self.now + left, gone, expired: Arc::clone(&self.expired) };
-        match self.lane.push(item, self.now + Duration::from_millis(2) * name, self.row) {
+        match self.lane.push(item, self.now + Duration::from_millis(2) * name, &self.terms) {
             Ok(()) => "taken",
             Err(Refused::Full(_)) => "full",
             Err(Refused::Late(..)) => "late",
+            Err(Refused::Long(..)) => "long",
             Err(Refused::Closed(_)) => "closed",
         }
     }
 
     fn pull(&self) -> Option<Vec<u32>> {
-        Some(self.lane.pull(8)?.batch.iter().map(|it| it.name).collect())
+        loop {
+            self.lane.due(8)?;
+            if let Some(pulled) = self.lane.take(8, Instant::now()) {
+                return Some(pulled.batch.iter().map(|it| it.name).collect());
+            }
+        }
     }
 }
 
@@ -101,7 +110,8 @@ fn a_closed_lane_lets_nothing_in_and_everything_out() {
 
 #[test]
 fn what_would_be_late_is_refused_at_once_unless_nothing_waits() {
-    let bench = Bench { row: Duration::from_secs(1), ..bench(8) };
+    let terms = Terms { row: Duration::from_secs(1), ..Terms::default() };
+    let bench = Bench { terms, ..bench(8) };
     let in_ms = Duration::from_millis;
     assert_eq!(bench.push(1, in_ms(500), false), "taken", "how long a run takes may have changed");
     assert_eq!(bench.push(2, in_ms(1_500), false), "late");
@@ -109,4 +119,72 @@ fn what_would_be_late_is_refused_at_once_unless_nothing_waits() {
     assert_eq!(bench.push(4, in_ms(2_500), false), "late");
     assert_eq!(bench.pull(), Some(vec![1, 3]));
     assert_eq!(bench.push(5, in_ms(500), false), "taken");
+}
+
+#[test]
+fn what_callers_do_not_wait_for_is_refused_whatever_the_deadline() {
+    let second = Duration::from_secs(1);
+    let terms = Terms { row: second, run: second / 2, wait_max: Some(3 * second) };
+    let bench = Bench { terms, ..bench(8) };
+    for (name, expect) in [(1, "taken"), (2, "taken"), (3, "taken"), (4, "long")] {
+        assert_eq!(bench.push(name, LONG, false), expect, "{name}");
+    }
+}
+
+/// Callers that come ten times as fast as they can be served and give up after two seconds without
+/// a word: after the first of these, nearly every run is for somebody who is still there.
+#[test]
+fn goodput_holds_while_impatient_callers_flood_the_lane() {
+    let (start, run, gap) = (Instant::now(), Duration::from_millis(30), Duration::from_millis(3));
+    let patience = Patience::default();
+    let lane = Lane::new(Batching { rows_max: 1, delay_max: Duration::ZERO, queue_max: 1_024 });
+    let (mut now, mut comes, mut good) = (start, start, [0, 0]);
+    while now < start + Duration::from_secs(60) {
+        while comes <= now {
+            let terms = Terms { row: run, run, wait_max: patience.limit() };
+            let _ = lane.push(Caller { comes }, comes, &terms);
+            comes += gap;
+        }
+        CLOCK.set(Some(now));
+        let Some(pulled) = lane.take(1, now) else { continue };
+        now += run;
+        for it in pulled.batch {
+            let taken = now < it.comes + PATIENCE;
+            good[usize::from(now > start + 3 * PATIENCE)] += u32::from(taken);
+            let waited = now - run - it.comes;
+            patience.learn(Outcome { arrived: it.comes, waited, ended: now, taken });
+        }
+    }
+    let most = (60.0 - 6.0) / 0.03;
+    assert!(f64::from(good[1]) > 0.97 * most, "{good:?} of {most}");
+}
+
+const PATIENCE: Duration = Duration::from_secs(2);
+
+thread_local! {
+    static CLOCK: Cell<Option<Instant>> = const { Cell::new(None) };
+}
+
+/// See the test above.
+struct Caller {
+    comes: Instant,
+}
+
+impl Queued for Caller {
+    fn rows(&self) -> usize {
+        1
+    }
+    fn arrived(&self) -> Instant {
+        self.comes
+    }
+    fn deadline(&self) -> Instant {
+        self.comes + LONG
+    }
+    fn is_gone(&self) -> bool {
+        CLOCK.get().is_some_and(|it| it >= self.comes + PATIENCE)
+    }
+    fn joins(&self, _other: &Self) -> bool {
+        true
+    }
+    fn expire(self, _now: Instant) {}
 }

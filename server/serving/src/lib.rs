@@ -18,7 +18,11 @@ mod batch;
 mod pack;
 mod instance;
 mod seat;
+mod cores;
 mod cost;
+mod pace;
+mod patience;
+mod ledger;
 mod servable;
 
 mod error;
@@ -26,6 +30,7 @@ pub mod metrics;
 mod trip;
 
 pub use admission::{Admission, AdmissionLimits, Permit};
+pub use cores::Cores;
 pub use error::InferError;
 pub use infer::{Serving, Submitted};
 pub use policy::Batching;

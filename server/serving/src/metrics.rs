@@ -47,8 +47,9 @@ pub const SERIES: &[Series] = &[
         name: STAGE_DURATION,
         kind: SeriesKind::Histogram,
         labels: &["model", "version", "stage"],
-        help: "Where the time goes: decode, queue and encode for each request, compute_input, \
-               compute_infer and compute_output for each batch.",
+        help: "Where the time goes: decode, queue and encode for each request; schedule (the \
+               wait for a core, on threads), compute_input, compute_infer and compute_output \
+               for each batch.",
         buckets: LATENCY_BUCKETS,
     },
     Series {
@@ -104,7 +105,8 @@ pub const SERIES: &[Series] = &[
         name: QUEUE_REJECTED,
         kind: SeriesKind::Counter,
         labels: &["model", "version", "reason"],
-        help: "Requests that were refused or dropped unrun: full, late, deadline, cancelled.",
+        help: "Requests that were refused or dropped unrun: full, late, patience, \
+               deadline, cancelled.",
         buckets: &[],
     },
     Series {
@@ -199,6 +201,7 @@ impl RequestMetrics {
 pub struct VersionMetrics {
     pub(crate) requests: Arc<RequestMetrics>,
     queue: Histogram,
+    schedule: Histogram,
     compute_input: Histogram,
     compute_infer: Histogram,
     compute_output: Histogram,
@@ -208,6 +211,7 @@ pub struct VersionMetrics {
     closed: [Counter; Reason::ALL.len()],
     full: Counter,
     late: Counter,
+    patience: Counter,
     deadline: Counter,
     cancelled: Counter,
     depth: Gauge,
@@ -224,6 +228,7 @@ impl VersionMetrics {
         let rejected = |reason: &'static str| counter!(QUEUE_REJECTED, "model" => Arc::clone(&model), "version" => version.clone(), "reason" => reason);
         VersionMetrics {
             queue: stage("queue"),
+            schedule: stage("schedule"),
             compute_input: stage("compute_input"),
             compute_infer: stage("compute_infer"),
             compute_output: stage("compute_output"),
@@ -235,6 +240,7 @@ impl VersionMetrics {
             }),
             full: rejected("full"),
             late: rejected("late"),
+            patience: rejected("patience"),
             deadline: rejected("deadline"),
             cancelled: rejected("cancelled"),
             depth: gauge!(QUEUE_DEPTH, &labels),
@@ -253,6 +259,10 @@ impl VersionMetrics {
         self.late.increment(1);
     }
 
+    pub(crate) fn queue_refused_long(&self) {
+        self.patience.increment(1);
+    }
+
     pub(crate) fn queue_left_expired(&self) {
         self.deadline.increment(1);
     }
@@ -263,6 +273,11 @@ impl VersionMetrics {
 
     pub(crate) fn queued(&self, waited: Duration) {
         self.queue.record(waited.as_secs_f64());
+    }
+
+    /// A batch on a thread had to wait so long for the scheduler.
+    pub(crate) fn scheduled(&self, waited: Duration) {
+        self.schedule.record(waited.as_secs_f64());
     }
 
     pub(crate) fn closed(&self, reason: Reason) {

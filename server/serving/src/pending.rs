@@ -8,7 +8,7 @@ use smallvec::SmallVec;
 
 use crate::admission::Permit;
 use crate::error::InferError;
-use crate::metrics::VersionMetrics;
+use crate::ledger::Ledger;
 use crate::policy::Queued;
 use crate::reply::Reply;
 
@@ -21,8 +21,10 @@ pub(crate) struct Pending {
     pub(crate) rows: usize,
     pub(crate) arrived: Instant,
     pub(crate) deadline: Instant,
+    /// Has the caller said how long it waits? Who has not is taken to be like others.
+    pub(crate) stated: bool,
     pub(crate) reply: Reply,
-    pub(crate) metrics: Arc<VersionMetrics>,
+    pub(crate) ledger: Arc<Ledger>,
     /// What its bytes take of the budget: they are here even when the caller is not.
     pub(crate) _permit: Option<Arc<Permit>>,
 }
@@ -37,7 +39,8 @@ impl Queued for Pending {
     }
 
     fn deadline(&self) -> Instant {
-        self.deadline
+        let others = if self.stated { None } else { self.ledger.patience.longest() };
+        others.map_or(self.deadline, |it| self.deadline.min(self.arrived + it))
     }
 
     fn is_gone(&self) -> bool {
@@ -53,12 +56,16 @@ impl Queued for Pending {
 
     fn expire(self, now: Instant) {
         // A caller whose time was up has gone too: the deadline is looked at first.
-        if self.deadline > now {
-            self.metrics.queue_left_cancelled();
-        } else {
-            self.metrics.queue_left_expired();
-            let waited = now.saturating_duration_since(self.arrived);
+        let (metrics, waited) = (&self.ledger.metrics, now.saturating_duration_since(self.arrived));
+        if self.deadline <= now {
+            metrics.queue_left_expired();
             self.reply.send(Err(InferError::Expired { waited }));
+        } else if self.reply.is_gone() {
+            metrics.queue_left_cancelled();
+        } else {
+            metrics.queue_refused_long();
+            let model = self.ledger.model.to_string();
+            self.reply.send(Err(InferError::Long { model, wait: waited }));
         }
     }
 }

@@ -37,9 +37,9 @@ impl Reply {
         (Reply(Some(Caller::Task(sender))), receiver)
     }
 
-    /// Answers. A caller that has gone away is not an error: nobody is left to tell.
-    pub(crate) fn send(mut self, result: Result<Answer, InferError>) {
-        self.give(result);
+    /// Answers. A caller that has gone away is not an error, but it is told: false.
+    pub(crate) fn send(mut self, result: Result<Answer, InferError>) -> bool {
+        self.give(result)
     }
 
     /// Has the caller gone away?
@@ -51,10 +51,10 @@ impl Reply {
         }
     }
 
-    fn give(&mut self, result: Result<Answer, InferError>) {
+    fn give(&mut self, result: Result<Answer, InferError>) -> bool {
         match self.0.take() {
-            None => {}
-            Some(Caller::Task(sender)) => drop(sender.send(result)),
+            None => false,
+            Some(Caller::Task(sender)) => sender.send(result).is_ok(),
             Some(Caller::Place(mailbox, place)) => mailbox.put(place, result),
         }
     }
@@ -138,9 +138,10 @@ impl Mailbox {
         turn == Some(place.turn)
     }
 
-    fn put(&self, place: Place, result: Result<Answer, InferError>) {
+    /// False: nobody waits there any more.
+    fn put(&self, place: Place, result: Result<Answer, InferError>) -> bool {
         if !self.is_open(place) {
-            return;
+            return false;
         }
         let reader = {
             let mut post = self.lock();
@@ -150,6 +151,7 @@ impl Mailbox {
         if let Some(reader) = reader {
             reader.wake();
         }
+        true
     }
 
     /// Nothing under the lock can panic half way.

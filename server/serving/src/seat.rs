@@ -8,8 +8,9 @@
 use std::sync::Arc;
 use std::sync::mpsc::{SyncSender, sync_channel};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use crate::cores::{Claim, Claimant};
 use crate::instance::Runner;
 
 /// The longest that a run may keep a thread of the runtime from its other tasks.
@@ -33,6 +34,7 @@ const DEBT_MAX: u32 = 64;
 /// An instance at work, wherever that is.
 pub(crate) struct Seat {
     runner: Runner,
+    claimant: Claimant,
     pace: Pace,
     /// Tells the control plane that the instance is gone, by being dropped after it.
     _end: End,
@@ -49,8 +51,8 @@ impl Drop for End {
 }
 
 impl Seat {
-    pub(crate) fn new(runner: Runner, end: End) -> Seat {
-        Seat { runner, pace: Pace::default(), _end: end }
+    pub(crate) fn new(runner: Runner, claimant: Claimant, end: End) -> Seat {
+        Seat { runner, claimant, pace: Pace::default(), _end: end }
     }
 
     /// Serves on this thread until the lane is closed and empty, or the instance has moved.
@@ -58,8 +60,16 @@ impl Seat {
         let servable = Arc::clone(self.runner.servable());
         loop {
             let rows_max = servable.cost().worthwhile(servable.plan().batching.rows_max);
-            let Some(pulled) = servable.lane().pull(rows_max) else { return };
+            let Some(deadline) = servable.lane().due(rows_max) else { return };
+            let claim = Claim { deadline, run: servable.cost().of(rows_max) };
+            let asked = Instant::now();
+            let slot = self.claimant.enter(claim);
+            let now = Instant::now();
+            // Another instance may have taken it, or nobody wants it any more.
+            let Some(pulled) = servable.lane().take(rows_max, now) else { continue };
+            servable.metrics().scheduled(now - asked);
             let took = self.runner.execute(pulled);
+            drop(slot);
             let Some(runtime) = servable.runtime() else { continue };
             if servable.plan().inline && self.pace.may_move_in(took) {
                 self.tell("runs are short: they run on the data runtime");

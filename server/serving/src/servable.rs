@@ -11,10 +11,12 @@ use backend_api::{Device, Instance, Model, Signature};
 use server_base::{ModelName, Version, limits};
 use tokio::runtime::Handle;
 
+use crate::cores::{Claimant, Cores, Share};
 use crate::cost::Cost;
 use crate::error::InferError;
 use crate::instance::{Runner, thread_name};
 use crate::lane::Lane;
+use crate::ledger::Ledger;
 use crate::metrics::{LaneView, VersionMetrics};
 use crate::pending::Pending;
 use crate::policy::Batching;
@@ -31,6 +33,10 @@ pub struct Plan {
     pub inline: bool,
     /// Where they run.
     pub device: Device,
+    /// Cores that a run uses.
+    pub width: usize,
+    /// How much of the cores the version gets beside others.
+    pub weight: u32,
     /// How requests are joined.
     pub batching: Batching,
     /// How long a request may take that does not say.
@@ -72,8 +78,9 @@ pub struct Servable {
     signature: Signature,
     plan: Plan,
     lane: Lane<Pending>,
-    cost: Cost,
-    metrics: Arc<VersionMetrics>,
+    ledger: Arc<Ledger>,
+    cores: Cores,
+    share: Arc<Share>,
     in_flight: AtomicUsize,
     /// The runtime that requests come on; instances with short runs move there.
     runtime: OnceLock<Handle>,
@@ -93,12 +100,15 @@ impl Servable {
         (model_name, version): (ModelName, Version),
         (model, signature): (Arc<dyn Model>, Signature),
         plan: Plan,
+        cores: &Cores,
         warm_up: &WarmUp,
     ) -> Result<Workers, StartError> {
+        let metrics = VersionMetrics::new(&model_name, version);
         let servable = Arc::new(Servable {
-            metrics: Arc::new(VersionMetrics::new(&model_name, version)),
+            ledger: Arc::new(Ledger::new(model_name.clone(), metrics)),
+            share: Share::new(cores, plan.weight, plan.width),
+            cores: cores.clone(),
             lane: Lane::new(plan.batching),
-            cost: Cost::default(),
             runtime: OnceLock::new(),
             in_flight: AtomicUsize::new(0),
             model: model_name,
@@ -166,7 +176,7 @@ impl Servable {
     /// Sets the gauges that are read off at scrape time.
     pub fn observe(&self, now: Instant) {
         let (depth, oldest) = self.lane.waiting();
-        self.metrics.observe(LaneView {
+        self.metrics().observe(LaneView {
             depth,
             capacity: self.plan.batching.queue_max,
             oldest: oldest.map_or(Duration::ZERO, |it| now.saturating_duration_since(it)),
@@ -185,7 +195,7 @@ impl Servable {
 
     /// What its runs cost.
     pub(crate) fn cost(&self) -> &Cost {
-        &self.cost
+        &self.ledger.cost
     }
 
     /// The runtime that requests come on, once one has.
@@ -193,8 +203,12 @@ impl Servable {
         self.runtime.get()
     }
 
-    pub(crate) fn metrics(&self) -> &Arc<VersionMetrics> {
-        &self.metrics
+    pub(crate) fn metrics(&self) -> &VersionMetrics {
+        &self.ledger.metrics
+    }
+
+    pub(crate) fn ledger(&self) -> &Arc<Ledger> {
+        &self.ledger
     }
 
     /// Counts a request in until the guard is dropped. Called on the data runtime.
@@ -267,6 +281,7 @@ impl Start {
     fn run(self, ready: Ready, end: End) {
         let Start { servable, model, number, warm_up } = self;
         let device = servable.plan.device.clone();
+        let claimant = Claimant::new(&servable.cores, &servable.share);
         let started = Runner::new(servable, model, (number, device)).and_then(|mut runner| {
             runner.with_instance(|instance| warm_up(instance))?;
             Ok(runner)
@@ -275,7 +290,7 @@ impl Start {
             Ok(runner) => {
                 let _ = ready.try_send((number, Ok(())));
                 drop(ready);
-                Seat::new(runner, end).serve();
+                Seat::new(runner, claimant, end).serve();
             }
             Err(error) => {
                 let _ = ready.try_send((number, Err(error)));

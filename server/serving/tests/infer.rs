@@ -12,8 +12,8 @@ use server_base::{
 };
 use server_serving::metrics::RequestMetrics;
 use server_serving::{
-    Admission, AdmissionLimits, Batching, InferError, ModelEntry, Plan, Servable, Serving, Table,
-    WarmUp, Workers,
+    Admission, AdmissionLimits, Batching, Cores, InferError, ModelEntry, Plan, Servable, Serving,
+    Table, WarmUp, Workers,
 };
 use tokio::task::JoinHandle;
 
@@ -32,6 +32,8 @@ fn plan() -> Plan {
         instances: 1,
         inline: true,
         device: Device::Cpu,
+        width: 1,
+        weight: 1,
         batching: Batching::default(),
         timeout: Duration::from_secs(60),
     }
@@ -45,7 +47,9 @@ fn start(fake: &Fake, script: &str, version: u64, plan: Plan) -> Workers {
     let signature = model.signature().clone();
     let name = ModelName::new("m").expect("a name");
     let warm_up: WarmUp = Arc::new(|_| Ok(()));
-    Servable::start((name, Version(version)), (model, signature), plan, &warm_up).expect("starts")
+    let cores = Cores::new(2);
+    Servable::start((name, Version(version)), (model, signature), plan, &cores, &warm_up)
+        .expect("starts")
 }
 
 impl House {
@@ -312,7 +316,8 @@ fn a_warm_up_that_fails_fails_the_start() {
     let signature = model.signature().clone();
     let name = ModelName::new("m").expect("a name");
     let warm_up: WarmUp = Arc::new(|_| panic!("cold"));
-    let started = Servable::start((name, Version(1)), (model, signature), plan(), &warm_up);
+    let started =
+        Servable::start((name, Version(1)), (model, signature), plan(), &Cores::new(1), &warm_up);
     let error = started.err().expect("does not start");
     assert_eq!(error.to_string(), "instance 0 failed to start: the model failed: it panicked");
 }

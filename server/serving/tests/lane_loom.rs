@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use loom::sync::{Arc, Condvar, Mutex};
 use loom::thread::{self, JoinHandle};
-use server_serving::lane::{Lane, Pulled, Refused};
+use server_serving::lane::{Lane, Pulled, Refused, Terms};
 use server_serving::policy::{Batching, Queued};
 
 /// What a caller waits for.
@@ -51,8 +51,11 @@ fn explore(preemptions: usize, model: impl Fn() + Sync + Send + 'static) {
 fn puller(lane: &Arc<Lane<Item>>, rows_max: usize) -> JoinHandle<()> {
     let lane = Arc::clone(lane);
     thread::spawn(move || {
-        while let Some(pulled) = lane.pull(rows_max) {
-            answer(pulled, rows_max);
+        while lane.due(rows_max).is_some() {
+            // Another may have taken it meanwhile.
+            if let Some(pulled) = lane.take(rows_max, Instant::now()) {
+                answer(pulled, rows_max);
+            }
         }
     })
 }
@@ -84,14 +87,14 @@ fn pusher(lane: &Arc<Lane<Item>>) -> JoinHandle<()> {
         let answered: Answered = Arc::new((Mutex::new(false), Condvar::new()));
         let now = Instant::now();
         let item = Item { arrived: now, answered: Arc::clone(&answered) };
-        match lane.push(item, now, Duration::ZERO) {
+        match lane.push(item, now, &Terms::default()) {
             Ok(()) => {
                 let mut done = answered.0.lock().expect("not poisoned");
                 while !*done {
                     done = answered.1.wait(done).expect("not poisoned");
                 }
             }
-            Err(Refused::Full(_) | Refused::Late(..) | Refused::Closed(_)) => {}
+            Err(Refused::Full(_) | Refused::Late(..) | Refused::Long(..) | Refused::Closed(_)) => {}
         }
     })
 }

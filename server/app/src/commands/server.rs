@@ -76,6 +76,7 @@ fn announce(settings: &Settings, engines: &Engines) {
         engines.available().map(|it| format!("{} {}", it.name(), it.version())).collect();
     tracing::info!(
         cores = settings.cores,
+        scheduler = settings.scheduler.name(),
         engines = names.join(", "),
         worker_threads = settings.worker_threads,
         instances_per_version = settings.instances,
