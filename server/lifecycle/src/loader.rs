@@ -5,7 +5,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
-use server_serving::{Cores, Workers};
+use server_serving::{Cores, Workers, give_way};
 
 use crate::engines::Engines;
 use crate::load::{LoadJob, Loaded, load};
@@ -59,6 +59,8 @@ fn work(
     done: &Sender<Message>,
     drain: Duration,
 ) {
+    // Engines start their own threads here: those give way too.
+    give_way();
     for job in queue {
         let message = match job {
             Job::Load(id, job) => {

@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 
 use crate::cores::{Claim, Claimant};
 use crate::instance::Runner;
+use crate::priority::give_way;
 
 /// The longest that a run may keep a thread of the runtime from its other tasks.
 const TASK_RUN: Duration = Duration::from_micros(500);
@@ -57,6 +58,7 @@ impl Seat {
 
     /// Serves on this thread until the lane is closed and empty, or the instance has moved.
     pub(crate) fn serve(mut self) {
+        give_way();
         let servable = Arc::clone(self.runner.servable());
         loop {
             let rows_max = servable.cost().worthwhile(servable.plan().batching.rows_max);
