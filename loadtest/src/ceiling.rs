@@ -78,7 +78,7 @@ async fn models(plan: &Plan) -> Result<Vec<Model>> {
     for supply in Supply::gather(plan).await? {
         let client = Client::connect(&supply.target.endpoint, 1).await?;
         let request = supply.requests.first().context("a supply has requests")?;
-        let reply = client.call(request).await?;
+        let reply = client.call(request, None).await?;
         let answer = supply.target.decode(&supply.signature, &reply)?;
         let mut signature = supply.signature;
         signature.model.clone_from(&supply.target.model);

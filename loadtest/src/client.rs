@@ -3,6 +3,7 @@
 //! Made and used by `run` and `station`. One value per thread, never shared, so nothing is locked.
 
 use std::fmt;
+use std::time::Instant;
 
 use anyhow::{Context, Result, ensure};
 use bytes::Bytes;
@@ -135,11 +136,16 @@ impl Client {
         })
     }
 
-    /// Sends `request` and waits for the whole answer. Dropping the future gives up on it.
-    pub(crate) async fn call(&self, request: &Prepared) -> Result<Reply, Failure> {
+    /// Sends `request` and waits for the whole answer. Dropping the future gives up on it. `by` is
+    /// what the server is told, if anything; it is not waited for here.
+    pub(crate) async fn call(
+        &self,
+        request: &Prepared,
+        by: Option<Instant>,
+    ) -> Result<Reply, Failure> {
         match self {
-            Client::Grpc(client) => client.call(request).await,
-            Client::Http(client) => client.call(request).await,
+            Client::Grpc(client) => client.call(request, by).await,
+            Client::Http(client) => client.call(request, by).await,
         }
     }
 }

@@ -19,6 +19,21 @@ pub(crate) enum FailureKind {
     Malformed,
 }
 
+impl FailureKind {
+    /// Did the server say that it has too much to do? Such an answer should come at once.
+    pub(crate) fn is_refusal(self) -> bool {
+        matches!(
+            self,
+            FailureKind::Grpc(RESOURCE_EXHAUSTED | UNAVAILABLE) | FailureKind::Http(429 | 503)
+        )
+    }
+
+    /// Did the server say that the request's time was over?
+    pub(crate) fn is_expiry(self) -> bool {
+        matches!(self, FailureKind::Grpc(DEADLINE_EXCEEDED) | FailureKind::Http(504))
+    }
+}
+
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Failure {
     pub(crate) kind: FailureKind,
@@ -57,6 +72,10 @@ impl fmt::Display for Failure {
 }
 
 impl std::error::Error for Failure {}
+
+const DEADLINE_EXCEEDED: u16 = 4;
+const RESOURCE_EXHAUSTED: u16 = 8;
+const UNAVAILABLE: u16 = 14;
 
 /// The names of gRPC's status codes, by number.
 const GRPC_CODES: [&str; 17] = [

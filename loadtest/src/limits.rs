@@ -49,7 +49,8 @@ pub(crate) const PROBE_REQUESTS: f64 = 200.0;
 /// What a probe may be prolonged to for that: a slow model is searched for minutes, not for hours.
 pub(crate) const PROBE_MAX: Duration = Duration::from_secs(30);
 
-/// Parts of a run with a row each: two histograms for every thread, of some 140 KB each.
+/// Parts of a run with a row each: two histograms for every thread, of some 140 KB each, and one
+/// more for each kind of failure.
 pub(crate) const PHASES_MAX: usize = 100;
 
 /// Requests of one burst: as many as a closed loop may have in flight.

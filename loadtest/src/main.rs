@@ -17,6 +17,7 @@ mod json;
 mod case;
 mod recorded;
 mod endpoint;
+mod deadline;
 mod client;
 mod backoff;
 mod body;

@@ -49,7 +49,8 @@ impl Pace {
             None => Limit::Time { warmup, duration },
         };
         let course = if let Some(rate_per_s) = pace.rate {
-            steady(rate_per_s, pace.arrival, limit, faults)
+            let course = steady(rate_per_s, pace.arrival, limit, faults);
+            Course { phases: intervals(pace, duration, faults), ..course }
         } else if let Some(span) = pace.ramp {
             let segment =
                 |seconds| vec![Segment { seconds, from_per_s: span.from, to_per_s: span.to }];
@@ -72,7 +73,7 @@ impl Pace {
             }
         } else {
             let load = closed(pace, delivery, faults);
-            return Pace { load, limit, phases: Vec::new() };
+            return Pace { load, limit, phases: intervals(pace, duration, faults) };
         };
         faults.within("--outstanding-max", delivery.outstanding_max, 1 << 20);
         let Course { schedule, words, limit, phases } = course;
@@ -162,6 +163,19 @@ fn traced(trace: Trace, arrival: Arrival, faults: &mut Faults) -> Course {
 /// The ends of `count` equal parts.
 fn parts(duration: Duration, count: u32) -> Vec<Duration> {
     (1..=count).map(|it| duration * it / count).collect()
+}
+
+/// The ends of the intervals that were asked for; the last one is what is left.
+fn intervals(pace: &PaceOptions, duration: Duration, faults: &mut Faults) -> Vec<Duration> {
+    let Some(interval) = pace.interval else { return Vec::new() };
+    let count = duration.as_secs_f64() / interval.as_secs_f64();
+    if count.is_nan() || count > PHASES_MAX as f64 {
+        let least_s = duration.as_secs_f64() / PHASES_MAX as f64;
+        faults.add(format!("--interval {interval:?}, expected at least {least_s} s"));
+        return Vec::new();
+    }
+    let whole = (1..).map(|it| interval * it).take_while(|&it| it < duration);
+    whole.chain([duration]).collect()
 }
 
 fn within(option: &str, span: Span, faults: &mut Faults) {

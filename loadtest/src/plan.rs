@@ -26,6 +26,8 @@ pub(crate) struct Plan {
     /// Where the parts of the counted time end that get a row each.
     pub(crate) phases: Vec<Duration>,
     pub(crate) timeout: Duration,
+    /// Is the server told?
+    pub(crate) send_deadline: bool,
     /// At least one per thread.
     pub(crate) connections: usize,
     pub(crate) threads: usize,
@@ -115,6 +117,7 @@ impl Plan {
             limit,
             phases,
             timeout: delivery.timeout,
+            send_deadline: delivery.send_deadline,
             connections,
             threads: delivery.threads,
             check_every: request.check_every,

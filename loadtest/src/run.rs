@@ -32,6 +32,7 @@ pub(crate) fn run(plan: &Plan) -> Result<Report> {
     let task = Arc::new(Task {
         supplies: Arc::new(supplies),
         timeout: plan.timeout,
+        send_deadline: plan.send_deadline,
         answers: AtomicU64::new(0),
     });
     let crew = Crew::muster(plan, &task)?;

@@ -40,6 +40,7 @@ pub(crate) struct Task {
     /// At least one.
     pub(crate) supplies: Arc<Vec<Supply>>,
     pub(crate) timeout: Duration,
+    pub(crate) send_deadline: bool,
     /// Answers so far, over all threads; for the eye only.
     pub(crate) answers: AtomicU64,
 }
@@ -127,9 +128,10 @@ impl Station {
     /// Sends the next request of `strand`, due at `intended`, and returns when it was over.
     async fn exchange(&self, strand: &Strand, intended: Instant) -> Instant {
         let (index, request) = strand.next();
-        let timeout = self.task.timeout;
+        let Task { timeout, send_deadline, .. } = *self.task;
+        let by = send_deadline.then(|| Instant::now() + timeout);
         // Pinned where it is made: by value, a future of a few KB would be moved twice a request.
-        let call = pin!(self.client.call(request));
+        let call = pin!(self.client.call(request, by));
         let outcome = tokio::time::timeout(timeout, call).await;
         let finish = Instant::now();
         let outcome = outcome.unwrap_or_else(|_| {
@@ -150,10 +152,11 @@ impl Station {
                 if self.window.covers(finish) {
                     tally.answers_in_time += 1;
                     tally.rows_in_time += request.rows;
+                    tally.good_in_time += u64::from(finish - intended <= timeout);
                 }
                 strand.look(index, &reply);
             }
-            Err(failure) if counts => tally.record_failure(failure),
+            Err(failure) if counts => tally.record_failure(failure, finish - intended),
             Err(_) => tally.failed_in_warmup += 1,
         }
         finish
@@ -163,11 +166,15 @@ impl Station {
 impl Station {
     /// Part by part, without what the whole run alone has.
     fn note_phase(&self, due: Instant, outcome: &Result<Reply, Failure>, finish: Instant) {
+        let took = finish - due;
         self.ledger.phases.note(due, |tally| {
             tally.requests += 1;
             match outcome {
-                Ok(_) => tally.record_latency(finish - due),
-                Err(failure) => tally.record_failure(failure.clone()),
+                Ok(_) => {
+                    tally.record_latency(took);
+                    tally.good_in_time += u64::from(took <= self.task.timeout);
+                }
+                Err(failure) => tally.record_failure(failure.clone(), took),
             }
         });
     }

@@ -23,16 +23,20 @@ pub(crate) struct Tally {
     /// Answers, and their rows, that arrived within the counted time.
     pub(crate) answers_in_time: u64,
     pub(crate) rows_in_time: u64,
+    /// Of those answers, the ones within the timeout of their intended start.
+    pub(crate) good_in_time: u64,
     pub(crate) failures: BTreeMap<FailureKind, FailureCount>,
     pub(crate) failed_in_warmup: u64,
     pub(crate) last_finish: Option<Instant>,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// Failures of one kind.
+#[derive(Clone, Debug)]
 pub(crate) struct FailureCount {
-    pub(crate) count: u64,
     /// What the first one said.
     pub(crate) first: String,
+    /// One value for each, µs from the intended start.
+    pub(crate) latency: Histogram<u64>,
 }
 
 impl Tally {
@@ -44,6 +48,7 @@ impl Tally {
             lateness: histogram(),
             answers_in_time: 0,
             rows_in_time: 0,
+            good_in_time: 0,
             failures: BTreeMap::new(),
             failed_in_warmup: 0,
             last_finish: None,
@@ -58,14 +63,24 @@ impl Tally {
         self.lateness.saturating_record(micros(lateness));
     }
 
-    pub(crate) fn record_failure(&mut self, failure: Failure) {
-        let Failure { kind, message } = failure;
-        let entry = self.failures.entry(kind);
-        entry.or_insert(FailureCount { count: 0, first: message }).count += 1;
+    pub(crate) fn record_failure(&mut self, failure: Failure, took: Duration) {
+        let Failure { kind, message: first } = failure;
+        let new = || FailureCount { first, latency: histogram() };
+        let count = self.failures.entry(kind).or_insert_with(new);
+        count.latency.saturating_record(micros(took));
     }
 
     pub(crate) fn failed(&self) -> u64 {
-        self.failures.values().map(|it| it.count).sum()
+        self.failures.values().map(|it| it.latency.len()).sum()
+    }
+
+    /// The latencies of all failures of these kinds.
+    pub(crate) fn failures_where(&self, of: fn(FailureKind) -> bool) -> Histogram<u64> {
+        let mut all = histogram();
+        for (_, count) in self.failures.iter().filter(|(kind, _)| of(**kind)) {
+            all.add(&count.latency).expect("all tallies have the same range");
+        }
+        all
     }
 
     pub(crate) fn merge(&mut self, other: Tally) {
@@ -75,8 +90,11 @@ impl Tally {
         self.lateness.add(&other.lateness).expect("all tallies have the same range");
         self.answers_in_time += other.answers_in_time;
         self.rows_in_time += other.rows_in_time;
-        for (kind, FailureCount { count, first }) in other.failures {
-            self.failures.entry(kind).or_insert(FailureCount { count: 0, first }).count += count;
+        self.good_in_time += other.good_in_time;
+        for (kind, FailureCount { first, latency }) in other.failures {
+            let new = || FailureCount { first, latency: histogram() };
+            let count = self.failures.entry(kind).or_insert_with(new);
+            count.latency.add(&latency).expect("all tallies have the same range");
         }
         self.failed_in_warmup += other.failed_in_warmup;
         self.last_finish = self.last_finish.max(other.last_finish);

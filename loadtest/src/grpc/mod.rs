@@ -27,6 +27,7 @@ use tokio::time::Instant;
 use crate::backoff::Backoff;
 use crate::body::Parts;
 use crate::client::{Prepared, Reply, Target};
+use crate::deadline;
 use crate::endpoint::Endpoint;
 use crate::failure::{Failure, FailureKind};
 use crate::limits;
@@ -53,12 +54,17 @@ impl Client {
         Ok(Client { connections: open, turn: Cell::new(0) })
     }
 
-    pub(crate) async fn call(&self, request: &Prepared) -> Result<Reply, Failure> {
+    pub(crate) async fn call(
+        &self,
+        request: &Prepared,
+        by: Option<std::time::Instant>,
+    ) -> Result<Reply, Failure> {
         let turn = self.turn.get();
         self.turn.set(turn.wrapping_add(1));
         let connection = &self.connections[turn % self.connections.len()];
         let sender = connection.sender().await?;
-        let body = unary(sender, request.uri.clone(), request.body.clone()).await?;
+        let message = (request.uri.clone(), request.body.clone());
+        let body = unary(sender, message, by).await?;
         Ok(Reply { body, json_bytes: None })
     }
 }
@@ -74,7 +80,7 @@ pub(crate) async fn signature(target: &Target) -> Result<Signature> {
     let request =
         ModelMetadataRequest { name: target.model.clone(), version: target.version.clone() };
     let uri = method_uri(&target.endpoint.authority, METADATA)?;
-    let body = unary(sender, uri, message::frame(&request)?).await?;
+    let body = unary(sender, (uri, message::frame(&request)?), None).await?;
     let metadata = ModelMetadataResponse::decode(body).context("not a ModelMetadataResponse")?;
     Signature::from_proto(metadata)
 }
@@ -166,17 +172,24 @@ fn method_uri(authority: &str, method: &'static str) -> Result<Uri> {
 }
 
 /// One unary call: `message` and the result are with and without the frame's five bytes.
-async fn unary(mut sender: SendRequest<Bytes>, uri: Uri, message: Bytes) -> Result<Bytes, Failure> {
+async fn unary(
+    mut sender: SendRequest<Bytes>,
+    (uri, message): (Uri, Bytes),
+    by: Option<std::time::Instant>,
+) -> Result<Bytes, Failure> {
     let mut request = Request::new(());
     *request.method_mut() = Method::POST;
     *request.version_mut() = Version::HTTP_2;
     *request.uri_mut() = uri;
     // All at once: growing from nothing, the map would allocate again for the second name.
-    *request.headers_mut() = HeaderMap::with_capacity(3);
+    *request.headers_mut() = HeaderMap::with_capacity(4);
     let headers = request.headers_mut();
     headers.insert(TE, HeaderValue::from_static("trailers"));
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
     headers.insert(USER_AGENT, HeaderValue::from_static("loadtest"));
+    if let Some(by) = by {
+        headers.insert(&deadline::GRPC, deadline::grpc(by));
+    }
 
     let (response, mut stream) =
         sender.send_request(request, false).map_err(|it| status::of_stream(&it))?;

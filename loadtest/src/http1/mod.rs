@@ -24,6 +24,7 @@ use tokio::time::Instant;
 use crate::backoff::Backoff;
 use crate::body::Parts;
 use crate::client::{Prepared, Protocol, Reply, Target};
+use crate::deadline;
 use crate::endpoint::Endpoint;
 use crate::failure::{Failure, FailureKind};
 use crate::signature::Signature;
@@ -82,13 +83,17 @@ impl Client {
         })
     }
 
-    pub(crate) async fn call(&self, request: &Prepared) -> Result<Reply, Failure> {
+    pub(crate) async fn call(
+        &self,
+        request: &Prepared,
+        by: Option<std::time::Instant>,
+    ) -> Result<Reply, Failure> {
         let _permit = self.free.acquire().await.map_err(Failure::connection)?;
         let connection = self.idle.borrow_mut().pop();
         let connection = connection.ok_or_else(|| Failure::connection("no connection is idle"))?;
         let mut lease = Lease { client: self, connection };
         let mut sender = lease.take_sender().await?;
-        let reply = exchange(&mut sender, self.request(request)).await?;
+        let reply = exchange(&mut sender, self.request(request, by)).await?;
         lease.connection.sender = Some(sender);
         if self.protocol.is_tfs() && tfs::says_error(&reply.body) {
             let kind = FailureKind::Http(StatusCode::OK.as_u16());
@@ -97,13 +102,16 @@ impl Client {
         Ok(reply)
     }
 
-    fn request(&self, prepared: &Prepared) -> Request<Full<Bytes>> {
+    fn request(&self, prepared: &Prepared, by: Option<std::time::Instant>) -> Request<Full<Bytes>> {
         let mut request = Request::new(Full::new(prepared.body.clone()));
         *request.method_mut() = Method::POST;
         *request.uri_mut() = prepared.uri.clone();
         *request.headers_mut() = self.headers.clone();
         if let Some(json_bytes) = prepared.json_bytes {
             request.headers_mut().insert(&JSON_BYTES, HeaderValue::from(json_bytes));
+        }
+        if let Some(by) = by {
+            request.headers_mut().insert(&deadline::HTTP, deadline::http(by));
         }
         request
     }

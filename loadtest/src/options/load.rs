@@ -111,6 +111,10 @@ pub(crate) struct PaceOptions {
     /// Open loop: poisson, constant, or burst=N for N at once.
     #[arg(long, default_value = "poisson")]
     pub(crate) arrival: Arrival,
+    /// A row in the report for each so much of the counted time.
+    #[arg(long, value_name = "TIME", value_parser = duration)]
+    #[arg(conflicts_with_all = ["ramp", "step", "trace", "requests"])]
+    pub(crate) interval: Option<Duration>,
     /// Send so many requests, all counted, instead of going by time.
     #[arg(long, value_name = "N", conflicts_with_all = ["duration", "warmup", "ramp", "step"])]
     pub(crate) requests: Option<u64>,
@@ -138,9 +142,12 @@ pub(crate) struct DeliveryOptions {
     /// Time before that, not counted [default: 2s; search and sweep: 1s].
     #[arg(long, value_parser = duration)]
     pub(crate) warmup: Option<Duration>,
-    /// Of each request.
+    /// Of each request; it is then given up.
     #[arg(long, default_value = "10s", value_parser = duration)]
     pub(crate) timeout: Duration,
+    /// Tell the server what is left of the timeout: grpc-timeout, or x-request-timeout-ms over HTTP.
+    #[arg(long)]
+    pub(crate) send_deadline: bool,
     /// Each thread has its own connections and share of the load.
     #[arg(long, value_name = "N", default_value_t = 1)]
     pub(crate) threads: usize,

@@ -18,6 +18,7 @@ pub(crate) use phase_line::PhaseLine;
 use crate::ceiling::Ceiling;
 use crate::check::Findings;
 use crate::client::Protocol;
+use crate::failure::FailureKind;
 use crate::limits::{CEILING_SHARE_MAX, LATENESS_MAX, THREAD_BUSY_MAX, THREAD_WAITING_MAX};
 use crate::options::ResultOptions;
 use crate::picture;
@@ -25,7 +26,7 @@ use crate::plan::{Load, Plan};
 use crate::publish;
 use crate::station::Outcome;
 use crate::supply::Supply;
-use crate::tally::Tally;
+use crate::tally::{FailureCount, Tally};
 use crate::window::Limit;
 
 #[derive(Debug, Serialize)]
@@ -46,6 +47,10 @@ pub(crate) struct Report {
     pub(crate) answered: u64,
     pub(crate) failed: u64,
     pub(crate) failures: Vec<FailureLine>,
+    /// Of the failures, those that the server refused for want of room.
+    pub(crate) refused: Turned,
+    /// Of the failures, those that the server gave up because their time was over.
+    pub(crate) expired: Turned,
     pub(crate) failed_in_warmup: u64,
     /// Arrivals of an open loop that were not sent, at the bound on outstanding requests.
     pub(crate) not_sent: u64,
@@ -55,6 +60,8 @@ pub(crate) struct Report {
     /// Answers that arrived within the counted time, per second.
     pub(crate) requests_per_s: f64,
     pub(crate) rows_per_s: f64,
+    /// Of those answers, the ones within the timeout of their intended start, per second.
+    pub(crate) goodput_per_s: f64,
     /// Of answered requests. `None`: there were none.
     pub(crate) latency_us: Option<Latency>,
     /// Of the open loop's own delay in sending.
@@ -86,14 +93,24 @@ pub(crate) struct Settings {
     pub(crate) connections: usize,
     pub(crate) threads: usize,
     pub(crate) timeout_s: f64,
+    pub(crate) send_deadline: bool,
     pub(crate) seed: u64,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub(crate) struct FailureLine {
     pub(crate) kind: String,
     pub(crate) count: u64,
     pub(crate) first: String,
+    pub(crate) latency_us: Option<Latency>,
+}
+
+/// Requests that were turned away, and how long that took.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub(crate) struct Turned {
+    pub(crate) count: u64,
+    /// `None`: there were none.
+    pub(crate) latency_us: Option<Latency>,
 }
 
 /// All in µs.
@@ -135,11 +152,6 @@ impl Report {
         }
         let per_s = |count: u64| rate(count, counted);
         let names: Vec<&str> = plan.models.iter().map(|it| it.name.as_str()).collect();
-        let failures = tally.failures.iter().map(|(kind, it)| FailureLine {
-            kind: kind.to_string(),
-            count: it.count,
-            first: it.first.clone(),
-        });
         let mut report = Report {
             url: plan.endpoint.authority.clone(),
             protocol: plan.endpoint.protocol.to_string(),
@@ -156,7 +168,9 @@ impl Report {
             requests: tally.requests,
             answered: tally.latency.len(),
             failed: tally.failed(),
-            failures: failures.collect(),
+            failures: FailureLine::all(&tally),
+            refused: Turned::of(&tally, FailureKind::is_refusal),
+            expired: Turned::of(&tally, FailureKind::is_expiry),
             failed_in_warmup: tally.failed_in_warmup,
             not_sent: tally.not_sent,
             checked: findings.checked,
@@ -164,6 +178,7 @@ impl Report {
             first_wrong: findings.first_wrong,
             requests_per_s: per_s(tally.answers_in_time),
             rows_per_s: per_s(tally.rows_in_time),
+            goodput_per_s: per_s(tally.good_in_time),
             latency_us: Latency::of(&tally.latency),
             lateness_us: Latency::of(&tally.lateness),
             models,
@@ -261,8 +276,28 @@ impl Settings {
             connections: plan.connections,
             threads: plan.threads,
             timeout_s: plan.timeout.as_secs_f64(),
+            send_deadline: plan.send_deadline,
             seed: plan.seed,
         }
+    }
+}
+
+impl FailureLine {
+    fn all(tally: &Tally) -> Vec<FailureLine> {
+        let line = |(kind, it): (&FailureKind, &FailureCount)| FailureLine {
+            kind: kind.to_string(),
+            count: it.latency.len(),
+            first: it.first.clone(),
+            latency_us: Latency::of(&it.latency),
+        };
+        tally.failures.iter().map(line).collect()
+    }
+}
+
+impl Turned {
+    fn of(tally: &Tally, kinds: fn(FailureKind) -> bool) -> Turned {
+        let latency = tally.failures_where(kinds);
+        Turned { count: latency.len(), latency_us: Latency::of(&latency) }
     }
 }
 

@@ -5,6 +5,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::{Latency, rate};
+use crate::failure::FailureKind;
 use crate::tally::Tally;
 
 #[derive(Clone, Debug, Serialize)]
@@ -16,7 +17,11 @@ pub(crate) struct PhaseLine {
     pub(crate) due_per_s: f64,
     /// Of those, the ones that were answered, whenever that was.
     pub(crate) answered_per_s: f64,
+    /// Of those, the ones within the timeout.
+    pub(crate) good_per_s: f64,
+    /// Refusals among them.
     pub(crate) failed: u64,
+    pub(crate) refused: u64,
     pub(crate) not_sent: u64,
     pub(crate) latency_us: Option<Latency>,
     pub(crate) lateness_us: Option<Latency>,
@@ -30,7 +35,9 @@ impl PhaseLine {
             to_s: to.as_secs_f64(),
             due_per_s: rate(tally.requests + tally.not_sent, length),
             answered_per_s: rate(tally.latency.len(), length),
+            good_per_s: rate(tally.good_in_time, length),
             failed: tally.failed(),
+            refused: tally.failures_where(FailureKind::is_refusal).len(),
             not_sent: tally.not_sent,
             latency_us: Latency::of(&tally.latency),
             lateness_us: Latency::of(&tally.lateness),

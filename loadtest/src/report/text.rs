@@ -57,12 +57,22 @@ impl Report {
         let (requests, rate) = (self.requests, self.requests_per_s);
         writeln!(out, "requests    {requests:>10}   answers {rate:>12.1} /s")?;
         writeln!(out, "answered    {:>10}   rows    {:>12.1} /s", self.answered, self.rows_per_s)?;
+        if self.goodput_per_s < self.requests_per_s {
+            let (within, rate) = (self.settings.timeout_s, self.goodput_per_s);
+            writeln!(out, "{:25}goodput {rate:>12.1} /s within {within} s", "")?;
+        }
         writeln!(out, "failed      {:>10}", self.failed)?;
         for failure in &self.failures {
             writeln!(out, "  {:<10}{:>10}   {}", failure.kind, failure.count, failure.first)?;
         }
         if self.failed_in_warmup > 0 {
             writeln!(out, "  {:<10}{:>10}   not counted", "warm-up", self.failed_in_warmup)?;
+        }
+        for (name, turned) in [("refused", self.refused), ("expired", self.expired)] {
+            if let Some(Latency { p50, p99, max, .. }) = turned.latency_us {
+                let (count, p50, p99, max) = (turned.count, ms(p50), ms(p99), ms(max));
+                writeln!(out, "{name:<12}{count:>10}   p50 {p50}  p99 {p99}  max {max} ms")?;
+            }
         }
         if self.not_sent > 0 {
             writeln!(out, "not sent    {:>10}", self.not_sent)?;
@@ -104,22 +114,37 @@ impl Report {
         if self.phases.is_empty() {
             return Ok(());
         }
-        let head = ["due /s", "answered /s", "failed", "not sent", "p50 ms", "p99 ms", "late p99"];
         write!(out, "\n{:>8}{:>9}", "from s", "to s")?;
-        head.iter().try_for_each(|it| write!(out, "{it:>12}"))?;
+        PHASE_HEAD.iter().try_for_each(|it| write!(out, "{it:>12}"))?;
         writeln!(out)?;
         for it in &self.phases {
             let late = it.lateness_us.map_or("-".to_owned(), |it| ms(it.p99));
             let latency = it.latency_us.as_ref();
             let shown = |of: fn(&Latency) -> u64| latency.map_or("-".to_owned(), |it| ms(of(it)));
             write!(out, "{:>8.2}{:>9.2}", it.from_s, it.to_s)?;
-            write!(out, "{:>12.1}{:>12.1}", it.due_per_s, it.answered_per_s)?;
-            write!(out, "{:>12}{:>12}", it.failed, it.not_sent)?;
+            write!(
+                out,
+                "{:>12.1}{:>12.1}{:>12.1}",
+                it.due_per_s, it.answered_per_s, it.good_per_s
+            )?;
+            write!(out, "{:>12}{:>12}{:>12}", it.failed, it.refused, it.not_sent)?;
             writeln!(out, "{:>12}{:>12}{late:>12}", shown(|it| it.p50), shown(|it| it.p99))?;
         }
         Ok(())
     }
 }
+
+const PHASE_HEAD: [&str; 9] = [
+    "due /s",
+    "answered /s",
+    "good /s",
+    "failed",
+    "refused",
+    "not sent",
+    "p50 ms",
+    "p99 ms",
+    "late p99",
+];
 
 /// Requests, failed, wrong; answers and rows per second; latency.
 type Numbers = ([u64; 3], (f64, f64), Option<Latency>);

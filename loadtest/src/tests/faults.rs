@@ -110,14 +110,14 @@ fn a_connection_is_opened_again_when_the_server_returns() {
             let cases = payload.generate(&signature).unwrap();
             let request = target.prepare(&cases[0]).unwrap();
             let client = Client::connect(&plan.endpoint, 1).await.unwrap();
-            client.call(&request).await.unwrap();
+            client.call(&request, None).await.unwrap();
             drop(echo);
             for attempt in 0..3 {
-                let failure = client.call(&request).await.expect_err("nobody listens");
+                let failure = client.call(&request, None).await.expect_err("nobody listens");
                 assert_eq!(failure.kind, FailureKind::Connection, "{attempt}: {failure}");
             }
             let _back = Echo::start_at(addresses, &inputs, &outputs);
-            client.call(&request).await.unwrap();
+            client.call(&request, None).await.unwrap();
         });
     }
 }

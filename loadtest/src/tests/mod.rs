@@ -6,6 +6,7 @@ mod bracket;
 mod ceiling;
 mod check;
 mod compare;
+mod deadline;
 mod end_to_end;
 mod faults;
 mod json;

@@ -57,6 +57,20 @@ fn defaults_depend_on_protocol_and_loop() {
 }
 
 #[test]
+fn intervals_cover_the_counted_time() {
+    let seconds = |line: &str| -> Vec<f64> {
+        plan(line).unwrap().phases.iter().map(Duration::as_secs_f64).collect()
+    };
+    for load in ["--concurrency 4", "--rate 100"] {
+        let of = |rest: &str| seconds(&format!("{load} {rest}"));
+        assert_eq!(of(""), [0.0; 0]);
+        assert_eq!(of("--duration 6s --interval 2s"), [2.0, 4.0, 6.0]);
+        assert_eq!(of("--duration 5s --interval 2s"), [2.0, 4.0, 5.0]);
+        assert_eq!(of("--duration 1s --interval 2s"), [1.0]);
+    }
+}
+
+#[test]
 fn faults_name_the_option_and_what_would_do() {
     let table = [
         ("--concurrency 0", "--concurrency 0, expected 1 to 65536"),
@@ -93,6 +107,10 @@ fn faults_name_the_option_and_what_would_do() {
         ("--concurrency 1 --spin", "--spin is for an open loop"),
         ("--ceiling 2m", "--ceiling 120s, expected at most 60s"),
         ("--requests 1 --duration 1s", "cannot be used with"),
+        ("--requests 1 --interval 1s", "cannot be used with"),
+        ("--ramp 1..2 --interval 1s", "cannot be used with"),
+        ("--interval 0s", "--interval 0ns, expected at least 0.1 s"),
+        ("--duration 5s --interval 49ms", "--interval 49ms, expected at least 0.05 s"),
         ("--recorded f --rows 2", "cannot be used with"),
         ("--axis x", "expected INPUT=LENGTH"),
         ("--shape x=1xy", "\"y\" is not a length"),

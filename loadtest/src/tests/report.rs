@@ -37,6 +37,7 @@ fn outcome(answers: u64) -> Outcome {
     tally.requests = answers;
     tally.answers_in_time = answers;
     tally.rows_in_time = answers * 2;
+    tally.good_in_time = answers;
     let core = CoreTime { used: Duration::from_secs(5), waited: Duration::from_millis(500) };
     let models = vec![(tally, Findings::default())];
     Outcome { models, phases: Vec::new(), core, counted: Duration::from_secs(10) }
@@ -94,10 +95,16 @@ fn a_bad_run_reads_like_this() {
     let failure = |kind, message: &str| Failure { kind, message: message.to_owned() };
     let (tally, findings) = &mut outcome.models[0];
     tally.requests += 4;
-    tally.record_failure(failure(FailureKind::Grpc(14), "queue of m is full"));
-    tally.record_failure(failure(FailureKind::Grpc(14), "another"));
-    tally.record_failure(failure(FailureKind::Http(503), "no"));
-    tally.record_failure(failure(FailureKind::Timeout, "no answer within 10s"));
+    tally.requests += 1;
+    let mut fail = |kind, message: &str, millis| {
+        tally.record_failure(failure(kind, message), Duration::from_millis(millis));
+    };
+    fail(FailureKind::Grpc(14), "queue of m is full", 1);
+    fail(FailureKind::Grpc(14), "another", 2);
+    fail(FailureKind::Http(503), "no", 3);
+    fail(FailureKind::Http(504), "too late", 10_000);
+    fail(FailureKind::Timeout, "no answer within 10s", 10_000);
+    tally.good_in_time -= 1;
     tally.failed_in_warmup = 5;
     tally.not_sent = 7;
     tally.record_lateness(Duration::from_micros(1500));
@@ -111,13 +118,17 @@ m, grpc at 127.0.0.1:8001
 open loop, 20.5 /s constant on 2 connections, 2 threads; 3 distinct requests of 2 rows, 32 input bytes
 10.0 s counted after 2.0 s of warm-up
 
-requests            14   answers          1.0 /s
+requests            15   answers          1.0 /s
 answered            10   rows             2.0 /s
-failed               4
+                         goodput          0.9 /s within 10 s
+failed               5
   UNAVAILABLE         2   queue of m is full
   HTTP 503           1   no
+  HTTP 504           1   too late
   timeout            1   no answer within 10s
   warm-up            5   not counted
+refused              3   p50 2.000  p99 3.001  max 3.001 ms
+expired              1   p50 10002.431  p99 10002.431  max 10002.431 ms
 not sent             7
 wrong                1   of 2 checked
   first: case 0: output \"y\" element 1 is 3, expected 2
@@ -204,6 +215,8 @@ fn json_has_the_same_numbers() {
     assert_eq!(json["settings"]["concurrency"], 64);
     assert!(json["settings"]["rate_per_s"].is_null());
     assert_eq!(json["failures"], serde_json::json!([]));
+    assert_eq!(json["goodput_per_s"], 100.0);
+    assert_eq!(json["refused"], serde_json::json!({"count": 0, "latency_us": null}));
     assert!(json["ceiling"].is_null());
     assert!(json.get("histogram").is_none());
 }
