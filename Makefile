@@ -10,9 +10,11 @@ VENV ?= .venv
 
 REPOSITORY ?= models/repository
 SERVE_FLAGS ?=
+# Such as --quick, --rounds 7, --only steady idle, --overload-minutes 10.
+BENCH_FLAGS ?=
 
 .PHONY: help build serve test test-rust test-loom test-clients test-chart test-models lint bench \
-	bench-models models onnxruntime openvino clean
+	bench-pictures bench-models models onnxruntime openvino clean
 
 help: ## List these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' Makefile
@@ -47,9 +49,15 @@ lint: ## Formatting and lints, warnings as errors
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --workspace --all-targets --locked -- -D warnings
 
-bench: build onnxruntime bench-models ## Measure against the bare engine and the bare transport
+bench: bench-binaries ## Measure against the bare engine and the bare transport, and judge the targets
+	$(PYTHON) loadtest/bench/run.py --bin $(CARGO_TARGET_DIR)/release $(BENCH_FLAGS)
+
+bench-pictures: bench-binaries ## Draw latency over throughput anew, for the documents
+	$(PYTHON) loadtest/bench/run.py --bin $(CARGO_TARGET_DIR)/release --only curves $(BENCH_FLAGS)
+
+.PHONY: bench-binaries
+bench-binaries: build onnxruntime bench-models
 	$(CARGO) build --release --locked -p backend-onnxruntime --example raw
-	$(PYTHON) loadtest/bench/run.py --bin $(CARGO_TARGET_DIR)/release
 
 models: $(VENV)/models/ready ## Train the sample models again
 	cd models && $(abspath $(VENV))/models/bin/python -m train.build

@@ -89,12 +89,34 @@ class Server(Process):
         super().__init__([*command, *ports, *flags])
         self.ready_s = self.wait_for(f"http://127.0.0.1:{self.http}/v2/health/ready")
 
+    def scraped(self):
+        """What its metrics say now."""
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.metrics}/metrics", timeout=10) as answer:
+            return Scrape(answer.read().decode())
+
     def index(self):
         request = urllib.request.Request(
             f"http://127.0.0.1:{self.http}/v2/repository/index", b"{}", method="POST"
         )
         with urllib.request.urlopen(request, timeout=10) as answer:
             return json.load(answer)
+
+
+class Scrape:
+    """The series of one scrape."""
+
+    LINE = re.compile(r"^(\w+)(?:\{(.*)\})? (\S+)$", re.MULTILINE)
+
+    def __init__(self, text):
+        self.series = [
+            (name, dict(re.findall(r'(\w+)="([^"]*)"', labels)), float(value))
+            for name, labels, value in self.LINE.findall(text)
+        ]
+
+    def sum(self, name, **labels):
+        """Of all series of this name that have these labels."""
+        wanted = labels.items()
+        return sum(value for it, have, value in self.series if it == name and wanted <= have.items())
 
 
 class Echo(Process):
@@ -108,17 +130,20 @@ class Echo(Process):
         self.wait_for(f"http://127.0.0.1:{self.http}/v2/models/{model}")
 
 
-def load(loadtest, port, model, *options):
-    """One run of the load generator; its JSON report."""
-    command = [loadtest, "run", "--url", f"127.0.0.1:{port}", "--model", model, "--output", "json"]
-    # What the client can do at most is told by the bare echo, which stands beside each figure.
-    command += ["--ceiling", "0s"]
-    done = subprocess.run(
-        pinned(LOAD_CORE, [*command, *options]), capture_output=True, text=True, check=False
-    )
+def ask(loadtest, *words):
+    """Runs the load generator on its own core; what it found, as JSON."""
+    command = pinned(LOAD_CORE, [loadtest, *words, "--output", "json"])
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode == 2 or not done.stdout:
         raise SystemExit(done.stderr)
     return json.loads(done.stdout)
+
+
+def load(loadtest, port, model, *options):
+    """One run of the load generator; its report. `model`: one name, or several as a=3,b=1."""
+    which = ["--models" if "=" in model else "--model", model]
+    # What the client can do at most is told by the bare echo, which stands beside each figure.
+    return ask(loadtest, "run", "--url", f"127.0.0.1:{port}", *which, "--ceiling", "0s", *options)
 
 
 def raw(example, library, model, rows, seconds, free=1):

@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 
 import parts
+from bench import SAMPLES, table
 
 SWAPS = 100
 RATE = 500
@@ -40,7 +41,16 @@ def swap(server, repository, wine, first, last):
         wait_for(server, version)
 
 
-def measure(binary, loadtest, wine):
+def measure(bench):
+    it = run(bench.server_bin, bench.loadtest, SAMPLES / "wine")
+    bench.results["swaps"] = it
+    growth = it["rss_after_mb"] / it["rss_before_mb"] - 1
+    rss = f"{it['rss_before_mb']:.1f} → {it['rss_after_mb']:.1f} ({growth:+.1%})"
+    row = [it["swaps"], it["requests"], it["failed"], rss]
+    table("Swaps under load", ["swaps", f"requests at {RATE}/s", "failed", "RSS, MiB"], [row])
+
+
+def run(binary, loadtest, wine):
     """Counts what failed, and the memory before and after. Ten swaps warm up the allocator."""
     folder = Path(tempfile.mkdtemp(prefix="salver-bench-"))
     (folder / "wine").mkdir()
