@@ -117,7 +117,7 @@ def overload(results):
 def allocations(results):
     most = max(results["each"].values(), default=None)
     shown = "the test printed no count" if most is None else "; ".join(f"{of}: {it:.1f}" for of, it in results["each"].items())
-    yield "allocations of a warm request", f"≤ {ALLOCATIONS}", shown, most is not None and most <= ALLOCATIONS
+    yield "allocations of a warm request", f"≤ {ALLOCATIONS}", shown, None if most is None else most <= ALLOCATIONS
 
 
 def start(results):
