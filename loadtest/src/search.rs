@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Result;
+use plot::plane::{Line, Plane, Point};
 use serde::Serialize;
 
 use crate::arrivals::Schedule;
@@ -16,7 +17,6 @@ use crate::contestant::{Contestant, Identity};
 use crate::figures::{Figures, ms};
 use crate::limits::{PROBE_MAX, PROBE_REQUESTS, RATES_PER_S};
 use crate::options::{PaceOptions, SearchOptions};
-use crate::picture::plane::{Line, Plane, Point};
 use crate::plan::{Load, Unusable};
 use crate::profile::Profile;
 use crate::progress;

@@ -5,13 +5,13 @@
 use std::fmt;
 
 use anyhow::Result;
+use plot::plane::{self, Plane};
 use serde::Serialize;
 
 use crate::contestant::{Contestant, Identity};
 use crate::figures::{Figures, Repeated};
 use crate::limits::POINTS_MAX;
 use crate::options::{PaceOptions, SweepOptions};
-use crate::picture::plane::{self, Plane};
 use crate::plan::Unusable;
 use crate::progress;
 

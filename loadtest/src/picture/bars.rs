@@ -2,10 +2,10 @@
 
 use std::fmt::Write;
 
-use super::Panel;
-use super::axis::Axis;
-use super::curve::STEEP;
-use super::style::{Anchor, axis_names, line, text};
+use plot::Panel;
+use plot::axis::{Axis, STEEP};
+use plot::style::{Anchor, axis_names, line, text};
+
 use crate::report::Report;
 
 /// Bars of the panel, all of the same width, also where the scale is logarithmic.

@@ -2,9 +2,10 @@
 
 use std::fmt::Write;
 
-use super::Panel;
-use super::axis::Axis;
-use super::style::{Anchor, axis_names, line, text};
+use plot::Panel;
+use plot::axis::{Axis, STEEP};
+use plot::style::{Anchor, axis_names, line, text};
+
 use crate::report::Report;
 
 /// The axis runs over four decades of 1 / (1 - quantile): from 0 to 99.99 %.
@@ -12,9 +13,6 @@ const DECADES: f64 = 4.0;
 
 /// Points of the curve.
 const STEPS: u32 = 320;
-
-/// A scale becomes logarithmic when its end is so many times the median.
-pub(super) const STEEP: f64 = 8.0;
 
 const LABELLED: [(f64, &str); 5] =
     [(0.5, "p50"), (0.9, "p90"), (0.99, "p99"), (0.999, "p99.9"), (0.9999, "p99.99")];

@@ -1,30 +1,16 @@
-//! Results as one self-contained SVG, for light and dark pages.
+//! The results of one run as a picture: latency by percentile, and how it is spread.
 //!
-//! Called by `report`, `search` and `sweep`. Pure: the same results give the same picture, and there
-//! is no date in it.
+//! Called by `report`. Pure: the same results give the same picture, and there is no date in it.
 
-pub(crate) mod axis;
 mod bars;
 pub(crate) mod curve;
-pub(crate) mod plane;
-mod style;
 
 use std::fmt::Write;
 
+use plot::style::{Anchor, text};
+use plot::{Panel, page};
+
 use crate::report::Report;
-use style::{Anchor, STYLE, escape, text};
-
-const WIDTH: f64 = 1080.0;
-const HEIGHT: f64 = 500.0;
-
-/// Where a panel draws; the labels of its axes go outside.
-#[derive(Clone, Copy, Debug)]
-struct Panel {
-    left: f64,
-    right: f64,
-    top: f64,
-    bottom: f64,
-}
 
 const PERCENTILES: Panel = Panel { left: 72.0, right: 640.0, top: 136.0, bottom: 436.0 };
 const SHARES: Panel = Panel { left: 732.0, right: 1050.0, top: 136.0, bottom: 436.0 };
@@ -40,26 +26,6 @@ pub(crate) fn draw(report: &Report) -> String {
             bars::draw(svg, SHARES, report);
         }
     })
-}
-
-/// A whole picture: a title, a few lines below it, and what `content` draws.
-fn page(title: &str, notes: &[String], style: &str, content: impl FnOnce(&mut String)) -> String {
-    let title = escape(title);
-    let mut svg = format!(
-        "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {WIDTH} {HEIGHT}\" \
-         width=\"{WIDTH}\" height=\"{HEIGHT}\" role=\"img\" aria-label=\"{title}\">\n\
-         <title>{title}</title>\n<style>{STYLE}{style}</style>\n\
-         <rect class=\"page\" width=\"{WIDTH}\" height=\"{HEIGHT}\"/>\n\
-         <text class=\"title\" x=\"28\" y=\"38\">{title}</text>\n",
-    );
-    let mut y = 60.0;
-    for note in notes {
-        text(&mut svg, "soft", (28.0, y), Anchor::Start, note);
-        y += 20.0;
-    }
-    content(&mut svg);
-    svg.push_str("</svg>\n");
-    svg
 }
 
 fn heading(report: &Report) -> String {

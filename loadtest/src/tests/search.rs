@@ -1,9 +1,9 @@
 //! Probes become verdicts, and verdicts a rate with its table and picture.
 
 use clap::Parser;
+use plot::check::texts;
 
 use super::compare::figures;
-use super::picture::texts;
 use super::report::plan;
 use super::server::Echo;
 use crate::contestant::Contestant;

@@ -1,9 +1,9 @@
 //! Levels of load become a table and a line for each target.
 
 use clap::Parser;
+use plot::check::texts;
 
 use super::compare::figures;
-use super::picture::texts;
 use super::report::plan;
 use super::server::Echo;
 use crate::contestant::Contestant;

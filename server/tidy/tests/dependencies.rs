@@ -6,7 +6,7 @@ use super::{list, metadata, root, text};
 
 /// Floors of the workspace. A crate may import only strictly lower floors.
 const FLOORS: &[&[&str]] = &[
-    &["backend-api", "proto"],
+    &["backend-api", "plot", "proto"],
     &["backend-fake", "backend-onnxruntime", "backend-openvino", "backend-tract", "server-base"],
     &["server-serving"],
     &["server-lifecycle"],

@@ -20,9 +20,10 @@ const UNSAFE: &[&str] = &[
 fn files(extensions: &[&str]) -> Vec<PathBuf> {
     let root = root();
     let mut found = Vec::new();
-    let mut folders: Vec<PathBuf> = ["proto", "backends", "server", "loadtest", "models", "helm"]
-        .map(|it| root.join(it))
-        .into();
+    let mut folders: Vec<PathBuf> =
+        ["proto", "backends", "server", "loadtest", "models", "helm", "plot"]
+            .map(|it| root.join(it))
+            .into();
     while let Some(folder) = folders.pop() {
         for entry in fs::read_dir(&folder).into_iter().flatten().filter_map(Result::ok) {
             let path = entry.path();

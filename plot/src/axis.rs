@@ -6,9 +6,12 @@ const LABELS_MAX: f64 = 7.0;
 /// A logarithmic scale of ms begins at 1 µs or above.
 const LEAST: f64 = 1e-3;
 
-/// Invariant: `to > from`, and `from > 0` on a logarithmic scale.
+/// A scale becomes logarithmic when its end is so many times what is typical.
+pub const STEEP: f64 = 8.0;
+
+/// A scale. Invariant: `to > from`, and `from > 0` on a logarithmic scale.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) struct Axis {
+pub struct Axis {
     from: f64,
     to: f64,
     from_px: f64,
@@ -18,27 +21,30 @@ pub(crate) struct Axis {
 
 /// A label and the value that it stands at.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Tick {
-    pub(crate) value: f64,
-    pub(crate) label: String,
+pub struct Tick {
+    /// Where it stands on the scale.
+    pub value: f64,
+    /// What is written there.
+    pub label: String,
 }
 
 impl Axis {
-    pub(crate) fn linear(values: (f64, f64), pixels: (f64, f64)) -> Axis {
+    /// From one value to another, at these pixels.
+    pub fn linear(values: (f64, f64), pixels: (f64, f64)) -> Axis {
         let (from, to) = values;
         let to = if to > from { to } else { from + 1.0 };
         Axis { from, to, from_px: pixels.0, to_px: pixels.1, logarithmic: false }
     }
 
     /// Widens the range to 1, 2 or 5 times a power of ten at both ends.
-    pub(crate) fn logarithmic(values: (f64, f64), pixels: (f64, f64)) -> Axis {
+    pub fn logarithmic(values: (f64, f64), pixels: (f64, f64)) -> Axis {
         let from = round_down(values.0.max(LEAST));
         let to = round_step(values.1.max(from * 2.0));
         Axis { from, to, from_px: pixels.0, to_px: pixels.1, logarithmic: true }
     }
 
     /// Values beyond the ends are drawn at the ends.
-    pub(crate) fn pixel(&self, value: f64) -> f64 {
+    pub fn pixel(&self, value: f64) -> f64 {
         let value = value.clamp(self.from, self.to);
         let part = if self.logarithmic {
             (value / self.from).ln() / (self.to / self.from).ln()
@@ -48,7 +54,8 @@ impl Axis {
         self.from_px + part * (self.to_px - self.from_px)
     }
 
-    pub(crate) fn ticks(&self) -> Vec<Tick> {
+    /// Round numbers, as many as there is room for.
+    pub fn ticks(&self) -> Vec<Tick> {
         let mut ticks = Vec::new();
         if self.logarithmic {
             let mut value = self.from;
@@ -72,7 +79,7 @@ impl Axis {
 }
 
 /// The smallest of 1, 2, 5 times a power of ten that is at least `step`.
-pub(crate) fn round_step(step: f64) -> f64 {
+pub fn round_step(step: f64) -> f64 {
     let power = 10_f64.powf(step.log10().floor());
     let digit = [1.0, 2.0, 5.0].into_iter().find(|digit| digit * power >= step * 0.999_999);
     digit.unwrap_or(10.0) * power
@@ -95,3 +102,7 @@ fn decimals(step: f64) -> usize {
     }
     decimals
 }
+
+#[cfg(test)]
+#[path = "axis_tests.rs"]
+mod tests;

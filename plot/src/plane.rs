@@ -1,36 +1,44 @@
 //! Latency over throughput, a line for each of several servers.
 //!
-//! Drawn for `search` and `sweep`. Pure, like the other pictures.
+//! Pure, like the other pictures.
 
 use std::fmt::Write;
 
-use super::axis::Axis;
-use super::curve::STEEP;
-use super::style::{Anchor, axis_names, line, text};
-use super::{Panel, page};
+use crate::axis::{Axis, STEEP};
+use crate::style::{Anchor, axis_names, line, text};
+use crate::{Panel, page};
 
-pub(crate) struct Plane {
-    pub(crate) title: String,
+/// A picture of one or more lines.
+pub struct Plane {
+    /// Above all.
+    pub title: String,
     /// Lines below the title.
-    pub(crate) notes: Vec<String>,
+    pub notes: Vec<String>,
     /// A limit on the latency, drawn across.
-    pub(crate) limit_ms: Option<f64>,
-    pub(crate) lines: Vec<Line>,
+    pub limit_ms: Option<f64>,
+    /// At most eight can be told apart.
+    pub lines: Vec<Line>,
 }
 
-pub(crate) struct Line {
-    pub(crate) name: String,
+/// What one server did, or one configuration of it.
+pub struct Line {
+    /// For the legend.
+    pub name: String,
     /// In the order in which they are joined.
-    pub(crate) points: Vec<Point>,
+    pub points: Vec<Point>,
 }
 
+/// One measurement.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Point {
-    pub(crate) per_s: f64,
-    pub(crate) ms: f64,
-    pub(crate) label: String,
+pub struct Point {
+    /// Throughput.
+    pub per_s: f64,
+    /// Latency.
+    pub ms: f64,
+    /// Written beside it, unless empty.
+    pub label: String,
     /// Hollow if not.
-    pub(crate) good: bool,
+    pub good: bool,
 }
 
 const PANEL: Panel = Panel { left: 84.0, right: 1040.0, top: 146.0, bottom: 436.0 };
@@ -55,7 +63,8 @@ const STYLE: &str = "
 ";
 
 impl Plane {
-    pub(crate) fn draw(&self) -> String {
+    /// The whole picture.
+    pub fn draw(&self) -> String {
         page(&self.title, &self.notes, STYLE, |svg| {
             let points = || self.lines.iter().flat_map(|it| &it.points);
             if points().next().is_none() {

@@ -1,11 +1,11 @@
-//! Colours, fonts and the few elements that both panels use.
+//! Colours, fonts and the few elements that all pictures use.
 
 use std::fmt::Write;
 
-use super::Panel;
+use crate::Panel;
 
 /// Dark pages are recognised by the viewer's own preference, also inside an `<img>`.
-pub(super) const STYLE: &str = "
+pub(crate) const STYLE: &str = "
 text { font-family: system-ui, -apple-system, 'Segoe UI', 'DejaVu Sans', sans-serif; font-size: 13px }
 .title { font-size: 20px; font-weight: 600 }
 .title, .ink { fill: #1f2933 } .soft { fill: #5b6675 } .small { font-size: 12px }
@@ -25,7 +25,7 @@ text { font-family: system-ui, -apple-system, 'Segoe UI', 'DejaVu Sans', sans-se
 }
 ";
 
-pub(super) fn escape(text: &str) -> String {
+pub(crate) fn escape(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for character in text.chars() {
         match character {
@@ -43,13 +43,17 @@ pub(super) fn escape(text: &str) -> String {
 
 /// Where a text stands in relation to its point.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Anchor {
+pub enum Anchor {
+    /// To the right of it.
     Start,
+    /// On both sides of it.
     Middle,
+    /// To the left of it.
     End,
 }
 
-pub(super) fn text(svg: &mut String, class: &str, at: (f64, f64), anchor: Anchor, content: &str) {
+/// Appends a text.
+pub fn text(svg: &mut String, class: &str, at: (f64, f64), anchor: Anchor, content: &str) {
     let anchor = match anchor {
         Anchor::Start => "start",
         Anchor::Middle => "middle",
@@ -62,7 +66,8 @@ pub(super) fn text(svg: &mut String, class: &str, at: (f64, f64), anchor: Anchor
     );
 }
 
-pub(super) fn line(svg: &mut String, class: &str, from: (f64, f64), to: (f64, f64)) {
+/// Appends a straight line.
+pub fn line(svg: &mut String, class: &str, from: (f64, f64), to: (f64, f64)) {
     let ((x1, y1), (x2, y2)) = (from, to);
     let _ = writeln!(
         svg,
@@ -71,7 +76,7 @@ pub(super) fn line(svg: &mut String, class: &str, from: (f64, f64), to: (f64, f6
 }
 
 /// What the axes mean: below the panel and above its left edge.
-pub(super) fn axis_names(svg: &mut String, panel: Panel, across: &str, up: &str) {
+pub fn axis_names(svg: &mut String, panel: Panel, across: &str, up: &str) {
     let middle = f64::midpoint(panel.left, panel.right);
     text(svg, "soft", (middle, panel.bottom + 46.0), Anchor::Middle, across);
     text(svg, "soft", (panel.left - 44.0, panel.top - 14.0), Anchor::Start, up);
