@@ -102,6 +102,16 @@ impl Settings {
     }
 }
 
+impl Settings {
+    /// What is allowed and may not be what was meant.
+    pub(crate) fn doubts(&self) -> Vec<String> {
+        let cores = self.cores;
+        let numbers = [("instances", self.instances), ("worker_threads", self.worker_threads)];
+        let more = numbers.into_iter().filter(|(_, it)| *it > cores);
+        more.map(|(key, it)| format!("{key}: {it}, and there are {cores} cores")).collect()
+    }
+}
+
 /// Takes from the file what the arguments leave open.
 fn over_file(args: ServeArgs, root: &mut Section<'_>) -> ServeArgs {
     let path = |it: &toml::Value| {

@@ -89,3 +89,20 @@ fn flags_keep_to_the_ranges_of_the_file() {
     ];
     assert_eq!(faults, expect);
 }
+
+#[test]
+fn more_threads_than_cores_are_doubted() {
+    let check = |instances: usize, worker_threads: usize, expect: &[&str]| {
+        let flags = ServeArgs {
+            instances: Some(instances),
+            worker_threads: Some(worker_threads),
+            ..args()
+        };
+        let mut settings = Settings::new(flags, None).expect("allowed");
+        settings.cores = 4;
+        assert_eq!(settings.doubts(), expect);
+    };
+    check(4, 4, &[]);
+    check(5, 4, &["instances: 5, and there are 4 cores"]);
+    check(1, 9, &["worker_threads: 9, and there are 4 cores"]);
+}

@@ -10,6 +10,7 @@ use server_base::settings::Section;
 use server_base::{Version, VersionChoice, limits};
 use server_serving::Batching;
 
+use crate::contradictions;
 use crate::policy::Transition;
 
 /// What models get that do not say otherwise. The application fills it in.
@@ -123,31 +124,7 @@ impl ModelConfig {
         });
         root.section("warmup", |it| self.read_warmup(it));
         let session = root.section("onnxruntime", |it| self.read_onnxruntime(it)).is_some();
-        self.check(root, session);
-    }
-
-    /// What no single key can tell: an engine that is named and cannot do what is asked of it.
-    /// `session` says whether there are settings for ONNX Runtime alone.
-    fn check(&self, root: &mut Section<'_>, session: bool) {
-        let (engine, options) = (self.engine.as_deref().unwrap_or("auto"), &self.options);
-        if session && !["onnxruntime", "auto"].contains(&engine) {
-            root.fault("onnxruntime", &format!("the engine is {engine}"));
-        }
-        if options.session.memory_pattern && options.inter_op_threads > 1 {
-            let text = "memory is planned for operators one after the other, not side by side: \
-                        instances.inter_op_threads is more than 1";
-            root.fault("onnxruntime.memory_pattern", text);
-        }
-        if options.precision == Precision::Bf16 && !["onnxruntime", "openvino"].contains(&engine) {
-            let text = "\"bf16\" needs engine = \"openvino\" (or \"onnxruntime\", on aarch64)";
-            root.fault("precision", text);
-        }
-        if engine == "openvino" && options.inter_op_threads > 1 {
-            root.fault("instances.inter_op_threads", "engine openvino knows one at a time");
-        }
-        if engine == "openvino" && options.spinning {
-            root.fault("instances.spinning", "engine openvino does not know it");
-        }
+        contradictions::check(self, root, session);
     }
 
     fn read_batching(&mut self, section: &mut Section<'_>) {

@@ -131,25 +131,3 @@ fn versions_are_all_latest_or_specific() {
         parse(text).expect_err(text);
     }
 }
-
-#[test]
-fn what_the_named_engine_cannot_do_is_a_fault() {
-    let check = |text: &str, expect: &[&str]| {
-        let faults = ModelConfig::parse(text, &defaults()).err().unwrap_or_default();
-        let keys: Vec<&str> = faults.iter().filter_map(|it| it.split(": ").next()).collect();
-        assert_eq!(keys, expect, "{text}");
-    };
-    check("precision = \"f32\"", &[]);
-    check("precision = \"bf16\"", &["precision"]);
-    check("precision = \"bf16\"\nengine = \"tract\"", &["precision"]);
-    check("precision = \"bf16\"\nengine = \"openvino\"", &[]);
-    let threads = "[instances]\ninter_op_threads = 2\nspinning = true";
-    check(threads, &[]);
-    let keys = ["instances.inter_op_threads", "instances.spinning"];
-    check(&format!("engine = \"openvino\"\n{threads}"), &keys);
-    check("engine = \"tract\"\n[onnxruntime]\narena = false", &["onnxruntime"]);
-    check("[onnxruntime]\narena = false", &[]);
-    let planned = format!("{threads}\n[onnxruntime]\nmemory_pattern = true");
-    check(&planned, &["onnxruntime.memory_pattern"]);
-    check("[onnxruntime]\narenas = true", &["onnxruntime.arenas"]);
-}

@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
+use std::thread::available_parallelism;
 
 use server_base::{ModelName, Version};
 
@@ -140,13 +141,25 @@ impl Folder {
         };
         self.is_configured = true;
         match config {
-            Ok(config) => (self.config, self.faults) = (config, Vec::new()),
+            Ok(config) => {
+                if config != self.config {
+                    self.doubt(&config);
+                }
+                (self.config, self.faults) = (config, Vec::new());
+            }
             Err(faults) => {
                 if faults != self.faults {
                     tracing::error!(model = %self.name, ?faults, "model.toml is faulty");
                 }
                 self.faults = faults;
             }
+        }
+    }
+
+    /// Says what of a new configuration may not be what was meant.
+    fn doubt(&self, config: &ModelConfig) {
+        for doubt in config.doubts(available_parallelism().map_or(1, usize::from)) {
+            tracing::warn!(model = %self.name, doubt, "model.toml may not say what is meant");
         }
     }
 

@@ -7,6 +7,7 @@
 mod repository;
 mod settle;
 mod config;
+mod contradictions;
 mod folder;
 mod desired;
 mod state;

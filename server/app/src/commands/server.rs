@@ -72,6 +72,9 @@ fn announce(settings: &Settings, engines: &Engines) {
         let (engine, reason) = (it.name, &it.reason);
         tracing::warn!(engine, reason, "engine is not available; tract takes over");
     }
+    for doubt in settings.doubts() {
+        tracing::warn!(doubt, "a setting may not say what is meant");
+    }
     let names: Vec<String> =
         engines.available().map(|it| format!("{} {}", it.name(), it.version())).collect();
     tracing::info!(
