@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Result;
-use plot::plane::{Line, Plane, Point};
+use plot::plane::{self, Line, Plane, Point};
 use serde::Serialize;
 
 use crate::arrivals::Schedule;
@@ -168,7 +168,8 @@ impl Search {
         Plane {
             title: format!("{}: throughput with p99 up to {limit_ms} ms", self.model),
             notes: vec![self.request.clone(), self.summary().join("; ")],
-            limit_ms: Some(limit_ms),
+            across: "answers per second".to_owned(),
+            limit: Some(plane::Limit { name: format!("limit {limit_ms} ms"), ms: limit_ms }),
             lines: self.targets.iter().map(line).collect(),
         }
         .draw()

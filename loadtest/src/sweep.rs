@@ -139,7 +139,8 @@ impl Sweep {
         Plane {
             title: format!("{}: p99 over throughput", self.model),
             notes,
-            limit_ms: None,
+            across: "answers per second".to_owned(),
+            limit: None,
             lines: self.targets.iter().enumerate().map(line).collect(),
         }
         .draw()

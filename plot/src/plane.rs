@@ -14,15 +14,25 @@ pub struct Plane {
     pub title: String,
     /// Lines below the title.
     pub notes: Vec<String>,
+    /// What throughput is counted in.
+    pub across: String,
     /// A limit on the latency, drawn across.
-    pub limit_ms: Option<f64>,
-    /// At most eight can be told apart.
+    pub limit: Option<Limit>,
+    /// Eight with names can be told apart.
     pub lines: Vec<Line>,
+}
+
+/// See [`Plane`].
+pub struct Limit {
+    /// Written on the line.
+    pub name: String,
+    /// Where it is.
+    pub ms: f64,
 }
 
 /// What one server did, or one configuration of it.
 pub struct Line {
-    /// For the legend.
+    /// For the legend; without one it is drawn in grey, below the others.
     pub name: String,
     /// In the order in which they are joined.
     pub points: Vec<Point>,
@@ -52,15 +62,21 @@ const STYLE: &str = "
 .c4 { stroke: #be185d; color: #be185d } .c5 { stroke: #4d7c0f; color: #4d7c0f }
 .c6 { stroke: #92400e; color: #92400e } .c7 { stroke: #475569; color: #475569 }
 .c4.line, .c5.line, .c6.line, .c7.line { stroke-dasharray: 8 4 }
+.faint { stroke: #98a2b3; color: #98a2b3; stroke-opacity: 0.55; stroke-width: 1.2 }
 .full { fill: currentColor } .hollow { fill: #ffffff }
 @media (prefers-color-scheme: dark) {
 .c0 { stroke: #6ea8fe; color: #6ea8fe } .c1 { stroke: #ff9a62; color: #ff9a62 }
 .c2 { stroke: #5eead4; color: #5eead4 } .c3 { stroke: #c4b5fd; color: #c4b5fd }
 .c4 { stroke: #f9a8d4; color: #f9a8d4 } .c5 { stroke: #bef264; color: #bef264 }
 .c6 { stroke: #fcd34d; color: #fcd34d } .c7 { stroke: #cbd5e1; color: #cbd5e1 }
+.faint { stroke: #5b6675; color: #5b6675 }
 .hollow { fill: #14181f }
 }
 ";
+
+/// Names in one row of the legend, and how far rows are apart.
+const NAMES: usize = 4;
+const ROW: f64 = 20.0;
 
 impl Plane {
     /// The whole picture.
@@ -71,29 +87,42 @@ impl Plane {
                 text(svg, "ink", (28.0, 150.0), Anchor::Start, "No request was answered.");
                 return;
             }
+            let panel = self.panel();
             let most = points().map(|it| it.per_s).fold(0.0, f64::max);
-            let across = Axis::linear((0.0, most * 1.06), (PANEL.left, PANEL.right));
-            let up = self.up();
-            grid(svg, &across, &up);
-            if let Some(limit) = self.limit_ms {
-                let y = up.pixel(limit);
-                line(svg, "tail", (PANEL.left, y), (PANEL.right, y));
-                let label = format!("limit {limit} ms");
-                text(svg, "soft", (PANEL.right - 4.0, y - 6.0), Anchor::End, &label);
+            let across = Axis::linear((0.0, most * 1.06), (panel.left, panel.right));
+            let up = self.up(panel);
+            grid(svg, panel, &across, &up);
+            if let Some(limit) = &self.limit {
+                let y = up.pixel(limit.ms);
+                line(svg, "tail", (panel.left, y), (panel.right, y));
+                text(svg, "soft", (panel.right - 4.0, y - 6.0), Anchor::End, &limit.name);
             }
-            for (index, line) in self.lines.iter().enumerate() {
-                line.draw(svg, index, (&across, &up));
+            for line in self.lines.iter().filter(|it| it.name.is_empty()) {
+                line.draw(svg, "faint", (&across, &up));
             }
-            axis_names(svg, PANEL, "answers per second", "p99, ms");
+            for (index, line) in self.named().enumerate() {
+                line.draw(svg, &format!("c{index}"), (&across, &up));
+            }
+            axis_names(svg, panel, &self.across, "p99, ms");
             self.legend(svg);
         })
     }
 
-    fn up(&self) -> Axis {
+    fn named(&self) -> impl Iterator<Item = &Line> {
+        self.lines.iter().filter(|it| !it.name.is_empty())
+    }
+
+    /// Lower by the rows of the legend beyond the first.
+    fn panel(&self) -> Panel {
+        let rows = self.named().count().div_ceil(NAMES).max(1);
+        Panel { top: PANEL.top + ROW * (rows - 1) as f64, ..PANEL }
+    }
+
+    fn up(&self, panel: Panel) -> Axis {
         let points = self.lines.iter().flat_map(|it| &it.points).map(|it| it.ms);
-        let values = || points.clone().chain(self.limit_ms);
+        let values = || points.clone().chain(self.limit.as_ref().map(|it| it.ms));
         let (least, most) = (values().fold(f64::INFINITY, f64::min), values().fold(0.0, f64::max));
-        let pixels = (PANEL.bottom, PANEL.top);
+        let pixels = (panel.bottom, panel.top);
         if most > STEEP * least {
             Axis::logarithmic((least, most), pixels)
         } else {
@@ -103,30 +132,30 @@ impl Plane {
 
     /// Names at even distances above the panel.
     fn legend(&self, svg: &mut String) {
-        let width = (PANEL.right - PANEL.left) / self.lines.len().max(4) as f64;
-        let y = PANEL.top - 36.0;
-        for (index, of) in self.lines.iter().enumerate() {
-            let x = PANEL.left + width * index as f64;
+        let width = (PANEL.right - PANEL.left) / NAMES as f64;
+        for (index, of) in self.named().enumerate() {
+            let x = PANEL.left + width * (index % NAMES) as f64;
+            let y = PANEL.top - 36.0 + ROW * (index / NAMES) as f64;
             line(svg, &format!("line c{index}"), (x, y), (x + 26.0, y));
-            text(svg, "ink", (x + 34.0, y + 4.5), Anchor::Start, &of.name);
+            text(svg, "ink small", (x + 34.0, y + 4.5), Anchor::Start, &of.name);
         }
     }
 }
 
 impl Line {
-    fn draw(&self, svg: &mut String, index: usize, (across, up): (&Axis, &Axis)) {
+    fn draw(&self, svg: &mut String, class: &str, (across, up): (&Axis, &Axis)) {
         let mut joined = String::new();
         for Point { per_s, ms, .. } in &self.points {
             let _ = write!(joined, "{:.1},{:.1} ", across.pixel(*per_s), up.pixel(*ms));
         }
         let joined = joined.trim_end();
-        let _ = writeln!(svg, "<polyline class=\"line c{index}\" points=\"{joined}\"/>");
+        let _ = writeln!(svg, "<polyline class=\"line {class}\" points=\"{joined}\"/>");
         for Point { per_s, ms, label, good } in &self.points {
             let (x, y) = (across.pixel(*per_s), up.pixel(*ms));
             let fill = if *good { "full" } else { "hollow" };
             let _ = writeln!(
                 svg,
-                "<circle class=\"point c{index} {fill}\" cx=\"{x:.1}\" cy=\"{y:.1}\" r=\"4.5\"/>"
+                "<circle class=\"point {class} {fill}\" cx=\"{x:.1}\" cy=\"{y:.1}\" r=\"4.5\"/>"
             );
             if !label.is_empty() {
                 text(svg, "soft small", (x - 7.0, y - 7.0), Anchor::End, label);
@@ -135,16 +164,20 @@ impl Line {
     }
 }
 
-fn grid(svg: &mut String, across: &Axis, up: &Axis) {
+fn grid(svg: &mut String, panel: Panel, across: &Axis, up: &Axis) {
     for tick in up.ticks() {
         let y = up.pixel(tick.value);
-        line(svg, "grid", (PANEL.left, y), (PANEL.right, y));
-        text(svg, "soft", (PANEL.left - 8.0, y + 4.5), Anchor::End, &tick.label);
+        line(svg, "grid", (panel.left, y), (panel.right, y));
+        text(svg, "soft", (panel.left - 8.0, y + 4.5), Anchor::End, &tick.label);
     }
     for tick in across.ticks() {
         let x = across.pixel(tick.value);
-        line(svg, "grid", (x, PANEL.top), (x, PANEL.bottom));
-        text(svg, "soft", (x, PANEL.bottom + 20.0), Anchor::Middle, &tick.label);
+        line(svg, "grid", (x, panel.top), (x, panel.bottom));
+        text(svg, "soft", (x, panel.bottom + 20.0), Anchor::Middle, &tick.label);
     }
-    line(svg, "frame", (PANEL.left, PANEL.bottom), (PANEL.right, PANEL.bottom));
+    line(svg, "frame", (panel.left, panel.bottom), (panel.right, panel.bottom));
 }
+
+#[cfg(test)]
+#[path = "plane_tests.rs"]
+mod tests;
