@@ -57,7 +57,12 @@ impl Engines {
         self.available.iter().chain(&self.on_request)
     }
 
-    /// Those that do not, and why.
+    /// Those that serve models that name none, the preferred one first.
+    pub fn automatic(&self) -> impl Iterator<Item = &Arc<dyn Backend>> {
+        self.available.iter()
+    }
+
+    /// Those that do not work here, and why.
     pub fn missing(&self) -> &[Missing] {
         &self.missing
     }

@@ -22,6 +22,7 @@ mod models;
 mod commands;
 mod handle;
 mod start;
+mod single;
 #[cfg(test)]
 mod house;
 #[cfg(test)]
@@ -32,5 +33,6 @@ pub use config::{Defaults, ModelConfig, VersionPolicy};
 pub use engines::{Engines, Missing};
 pub use handle::{Entry, Lifecycle, LifecycleError, Readiness};
 pub use policy::Transition;
+pub use single::{Alone, Single, made_up_inputs};
 pub use start::{Options, start};
 pub use state::State;

@@ -113,7 +113,11 @@ fn numbers(tensor: &Tensor) -> Option<Vec<f64>> {
 }
 
 /// Rows of small numbers between 0 and 1 (0 or 1 for whole ones), made from a seed each.
-fn made_up(spec: &TensorSpec, seeds: &[u64], lengths: &AxisLengths) -> Result<Tensor, String> {
+pub(crate) fn made_up(
+    spec: &TensorSpec,
+    seeds: &[u64],
+    lengths: &AxisLengths,
+) -> Result<Tensor, String> {
     let row = lengths.shape(spec, 1)?;
     let shape = lengths.shape(spec, seeds.len())?;
     let mut data = Vec::new();

@@ -17,7 +17,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use server_base::{ModelName, Version};
 
 /// Name of the file beside the versions.
-const CONFIG: &str = "model.toml";
+pub(crate) const CONFIG: &str = "model.toml";
 
 /// Largest `model.toml` that is read.
 const CONFIG_BYTES_MAX: u64 = 1 << 20;
@@ -104,7 +104,8 @@ pub(crate) fn scan(repository: &Path, artifacts: &[&str]) -> io::Result<Found> {
     Ok(found)
 }
 
-fn scan_model(folder: &Path, artifacts: &[&str]) -> io::Result<FoundModel> {
+/// Looks at one model.
+pub(crate) fn scan_model(folder: &Path, artifacts: &[&str]) -> io::Result<FoundModel> {
     let mut model = FoundModel { config: scan_config(folder)?, versions: BTreeMap::new() };
     for (name, folder) in folders(folder)? {
         let Some(version) = Version::parse(&name) else { continue };
@@ -200,7 +201,7 @@ impl Walk {
 }
 
 /// Folders directly inside, by name; an error for what is there and may be one.
-fn folders(folder: &Path) -> io::Result<BTreeMap<String, io::Result<PathBuf>>> {
+pub(crate) fn folders(folder: &Path) -> io::Result<BTreeMap<String, io::Result<PathBuf>>> {
     let mut found = BTreeMap::new();
     for entry in fs::read_dir(folder)? {
         let path = entry?.path();
