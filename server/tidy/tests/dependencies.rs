@@ -10,7 +10,7 @@ const FLOORS: &[&[&str]] = &[
     &["backend-fake", "backend-onnxruntime", "backend-openvino", "backend-tract", "server-base"],
     &["server-serving"],
     &["server-lifecycle"],
-    &["server-frontend"],
+    &["server-frontend", "server-tune"],
     &["server-app"],
 ];
 
@@ -25,6 +25,7 @@ const WRAPPED: &[(&str, &[&str])] = &[
     ("tonic", &["proto", "server-frontend", "loadtest"]),
     ("hyper", &["server-frontend", "server-app", "loadtest"]),
     ("serde_json", &["server-frontend", "server-app", "loadtest"]),
+    ("toml_edit", &["server-tune"]),
     ("clap", &["server-app", "loadtest"]),
     ("anyhow", &["server-app", "loadtest"]),
 ];

@@ -3,6 +3,8 @@
 mod models;
 mod predict;
 mod server;
+mod table;
+mod tune;
 mod version;
 
 use std::io::{self, Write as _};
@@ -22,6 +24,8 @@ pub(crate) enum Outcome {
     Failed,
     /// Nobody answers at the address.
     Unreachable,
+    /// What is asked for contradicts itself, or what is there.
+    Misused,
     /// The settings are faulty.
     Misconfigured,
 }
@@ -32,6 +36,7 @@ impl From<Outcome> for ExitCode {
         ExitCode::from(match outcome {
             Outcome::Done => 0,
             Outcome::Failed => 1,
+            Outcome::Misused => 2,
             Outcome::Unreachable => 69,
             Outcome::Misconfigured => 78,
         })
@@ -49,6 +54,7 @@ pub fn run(cli: Cli) -> ExitCode {
             ModelsCommand::Unload { model, server } => models::change("unload", &model, &server),
         }),
         Command::Client { command: ClientCommand::Health(server) } => asked(health(&server)),
+        Command::Tune(args) => tune::tune(*args),
         Command::Version(args) => version::version(&args),
         Command::Completion { shell } => {
             let mut script = Vec::new();

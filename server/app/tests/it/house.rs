@@ -39,7 +39,7 @@ pub(crate) struct House {
 }
 
 /// The process has one recorder, however many servers it runs.
-fn metrics() -> Recorded {
+pub(crate) fn metrics() -> Recorded {
     static HANDLE: OnceLock<Recorded> = OnceLock::new();
     HANDLE.get_or_init(|| server_app::telemetry::start_metrics().expect("a recorder")).clone()
 }

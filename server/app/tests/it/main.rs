@@ -9,3 +9,4 @@ mod overload;
 mod peers;
 mod plain;
 mod swap;
+mod tune;
