@@ -9,6 +9,7 @@ use half::{bf16, f16};
 
 use crate::case::Case;
 use crate::limits::PAYLOAD_BYTES_MAX;
+use crate::options::Lengths;
 use crate::random::Random;
 use crate::signature::{FREE, Port, Signature};
 use crate::tensor::{Datatype, Tensor, element_count, put_string};
@@ -19,7 +20,7 @@ pub(crate) struct Payload {
     /// Length of each leading axis of -1.
     pub(crate) rows: usize,
     /// `name` or `name.axis`, and the length of that input's other free axes.
-    pub(crate) axes: Vec<(String, usize)>,
+    pub(crate) axes: Vec<(String, Lengths)>,
     /// The full shape of an input, rows included.
     pub(crate) shapes: Vec<(String, Vec<usize>)>,
     /// Integers are drawn from `0..integers_below`.
@@ -37,12 +38,16 @@ impl Payload {
             self.rows,
             signature.model,
         );
-        let shapes = signature.inputs.iter().map(|port| self.shape(port));
-        let shapes = shapes.collect::<Result<Vec<_>>>()?;
-        self.refuse_size(signature, &shapes)?;
+        let shapes = |part: f64| -> Result<Vec<Vec<usize>>> {
+            signature.inputs.iter().map(|port| self.shape(port, part)).collect()
+        };
+        self.refuse_size(signature, &shapes(LONGEST)?)?;
 
         let mut random = Random::new(self.seed);
+        // Lengths have draws of their own, and one each request: inputs that share an axis agree.
+        let mut parts = Random::new(!self.seed);
         let mut case = || -> Result<Case> {
+            let shapes = shapes(parts.unit())?;
             let inputs = signature.inputs.iter().zip(&shapes);
             let inputs = inputs.map(|(port, shape)| self.tensor(port, shape, &mut random));
             Ok(Case { inputs: inputs.collect::<Result<_>>()?, rows: self.rows, ..Case::default() })
@@ -50,8 +55,8 @@ impl Payload {
         (0..self.distinct).map(|_| case()).collect()
     }
 
-    /// The shape to send for `port`.
-    fn shape(&self, port: &Port) -> Result<Vec<usize>> {
+    /// The shape to send for `port`, where lengths are left to chance so far up their range.
+    fn shape(&self, port: &Port, part: f64) -> Result<Vec<usize>> {
         if let Some((_, shape)) = self.shapes.iter().find(|(name, _)| *name == port.name) {
             self.fits(port, shape)?;
             return Ok(shape.clone());
@@ -61,19 +66,19 @@ impl Payload {
             let length = match usize::try_from(axis) {
                 Ok(fixed) => fixed,
                 Err(_) if index == 0 => self.rows,
-                Err(_) => self.free_axis(port, index)?,
+                Err(_) => self.free_axis(port, index)?.at(part),
             };
             shape.push(length);
         }
         Ok(shape)
     }
 
-    fn free_axis(&self, port: &Port, index: usize) -> Result<usize> {
+    fn free_axis(&self, port: &Port, index: usize) -> Result<Lengths> {
         let name = &port.name;
         let exact = format!("{name}.{index}");
         let find = |wanted: &str| self.axes.iter().find(|(given, _)| given == wanted);
         let given = find(&exact).or_else(|| find(name));
-        given.map(|&(_, length)| length).with_context(|| {
+        given.map(|&(_, lengths)| lengths).with_context(|| {
             let shape = &port.shape;
             format!(
                 "input {name:?} has shape {shape:?}: say how long axis {index} is, \
@@ -171,6 +176,9 @@ impl Payload {
         Ok(())
     }
 }
+
+/// The end of every range of lengths.
+const LONGEST: f64 = 1.0 - f64::EPSILON;
 
 /// Length of the longest random string.
 const TEXT_BYTES_MAX: usize = 12;

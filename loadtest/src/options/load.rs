@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use clap::Args;
 
-use super::values::{Span, Steps, axis, duration, shape, span, steps, weight};
+use super::values::{Lengths, Span, Steps, axis, duration, shape, span, steps, weight};
 use crate::arrivals::Arrival;
 use crate::client::Protocol;
 
@@ -62,10 +62,11 @@ pub(crate) struct RequestOptions {
     /// Rows of each request: the length of each first axis of -1.
     #[arg(long, default_value_t = 1, conflicts_with = "recorded")]
     pub(crate) rows: usize,
-    /// Length of an input's other axes of -1, by its name or by name.index.
+    /// Length of an input's other axes of -1, by its name or by name.index. LOW..HIGH: each distinct
+    /// request has a length of its own; inputs of one range agree.
     #[arg(long = "axis", value_name = "INPUT[.INDEX]=LENGTH", value_parser = axis)]
     #[arg(conflicts_with = "recorded")]
-    pub(crate) axes: Vec<(String, usize)>,
+    pub(crate) axes: Vec<(String, Lengths)>,
     /// Full shape of an input.
     #[arg(long = "shape", value_name = "INPUT=1x128", value_parser = shape)]
     #[arg(conflicts_with = "recorded")]

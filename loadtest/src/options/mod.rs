@@ -11,7 +11,7 @@ use std::time::Duration;
 use clap::{ArgGroup, Args, Parser, Subcommand, ValueEnum};
 
 pub(crate) use load::{DeliveryOptions, LoadOptions, PaceOptions, RequestOptions, SteadyOptions};
-pub(crate) use values::{NamedAddress, Span, Steps, duration};
+pub(crate) use values::{Lengths, NamedAddress, Span, Steps, duration};
 
 use crate::arrivals::Arrival;
 use values::named_address;

@@ -63,10 +63,36 @@ pub(super) fn steps(text: &str) -> Result<Steps, String> {
     Ok(Steps { span: span(ends)?, count })
 }
 
-/// `input=128`
-pub(super) fn axis(text: &str) -> Result<(String, usize), String> {
-    let (name, length) = text.split_once('=').ok_or("expected INPUT=LENGTH")?;
-    Ok((name.to_owned(), length.parse().map_err(|_| format!("{length:?} is not a length"))?))
+/// Length of an axis, or the lengths from which each request draws its own; both ends included.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Lengths {
+    pub(crate) from: usize,
+    pub(crate) to: usize,
+}
+
+impl Lengths {
+    /// The one at this part of the way, from 0.0 to less than 1.0.
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "a part of the way is no longer than the way"
+    )]
+    pub(crate) fn at(self, part: f64) -> usize {
+        let way = self.to.saturating_sub(self.from);
+        self.from + ((way as f64 + 1.0) * part) as usize
+    }
+}
+
+/// `input=128`, `input=16..128`
+pub(super) fn axis(text: &str) -> Result<(String, Lengths), String> {
+    let (name, lengths) = text.split_once('=').ok_or("expected INPUT=LENGTH")?;
+    let (from, to) = lengths.split_once("..").unwrap_or((lengths, lengths));
+    let length = |it: &str| it.parse().map_err(|_| format!("{it:?} is not a length"));
+    let lengths = Lengths { from: length(from)?, to: length(to)? };
+    if lengths.from > lengths.to {
+        return Err(format!("{from}..{to} is empty, expected LOW..HIGH"));
+    }
+    Ok((name.to_owned(), lengths))
 }
 
 /// `input=1x128`

@@ -113,6 +113,8 @@ fn faults_name_the_option_and_what_would_do() {
         ("--duration 5s --interval 49ms", "--interval 49ms, expected at least 0.05 s"),
         ("--recorded f --rows 2", "cannot be used with"),
         ("--axis x", "expected INPUT=LENGTH"),
+        ("--axis x=5..3", "5..3 is empty, expected LOW..HIGH"),
+        ("--axis x=5..y", "\"y\" is not a length"),
         ("--shape x=1xy", "\"y\" is not a length"),
     ];
     for (line, expected) in table {

@@ -1,6 +1,7 @@
 //! Requests fit the metadata, and what the metadata leaves open must be said.
 
 use super::{shown, signature};
+use crate::options::Lengths;
 use crate::payload::Payload;
 use crate::tensor::{Datatype, Scalar};
 
@@ -13,6 +14,10 @@ fn payload() -> Payload {
         seed: 1,
         distinct: 2,
     }
+}
+
+fn exactly(length: usize) -> Lengths {
+    Lengths { from: length, to: length }
 }
 
 #[test]
@@ -56,7 +61,8 @@ fn a_seed_gives_the_same_requests_and_they_are_distinct() {
 #[test]
 fn axes_and_shapes_fill_what_is_open() {
     let signature = signature(&["ids:INT64:-1x-1", "image:FP32:-1x3x-1x-1"], &[]);
-    let axes = |list: &[(&str, usize)]| list.iter().map(|&(n, l)| (n.to_owned(), l)).collect();
+    let axes =
+        |list: &[(&str, usize)]| list.iter().map(|&(n, l)| (n.to_owned(), exactly(l))).collect();
     let filled =
         Payload { rows: 2, axes: axes(&[("ids", 16), ("image", 8), ("image.3", 9)]), ..payload() };
     let cases = filled.generate(&signature).unwrap();
@@ -79,7 +85,7 @@ fn what_does_not_fit_is_refused_with_the_reason() {
     let fixed = signature(&["x:FP32:1x4"], &[]);
     let shape =
         |shape: &[usize]| Payload { shapes: vec![("ids".to_owned(), shape.to_vec())], ..payload() };
-    let axis = |name: &str| Payload { axes: vec![(name.to_owned(), 4)], ..payload() };
+    let axis = |name: &str| Payload { axes: vec![(name.to_owned(), exactly(4))], ..payload() };
     let table = [
         (payload(), &open, "say how long axis 1 is, by --axis ids=LENGTH"),
         (axis("idz"), &open, "--axis idz: no input of that name"),
@@ -97,4 +103,19 @@ fn what_does_not_fit_is_refused_with_the_reason() {
         let message = shown(refused.and_then(|()| payload.generate(signature)));
         assert!(message.contains(expected), "{message:?} does not contain {expected:?}");
     }
+}
+
+#[test]
+fn lengths_are_drawn_once_a_request_and_fill_their_range() {
+    let signature = signature(&["ids:INT64:-1x-1", "mask:INT64:-1x-1"], &[]);
+    let range = |name: &str| (name.to_owned(), Lengths { from: 3, to: 6 });
+    let axes = vec![range("ids"), range("mask")];
+    let cases = Payload { axes, distinct: 64, ..payload() }.generate(&signature).unwrap();
+    let lengths: Vec<[usize; 2]> =
+        cases.iter().map(|it| [it.inputs[0].shape[1], it.inputs[1].shape[1]]).collect();
+    assert!(lengths.iter().all(|[ids, mask]| ids == mask), "{lengths:?}");
+    for length in 3..=6 {
+        assert!(lengths.contains(&[length; 2]), "none of {length}: {lengths:?}");
+    }
+    assert!(lengths.iter().all(|it| (3..=6).contains(&it[0])), "{lengths:?}");
 }
