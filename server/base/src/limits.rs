@@ -32,6 +32,9 @@ pub const BATCH_ROWS: usize = 32;
 /// Most rows of a batch that can be configured.
 pub const BATCH_ROWS_MAX: usize = 65_536;
 
+/// Most elements of a batch that can be configured: beyond what a machine's memory holds.
+pub const BATCH_ELEMENTS_MAX: usize = 1 << 40;
+
 /// Longest that a request may be held back to let a batch fill. Longer, and no caller is there.
 pub const QUEUE_DELAY_MAX: Duration = Duration::from_secs(1);
 

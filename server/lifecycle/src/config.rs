@@ -134,6 +134,8 @@ impl ModelConfig {
         }
         let queue = section.integer("max_queue_size", 1..=limits::QUEUE_REQUESTS_MAX);
         set(&mut self.batching.queue_max, queue);
+        let elements = section.integer("max_batch_elements", 1..=limits::BATCH_ELEMENTS_MAX);
+        set(&mut self.batching.elements_max, elements);
         set(&mut self.probe_rows, section.boolean("probe_rows"));
     }
 

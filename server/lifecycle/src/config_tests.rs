@@ -29,6 +29,7 @@ fn every_key_is_read() {
         [dynamic_batching]
         max_queue_delay_us = 500
         max_queue_size = 64
+        max_batch_elements = 4096
         probe_rows = false
         [instances]
         count = 3
@@ -53,7 +54,12 @@ fn every_key_is_read() {
         versions: VersionPolicy::Latest(2),
         transition: Transition::Resources,
         labels: BTreeMap::from([("stable".to_owned(), Version(1))]),
-        batching: Batching { rows_max: 8, delay_max: Duration::from_micros(500), queue_max: 64 },
+        batching: Batching {
+            rows_max: 8,
+            elements_max: 4096,
+            delay_max: Duration::from_micros(500),
+            queue_max: 64,
+        },
         probe_rows: false,
         timeout: Duration::from_millis(250),
         instances: 3,

@@ -23,7 +23,7 @@ pub(crate) fn run(
     requests: &[Pending],
 ) -> Result<BatchAnswer, BackendError> {
     let started = Instant::now();
-    let rows: Vec<usize> = requests.iter().map(|it| it.rows).collect();
+    let rows: Vec<usize> = requests.iter().map(|it| it.extent.rows).collect();
     let batch_rows = rows.iter().sum();
     let part = |place: usize| requests.iter().filter_map(move |it| it.inputs.get(place));
     let inputs =

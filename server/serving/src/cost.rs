@@ -1,17 +1,19 @@
-//! What a run of so many rows costs, learned from the runs themselves.
+//! What a run costs, learned from the runs themselves.
 //!
-//! Kept by powers of two. Threads write without a lock: a lost sample is only a sample.
+//! It grows with what goes in, so it is counted in units: rows, times the tokens or pixels of a row
+//! where their number varies. Kept by powers of two. Threads write without a lock: a lost sample is only a sample.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
-/// Sizes that are told apart: 1, 2, 3–4, 5–8, and so on; more than `limits::BATCH_ROWS_MAX` has.
-const SIZES: usize = 20;
+/// Sizes that are told apart: 1, 2, 3–4, 5–8, and so on. The last is that of everything above 2³⁰
+/// units: some five hundred pictures of two million pixels.
+const SIZES: usize = 32;
 
 /// Weight of a new sample: 1/8, so that some ten runs forget a disturbance.
 const SHIFT: u32 = 3;
 
-/// Larger batches must save at least this share of a row's time to be worth the wait of those who
+/// Larger batches must save at least this share of a unit's time to be worth the wait of those who
 /// come first: less is within the noise of the measurement.
 const WORTH: f64 = 0.05;
 
@@ -24,98 +26,117 @@ const EXPLORE: u64 = 64;
 /// The cost of one version's runs.
 #[derive(Default)]
 pub(crate) struct Cost {
-    /// Mean nanoseconds of one row in a run of that size; 0 is unknown.
-    row: [AtomicU64; SIZES],
+    /// Mean picoseconds of one unit in a run of that size; 0 is unknown. A pixel of a small model
+    /// takes less than a nanosecond.
+    unit: [AtomicU64; SIZES],
     runs: AtomicU64,
+    /// Units of the longest row that has run; 0 before the first.
+    longest: AtomicUsize,
 }
 
 impl Cost {
-    /// A run of so many rows took so long.
-    pub(crate) fn learn(&self, rows: usize, took: Duration) {
-        let Some(place) = self.row.get(size(rows)) else { return };
-        let sample = per_row(took, rows).max(1);
+    /// A run of so many rows, which are so many units together, took so long.
+    pub(crate) fn learn(&self, rows: usize, units: usize, took: Duration) {
+        let Some(place) = self.unit.get(size(units)) else { return };
+        let sample = per_unit(took, units).max(1);
         let mean = match place.load(Ordering::Relaxed) {
             0 => sample,
             // A run that was interrupted says little about the next one.
             mean => mean - (mean >> SHIFT) + (sample.min(mean.saturating_mul(2)) >> SHIFT),
         };
         place.store(mean.max(1), Ordering::Relaxed);
+        self.longest.fetch_max(units / rows.max(1), Ordering::Relaxed);
         self.runs.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// How long a run of so many rows will take, as far as is known; the next smaller size that
+    /// How long a run of so many units will take, as far as is known; the next smaller size that
     /// has run tells it from above, the next larger one too.
-    pub(crate) fn of(&self, rows: usize) -> Option<Duration> {
-        let below = (0..=size(rows)).rev().find_map(|it| self.known(it));
-        if let Some(row) = below {
-            return Some(Duration::from_nanos(row.saturating_mul(rows as u64)));
+    pub(crate) fn of(&self, units: usize) -> Option<Duration> {
+        let below = (0..=size(units)).rev().find_map(|it| self.known(it));
+        if let Some(unit) = below {
+            return Some(picos(unit.saturating_mul(units as u64)));
         }
-        let (above, row) =
-            (size(rows)..SIZES).find_map(|it| self.known(it).map(|row| (it, row)))?;
-        Some(Duration::from_nanos(row << above))
+        let (above, unit) =
+            (size(units)..SIZES).find_map(|it| self.known(it).map(|unit| (it, unit)))?;
+        Some(picos(unit.saturating_mul(1 << above)))
     }
 
-    /// What a row costs at its cheapest.
-    pub(crate) fn row(&self) -> Option<Duration> {
-        (0..SIZES).filter_map(|it| self.known(it)).min().map(Duration::from_nanos)
+    /// What a unit costs at its cheapest, rounded up.
+    pub(crate) fn unit(&self) -> Option<Duration> {
+        let picos = (0..SIZES).filter_map(|it| self.known(it)).min()?;
+        Some(Duration::from_nanos(picos.div_ceil(1_000)))
     }
 
-    /// How many rows to join: as many as allowed, unless fewer are known to be as cheap a row.
+    /// How many units to join in batches of at most `rows_max` rows: as many as allowed, unless
+    /// fewer are known to be as cheap a unit.
     pub(crate) fn worthwhile(&self, rows_max: usize) -> usize {
-        if self.of(rows_max).is_none_or(|it| it <= SHORT) {
-            return rows_max;
+        let most = match self.longest.load(Ordering::Relaxed) {
+            0 => return usize::MAX,
+            longest => rows_max.saturating_mul(longest),
+        };
+        if self.of(most).is_none_or(|it| it <= SHORT) {
+            return most;
         }
-        let known = || (0..=size(rows_max)).filter_map(|it| Some((it, self.known(it)?)));
-        let Some(cheapest) = known().map(|(_, row)| row).min() else { return rows_max };
-        let enough = known().find(|&(_, row)| row as f64 * (1.0 - WORTH) <= cheapest as f64);
+        let known = || (0..=size(most)).filter_map(|it| Some((it, self.known(it)?)));
+        let Some(cheapest) = known().map(|(_, unit)| unit).min() else { return most };
+        let enough = known().find(|&(_, unit)| unit as f64 * (1.0 - WORTH) <= cheapest as f64);
         match (enough, known().last()) {
             (Some((enough, _)), Some((largest, _))) if enough < largest => {
                 // The next larger size, not the largest: under load a try holds others up.
                 let explore = self.runs.load(Ordering::Relaxed).is_multiple_of(EXPLORE);
-                rows_max.min(1 << (enough + usize::from(explore)))
+                most.min(1 << (enough + usize::from(explore)))
             }
-            _ => rows_max,
+            _ => most,
         }
     }
 
-    /// The most rows that a run of that time can take; at least one.
-    pub(crate) fn within(&self, budget: Duration, rows_max: usize) -> usize {
-        let mut rows = rows_max.max(1);
-        while rows > 1 && self.of(rows).is_some_and(|it| it > budget) {
-            rows /= 2;
+    /// The most units that a run of that time can take; at least one.
+    pub(crate) fn within(&self, budget: Duration, units_max: usize) -> usize {
+        let mut units = units_max.max(1);
+        while units > 1 && self.of(units).is_some_and(|it| it > budget) {
+            units /= 2;
         }
-        rows
+        units
     }
 
     fn known(&self, size: usize) -> Option<u64> {
-        self.row.get(size).map(|it| it.load(Ordering::Relaxed)).filter(|&it| it > 0)
+        self.unit.get(size).map(|it| it.load(Ordering::Relaxed)).filter(|&it| it > 0)
     }
 }
 
 /// The size's place: the logarithm, rounded up.
-fn size(rows: usize) -> usize {
-    (rows.max(1).next_power_of_two().trailing_zeros() as usize).min(SIZES - 1)
+fn size(units: usize) -> usize {
+    let rounded = units.max(1).checked_next_power_of_two();
+    rounded.map_or(SIZES - 1, |it| (it.trailing_zeros() as usize).min(SIZES - 1))
 }
 
-fn per_row(took: Duration, rows: usize) -> u64 {
-    u64::try_from(took.as_nanos()).unwrap_or(u64::MAX) / rows.max(1) as u64
+fn per_unit(took: Duration, units: usize) -> u64 {
+    let picos = took.as_nanos().saturating_mul(1_000) / units.max(1) as u128;
+    u64::try_from(picos).unwrap_or(u64::MAX)
+}
+
+fn picos(picos: u64) -> Duration {
+    Duration::from_nanos(picos / 1_000)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    /// Runs as words `rows:µs`, twelve of each, so that the means settle.
+    /// Runs as words `rows[x units a row]:µs`, twelve of each, so that the means settle.
     fn learned(runs: &str) -> Cost {
         let cost = Cost::default();
         for word in runs.split_whitespace() {
-            let (rows, took) = word.split_once(':').expect("rows:µs");
-            let (rows, took) = (rows.parse().expect("rows"), took.parse().expect("µs"));
-            (0..12).for_each(|_| cost.learn(rows, Duration::from_micros(took)));
+            let (size, took) = word.split_once(':').expect("rows:µs");
+            let (rows, row) = size.split_once('x').unwrap_or((size, "1"));
+            let number = |it: &str| it.parse::<usize>().expect("a number");
+            let took = Duration::from_micros(number(took) as u64);
+            (0..12).for_each(|_| cost.learn(number(rows), number(rows) * number(row), took));
         }
         cost
     }
 
+    /// With batches of at most 64 rows, and 8 units.
     #[track_caller]
     fn check(runs: &str, worthwhile: usize, estimate: Option<u64>) {
         let cost = learned(runs);
@@ -125,7 +146,7 @@ mod tests {
 
     #[test]
     fn joins_as_long_as_it_pays() {
-        check("", 64, None);
+        check("", usize::MAX, None);
         check("1:100", 64, Some(800));
         check("1:100 8:200", 64, Some(200));
         check("1:100 8:792 16:1600", 1, Some(792));
@@ -135,22 +156,39 @@ mod tests {
     }
 
     #[test]
+    fn what_counts_is_the_work_and_not_the_rows() {
+        // A row of 128 units costs what 8 rows of 16 do: to join more than those is worth nothing.
+        check("1x16:400 8x16:1600 1x128:1600 4x128:6400", 128, Some(400));
+        // Rows of 128 pay as long as they are joined, and so do those of 16.
+        check("1x128:1600 8x128:6400 64x128:25600", 64 * 128, Some(1600));
+        check("1x128:100", 64 * 128, Some(100));
+    }
+
+    #[test]
+    fn units_of_less_than_a_nanosecond_are_told_apart() {
+        let cost = learned("1x1048576:400");
+        assert_eq!(cost.of(1 << 21), Some(Duration::from_nanos(799_014)));
+        assert_eq!(cost.unit(), Some(Duration::from_nanos(1)));
+        assert_eq!(size(usize::MAX), SIZES - 1);
+    }
+
+    #[test]
     fn what_was_learned_is_forgotten_again() {
         let cost = learned("1:100 8:900");
         assert_eq!(cost.worthwhile(64), 1);
-        (0..100).for_each(|_| cost.learn(8, Duration::from_micros(200)));
+        (0..100).for_each(|_| cost.learn(8, 8, Duration::from_micros(200)));
         assert_eq!(cost.worthwhile(64), 64);
     }
 
     #[test]
     fn an_interrupted_run_says_little() {
         let cost = learned("8:800");
-        cost.learn(8, Duration::from_secs(1));
+        cost.learn(8, 8, Duration::from_secs(1));
         assert_eq!(cost.of(8), Some(Duration::from_micros(900)));
     }
 
     #[test]
-    fn a_budget_bounds_the_rows() {
+    fn a_budget_bounds_the_units() {
         let cost = learned("1:100 8:400 64:2000");
         assert_eq!(cost.within(Duration::from_micros(500), 64), 8);
         assert_eq!(cost.within(Duration::from_micros(50), 64), 1);

@@ -10,6 +10,7 @@ use smallvec::SmallVec;
 use crate::admission::Admission;
 use crate::check;
 use crate::error::InferError;
+use crate::extent::Extent;
 use crate::lane::{Refused, Terms};
 use crate::metrics::RequestMetrics;
 use crate::pending::Pending;
@@ -159,6 +160,7 @@ fn push(
         (servable.model().as_str(), servable.signature(), servable.plan());
     let checked = check::inputs(name, signature, plan.batching.rows_max, &request.inputs)?;
     let wanted = check::outputs(name, signature, &request.outputs)?;
+    let extent = Extent::new(name, (signature, &plan.batching), (&checked.inputs, checked.rows))?;
     let timeout = request.timeout.unwrap_or(plan.timeout).min(limits::REQUEST_TIMEOUT_MAX);
     let (now, deadline) = (Instant::now(), arrived + timeout);
     if deadline <= now {
@@ -169,7 +171,7 @@ fn push(
     let ledger = Arc::clone(servable.ledger());
     let pending = Pending {
         inputs: checked.inputs,
-        rows: checked.rows,
+        extent,
         arrived,
         deadline,
         stated,
@@ -204,7 +206,7 @@ fn push(
 fn terms(servable: &Servable, stated: bool) -> Terms {
     let (cost, batching) = (servable.cost(), &servable.plan().batching);
     Terms {
-        row: cost.row().unwrap_or_default() / servable.parallel(),
+        unit: cost.unit().unwrap_or_default() / servable.parallel(),
         run: cost.of(cost.worthwhile(batching.rows_max)).unwrap_or_default(),
         wait_max: servable.ledger().patience.limit().filter(|_| !stated),
     }

@@ -115,13 +115,14 @@ impl Runner {
 
     fn run(&mut self, requests: &[Pending]) -> Result<BatchAnswer, InferError> {
         let servable = Arc::clone(&self.servable);
-        servable.metrics().ran(requests.iter().map(|it| it.rows).sum());
+        servable.metrics().ran(requests.iter().map(|it| it.extent.rows).sum());
         let answer = self.with_instance(|instance| {
             batch::run(instance, servable.signature(), requests).map_err(InferError::Backend)
         })?;
         let timing = &answer.timing;
         servable.metrics().answered(timing);
-        servable.cost().learn(timing.batch_rows, timing.compute_infer);
+        let units = requests.iter().map(|it| it.extent.units).fold(0, usize::saturating_add);
+        servable.cost().learn(timing.batch_rows, units, timing.compute_infer);
         Ok(answer)
     }
 

@@ -12,7 +12,7 @@ use std::task::{Poll, Waker};
 use std::time::{Duration, Instant};
 
 use crate::pace::Pace;
-use crate::policy::{Batching, Queued, Reason, Step, is_unwanted};
+use crate::policy::{Batching, Bounded, Queued, Reason, Step, Taken, is_unwanted};
 use crate::sync::{Condvar, Mutex, MutexGuard, sleep_until, yield_now};
 
 /// How often a full lane looks for requests that are no longer wanted: a look walks the whole
@@ -28,8 +28,8 @@ pub struct Lane<T> {
 
 struct State<T> {
     queue: VecDeque<T>,
-    /// Rows of all that wait.
-    rows: usize,
+    /// Units of all that wait.
+    units: usize,
     closed: bool,
     /// How many requests ever came in: a task sees by it that something has arrived.
     pushed: u64,
@@ -47,8 +47,8 @@ struct State<T> {
 /// On what terms a request may wait.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Terms {
-    /// What a row in the queue costs those behind it at the least; zero if that is unknown.
-    pub row: Duration,
+    /// What a unit in the queue costs those behind it at the least; zero if that is unknown.
+    pub unit: Duration,
     /// How long a run takes: one may be under way.
     pub run: Duration,
     /// How long it may wait whatever its deadline says.
@@ -99,7 +99,7 @@ impl<T: Queued> Lane<T> {
     pub fn new(batching: Batching) -> Lane<T> {
         let state = State {
             queue: VecDeque::new(),
-            rows: 0,
+            units: 0,
             closed: false,
             pushed: 0,
             waiting: 0,
@@ -124,11 +124,11 @@ impl<T: Queued> Lane<T> {
         if state.queue.len() >= self.batching.queue_max {
             return Err(Refused::Full(item));
         }
-        let rows = state.rows + item.rows();
-        let wait = state.wait(rows, terms);
+        let units = state.units.saturating_add(item.units());
+        let wait = state.wait(units, terms);
         // An empty lane takes everything: how else would it be found out that runs have become
         // shorter?
-        if state.rows > 0 {
+        if state.units > 0 {
             if terms.wait_max.is_some_and(|it| wait > it.max(2 * terms.run)) {
                 return Err(Refused::Long(item, wait));
             }
@@ -137,7 +137,7 @@ impl<T: Queued> Lane<T> {
                 return Err(Refused::Late(item, wait));
             }
         }
-        state.rows = rows;
+        state.units = units;
         state.queue.push_back(item);
         state.pushed += 1;
         let wake = state.wake();
@@ -149,8 +149,8 @@ impl<T: Queued> Lane<T> {
 
     /// Blocks the calling instance thread until a batch is due, which is not taken yet. Answers
     /// with the deadline of the oldest request. `None`: closed and empty.
-    pub fn due(&self, rows_max: usize) -> Option<Instant> {
-        let batching = self.batching.at_most(rows_max);
+    pub fn due(&self, units_max: usize) -> Option<Instant> {
+        let batching = self.batching.at_most(units_max);
         let mut state = self.lock();
         loop {
             let now = Instant::now();
@@ -166,12 +166,12 @@ impl<T: Queued> Lane<T> {
         }
     }
 
-    /// Takes the batch that is due, if none of the other instances has. `rows_max` may be less
-    /// than the lane's.
-    pub fn take(&self, rows_max: usize, now: Instant) -> Option<Pulled<T>> {
+    /// Takes the batch that is due, if none of the other instances has: at most `units_max`
+    /// units, or one request.
+    pub fn take(&self, units_max: usize, now: Instant) -> Option<Pulled<T>> {
         let mut unwanted = Vec::new();
         let mut state = self.lock();
-        let found = state.find(&self.batching.at_most(rows_max), now, &mut unwanted);
+        let found = state.find(&self.batching.at_most(units_max), now, &mut unwanted);
         // The rest must not wait for this batch to end.
         let wake = state.wake_for_rest();
         drop(state);
@@ -187,14 +187,14 @@ impl<T: Queued> Lane<T> {
     ///
     /// A task that was woken lets the runtime's other tasks go first: whatever the connections
     /// have at hand is then in the batch.
-    pub async fn pull_task(&self, number: usize, rows_max: usize) -> Option<Pulled<T>> {
+    pub async fn pull_task(&self, number: usize, units_max: usize) -> Option<Pulled<T>> {
         loop {
             let (found, unwanted, now, wake) = {
                 let (mut unwanted, now) = (Vec::new(), Instant::now());
                 let mut state = self.lock();
                 state.tasks.retain(|(it, _)| *it != number);
                 state.woken = false;
-                let found = state.find(&self.batching.at_most(rows_max), now, &mut unwanted);
+                let found = state.find(&self.batching.at_most(units_max), now, &mut unwanted);
                 let wake = state.wake_for_rest();
                 (found, unwanted, now, wake)
             };
@@ -279,7 +279,7 @@ impl<T: Queued> Lane<T> {
 
 impl<T: Queued> State<T> {
     /// What there is to do. Requests that nobody wants any more are not run, but handed out.
-    fn find(&mut self, batching: &Batching, now: Instant, unwanted: &mut Vec<T>) -> Found<T> {
+    fn find(&mut self, batching: &Bounded<'_>, now: Instant, unwanted: &mut Vec<T>) -> Found<T> {
         loop {
             let reason = match batching.step(&self.queue, now) {
                 Step::Run { reason } => reason,
@@ -291,21 +291,22 @@ impl<T: Queued> State<T> {
                 Step::Idle => return Found::Nothing { until: None, pushed: self.pushed },
             };
             let before = unwanted.len();
-            let batch = batching.take(&mut self.queue, now, unwanted);
+            let Taken { batch, stopped } = batching.take(&mut self.queue, now, unwanted);
             let gone = unwanted.iter().skip(before).chain(&batch);
-            self.rows -= gone.map(Queued::rows).sum::<usize>();
+            self.units = gone.map(Queued::units).fold(self.units, usize::saturating_sub);
             if !batch.is_empty() {
-                let rows = batch.iter().map(Queued::rows).sum();
-                self.pace.pulled(now, rows, self.rows);
+                let units = batch.iter().map(Queued::units).fold(0, usize::saturating_add);
+                self.pace.pulled(now, units, self.units);
+                let reason = reason.and(stopped);
                 return Found::Batch(Pulled { batch, reason });
             }
         }
     }
 
-    /// How long so many rows at the end of the queue keep whoever comes behind them.
-    fn wait(&self, rows: usize, terms: &Terms) -> Duration {
-        let rows = u32::try_from(rows).unwrap_or(u32::MAX);
-        self.pace.row(terms.row).saturating_mul(rows)
+    /// How long so many units at the end of the queue keep whoever comes behind them.
+    fn wait(&self, units: usize, terms: &Terms) -> Duration {
+        let unit = u64::try_from(self.pace.unit(terms.unit).as_nanos()).unwrap_or(u64::MAX);
+        Duration::from_nanos(unit.saturating_mul(units as u64))
     }
 
     /// Whom a new request wakes.
@@ -330,7 +331,7 @@ impl<T: Queued> State<T> {
     fn sweep(&mut self, now: Instant, unwanted: &mut Vec<T>) {
         for item in std::mem::take(&mut self.queue) {
             if is_unwanted(&item, now) {
-                self.rows -= item.rows();
+                self.units = self.units.saturating_sub(item.units());
                 unwanted.push(item);
             } else {
                 self.queue.push_back(item);

@@ -18,6 +18,9 @@ impl Queued for Item {
     fn rows(&self) -> usize {
         1
     }
+    fn units(&self) -> usize {
+        1
+    }
     fn arrived(&self) -> Instant {
         self.deadline
     }
@@ -43,7 +46,7 @@ struct Bench {
 }
 
 fn bench(queue_max: usize) -> Bench {
-    let batching = Batching { rows_max: 8, delay_max: Duration::ZERO, queue_max };
+    let batching = Batching { rows_max: 8, queue_max, ..Batching::default() };
     Bench {
         lane: Lane::new(batching),
         expired: Arc::default(),
@@ -110,7 +113,7 @@ fn a_closed_lane_lets_nothing_in_and_everything_out() {
 
 #[test]
 fn what_would_be_late_is_refused_at_once_unless_nothing_waits() {
-    let terms = Terms { row: Duration::from_secs(1), ..Terms::default() };
+    let terms = Terms { unit: Duration::from_secs(1), ..Terms::default() };
     let bench = Bench { terms, ..bench(8) };
     let in_ms = Duration::from_millis;
     assert_eq!(bench.push(1, in_ms(500), false), "taken", "how long a run takes may have changed");
@@ -124,7 +127,7 @@ fn what_would_be_late_is_refused_at_once_unless_nothing_waits() {
 #[test]
 fn what_callers_do_not_wait_for_is_refused_whatever_the_deadline() {
     let second = Duration::from_secs(1);
-    let terms = Terms { row: second, run: second / 2, wait_max: Some(3 * second) };
+    let terms = Terms { unit: second, run: second / 2, wait_max: Some(3 * second) };
     let bench = Bench { terms, ..bench(8) };
     for (name, expect) in [(1, "taken"), (2, "taken"), (3, "taken"), (4, "long")] {
         assert_eq!(bench.push(name, LONG, false), expect, "{name}");
@@ -137,11 +140,11 @@ fn what_callers_do_not_wait_for_is_refused_whatever_the_deadline() {
 fn goodput_holds_while_impatient_callers_flood_the_lane() {
     let (start, run, gap) = (Instant::now(), Duration::from_millis(30), Duration::from_millis(3));
     let patience = Patience::default();
-    let lane = Lane::new(Batching { rows_max: 1, delay_max: Duration::ZERO, queue_max: 1_024 });
+    let lane = Lane::new(Batching { rows_max: 1, queue_max: 1_024, ..Batching::default() });
     let (mut now, mut comes, mut good) = (start, start, [0, 0]);
     while now < start + Duration::from_secs(60) {
         while comes <= now {
-            let terms = Terms { row: run, run, wait_max: patience.limit() };
+            let terms = Terms { unit: run, run, wait_max: patience.limit() };
             let _ = lane.push(Caller { comes }, comes, &terms);
             comes += gap;
         }
@@ -172,6 +175,9 @@ struct Caller {
 
 impl Queued for Caller {
     fn rows(&self) -> usize {
+        1
+    }
+    fn units(&self) -> usize {
         1
     }
     fn arrived(&self) -> Instant {

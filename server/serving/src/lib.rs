@@ -10,6 +10,7 @@ mod admission;
 mod infer;
 mod table;
 mod check;
+mod extent;
 pub mod lane;
 pub mod policy;
 mod pending;

@@ -77,7 +77,9 @@ pub const SERIES: &[Series] = &[
         name: BATCH_CLOSED,
         kind: SeriesKind::Counter,
         labels: &["model", "version", "reason"],
-        help: "Batches by why they were closed: full, idle, delay, deadline, drain.",
+        help: "Batches by why they were no larger: full (rows), elements, cost (more would not pay or \
+               take too long), shape (what else waited was of another), idle (nothing else waited), \
+               delay, deadline, drain.",
         buckets: &[],
     },
     Series {

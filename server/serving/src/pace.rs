@@ -10,32 +10,34 @@ const SHIFT: u32 = 3;
 
 #[derive(Debug, Default)]
 pub(crate) struct Pace {
-    /// Mean nanoseconds of a row; 0 is unknown.
-    row: u64,
-    /// The last batch: when it was taken, and its rows. Only if as much stayed behind.
+    /// Mean picoseconds of a unit; 0 is unknown.
+    unit: u64,
+    /// The last batch: when it was taken, and its units. Only if as much stayed behind.
     last: Option<(Instant, usize)>,
 }
 
 impl Pace {
-    /// A batch of so many rows was taken, so many are left.
-    pub(crate) fn pulled(&mut self, now: Instant, rows: usize, left: usize) {
-        if let Some((then, rows)) = self.last {
-            let took = now.saturating_duration_since(then).as_nanos() / rows.max(1) as u128;
+    /// A batch of so many units was taken, so many are left.
+    pub(crate) fn pulled(&mut self, now: Instant, units: usize, left: usize) {
+        if let Some((then, units)) = self.last {
+            let picos = now.saturating_duration_since(then).as_nanos().saturating_mul(1_000);
+            let took = picos / units.max(1) as u128;
             let sample = u64::try_from(took).unwrap_or(u64::MAX).max(1);
-            self.row = match self.row {
+            self.unit = match self.unit {
                 0 => sample,
                 mean => mean - (mean >> SHIFT) + (sample.min(mean.saturating_mul(2)) >> SHIFT),
             };
         }
-        self.last = (left >= rows).then_some((now, rows));
+        self.last = (left >= units).then_some((now, units));
     }
 
-    /// What a row in the queue costs those behind it; `least` is what it costs if it is alone on
+    /// What a unit in the queue costs those behind it; `least` is what it costs if it is alone on
     /// the machine.
-    pub(crate) fn row(&self, least: Duration) -> Duration {
+    pub(crate) fn unit(&self, least: Duration) -> Duration {
         // A pace that was learned long ago, under other circumstances, must not keep an empty lane
         // from filling: it counts while the lane is deep.
-        if self.last.is_some() { least.max(Duration::from_nanos(self.row)) } else { least }
+        let pace = Duration::from_nanos(self.unit / 1_000);
+        if self.last.is_some() { least.max(pace) } else { least }
     }
 }
 
@@ -43,17 +45,17 @@ impl Pace {
 mod tests {
     use super::*;
 
-    /// Pulls as words `ms:rows/left`; then the cost of a row in µs.
+    /// Pulls as words `ms:units/left`; then the cost of a unit in µs.
     #[track_caller]
     fn check(pulls: &str, expect: u128) {
         let (start, mut pace) = (Instant::now(), Pace::default());
         for word in pulls.split_whitespace() {
-            let (at, rows) = word.split_once(':').expect("ms:rows/left");
-            let (rows, left) = rows.split_once('/').expect("rows/left");
+            let (at, units) = word.split_once(':').expect("ms:units/left");
+            let (units, left) = units.split_once('/').expect("units/left");
             let at = Duration::from_millis(at.parse().expect("ms"));
-            pace.pulled(start + at, rows.parse().expect("rows"), left.parse().expect("left"));
+            pace.pulled(start + at, units.parse().expect("units"), left.parse().expect("left"));
         }
-        assert_eq!(pace.row(Duration::from_micros(10)).as_micros(), expect, "{pulls}");
+        assert_eq!(pace.unit(Duration::from_micros(10)).as_micros(), expect, "{pulls}");
     }
 
     #[test]

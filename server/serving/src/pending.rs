@@ -8,6 +8,7 @@ use smallvec::SmallVec;
 
 use crate::admission::Permit;
 use crate::error::InferError;
+use crate::extent::Extent;
 use crate::ledger::Ledger;
 use crate::policy::Queued;
 use crate::reply::Reply;
@@ -18,7 +19,7 @@ pub(crate) type Inputs = SmallVec<[Tensor; 2]>;
 /// A checked request that waits.
 pub(crate) struct Pending {
     pub(crate) inputs: Inputs,
-    pub(crate) rows: usize,
+    pub(crate) extent: Extent,
     pub(crate) arrived: Instant,
     pub(crate) deadline: Instant,
     /// Has the caller said how long it waits? Who has not is taken to be like others.
@@ -31,7 +32,11 @@ pub(crate) struct Pending {
 
 impl Queued for Pending {
     fn rows(&self) -> usize {
-        self.rows
+        self.extent.rows
+    }
+
+    fn units(&self) -> usize {
+        self.extent.units
     }
 
     fn arrived(&self) -> Instant {

@@ -1,8 +1,8 @@
 //! When a batch runs, and how much of the queue goes into it.
 //!
 //! Pure: a queue and the time go in, a step comes out. The lane asks under its lock and does as it
-//! is told. Invariants: a batch never holds more rows than allowed, keeps the order of arrival
-//! among requests of like shapes, and always starts with the oldest request.
+//! is told. Invariants: a batch never holds more rows or elements than allowed, keeps the order of
+//! arrival among requests of like shapes, and always starts with the oldest request.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
@@ -13,6 +13,9 @@ use server_base::limits;
 pub trait Queued {
     /// Rows it brings. A request with more than the maximum was refused at the door.
     fn rows(&self) -> usize;
+    /// What its run costs is in proportion to these: elements of all its rows.
+    /// Requests that may share a batch have as many a row.
+    fn units(&self) -> usize;
     /// When it came in.
     fn arrived(&self) -> Instant;
     /// When its answer is no longer wanted.
@@ -30,6 +33,8 @@ pub trait Queued {
 pub struct Batching {
     /// Most rows of a batch; 1 row a request and no joining where the model is not batched.
     pub rows_max: usize,
+    /// Most elements of a batch. A larger request was refused at the door.
+    pub elements_max: usize,
     /// How long the oldest request may be held back for others to join it.
     pub delay_max: Duration,
     /// Requests that may wait.
@@ -40,6 +45,7 @@ impl Default for Batching {
     fn default() -> Batching {
         Batching {
             rows_max: limits::BATCH_ROWS,
+            elements_max: usize::MAX,
             delay_max: Duration::ZERO,
             queue_max: limits::QUEUE_REQUESTS,
         }
@@ -49,9 +55,15 @@ impl Default for Batching {
 /// Why a batch was closed. A closed set: also the values of a label on `/metrics`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reason {
-    /// No room for the next request.
+    /// No row more is allowed, or the next request has too many.
     Full,
-    /// An instance was free and there was no reason to wait.
+    /// The same of elements.
+    Elements,
+    /// A larger batch would, by what runs have cost, not be worth the wait or run for too long.
+    Cost,
+    /// An instance was free; all that could join had, and only requests of other shapes stayed.
+    Shape,
+    /// An instance was free, and nothing else waited.
     Idle,
     /// The oldest request had waited as long as it may.
     Delay,
@@ -63,17 +75,40 @@ pub enum Reason {
 
 impl Reason {
     /// All of them, in the order of their numbers as array places.
-    pub const ALL: [Reason; 5] =
-        [Reason::Full, Reason::Idle, Reason::Delay, Reason::Deadline, Reason::Drain];
+    pub const ALL: [Reason; 8] = [
+        Reason::Full,
+        Reason::Elements,
+        Reason::Cost,
+        Reason::Shape,
+        Reason::Idle,
+        Reason::Delay,
+        Reason::Deadline,
+        Reason::Drain,
+    ];
 
     /// The label's value.
     pub fn label(self) -> &'static str {
         match self {
             Reason::Full => "full",
+            Reason::Elements => "elements",
+            Reason::Cost => "cost",
+            Reason::Shape => "shape",
             Reason::Idle => "idle",
             Reason::Delay => "delay",
             Reason::Deadline => "deadline",
             Reason::Drain => "drain",
+        }
+    }
+
+    /// Why a batch was closed that was begun for this reason and could not grow for that one.
+    #[must_use]
+    pub fn and(self, stopped: Option<Reason>) -> Reason {
+        match (self, stopped) {
+            // It was due anyhow; that others stayed behind was not the cause.
+            (Reason::Delay | Reason::Deadline | Reason::Drain, _) => self,
+            (_, Some(stopped)) => stopped,
+            // It was full until a caller left, a moment ago.
+            (_, None) => Reason::Idle,
         }
     }
 }
@@ -95,27 +130,55 @@ pub enum Step {
     },
 }
 
+/// A batching, and what the cost of runs allows the next batch to have.
+pub struct Bounded<'a> {
+    batching: &'a Batching,
+    units_max: usize,
+}
+
+/// What a batch may still take.
+struct Room {
+    rows: usize,
+    /// Why no more.
+    limit: Reason,
+}
+
+/// A batch, and what kept it from being larger; `None`: there was no more.
+pub struct Taken<T> {
+    /// In order of arrival.
+    pub batch: Vec<T>,
+    /// A limit, or the shape of what stayed behind.
+    pub stopped: Option<Reason>,
+}
+
 impl Batching {
     /// The same with smaller batches.
-    #[must_use]
-    pub fn at_most(self, rows: usize) -> Batching {
-        Batching { rows_max: self.rows_max.min(rows.max(1)), ..self }
+    pub fn at_most(&self, units_max: usize) -> Bounded<'_> {
+        Bounded { batching: self, units_max }
     }
+}
 
+impl Bounded<'_> {
     /// What to do with `queue` at `now`, for an instance that is free.
     pub fn step<T: Queued>(&self, queue: &VecDeque<T>, now: Instant) -> Step {
-        let Some(first) = queue.front() else { return Step::Idle };
-        if self.is_full(queue, first) {
+        let wanted = || queue.iter().filter(|it| !is_unwanted(*it, now));
+        let Some(first) = wanted().next() else {
+            // What nobody wants is taken out at once.
+            return if queue.is_empty() { Step::Idle } else { Step::Run { reason: Reason::Idle } };
+        };
+        let mut room = self.room(first);
+        if wanted().filter(|it| it.joins(first)).any(|it| !room.take(it.rows()) || room.rows == 0) {
             return Step::Run { reason: Reason::Full };
         }
-        if self.delay_max.is_zero() {
+        let delay_max = self.batching.delay_max;
+        if delay_max.is_zero() {
             return Step::Run { reason: Reason::Idle };
         }
-        let due = first.arrived() + self.delay_max;
+        let due = first.arrived() + delay_max;
         // No batch mate is worth a deadline: nobody is held back longer than half of the own.
         let half =
             |it: &T| it.arrived() + it.deadline().saturating_duration_since(it.arrived()) / 2;
-        let hurry = queue.iter().map(half).min().unwrap_or(due);
+        let hurry = wanted().map(half).min().unwrap_or(due);
         if due <= now {
             Step::Run { reason: Reason::Delay }
         } else if hurry <= now {
@@ -125,13 +188,19 @@ impl Batching {
         }
     }
 
-    /// Do the requests that can share a batch with `first` fill it?
-    fn is_full<T: Queued>(&self, queue: &VecDeque<T>, first: &T) -> bool {
-        let mut rows = 0;
-        queue.iter().filter(|it| it.joins(first)).any(|it| {
-            rows += it.rows();
-            rows >= self.rows_max
-        })
+    /// How many rows like those of `first` may run together, and why no more.
+    fn room<T: Queued>(&self, first: &T) -> Room {
+        let Batching { rows_max, elements_max, .. } = self.batching;
+        let row = first.units().checked_div(first.rows()).unwrap_or(1).max(1);
+        let (elements, worth) = (elements_max / row, self.units_max / row);
+        let full = Room { rows: *rows_max, limit: Reason::Full };
+        let bounds = [(elements, Reason::Elements), (worth, Reason::Cost)];
+        bounds.into_iter().fold(
+            full,
+            |room, (rows, limit)| {
+                if rows < room.rows { Room { rows, limit } } else { room }
+            },
+        )
     }
 
     /// Moves the next batch out of `queue`: the oldest request, then those like it, in order,
@@ -142,27 +211,43 @@ impl Batching {
         queue: &mut VecDeque<T>,
         now: Instant,
         unwanted: &mut Vec<T>,
-    ) -> Vec<T> {
-        let mut rows = 0;
-        let mut batch: Vec<T> = Vec::with_capacity(queue.len().min(self.rows_max));
-        let mut place = 0;
+    ) -> Taken<T> {
+        let mut batch: Vec<T> = Vec::with_capacity(queue.len().min(self.batching.rows_max));
+        let (mut room, mut place) = (Room { rows: 0, limit: Reason::Full }, 0);
         while let Some(next) = queue.get(place) {
             // At place 0, the common case, removing is popping.
             if is_unwanted(next, now) {
                 unwanted.extend(queue.remove(place));
-            } else if batch.first().is_some_and(|first| !next.joins(first)) {
-                place += 1;
-            } else if batch.is_empty() || rows + next.rows() <= self.rows_max {
-                rows += next.rows();
-                batch.extend(queue.remove(place));
-            } else {
-                break;
+                continue;
             }
-            if rows >= self.rows_max {
-                break;
+            match batch.first() {
+                // However large it is, it runs: alone.
+                None => {
+                    room = self.room(next);
+                    room.rows = room.rows.saturating_sub(next.rows());
+                }
+                Some(first) if !next.joins(first) => {
+                    place += 1;
+                    continue;
+                }
+                Some(_) if room.take(next.rows()) => {}
+                Some(_) => return Taken { batch, stopped: Some(room.limit) },
+            }
+            batch.extend(queue.remove(place));
+            if room.rows == 0 {
+                return Taken { batch, stopped: Some(room.limit) };
             }
         }
-        batch
+        Taken { batch, stopped: (place > 0).then_some(Reason::Shape) }
+    }
+}
+
+impl Room {
+    /// Takes so many rows, if they fit.
+    fn take(&mut self, rows: usize) -> bool {
+        let left = self.rows.checked_sub(rows);
+        self.rows = left.unwrap_or(self.rows);
+        left.is_some()
     }
 }
 

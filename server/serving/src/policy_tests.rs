@@ -1,10 +1,11 @@
 use super::*;
 
-/// A request of `rows` rows in shape class `class`, arrived at `at` µs.
+/// A request of `rows` rows of `row` units in shape class `class`, arrived at `at` µs.
 #[derive(Clone, Debug)]
 struct Arrival {
     at: u64,
     rows: usize,
+    row: usize,
     class: char,
     deadline: u64,
     start: Instant,
@@ -13,6 +14,9 @@ struct Arrival {
 impl Queued for Arrival {
     fn rows(&self) -> usize {
         self.rows
+    }
+    fn units(&self) -> usize {
+        self.rows * self.row
     }
     fn arrived(&self) -> Instant {
         self.start + Duration::from_micros(self.at)
@@ -24,18 +28,25 @@ impl Queued for Arrival {
         false
     }
     fn joins(&self, other: &Self) -> bool {
-        self.class == other.class
+        (self.class, self.row) == (other.class, other.row)
     }
     fn expire(self, _now: Instant) {}
 }
 
 /// Plays arrivals in virtual time against one instance that is always free. `arrivals` are words
-/// `at:rows[class][!deadline]` in µs; the answer is words `at:rows+rows.../reason`.
+/// `at:rows[xunits][class][!deadline]` in µs; the answer is words `at:rows+rows.../reason`.
 #[track_caller]
 fn check(rows_max: usize, delay_us: u64, arrivals: &str, expect: &str) {
+    let delay_max = Duration::from_micros(delay_us);
+    let batching = Batching { rows_max, delay_max, ..Batching::default() };
+    check_bounded((batching, usize::MAX), arrivals, expect);
+}
+
+/// The same of batches of so many units at most.
+#[track_caller]
+fn check_bounded((batching, units_max): (Batching, usize), arrivals: &str, expect: &str) {
     let start = Instant::now();
-    let batching =
-        Batching { rows_max, delay_max: Duration::from_micros(delay_us), queue_max: 1024 };
+    let batching = batching.at_most(units_max);
     let mut coming: VecDeque<Arrival> =
         arrivals.split_whitespace().map(|it| parse(it, start)).collect();
     let (mut queue, mut told, mut now) = (VecDeque::new(), Vec::new(), 0);
@@ -46,9 +57,12 @@ fn check(rows_max: usize, delay_us: u64, arrivals: &str, expect: &str) {
         let at = start + Duration::from_micros(now);
         now = match (batching.step(&queue, at), coming.front()) {
             (Step::Run { reason }, _) => {
-                let batch = batching.take(&mut queue, at, &mut Vec::new());
+                let Taken { batch, stopped } = batching.take(&mut queue, at, &mut Vec::new());
                 let rows: Vec<String> = batch.iter().map(|it| it.rows.to_string()).collect();
-                told.push(format!("{now}:{}/{}", rows.join("+"), reason.label()));
+                if !rows.is_empty() {
+                    let reason = reason.and(stopped).label();
+                    told.push(format!("{now}:{}/{reason}", rows.join("+")));
+                }
                 now
             }
             (Step::Wait { until }, next) => {
@@ -66,9 +80,11 @@ fn parse(word: &str, start: Instant) -> Arrival {
     let (word, deadline) = word.split_once('!').unwrap_or((word, "1000000"));
     let (at, rest) = word.split_once(':').expect("at:rows");
     let class = rest.chars().last().filter(char::is_ascii_alphabetic).unwrap_or('a');
-    let rows = rest.trim_end_matches(char::is_alphabetic).parse().expect("rows");
+    let rest = rest.trim_end_matches(char::is_alphabetic);
+    let (rows, row) = rest.split_once('x').unwrap_or((rest, "1"));
+    let (rows, row) = (rows.parse().expect("rows"), row.parse().expect("units"));
     let (at, deadline) = (at.parse().expect("µs"), deadline.parse().expect("µs"));
-    Arrival { at, rows, class, deadline, start }
+    Arrival { at, rows, row, class, deadline, start }
 }
 
 #[test]
@@ -96,7 +112,8 @@ fn a_request_that_does_not_fit_starts_the_next_batch() {
 
 #[test]
 fn unlike_shapes_never_share_a_batch() {
-    check(4, 0, "0:1a 0:1b 0:1a 0:1b", "0:1+1/idle 0:1+1/idle");
+    check(4, 0, "0:1a 0:1b 0:1a 0:1b", "0:1+1/shape 0:1+1/idle");
+    check(2, 0, "0:1a 0:1b 0:1a 0:1b", "0:1+1/full 0:1+1/full");
     check(4, 100, "0:1a 1:1b 2:1a", "100:1+1/delay 101:1/delay");
     check(2, 100, "0:1b 1:1a 2:1a", "100:1/delay 100:1+1/full");
 }
@@ -111,4 +128,37 @@ fn waiting_never_costs_a_deadline() {
     check(4, 100, "0:1!60", "30:1/deadline");
     check(4, 100, "0:1!500", "100:1/delay");
     check(4, 500, "0:1 10:1!60", "35:1+1/deadline");
+}
+
+#[test]
+fn elements_bound_a_batch_as_rows_do() {
+    let bounded = |rows_max, delay_us, elements_max| {
+        let delay_max = Duration::from_micros(delay_us);
+        (Batching { rows_max, delay_max, elements_max, ..Batching::default() }, usize::MAX)
+    };
+    check_bounded(bounded(8, 0, 64), "0:1x16 0:1x16 0:1x16", "0:1+1+1/idle");
+    check_bounded(bounded(8, 0, 64), "0:3x16 0:2x16", "0:3/elements 0:2/idle");
+    check_bounded(bounded(8, 0, 64), "0:1x64 0:4x16", "0:1/elements 0:4/elements");
+    check_bounded(bounded(2, 0, 64), "0:1x16 0:1x16 0:1x16", "0:1+1/full 0:1/idle");
+    // A row more would not fit: nothing to wait for.
+    check_bounded(bounded(8, 100, 60), "0:1x16 5:2x16", "5:1+2/elements");
+    check_bounded(bounded(8, 100, 64), "0:1x16 5:2x16", "100:1+2/delay");
+}
+
+#[test]
+fn what_runs_cost_bounds_a_batch() {
+    let bounded = |rows_max, units_max| (Batching { rows_max, ..Batching::default() }, units_max);
+    check_bounded(bounded(8, 2), "0:1 0:1 0:1", "0:1+1/cost 0:1/idle");
+    check_bounded(bounded(8, 8), "0:8", "0:8/full");
+    // One request runs, however large it is.
+    check_bounded(bounded(8, 2), "0:3 0:1", "0:3/cost 0:1/idle");
+    check_bounded(bounded(8, 32), "0:1x16 0:1x16 0:1x16", "0:1+1/cost 0:1/idle");
+}
+
+#[test]
+fn whoever_has_gone_closes_nothing() {
+    // The second would have filled the batch, or hurried it, but its time is up.
+    check(2, 100, "0:1 10:1!10", "100:1/delay");
+    check(4, 500, "0:1 10:1!60 60:1", "35:1+1/deadline 560:1/delay");
+    check(4, 100, "0:1!0 10:1", "110:1/delay");
 }

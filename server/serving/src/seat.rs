@@ -61,14 +61,14 @@ impl Seat {
         give_way();
         let servable = Arc::clone(self.runner.servable());
         loop {
-            let rows_max = servable.cost().worthwhile(servable.plan().batching.rows_max);
-            let Some(deadline) = servable.lane().due(rows_max) else { return };
-            let claim = Claim { deadline, run: servable.cost().of(rows_max) };
+            let units_max = servable.cost().worthwhile(servable.plan().batching.rows_max);
+            let Some(deadline) = servable.lane().due(units_max) else { return };
+            let claim = Claim { deadline, run: servable.cost().of(units_max) };
             let asked = Instant::now();
             let slot = self.claimant.enter(claim);
             let now = Instant::now();
             // Another instance may have taken it, or nobody wants it any more.
-            let Some(pulled) = servable.lane().take(rows_max, now) else { continue };
+            let Some(pulled) = servable.lane().take(units_max, now) else { continue };
             servable.metrics().scheduled(now - asked);
             let took = self.runner.execute(pulled);
             drop(slot);
@@ -86,9 +86,9 @@ impl Seat {
         let servable = Arc::clone(self.runner.servable());
         loop {
             let most = servable.cost().worthwhile(servable.plan().batching.rows_max);
-            let rows_max = servable.cost().within(TASK_RUN, most);
+            let units_max = servable.cost().within(TASK_RUN, most);
             let number = self.runner.number();
-            let Some(pulled) = servable.lane().pull_task(number, rows_max).await else { return };
+            let Some(pulled) = servable.lane().pull_task(number, units_max).await else { return };
             let took = self.runner.execute(pulled);
             if self.pace.must_move_out(took) {
                 self.tell("runs are long: they run on threads");

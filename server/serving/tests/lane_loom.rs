@@ -24,6 +24,9 @@ impl Queued for Item {
     fn rows(&self) -> usize {
         1
     }
+    fn units(&self) -> usize {
+        1
+    }
     fn arrived(&self) -> Instant {
         self.arrived
     }
@@ -104,7 +107,7 @@ fn check(pushers: usize, (pullers, tasks): (usize, usize), (queue_max, rows_max)
     // A task's waker has locks of its own, and each multiplies the interleavings.
     let preemptions = if tasks > 0 { 2 } else { 3 };
     explore(preemptions, move || {
-        let batching = Batching { rows_max, delay_max: Duration::ZERO, queue_max };
+        let batching = Batching { rows_max, queue_max, ..Batching::default() };
         let lane = Arc::new(Lane::new(batching));
         let pulling = (0..pullers).map(|_| puller(&lane, rows_max));
         let pulling: Vec<_> =
@@ -156,7 +159,7 @@ fn a_thread_and_a_task_share_the_work() {
 #[test]
 fn closing_races_with_a_push() {
     explore(3, || {
-        let batching = Batching { rows_max: 1, delay_max: Duration::ZERO, queue_max: 8 };
+        let batching = Batching { rows_max: 1, queue_max: 8, ..Batching::default() };
         let lane = Arc::new(Lane::new(batching));
         let (pulling, pushing) = (puller(&lane, 1), pusher(&lane));
         lane.close();
@@ -164,7 +167,7 @@ fn closing_races_with_a_push() {
         pulling.join().expect("pulls");
     });
     explore(2, || {
-        let batching = Batching { rows_max: 1, delay_max: Duration::ZERO, queue_max: 8 };
+        let batching = Batching { rows_max: 1, queue_max: 8, ..Batching::default() };
         let lane = Arc::new(Lane::new(batching));
         let (pulling, pushing) = (task(&lane, 0, 1), pusher(&lane));
         lane.close();
