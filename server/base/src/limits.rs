@@ -35,6 +35,16 @@ pub const BATCH_ROWS_MAX: usize = 65_536;
 /// Most elements of a batch that can be configured: beyond what a machine's memory holds.
 pub const BATCH_ELEMENTS_MAX: usize = 1 << 40;
 
+/// Axes of a model that can be padded: pictures have two, volumes three.
+pub const PADDED_AXES_MAX: usize = 8;
+
+/// Lengths that an axis, or a batch, can be padded to. Each may cost an engine a plan, and at load
+/// a run.
+pub const PADDED_SIZES_MAX: usize = 64;
+
+/// Longest that an axis can be padded to: a million tokens.
+pub const PADDED_LENGTH_MAX: usize = 1 << 20;
+
 /// Longest that a request may be held back to let a batch fill. Longer, and no caller is there.
 pub const QUEUE_DELAY_MAX: Duration = Duration::from_secs(1);
 

@@ -8,9 +8,10 @@ use std::time::Duration;
 use backend_api::{Optimization, Options, Precision};
 use server_base::settings::Section;
 use server_base::{Version, VersionChoice, limits};
-use server_serving::Batching;
+use server_serving::{Batching, Sizes};
 
 use crate::contradictions;
+use crate::padding::{PaddingConfig, sizes};
 use crate::policy::Transition;
 
 /// What models get that do not say otherwise. The application fills it in.
@@ -51,6 +52,8 @@ pub struct ModelConfig {
     pub labels: BTreeMap<String, Version>,
     /// How requests are joined; `rows_max` 0 means never.
     pub batching: Batching,
+    /// What requests are padded to.
+    pub padding: PaddingConfig,
     /// Is it checked at load that rows do not depend on their neighbours?
     pub probe_rows: bool,
     /// How long a request may take that does not say.
@@ -78,14 +81,15 @@ impl ModelConfig {
             versions: VersionPolicy::Latest(1),
             transition: defaults.transition,
             labels: BTreeMap::new(),
+            warmup_rows: vec![1, batching.rows_max],
             batching,
+            padding: PaddingConfig::default(),
             probe_rows: true,
             timeout: limits::REQUEST_TIMEOUT,
             instances: defaults.instances,
             weight: 1,
             inline: true,
             options: Options { instances: defaults.instances, ..Options::default() },
-            warmup_rows: vec![1, batching.rows_max],
             warmup_axes: BTreeMap::new(),
         }
     }
@@ -117,6 +121,7 @@ impl ModelConfig {
             self.warmup_rows = if rows > 1 { vec![1, rows] } else { vec![1] };
         }
         root.section("dynamic_batching", |it| self.read_batching(it));
+        set(&mut self.padding, root.section("padding", PaddingConfig::read));
         root.section("instances", |it| self.read_instances(it));
         root.section("scheduling", |it| {
             let weight = it.integer("weight", 1..=WEIGHT_MAX);
@@ -136,6 +141,12 @@ impl ModelConfig {
         set(&mut self.batching.queue_max, queue);
         let elements = section.integer("max_batch_elements", 1..=limits::BATCH_ELEMENTS_MAX);
         set(&mut self.batching.elements_max, elements);
+        let rows_max = self.batching.rows_max.max(1);
+        let allowed = section.with("allowed_batch_sizes", |it| batch_sizes(it, rows_max));
+        if let Some(allowed) = allowed {
+            self.warmup_rows = allowed.all().to_vec();
+            self.batching.sizes = Some(allowed);
+        }
         set(&mut self.probe_rows, section.boolean("probe_rows"));
     }
 
@@ -218,6 +229,15 @@ fn labels(value: &toml::Value) -> Result<BTreeMap<String, Version>, String> {
         Ok((name.clone(), version))
     };
     table.iter().map(label).collect()
+}
+
+/// Ascending row counts, the last of them the largest batch: any batch has one to be filled up to.
+fn batch_sizes(value: &toml::Value, rows_max: usize) -> Result<Sizes, String> {
+    let sizes = sizes(value, rows_max)?;
+    if sizes.max() != rows_max {
+        return Err(format!("{value}: the last must be max_batch_size, which is {rows_max}"));
+    }
+    Ok(sizes)
 }
 
 fn rows(value: &toml::Value, rows_max: usize) -> Result<Vec<usize>, String> {

@@ -2,6 +2,8 @@ use backend_api::SessionOptions;
 
 use super::*;
 
+use crate::padding::PadValue;
+
 fn defaults() -> Defaults {
     Defaults {
         instances: 2,
@@ -29,7 +31,6 @@ fn every_key_is_read() {
         [dynamic_batching]
         max_queue_delay_us = 500
         max_queue_size = 64
-        max_batch_elements = 4096
         probe_rows = false
         [instances]
         count = 3
@@ -56,10 +57,11 @@ fn every_key_is_read() {
         labels: BTreeMap::from([("stable".to_owned(), Version(1))]),
         batching: Batching {
             rows_max: 8,
-            elements_max: 4096,
             delay_max: Duration::from_micros(500),
             queue_max: 64,
+            ..Batching::default()
         },
+        padding: PaddingConfig::default(),
         probe_rows: false,
         timeout: Duration::from_millis(250),
         instances: 3,
@@ -81,6 +83,39 @@ fn every_key_is_read() {
         },
         warmup_rows: vec![1, 4],
         warmup_axes: BTreeMap::from([("S".to_owned(), 128)]),
+    };
+    assert_eq!(ModelConfig::parse(text, &defaults()), Ok(expect));
+}
+
+#[test]
+fn every_key_of_sizes_is_read() {
+    let text = r#"
+        max_batch_size = 8
+        [dynamic_batching]
+        max_batch_elements = 4096
+        allowed_batch_sizes = [1, 4, 8]
+        [padding]
+        axes = { S = [16, 64] }
+        values = { mask = true, x = -1.5 }
+        check = false
+    "#;
+    let sizes = |it: &[usize]| Sizes::new(it).expect("ascending");
+    let mask = ("mask".to_owned(), PadValue::Integer(1));
+    let x = ("x".to_owned(), PadValue::Float((-1.5_f64).to_bits()));
+    let expect = ModelConfig {
+        batching: Batching {
+            rows_max: 8,
+            elements_max: 4096,
+            sizes: Some(sizes(&[1, 4, 8])),
+            ..Batching::default()
+        },
+        padding: PaddingConfig {
+            axes: [("S".to_owned(), sizes(&[16, 64]))].into(),
+            values: [mask, x].into(),
+            check: false,
+        },
+        warmup_rows: vec![1, 4, 8],
+        ..ModelConfig::defaults(&defaults())
     };
     assert_eq!(ModelConfig::parse(text, &defaults()), Ok(expect));
 }
@@ -136,4 +171,40 @@ fn versions_are_all_latest_or_specific() {
     for text in ["{ latest = 0 }", "{ specific = [] }", "{ specific = [0] }", "{}", "3"] {
         parse(text).expect_err(text);
     }
+}
+
+#[test]
+fn sizes_are_few_and_ascending_and_end_with_the_largest_batch() {
+    let check = |text: &str, expect: &[&str]| {
+        let faults = ModelConfig::parse(text, &defaults()).err().unwrap_or_default();
+        assert_eq!(faults, expect, "{text}");
+    };
+    check("max_batch_size = 4\n[dynamic_batching]\nallowed_batch_sizes = [1, 4]", &[]);
+    check(
+        "max_batch_size = 4\n[dynamic_batching]\nallowed_batch_sizes = [1, 3]",
+        &[
+            "dynamic_batching.allowed_batch_sizes: [1, 3]: the last must be max_batch_size, which is 4",
+        ],
+    );
+    let expected = "is not a list of 1 to 64 ascending lengths from 1 to";
+    check(
+        "max_batch_size = 4\n[dynamic_batching]\nallowed_batch_sizes = [1, 8]",
+        &[&format!("dynamic_batching.allowed_batch_sizes: [1, 8] {expected} 4")],
+    );
+    check("[padding]\naxes = { S = [1, 4], H = [2] }", &[]);
+    for wrong in ["[]", "[0, 4]", "[4, 2]", "[2, 2]", "[1048577]", "[-1]", "4", "[1.5]"] {
+        let expect = format!("padding.axes: S = {wrong} {expected} 1048576");
+        check(&format!("[padding]\naxes = {{ S = {wrong} }}"), &[&expect]);
+    }
+    let many = (1..=65).map(|it| it.to_string()).collect::<Vec<_>>().join(", ");
+    let expect = format!("padding.axes: S = [{many}] {expected} 1048576");
+    check(&format!("[padding]\naxes = {{ S = [{many}] }}"), &[&expect]);
+    check(
+        "[padding]\nvalues = { x = 1 }",
+        &["padding.values: nothing is padded: padding.axes is missing"],
+    );
+    check(
+        "[padding]\naxes = { S = [4] }\nvalues = { x = \"a\" }",
+        &["padding.values: x = \"a\" is not a number"],
+    );
 }

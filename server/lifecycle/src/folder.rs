@@ -232,6 +232,7 @@ pub(crate) fn print(found: &FoundVersion, config: &ModelConfig) -> u64 {
         transition: _,
         labels: _,
         batching,
+        padding,
         probe_rows,
         timeout,
         instances,
@@ -244,7 +245,7 @@ pub(crate) fn print(found: &FoundVersion, config: &ModelConfig) -> u64 {
     let mut hasher = DefaultHasher::new();
     (found.look.print, engine, probe_rows, timeout, instances, weight, inline).hash(&mut hasher);
     (batching.rows_max, batching.delay_max, batching.queue_max).hash(&mut hasher);
-    batching.elements_max.hash(&mut hasher);
+    (batching.elements_max, &batching.sizes, padding).hash(&mut hasher);
     (options, warmup_rows, warmup_axes).hash(&mut hasher);
     hasher.finish()
 }

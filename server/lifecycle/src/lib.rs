@@ -15,6 +15,8 @@ mod policy;
 mod engines;
 mod load;
 mod shapes;
+mod leak;
+mod padding;
 mod probe;
 mod loader;
 mod manager;

@@ -11,10 +11,13 @@ use backend_api::{
     UNBATCHED_ROWS,
 };
 use server_base::{ModelName, Version};
-use server_serving::{Cores, InferError, Plan, Servable, WarmUp, Workers};
+use server_serving::{
+    Batching, Cores, InferError, Padding, Plan, Servable, WarmUp, Workers, row_elements,
+};
 
 use crate::config::ModelConfig;
 use crate::engines::Engines;
+use crate::leak::leak;
 use crate::probe::{Verdict, probe};
 use crate::shapes::borne_out;
 
@@ -54,10 +57,12 @@ fn load_fenced(engines: &Engines, cores: &Cores, job: &LoadJob) -> Result<Loaded
     let device = Device::Cpu;
     let lengths = AxisLengths { named: config.warmup_axes.clone(), more: 0 };
     let signature = served_signature(job, &*model, (&device, &lengths))?;
-    let mut batching = config.batching;
+    let mut batching = config.batching.clone();
     if !signature.is_batched() {
         batching.rows_max = 1;
+        batching.sizes = None;
     }
+    let padding = checked_padding(job, &*model, (&device, &signature, &lengths))?;
     let plan = Plan {
         platform: engine.platform(),
         instances: config.instances,
@@ -66,9 +71,10 @@ fn load_fenced(engines: &Engines, cores: &Cores, job: &LoadJob) -> Result<Loaded
         width: config.options.intra_op_threads,
         weight: config.weight,
         batching,
+        padding,
         timeout: config.timeout,
     };
-    let warm_up = warm_up(job, &signature, lengths);
+    let warm_up = warm_up(job, (&signature, &plan.batching), lengths);
     let identity = (job.model.clone(), job.version);
     let workers = Servable::start(identity, (model, signature), plan, cores, &warm_up);
     let workers = workers.map_err(|it| chain(&it))?;
@@ -119,14 +125,47 @@ fn served_signature(
     }
 }
 
+/// What the model's requests are padded to; an error if it cannot be padded like that.
+fn checked_padding(
+    job: &LoadJob,
+    model: &dyn Model,
+    (device, signature, lengths): (&Device, &Signature, &AxisLengths),
+) -> Result<Padding, String> {
+    let config = &job.config.padding;
+    let padding = config.resolve(signature)?;
+    if config.axes.is_empty() || !config.check {
+        return Ok(padding);
+    }
+    let mut instance = model.instance(device).map_err(|it| it.to_string())?;
+    match leak(&mut *instance, signature, (config, &padding), lengths) {
+        Verdict::Independent => Ok(padding),
+        Verdict::Mixed(what) => Err(format!(
+            "padding changes the model's answers: {what}. It needs a mask that padding.values \
+             closes; padding.check = false serves it all the same"
+        )),
+        Verdict::Unknown(reason) => {
+            let (model, version) = (&job.model, job.version);
+            tracing::info!(%model, %version, reason, "whether padding changes answers could not be checked");
+            Ok(padding)
+        }
+    }
+}
+
 /// Runs zeros through the model, so that no caller pays for first allocations. A model may refuse
 /// zeros, or lengths that we made up, for good reasons; that is no reason not to serve it. One that
 /// runs with nothing that it says it takes is broken.
-fn warm_up(job: &LoadJob, signature: &Signature, lengths: AxisLengths) -> WarmUp {
+fn warm_up(
+    job: &LoadJob,
+    (signature, batching): (&Signature, &Batching),
+    mut lengths: AxisLengths,
+) -> WarmUp {
     let (model, version) = (job.model.clone(), job.version);
+    for (axis, sizes) in &job.config.padding.axes {
+        let length = lengths.named.entry(axis.clone()).or_insert(sizes.max());
+        *length = sizes.up(*length).unwrap_or(sizes.max());
+    }
+    let rows = warm_up_rows(&job.config.warmup_rows, (signature, batching), &lengths);
     let signature = signature.clone();
-    let rows = if signature.is_batched() { job.config.warmup_rows.clone() } else { vec![1] };
-    let rows = if job.config.warmup_rows.is_empty() { Vec::new() } else { rows };
     Arc::new(move |instance| {
         let mut broken = None;
         let mut failed = 0;
@@ -146,6 +185,23 @@ fn warm_up(job: &LoadJob, signature: &Signature, lengths: AxisLengths) -> WarmUp
             Some(_) | None => Ok(()),
         }
     })
+}
+
+/// Row counts as they can come to run: no more elements than a batch may have, filled up.
+fn warm_up_rows(
+    wanted: &[usize],
+    (signature, batching): (&Signature, &Batching),
+    lengths: &AxisLengths,
+) -> Vec<usize> {
+    let shapes = signature.inputs.iter().map(|it| lengths.shape(it, 1));
+    let shapes: Result<Vec<Shape>, String> = shapes.collect();
+    let row = shapes.map_or(1, |it| row_elements(signature, it.iter()));
+    let most = (batching.elements_max / row).clamp(1, batching.rows_max);
+    let most = batching.sizes.as_ref().and_then(|it| it.down(most)).unwrap_or(most);
+    let mut rows: Vec<usize> = wanted.iter().map(|it| batching.rows_run((*it).min(most))).collect();
+    rows.sort_unstable();
+    rows.dedup();
+    rows
 }
 
 fn run_zeros(

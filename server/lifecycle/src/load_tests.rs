@@ -47,3 +47,49 @@ fn wrong_output_shapes_are_not_held_against_runs() {
     check(script, "", Ok("y FP32 [?,2]"));
     check(script, "[warmup]\nbatch_sizes = []", Ok("y FP32 [1,2]"));
 }
+
+#[test]
+fn padding_that_changes_answers_is_refused() {
+    let share = "input x FP32 1,n\noutput y FP32 1,n = share x";
+    let toml = "[padding]\naxes = { n = [4] }\nvalues = { x = 1 }\n";
+    let refused = "padding changes the model's answers: output 'y' of a padded request differs by \
+                   64.6 % of the largest element. It needs a mask that padding.values closes; \
+                   padding.check = false serves it all the same";
+    check(share, toml, Err(refused));
+    check(share, &format!("{toml}check = false"), Ok("y FP32 [1,n]"));
+    let stranger = "[padding]\naxes = { m = [4] }";
+    let missing = "padding.axes: no input has a free axis 'm' (beside its rows): n";
+    check(share, stranger, Err(missing));
+}
+
+#[test]
+fn warm_up_runs_what_can_come() {
+    let check = |toml: &str, expect: &[usize]| {
+        let root = tempfile::tempdir().expect("scratch");
+        let script = "input x FP32 rows,n\noutput y FP32 rows,n = copy x";
+        std::fs::write(root.path().join("model.fake"), script).expect("write");
+        let fake = Fake::new();
+        let engines = engines(&fake);
+        let defaults = options(root.path(), &engines).defaults;
+        let job = LoadJob {
+            model: ModelName::new("m").expect("a name"),
+            version: Version(1),
+            folder: root.path().to_path_buf(),
+            config: ModelConfig::parse(toml, &defaults).expect("no faults"),
+        };
+        load(&engines, &Cores::new(1), &job).map(drop).expect("loads");
+        let runs = fake.runs();
+        assert!(runs.ends_with(expect), "{toml}: {runs:?}");
+    };
+    check("", &[1, 32]);
+    check("[dynamic_batching]\nallowed_batch_sizes = [2, 32]", &[2, 32]);
+    check(
+        "[dynamic_batching]\nmax_batch_elements = 64\n[padding]\naxes = { n = [4, 16] }",
+        &[1, 4],
+    );
+    check(
+        "[warmup]\naxes = { n = 3 }\n[dynamic_batching]\nmax_batch_elements = 64\n\
+           [padding]\naxes = { n = [4, 16] }",
+        &[1, 16],
+    );
+}

@@ -74,27 +74,30 @@ fn agree(first: &Tensor, second: &Tensor, joined: &Tensor) -> Result<(), String>
                 part.shape()
             ));
         }
-        let same = match (numbers(alone), numbers(part)) {
-            (Some(alone), Some(part)) => close(&alone, &part),
-            (_, _) => alone.data() == part.data(),
-        };
-        if !same {
+        if difference(alone, part).is_some() {
             return Err("differs between a row alone and the same row in a batch".to_owned());
         }
     }
     Ok(())
 }
 
-/// Equal up to the tolerance, measured by the largest number there is. Not-a-number equals itself.
-fn close(alone: &[f64], part: &[f64]) -> bool {
+/// How two answers of one shape differ, if they do by more than the tolerance, measured by the
+/// largest number there is. Not-a-number equals itself.
+pub(crate) fn difference(alone: &Tensor, other: &Tensor) -> Option<String> {
+    let (Some(alone), Some(other)) = (numbers(alone), numbers(other)) else {
+        return (alone.data() != other.data()).then(|| "has other elements".to_owned());
+    };
     let scale = alone
         .iter()
         .filter(|it| it.is_finite())
         .fold(f64::MIN_POSITIVE, |max, it| max.max(it.abs()));
-    let near = |(a, b): (&f64, &f64)| {
-        (a - b).abs() <= TOLERANCE * scale || a == b || (a.is_nan() && b.is_nan())
+    let apart = |(a, b): (&f64, &f64)| match (a - b).abs() / scale {
+        _ if a == b || (a.is_nan() && b.is_nan()) => 0.0,
+        apart if apart.is_nan() => f64::INFINITY,
+        apart => apart,
     };
-    alone.iter().zip(part).all(near)
+    let most = alone.iter().zip(&other).map(apart).fold(0.0, f64::max);
+    (most > TOLERANCE).then(|| format!("differs by {:.1} % of the largest element", most * 100.0))
 }
 
 /// The elements of a type that rounds; `None` for the others, which must agree exactly.

@@ -160,7 +160,15 @@ fn push(
         (servable.model().as_str(), servable.signature(), servable.plan());
     let checked = check::inputs(name, signature, plan.batching.rows_max, &request.inputs)?;
     let wanted = check::outputs(name, signature, &request.outputs)?;
-    let extent = Extent::new(name, (signature, &plan.batching), (&checked.inputs, checked.rows))?;
+    let extent = Extent::new(name, (signature, plan), (&checked.inputs, checked.rows))?;
+    let permit = trip.permit();
+    // Padding is memory too, as of the moment that the batch is packed. Pushed a second time, to a
+    // successor, it counts twice: seldom, and until the request is answered.
+    if let Some(permit) = &permit
+        && extent.padding_bytes > 0
+    {
+        permit.grow(extent.padding_bytes)?;
+    }
     let timeout = request.timeout.unwrap_or(plan.timeout).min(limits::REQUEST_TIMEOUT_MAX);
     let (now, deadline) = (Instant::now(), arrived + timeout);
     if deadline <= now {
@@ -177,7 +185,7 @@ fn push(
         stated,
         reply,
         ledger,
-        _permit: trip.permit(),
+        _permit: permit,
     };
     match servable.lane().push(pending, now, &terms(&servable, stated)) {
         Ok(()) => {}

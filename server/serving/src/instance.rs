@@ -117,12 +117,13 @@ impl Runner {
         let servable = Arc::clone(&self.servable);
         servable.metrics().ran(requests.iter().map(|it| it.extent.rows).sum());
         let answer = self.with_instance(|instance| {
-            batch::run(instance, servable.signature(), requests).map_err(InferError::Backend)
+            let served = (servable.signature(), servable.plan());
+            batch::run(instance, served, requests).map_err(InferError::Backend)
         })?;
-        let timing = &answer.timing;
+        let (timing, size) = (&answer.timing, answer.size);
         servable.metrics().answered(timing);
-        let units = requests.iter().map(|it| it.extent.units).fold(0, usize::saturating_add);
-        servable.cost().learn(timing.batch_rows, units, timing.compute_infer);
+        servable.metrics().elements(size.units, size.padding);
+        servable.cost().learn(size.rows, size.units, timing.compute_infer);
         Ok(answer)
     }
 

@@ -17,6 +17,8 @@ const STAGE_DURATION: &str = "salver_stage_duration_seconds";
 const INFERENCES: &str = "salver_inferences_total";
 const EXECUTIONS: &str = "salver_batch_executions_total";
 const BATCH_SIZE: &str = "salver_batch_size";
+const BATCH_ELEMENTS: &str = "salver_batch_elements_total";
+const BATCH_PADDING: &str = "salver_batch_padding_elements_total";
 const BATCH_CLOSED: &str = "salver_batch_closed_total";
 const QUEUE_DEPTH: &str = "salver_queue_depth";
 const QUEUE_CAPACITY: &str = "salver_queue_capacity";
@@ -72,6 +74,21 @@ pub const SERIES: &[Series] = &[
         labels: &["model", "version"],
         help: "Rows of each run.",
         buckets: BATCH_BUCKETS,
+    },
+    Series {
+        name: BATCH_ELEMENTS,
+        kind: SeriesKind::Counter,
+        labels: &["model", "version"],
+        help: "Elements that ran, padding included: rows times the tokens or pixels of a row, where \
+               their number varies.",
+        buckets: &[],
+    },
+    Series {
+        name: BATCH_PADDING,
+        kind: SeriesKind::Counter,
+        labels: &["model", "version"],
+        help: "How many of them were padding.",
+        buckets: &[],
     },
     Series {
         name: BATCH_CLOSED,
@@ -210,6 +227,8 @@ pub struct VersionMetrics {
     inferences: Counter,
     executions: Counter,
     batch_size: Histogram,
+    elements: Counter,
+    padding: Counter,
     closed: [Counter; Reason::ALL.len()],
     full: Counter,
     late: Counter,
@@ -237,6 +256,8 @@ impl VersionMetrics {
             inferences: counter!(INFERENCES, &labels),
             executions: counter!(EXECUTIONS, &labels),
             batch_size: histogram!(BATCH_SIZE, &labels),
+            elements: counter!(BATCH_ELEMENTS, &labels),
+            padding: counter!(BATCH_PADDING, &labels),
             closed: Reason::ALL.map(|it| {
                 counter!(BATCH_CLOSED, "model" => Arc::clone(&model), "version" => version.clone(), "reason" => it.label())
             }),
@@ -292,6 +313,12 @@ impl VersionMetrics {
     pub(crate) fn ran(&self, rows: usize) {
         self.executions.increment(1);
         self.batch_size.record(rows as f64);
+    }
+
+    /// Of one successful run.
+    pub(crate) fn elements(&self, all: usize, padding: usize) {
+        self.elements.increment(all as u64);
+        self.padding.increment(padding as u64);
     }
 
     /// One successful run.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use backend_api::Tensor;
+use backend_api::{Shape, Tensor};
 use smallvec::SmallVec;
 
 use crate::admission::Permit;
@@ -52,11 +52,16 @@ impl Queued for Pending {
         self.reply.is_gone()
     }
 
-    /// Rows can be joined if all other axes are as long.
+    /// Rows can be joined if all other axes are as long, once they are padded.
     fn joins(&self, other: &Pending) -> bool {
-        let alike =
-            |(a, b): (&Tensor, &Tensor)| a.shape().dims().get(1..) == b.shape().dims().get(1..);
-        self.inputs.iter().zip(&other.inputs).all(alike)
+        let alike = |a: &Shape, b: &Shape| a.dims().get(1..) == b.dims().get(1..);
+        match (&self.extent.padded, &other.extent.padded) {
+            (Some(a), Some(b)) => a.shapes().iter().zip(b.shapes()).all(|(a, b)| alike(a, b)),
+            (_, _) => {
+                let both = self.inputs.iter().zip(&other.inputs);
+                both.into_iter().all(|(a, b)| alike(a.shape(), b.shape()))
+            }
+        }
     }
 
     fn expire(self, now: Instant) {

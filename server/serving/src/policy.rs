@@ -9,11 +9,13 @@ use std::time::{Duration, Instant};
 
 use server_base::limits;
 
+use crate::sizes::Sizes;
+
 /// What the policy and the lane need to know of a waiting request.
 pub trait Queued {
     /// Rows it brings. A request with more than the maximum was refused at the door.
     fn rows(&self) -> usize;
-    /// What its run costs is in proportion to these: elements of all its rows.
+    /// What its run costs is in proportion to these: elements of all its rows, padding included.
     /// Requests that may share a batch have as many a row.
     fn units(&self) -> usize;
     /// When it came in.
@@ -29,12 +31,14 @@ pub trait Queued {
 }
 
 /// How one version's requests are joined.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Batching {
     /// Most rows of a batch; 1 row a request and no joining where the model is not batched.
     pub rows_max: usize,
-    /// Most elements of a batch. A larger request was refused at the door.
+    /// Most elements of a batch, padding included. A larger request was refused at the door.
     pub elements_max: usize,
+    /// Numbers of rows that a batch is filled up to, the last of them `rows_max`; `None`: any.
+    pub sizes: Option<Sizes>,
     /// How long the oldest request may be held back for others to join it.
     pub delay_max: Duration,
     /// Requests that may wait.
@@ -46,6 +50,7 @@ impl Default for Batching {
         Batching {
             rows_max: limits::BATCH_ROWS,
             elements_max: usize::MAX,
+            sizes: None,
             delay_max: Duration::ZERO,
             queue_max: limits::QUEUE_REQUESTS,
         }
@@ -156,6 +161,11 @@ impl Batching {
     pub fn at_most(&self, units_max: usize) -> Bounded<'_> {
         Bounded { batching: self, units_max }
     }
+
+    /// How many rows run when a batch has `rows`: as many, or filled up.
+    pub fn rows_run(&self, rows: usize) -> usize {
+        self.sizes.as_ref().and_then(|it| it.up(rows)).unwrap_or(rows)
+    }
 }
 
 impl Bounded<'_> {
@@ -190,9 +200,15 @@ impl Bounded<'_> {
 
     /// How many rows like those of `first` may run together, and why no more.
     fn room<T: Queued>(&self, first: &T) -> Room {
-        let Batching { rows_max, elements_max, .. } = self.batching;
+        let Batching { rows_max, elements_max, sizes, .. } = self.batching;
         let row = first.units().checked_div(first.rows()).unwrap_or(1).max(1);
-        let (elements, worth) = (elements_max / row, self.units_max / row);
+        let rows_of = |units: usize| {
+            let rows = units / row;
+            // Between two sizes as many run as the larger has; below the smallest, as that one.
+            let size = sizes.as_ref().and_then(|it| it.down(rows).or(it.up(1)));
+            size.unwrap_or(rows)
+        };
+        let (elements, worth) = (rows_of(*elements_max), rows_of(self.units_max));
         let full = Room { rows: *rows_max, limit: Reason::Full };
         let bounds = [(elements, Reason::Elements), (worth, Reason::Cost)];
         bounds.into_iter().fold(

@@ -147,12 +147,18 @@ fn elements_bound_a_batch_as_rows_do() {
 
 #[test]
 fn what_runs_cost_bounds_a_batch() {
-    let bounded = |rows_max, units_max| (Batching { rows_max, ..Batching::default() }, units_max);
-    check_bounded(bounded(8, 2), "0:1 0:1 0:1", "0:1+1/cost 0:1/idle");
-    check_bounded(bounded(8, 8), "0:8", "0:8/full");
+    let bounded = |rows_max, units_max, sizes: &[usize]| {
+        (Batching { rows_max, sizes: Sizes::new(sizes), ..Batching::default() }, units_max)
+    };
+    check_bounded(bounded(8, 2, &[]), "0:1 0:1 0:1", "0:1+1/cost 0:1/idle");
+    check_bounded(bounded(8, 8, &[]), "0:8", "0:8/full");
     // One request runs, however large it is.
-    check_bounded(bounded(8, 2), "0:3 0:1", "0:3/cost 0:1/idle");
-    check_bounded(bounded(8, 32), "0:1x16 0:1x16 0:1x16", "0:1+1/cost 0:1/idle");
+    check_bounded(bounded(8, 2, &[]), "0:3 0:1", "0:3/cost 0:1/idle");
+    check_bounded(bounded(8, 32, &[]), "0:1x16 0:1x16 0:1x16", "0:1+1/cost 0:1/idle");
+    // Three rows would run as eight.
+    check_bounded(bounded(8, 7, &[2, 8]), "0:1 0:1 0:1", "0:1+1/cost 0:1/idle");
+    check_bounded(bounded(8, 8, &[2, 8]), "0:1 0:1 0:1", "0:1+1+1/idle");
+    check_bounded(bounded(8, 1, &[2, 8]), "0:1 0:1 0:1", "0:1+1/cost 0:1/idle");
 }
 
 #[test]

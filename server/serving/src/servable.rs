@@ -18,6 +18,7 @@ use crate::instance::{Runner, thread_name};
 use crate::lane::Lane;
 use crate::ledger::Ledger;
 use crate::metrics::{LaneView, VersionMetrics};
+use crate::padding::Padding;
 use crate::pending::Pending;
 use crate::policy::Batching;
 use crate::seat::{End, Seat};
@@ -39,6 +40,8 @@ pub struct Plan {
     pub weight: u32,
     /// How requests are joined.
     pub batching: Batching,
+    /// What they are padded to.
+    pub padding: Padding,
     /// How long a request may take that does not say.
     pub timeout: Duration,
 }
@@ -108,7 +111,7 @@ impl Servable {
             ledger: Arc::new(Ledger::new(model_name.clone(), metrics)),
             share: Share::new(cores, plan.weight, plan.width),
             cores: cores.clone(),
-            lane: Lane::new(plan.batching),
+            lane: Lane::new(plan.batching.clone()),
             runtime: OnceLock::new(),
             in_flight: AtomicUsize::new(0),
             model: model_name,

@@ -12,8 +12,8 @@ use server_base::{
 };
 use server_serving::metrics::RequestMetrics;
 use server_serving::{
-    Admission, AdmissionLimits, Batching, Cores, InferError, ModelEntry, Plan, Servable, Serving,
-    Table, WarmUp, Workers,
+    Admission, AdmissionLimits, Batching, Cores, InferError, ModelEntry, Padding, Plan, Servable,
+    Serving, Table, WarmUp, Workers,
 };
 use tokio::task::JoinHandle;
 
@@ -35,6 +35,7 @@ fn plan() -> Plan {
         width: 1,
         weight: 1,
         batching: Batching::default(),
+        padding: Padding::default(),
         timeout: Duration::from_secs(60),
     }
 }
