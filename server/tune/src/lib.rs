@@ -13,6 +13,7 @@ mod candidates;
 mod plan;
 mod search;
 mod inputs;
+mod latencies;
 mod callers;
 mod choice;
 mod run;
