@@ -21,6 +21,7 @@ import allocations
 import curves
 import idle
 import large
+import many
 import overload
 import parts
 import several
@@ -39,6 +40,7 @@ PARTS = {
     "tabular": small.full,
     "steady": steady.measure,
     "swaps": swaps.measure,
+    "many": many.measure,
     "big": large.measure,
     "models": several.measure,
     "overload": overload.measure,

@@ -34,6 +34,7 @@ pub struct Fake {
 pub(crate) struct Shared {
     hangs: Gate,
     loads: Gate,
+    loads_begun: AtomicU32,
     loads_failed: AtomicU32,
     runs: Mutex<Vec<usize>>,
 }
@@ -52,6 +53,11 @@ impl Fake {
     /// Loads of scripts with `load_waits` wait here, until it is opened.
     pub fn loads(&self) -> &Gate {
         &self.shared.loads
+    }
+
+    /// Loads so far, good or bad.
+    pub fn loads_begun(&self) -> u32 {
+        self.shared.loads_begun.load(Ordering::Relaxed)
     }
 
     /// Rows of every run so far, in the order in which the runs began.
@@ -88,6 +94,7 @@ impl Backend for Fake {
     }
 
     fn load(&self, artifact: &Path, _options: &Options) -> Result<Box<dyn Model>, BackendError> {
+        self.shared.loads_begun.fetch_add(1, Ordering::Relaxed);
         let unreadable = |reason: String| BackendError::Artifact { reason };
         let text = std::fs::read_to_string(artifact)
             .map_err(|it| unreadable(format!("{}: {it}", artifact.display())))?;

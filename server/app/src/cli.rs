@@ -104,6 +104,16 @@ impl SchedulerArg {
     }
 }
 
+/// When models are loaded.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum LoadArg {
+    /// As soon as they are there.
+    #[default]
+    Eager,
+    /// When the first request asks for them.
+    Lazy,
+}
+
 /// Settings of `serve`. All optional: flag, then environment, then file, then default.
 #[derive(Clone, Debug, Default, Args)]
 pub struct ServeArgs {
@@ -148,6 +158,12 @@ pub struct ServeArgs {
     /// How a model moves from one version to the next [default: availability]
     #[arg(long, env = "SALVER_TRANSITION", value_name = "POLICY")]
     pub transition: Option<TransitionArg>,
+    /// When models are loaded, unless their model.toml says otherwise [default: eager]
+    #[arg(long, env = "SALVER_LOAD", value_name = "WHEN")]
+    pub load: Option<LoadArg>,
+    /// Models in memory at a time; lazy ones make room for one another; 0: no limit [default: 0]
+    #[arg(long, env = "SALVER_LOADED_MODELS_MAX", value_name = "N")]
+    pub loaded_models_max: Option<usize>,
     /// How often the repository is looked at, in milliseconds [default: 1000]
     #[arg(long, env = "SALVER_SCAN_INTERVAL_MS", value_name = "MS")]
     pub scan_interval_ms: Option<u64>,

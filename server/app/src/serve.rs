@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use server_frontend::{Bound, ConnectionLimits, Control, Drain, Frontend, Listening, Shared};
-use server_lifecycle::{Defaults, Engines, Lifecycle};
+use server_lifecycle::{Clock, Defaults, Engines, Lifecycle};
 use server_serving::{Admission, Cores, Serving};
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::oneshot;
@@ -148,9 +148,12 @@ fn lifecycle_options(settings: &Settings, engines: &Engines) -> server_lifecycle
             SchedulerArg::Fair => Cores::new(settings.cores),
             SchedulerArg::Off => Cores::unscheduled(),
         },
+        loaded_models_max: settings.loaded_models_max,
+        clock: Clock::default(),
         defaults: Defaults {
             instances: settings.instances,
             transition: settings.transition,
+            load: settings.load,
             engines: engines.names(),
         },
     }

@@ -12,11 +12,11 @@ use std::time::Duration;
 use server_base::limits;
 use server_base::settings::Section;
 use server_frontend::ConnectionLimits;
-use server_lifecycle::Transition;
+use server_lifecycle::{LoadPolicy, Transition};
 use server_serving::AdmissionLimits;
 use tracing_subscriber::EnvFilter;
 
-use crate::cli::{Libraries, LogFormat, SchedulerArg, ServeArgs, TransitionArg};
+use crate::cli::{Libraries, LoadArg, LogFormat, SchedulerArg, ServeArgs, TransitionArg};
 
 /// Checked settings.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -45,6 +45,10 @@ pub struct Settings {
     pub loader_threads: usize,
     /// How models move between versions.
     pub transition: Transition,
+    /// When models are loaded.
+    pub load: LoadPolicy,
+    /// Models in memory at a time, if that is limited.
+    pub loaded_models_max: Option<usize>,
     /// How often the repository is looked at.
     pub scan_interval: Duration,
     /// How long a folder must be at rest.
@@ -76,6 +80,8 @@ const METRICS_PORT: Number = ("metrics_port", PORTS);
 const INSTANCES: Number = ("instances", 1..=limits::INSTANCES_MAX);
 const WORKER_THREADS: Number = ("worker_threads", 1..=limits::THREADS_MAX);
 const LOADER_THREADS: Number = ("loader_threads", 1..=limits::THREADS_MAX);
+/// More folders than a repository has; 0 is no limit.
+const LOADED_MODELS_MAX: Number = ("loaded_models_max", 0..=1 << 20);
 /// Oftener, and looking at the folder would be all that its thread does.
 const SCAN_INTERVAL_MS: Number = ("scan_interval_ms", 10..=DAY_MS);
 const REST_MS: Number = ("rest_ms", 0..=DAY_MS);
@@ -127,6 +133,7 @@ fn over_file(args: ServeArgs, root: &mut Section<'_>) -> ServeArgs {
     let instances = number(args.instances, root, INSTANCES);
     let worker_threads = number(args.worker_threads, root, WORKER_THREADS);
     let loader_threads = number(args.loader_threads, root, LOADER_THREADS);
+    let loaded_models_max = number(args.loaded_models_max, root, LOADED_MODELS_MAX);
     let scan_interval_ms = number(args.scan_interval_ms, root, SCAN_INTERVAL_MS);
     let rest_ms = number(args.rest_ms, root, REST_MS);
     let request_bytes_max = number(args.request_bytes_max, root, REQUEST_BYTES_MAX);
@@ -156,6 +163,10 @@ fn over_file(args: ServeArgs, root: &mut Section<'_>) -> ServeArgs {
         worker_threads,
         loader_threads,
         transition: args.transition.or(root.choice("transition", &transition)),
+        load: args
+            .load
+            .or(root.choice("load", &[("eager", LoadArg::Eager), ("lazy", LoadArg::Lazy)])),
+        loaded_models_max,
         scan_interval_ms,
         rest_ms,
         strict_readiness: args.strict_readiness.or(root.boolean("strict_readiness")),
@@ -206,6 +217,11 @@ fn with_defaults(args: ServeArgs, cores: usize) -> Settings {
             TransitionArg::Availability => Transition::Availability,
             TransitionArg::Resources => Transition::Resources,
         },
+        load: match args.load.unwrap_or_default() {
+            LoadArg::Eager => LoadPolicy::Eager,
+            LoadArg::Lazy => LoadPolicy::Lazy,
+        },
+        loaded_models_max: args.loaded_models_max.filter(|it| *it > 0),
         scan_interval: Duration::from_millis(args.scan_interval_ms.unwrap_or(1_000)),
         rest: Duration::from_millis(args.rest_ms.unwrap_or(1_000)),
         strict_readiness: args.strict_readiness.unwrap_or(false),

@@ -14,6 +14,19 @@ use crate::contradictions;
 use crate::padding::{PaddingConfig, sizes};
 use crate::policy::Transition;
 
+/// Longest time without a request after which a model may be unloaded: a year, to be finite.
+const IDLE_UNLOAD_S_MAX: usize = 365 * 86_400;
+
+/// When a model is loaded.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum LoadPolicy {
+    /// As soon as it is there.
+    #[default]
+    Eager,
+    /// When the first request asks for it.
+    Lazy,
+}
+
 /// What models get that do not say otherwise. The application fills it in.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Defaults {
@@ -21,6 +34,8 @@ pub struct Defaults {
     pub instances: usize,
     /// How a model moves from version to version.
     pub transition: Transition,
+    /// When a model is loaded.
+    pub load: LoadPolicy,
     /// Names of the engines that a model may ask for.
     pub engines: Vec<&'static str>,
 }
@@ -48,6 +63,10 @@ pub struct ModelConfig {
     pub versions: VersionPolicy,
     /// How the model moves between them.
     pub transition: Transition,
+    /// When it is loaded.
+    pub load: LoadPolicy,
+    /// Loaded on demand and unused for so long, it is unloaded; `None` is never.
+    pub idle_unload: Option<Duration>,
     /// Names for versions.
     pub labels: BTreeMap<String, Version>,
     /// How requests are joined; `rows_max` 0 means never.
@@ -80,6 +99,8 @@ impl ModelConfig {
             engine: None,
             versions: VersionPolicy::Latest(1),
             transition: defaults.transition,
+            load: defaults.load,
+            idle_unload: None,
             labels: BTreeMap::new(),
             warmup_rows: vec![1, batching.rows_max],
             batching,
@@ -114,6 +135,11 @@ impl ModelConfig {
         let transitions =
             [("availability", Transition::Availability), ("resources", Transition::Resources)];
         set(&mut self.transition, root.choice("transition", &transitions));
+        let loads = [("eager", LoadPolicy::Eager), ("lazy", LoadPolicy::Lazy)];
+        set(&mut self.load, root.choice("load", &loads));
+        if let Some(seconds) = root.integer("idle_unload_s", 0..=IDLE_UNLOAD_S_MAX) {
+            self.idle_unload = Some(Duration::from_secs(seconds as u64)).filter(|_| seconds > 0);
+        }
         set(&mut self.labels, root.with("labels", labels));
         set(&mut self.timeout, millis(root, "timeout_ms", limits::REQUEST_TIMEOUT_MAX));
         if let Some(rows) = root.integer("max_batch_size", 0..=limits::BATCH_ROWS_MAX) {

@@ -8,6 +8,7 @@ fn defaults() -> Defaults {
     Defaults {
         instances: 2,
         transition: Transition::Availability,
+        load: crate::config::LoadPolicy::Eager,
         engines: vec!["onnxruntime", "tract", "openvino"],
     }
 }
@@ -24,6 +25,8 @@ fn every_key_is_read() {
         precision = "bf16"
         version_policy = { latest = 2 }
         transition = "resources"
+        load = "lazy"
+        idle_unload_s = 600
         max_batch_size = 8
         timeout_ms = 250
         [labels]
@@ -54,6 +57,8 @@ fn every_key_is_read() {
         engine: Some("onnxruntime".to_owned()),
         versions: VersionPolicy::Latest(2),
         transition: Transition::Resources,
+        load: LoadPolicy::Lazy,
+        idle_unload: Some(Duration::from_secs(600)),
         labels: BTreeMap::from([("stable".to_owned(), Version(1))]),
         batching: Batching {
             rows_max: 8,

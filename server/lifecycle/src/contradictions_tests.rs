@@ -6,6 +6,7 @@ fn parse(text: &str) -> Result<ModelConfig, Vec<String>> {
         instances: 1,
         transition: Transition::Availability,
         engines: vec!["onnxruntime", "tract", "openvino"],
+        load: crate::config::LoadPolicy::Eager,
     };
     ModelConfig::parse(text, &defaults)
 }

@@ -230,6 +230,8 @@ pub(crate) fn print(found: &FoundVersion, config: &ModelConfig) -> u64 {
         engine,
         versions: _,
         transition: _,
+        load: _,
+        idle_unload: _,
         labels: _,
         batching,
         padding,

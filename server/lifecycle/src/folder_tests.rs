@@ -24,8 +24,12 @@ const V2: Part = Part::Version(Version(2));
 /// configured) and whether something is unsettled.
 #[track_caller]
 fn check(is_new: bool, scans: &[(Scan, (Option<u64>, bool))]) -> Folder {
-    let defaults =
-        Defaults { instances: 1, transition: Transition::Availability, engines: Vec::new() };
+    let defaults = Defaults {
+        instances: 1,
+        transition: Transition::Availability,
+        load: crate::config::LoadPolicy::Eager,
+        engines: Vec::new(),
+    };
     let mut folder = Folder::new(ModelName::new("m").expect("a name"), &defaults, is_new);
     for (n, (scan, expect)) in scans.iter().enumerate() {
         let text = scan.config.map(|it| Ok(it.to_owned()));

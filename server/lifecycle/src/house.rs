@@ -7,9 +7,10 @@ use std::time::Duration;
 
 use backend_fake::Fake;
 use server_base::{InferRequest, NamedTensor, Protocol, Version, VersionChoice};
-use server_serving::{Admission, AdmissionLimits, Cores, InferError, Serving};
+use server_serving::{Admission, AdmissionLimits, Cores, InferError, Prospect, Serving};
 use tempfile::TempDir;
 
+use crate::clock::Clock;
 use crate::config::Defaults;
 use crate::engines::Engines;
 use crate::handle::{Entry, Lifecycle};
@@ -22,6 +23,7 @@ pub(crate) struct House {
     pub(crate) fake: Fake,
     pub(crate) serving: Arc<Serving>,
     pub(crate) lifecycle: Lifecycle,
+    pub(crate) clock: Clock,
 }
 
 /// A script that always answers the same.
@@ -52,23 +54,32 @@ pub(crate) fn options(root: &Path, engines: &Engines) -> Options {
         drain: Duration::from_secs(60),
         strict_readiness: false,
         cores: Cores::new(2),
+        loaded_models_max: None,
+        clock: Clock::stopped(),
         defaults: Defaults {
             instances: 1,
             transition: crate::policy::Transition::Availability,
+            load: crate::config::LoadPolicy::Eager,
             engines: engines.names(),
         },
     }
 }
 
 pub(crate) fn house(files: &[(&str, &str)]) -> House {
+    house_with(files, |_| {})
+}
+
+pub(crate) fn house_with(files: &[(&str, &str)], change: impl FnOnce(&mut Options)) -> House {
     let root = tempfile::tempdir().expect("scratch");
     files.iter().for_each(|(path, content)| put(root.path(), path, content));
     let fake = Fake::new();
     let engines = engines(&fake);
-    let options = options(root.path(), &engines);
+    let mut options = options(root.path(), &engines);
+    change(&mut options);
+    let clock = options.clock.clone();
     let serving = Arc::new(Serving::new(Admission::new(AdmissionLimits::default())));
     let lifecycle = start(options, engines, Arc::clone(&serving)).expect("starts");
-    House { root, fake, serving, lifecycle }
+    House { root, fake, serving, lifecycle, clock }
 }
 
 impl House {
@@ -122,14 +133,55 @@ impl House {
         patience.await.unwrap_or_else(|_| panic!("it says {:?}", self.reason(version)));
     }
 
+    /// Waits until a scan and a look at who was used have come to their end.
+    pub(crate) async fn is_looked_at(&self) {
+        // Its answer comes at the end of a turn that began after this.
+        let (seen, clock) = (self.lifecycle.unload("nobody").await, &self.clock);
+        seen.expect("the manager lives");
+        clock.advance(Duration::from_secs(1));
+        self.lifecycle.unload("nobody").await.expect("the manager lives");
+        self.lifecycle.unload("nobody").await.expect("the manager lives");
+    }
+
+    /// Waits until what the table says of a model that is loaded on demand is such.
+    async fn promises(&self, model: &str, expect: impl Fn(Option<&Prospect>) -> bool) {
+        let wait = async {
+            while !expect(
+                self.serving
+                    .table()
+                    .model(model)
+                    .and_then(|it| it.on_demand())
+                    .map(|it| &it.prospect),
+            ) {
+                self.lifecycle.unload("nobody").await.expect("the manager lives");
+            }
+        };
+        let patience = tokio::time::timeout(Duration::from_secs(20), wait);
+        patience.await.unwrap_or_else(|_| panic!("{}", self.shown()));
+    }
+
+    /// Waits until a request would have it loaded.
+    pub(crate) async fn is_registered(&self, model: &str) {
+        self.promises(model, |it| it == Some(&Prospect::Registered)).await;
+    }
+
     pub(crate) async fn ask(&self, version: &str) -> Result<f32, InferError> {
+        self.ask_model("m", version, None).await
+    }
+
+    pub(crate) async fn ask_model(
+        &self,
+        model: &str,
+        version: &str,
+        timeout: Option<Duration>,
+    ) -> Result<f32, InferError> {
         let tensor = backend_api::Tensor::from_elements(&[1, 1], &[0.0_f32]).expect("one");
         let request = InferRequest {
-            model: "m".to_owned(),
+            model: model.to_owned(),
             version: VersionChoice::parse(version).expect("a version"),
             inputs: vec![NamedTensor { name: "x".into(), tensor }],
             outputs: Vec::new(),
-            timeout: None,
+            timeout,
         };
         let mut trip = self.serving.trip(Protocol::Http);
         let response = self.serving.infer(request, &mut trip).await?;

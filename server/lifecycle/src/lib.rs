@@ -4,6 +4,7 @@
 //! settled, decide what is wanted, take the next action, load or unload on another thread, publish
 //! the table. `app` starts it; the frontend holds its [`Lifecycle`] handle for the repository API.
 
+mod scanner;
 mod repository;
 mod settle;
 mod config;
@@ -13,6 +14,8 @@ mod desired;
 mod state;
 mod policy;
 mod engines;
+mod eviction;
+mod lazy;
 mod load;
 mod shapes;
 mod leak;
@@ -21,6 +24,9 @@ mod probe;
 mod loader;
 mod manager;
 mod models;
+mod rooms;
+mod shelf;
+mod clock;
 mod commands;
 mod handle;
 mod start;
@@ -29,9 +35,12 @@ mod single;
 mod house;
 #[cfg(test)]
 mod command_tests;
+#[cfg(test)]
+mod lazy_tests;
 pub mod metrics;
 
-pub use config::{Defaults, ModelConfig, VersionPolicy};
+pub use clock::Clock;
+pub use config::{Defaults, LoadPolicy, ModelConfig, VersionPolicy};
 pub use engines::{Engines, Missing};
 pub use handle::{Entry, Lifecycle, LifecycleError, Readiness};
 pub use policy::Transition;

@@ -45,6 +45,11 @@ impl Loader {
         Ok(Loader { jobs })
     }
 
+    /// Would a job be taken?
+    pub(crate) fn has_room(&self) -> bool {
+        !self.jobs.is_full()
+    }
+
     /// Hands a job over. No room: the job comes back, to be tried again after the next message.
     pub(crate) fn give(&self, job: Job) -> Result<(), Job> {
         self.jobs.try_send(job).map_err(|it| match it {

@@ -5,24 +5,22 @@
 //! do, and report back as messages. It is the table's only writer.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
-use arc_swap::ArcSwap;
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
-use server_base::{ModelName, Version};
-use server_serving::{Serving, Table, Workers};
-use tokio::sync::watch;
+use server_base::ModelName;
+use server_serving::Workers;
 
 use crate::commands::{Commands, Reply};
-use crate::handle::{Entry, Readiness};
 use crate::load::Loaded;
 use crate::loader::{Job, Loader};
 use crate::metrics;
 use crate::models::Model;
 use crate::policy::Action;
-use crate::repository::{self, Found};
+use crate::rooms::Rooms;
+use crate::scanner::{Found, Scanner};
 use crate::settle::{Part, Settling};
+use crate::shelf::Shelf;
 use crate::start::Options;
 use crate::state::Event;
 
@@ -39,37 +37,37 @@ pub(crate) enum Message {
     Unloaded(u64, bool),
     Load(ModelName, Reply),
     Unload(ModelName, Reply),
+    /// The bell has rung: what for stands beside it.
+    Asked,
     Stop(Instant, Sender<bool>),
 }
 
-/// What the manager shows and is served by.
+/// What the manager sees, shows and is served by.
 pub(crate) struct Ends {
+    pub(crate) scanner: Scanner,
     pub(crate) loader: Loader,
-    pub(crate) index: Arc<ArcSwap<Vec<Entry>>>,
-    pub(crate) readiness: Arc<Readiness>,
-    pub(crate) changed: Arc<watch::Sender<u64>>,
+    pub(crate) rooms: Rooms,
+    pub(crate) shelf: Shelf,
 }
 
 /// The manager's books.
 pub(crate) struct Manager {
     options: Options,
-    artifacts: Vec<&'static str>,
-    serving: Arc<Serving>,
+    scanner: Scanner,
     loader: Loader,
+    rooms: Rooms,
+    shelf: Shelf,
     settling: Settling,
     models: BTreeMap<ModelName, Model>,
+    /// Models with something to load for which the loaders have no room; those that requests wait
+    /// for come first.
+    stuck: BTreeSet<(bool, ModelName)>,
     /// Which model an artifact belongs to.
     owners: HashMap<u64, ModelName>,
-    /// The version that answers requests without a version.
-    newest: HashMap<ModelName, Version>,
     next_id: u64,
     /// Taken out of the table; to be given to a loader once the table without them is published.
     retiring: Vec<(u64, Workers)>,
     commands: Commands,
-    index: Arc<ArcSwap<Vec<Entry>>>,
-    readiness: Arc<Readiness>,
-    changed: Arc<watch::Sender<u64>>,
-    started: Instant,
     /// Has it seen the folder once?
     is_running: bool,
     /// Did the last scan see folders that are being written?
@@ -78,29 +76,21 @@ pub(crate) struct Manager {
 
 impl Manager {
     /// With nothing loaded yet.
-    pub(crate) fn new(
-        options: Options,
-        artifacts: Vec<&'static str>,
-        serving: Arc<Serving>,
-        ends: Ends,
-    ) -> Manager {
-        let Ends { loader, index, readiness, changed } = ends;
+    pub(crate) fn new(options: Options, ends: Ends) -> Manager {
+        let Ends { scanner, loader, rooms, shelf } = ends;
         Manager {
             settling: Settling::new(options.rest),
             options,
-            artifacts,
-            serving,
+            scanner,
             loader,
+            rooms,
+            shelf,
             models: BTreeMap::new(),
+            stuck: BTreeSet::new(),
             owners: HashMap::new(),
-            newest: HashMap::new(),
             next_id: 0,
             retiring: Vec::new(),
             commands: Commands::default(),
-            index,
-            readiness,
-            changed,
-            started: Instant::now(),
             is_running: false,
             unsettled: false,
         }
@@ -113,6 +103,7 @@ impl Manager {
         loop {
             self.act();
             let wait = next_scan.saturating_duration_since(Instant::now());
+            let wait = wait.min(self.rooms.pause());
             let message = match inbox.recv_timeout(wait) {
                 Ok(message) => Some(message),
                 Err(RecvTimeoutError::Timeout) => None,
@@ -167,19 +158,25 @@ impl Manager {
                 }
                 self.commands.unload(reply);
             }
+            Message::Asked => {}    // what for is seen to by every turn
             Message::Stop(..) => {} // handled by `run`
         }
     }
 
     /// Looks at the folder; `at_once` names models that need not have rested.
     fn scan(&mut self, at_once: &BTreeSet<ModelName>) {
-        match repository::scan(&self.options.repository, &self.artifacts) {
+        match self.scanner.scan() {
             Ok(found) => self.observe(&found, at_once),
             // A repository that is out of reach for a while unloads nothing.
             Err(error) => {
                 metrics::scanned(1);
                 tracing::warn!(repository = %self.options.repository.display(), %error, "cannot scan");
             }
+        }
+        for name in at_once {
+            // One that was not there before is wanted by command from its first day on.
+            let model = self.models.get_mut(name);
+            model.into_iter().for_each(|it| it.set_unloaded(false));
         }
         self.commands.looked(&self.models);
     }
@@ -190,43 +187,63 @@ impl Manager {
             tracing::debug!(stranger, "not a model");
         }
         for name in found.models.keys() {
-            let (defaults, is_new) = (&self.options.defaults, self.is_running);
-            let model = || Model::new(name.clone(), defaults, is_new);
-            self.models.entry(name.clone()).or_insert_with(model);
+            if !self.models.contains_key(name) {
+                let demand = self.rooms.demand(name);
+                let model = Model::new(demand, &self.options.defaults, self.is_running);
+                self.models.insert(name.clone(), model);
+            }
         }
         self.is_running = true;
         let (now, today) = (Instant::now(), SystemTime::now());
+        let mut is_new = false;
         self.unsettled = false;
         for (name, model) in &mut self.models {
+            let seen = found.models.get(name);
+            if model.has_seen(seen) && !at_once.contains(name) {
+                continue;
+            }
+            is_new = true;
             let settling = &mut self.settling;
-            let unsettled =
-                model.observe(found.models.get(name), &self.options.defaults, |part, look| {
-                    let settled = settling.is_settled((name.clone(), part), look, (now, today));
-                    settled || at_once.contains(name)
-                });
+            let unsettled = model.observe(seen, &self.options.defaults, |part, look| {
+                let settled = settling.is_settled((name.clone(), part), look, (now, today));
+                settled || at_once.contains(name)
+            });
             self.unsettled |= unsettled;
         }
-        self.settling.keep(|(name, part)| match (found.models.get(name), part) {
-            (None, _) => false,
-            (Some(Ok(model)), Part::Version(version)) => model.versions.contains_key(version),
-            // Of a folder that cannot be read nothing is known to be gone.
-            (Some(Ok(_)), Part::Config) | (Some(Err(_)), _) => true,
-        });
+        if is_new {
+            self.settling.keep(|(name, part)| {
+                match (found.models.get(name).map(|it| &**it), part) {
+                    (None, _) => false,
+                    (Some(Ok(model)), Part::Version(version)) => {
+                        model.versions.contains_key(version)
+                    }
+                    // Of a folder that cannot be read nothing is known to be gone.
+                    (Some(Ok(_)), Part::Config) | (Some(Err(_)), _) => true,
+                }
+            });
+        }
     }
 
     /// Does all that can be done now, and shows the result.
     fn act(&mut self) {
-        let names: Vec<ModelName> = self.models.keys().cloned().collect();
-        for name in names {
+        self.rooms.keep(&mut self.models);
+        let changed = self.models.iter().filter(|(_, it)| it.is_changed());
+        for name in changed.map(|(name, _)| name.clone()).collect::<Vec<_>>() {
             self.act_on(&name);
         }
-        self.models.retain(|_, it| !it.is_gone());
-        // All is stored before anybody is told, so that whoever looks then sees all of it.
-        let is_shown_anew = self.publish();
-        let is_ready_anew = self.settle();
-        if is_shown_anew || is_ready_anew {
-            self.changed.send_modify(|it| *it = it.wrapping_add(1));
+        while let Some(waits) = self.stuck.first().cloned() {
+            if !self.act_on(&waits.1) {
+                break; // the next report brings another turn
+            }
+            self.stuck.remove(&waits);
         }
+        let mut gone = Vec::new();
+        self.models.retain(|_, it| {
+            gone.extend(it.is_gone().then(|| it.lazy.demand().clone()));
+            !it.is_gone()
+        });
+        let resting = !self.unsettled || self.shelf.age() >= FIRST_REST_MAX;
+        self.shelf.show(&mut self.models, &gone, resting);
         for (id, workers) in std::mem::take(&mut self.retiring) {
             if let Err(Job::Unload(id, workers)) = self.loader.give(Job::Unload(id, workers)) {
                 self.retiring.push((id, workers));
@@ -235,8 +252,12 @@ impl Manager {
         self.commands.answer(&self.models);
     }
 
-    fn act_on(&mut self, name: &ModelName) {
-        let Some(model) = self.models.get_mut(name) else { return };
+    /// Takes a model as far as it goes now. False if it would go further and the loaders are busy.
+    fn act_on(&mut self, name: &ModelName) -> bool {
+        let now = self.rooms.now();
+        let Some(model) = self.models.get_mut(name) else { return true };
+        model.reckon(now);
+        self.rooms.note(model);
         let (next_id, owners) = (&mut self.next_id, &mut self.owners);
         model.want(|| {
             *next_id += 1;
@@ -249,16 +270,28 @@ impl Manager {
                 Action::Retire(id) => self.retire(name, id),
             };
             if !done {
-                return; // no room at the loaders; the next report brings another turn
+                if self.loader.has_room() {
+                    return true; // there is nothing to wait for
+                }
+                let is_patient = self.models.get(name).is_some_and(|it| !it.is_lazy());
+                self.stuck.insert((is_patient, name.clone()));
+                return false;
             }
         }
+        true
     }
 
     fn load(&mut self, name: &ModelName, id: u64) -> bool {
-        let Some(job) = self.models.get(name).and_then(|it| it.load_job(id)) else { return false };
+        if !self.loader.has_room() {
+            return false;
+        }
+        let Some(model) = self.models.get(name) else { return false };
+        let (job, cause) = (model.load_job(id), model.load_cause());
+        let Some(job) = job else { return false };
         if self.loader.give(Job::Load(id, Box::new(job))).is_err() {
             return false;
         }
+        metrics::load_begun(cause);
         self.happen(id, Event::Load)
     }
 
@@ -314,51 +347,9 @@ impl Manager {
         }
     }
 
-    /// Puts table and index up. True if the index says something new.
-    fn publish(&mut self) -> bool {
-        let mut table = HashMap::new();
-        let mut index = Vec::new();
-        for (name, model) in &self.models {
-            let entry = model.table_entry();
-            if entry.ready().is_empty() {
-                self.newest.remove(name); // whatever comes next replaces nothing
-            }
-            if let Some(newest) = entry.ready().last().map(|it| it.version()) {
-                let before = self.newest.insert(name.clone(), newest);
-                if let Some(before) = before.filter(|it| *it != newest) {
-                    tracing::info!(model = %name, from = %before, to = %newest, "version switch");
-                    metrics::switched(name, before, newest);
-                }
-            }
-            index.extend(model.index());
-            table.insert(name.clone(), entry);
-        }
-        self.newest.retain(|name, _| self.models.contains_key(name));
-        self.serving.publish(Table::new(table));
-        let is_new = **self.index.load() != index;
-        if is_new {
-            self.index.store(Arc::new(index));
-        }
-        is_new
-    }
-
-    /// Brings the readiness up to date. True if it has changed.
-    fn settle(&mut self) -> bool {
-        let was_ready = self.readiness.is_ready();
-        let unserved = self.models.values().filter(|it| !it.is_available()).count();
-        self.readiness.set_unserved(unserved);
-        let resting = !self.unsettled || self.started.elapsed() >= FIRST_REST_MAX;
-        let pending = self.models.values().any(Model::is_pending);
-        if resting && !pending && self.readiness.settle() {
-            let (models, took_s) = (self.models.len(), self.started.elapsed().as_secs_f64());
-            tracing::info!(models, unserved, took_s, "the initial models have settled");
-        }
-        was_ready != self.readiness.is_ready()
-    }
-
     /// Closes every lane, waits until all is answered.
     fn stop(mut self, by: Instant) -> bool {
-        self.serving.publish(Table::default());
+        self.shelf.clear();
         let ids: Vec<u64> = self.owners.keys().copied().collect();
         for id in ids {
             let owner = self.owners.get(&id).and_then(|it| self.models.get_mut(it));

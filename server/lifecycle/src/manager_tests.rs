@@ -2,19 +2,21 @@ use super::*;
 
 use std::fs;
 use std::path::Path;
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 use std::task::{Context, Wake};
 
 use backend_fake::Fake;
 use server_base::VersionChoice;
-use server_serving::{Admission, AdmissionLimits, Cores};
+use server_serving::{Admission, AdmissionLimits, Cores, Serving};
 use tempfile::TempDir;
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 
+use crate::clock::Clock;
 use crate::config::Defaults;
 use crate::engines::Engines;
+use crate::handle::Readiness;
 use crate::house::{constant, engines, house, options, put};
-use crate::start::start;
+use crate::start::{rooms, start};
 
 #[tokio::test]
 async fn a_folder_is_served_without_configuration() {
@@ -207,9 +209,12 @@ fn a_repository_that_cannot_be_read_is_an_error() {
         drain: Duration::ZERO,
         strict_readiness: false,
         cores: Cores::new(1),
+        loaded_models_max: None,
+        clock: Clock::default(),
         defaults: Defaults {
             instances: 1,
             transition: crate::policy::Transition::Availability,
+            load: crate::config::LoadPolicy::Eager,
             engines: vec![],
         },
     };
@@ -232,14 +237,12 @@ fn by_hand(files: &[(&str, &str)]) -> ByHand {
     let (commands, inbox) = crossbeam_channel::bounded(MESSAGES_MAX);
     let loader =
         Loader::start(1, (&engines, &options.cores), &commands, options.drain).expect("a thread");
-    let ends = Ends {
-        loader,
-        index: Arc::default(),
-        readiness: Arc::new(Readiness::new(true)),
-        changed: Arc::new(watch::Sender::new(0)),
-    };
     let serving = Arc::new(Serving::new(Admission::new(AdmissionLimits::default())));
-    let mut manager = Manager::new(options, engines.artifacts(), serving, ends);
+    let readiness = Arc::new(Readiness::new(true));
+    let shelf = Shelf::new(serving, Arc::default(), readiness, Arc::new(watch::Sender::new(0)));
+    let scanner = Scanner::new(root.path(), engines.artifacts());
+    let rooms = rooms(&options, &commands);
+    let mut manager = Manager::new(options, Ends { scanner, loader, rooms, shelf });
     manager.scan(&BTreeSet::new());
     manager.act();
     ByHand { root, manager, inbox }
@@ -322,10 +325,10 @@ impl Wake for Watcher {
 #[test]
 fn whoever_is_told_of_a_change_sees_all_of_it() {
     let mut it = by_hand(&[("m/1/model.fake", &constant(1))]);
-    let readiness = Arc::clone(&it.manager.readiness);
+    let readiness = Arc::clone(it.manager.shelf.readiness());
     let watcher = Arc::new(Watcher { readiness, seen: Mutex::default() });
     let waker = Arc::clone(&watcher).into();
-    let mut changes = it.manager.changed.subscribe();
+    let mut changes = it.manager.shelf.changes();
     let mut while_watched = |turn: &mut dyn FnMut()| {
         let mut change = Box::pin(changes.changed());
         let polled = change.as_mut().poll(&mut Context::from_waker(&waker));

@@ -5,12 +5,16 @@ use std::time::Duration;
 use metrics::{Counter, Gauge, Histogram, counter, gauge, histogram};
 use server_base::{ModelName, Series, SeriesKind, Version};
 
+use crate::eviction::Cause;
 use crate::state::State;
 
 const MODEL_STATE: &str = "salver_model_state";
 const LOADS: &str = "salver_model_loads_total";
 const LOAD_DURATION: &str = "salver_model_load_duration_seconds";
 const SWITCHES: &str = "salver_version_switches_total";
+const LOADS_BEGUN: &str = "salver_loads_begun_total";
+const EVICTIONS: &str = "salver_evictions_total";
+const MODELS: &str = "salver_models";
 const SCAN_FAULTS: &str = "salver_repository_scan_faults";
 
 /// Everything this crate shows.
@@ -19,7 +23,8 @@ pub const SERIES: &[Series] = &[
         name: MODEL_STATE,
         kind: SeriesKind::Gauge,
         labels: &["model", "version", "state"],
-        help: "1 for the state a version is in, 0 for the others.",
+        help: "1 for the state a version is in, 0 for the others; of two revisions in memory the one \
+               that answers counts.",
         buckets: &[],
     },
     Series {
@@ -44,6 +49,28 @@ pub const SERIES: &[Series] = &[
         buckets: &[],
     },
     Series {
+        name: LOADS_BEGUN,
+        kind: SeriesKind::Counter,
+        labels: &["cause"],
+        help: "Loads of versions that were begun: repository, command, request.",
+        buckets: &[],
+    },
+    Series {
+        name: EVICTIONS,
+        kind: SeriesKind::Counter,
+        labels: &["cause"],
+        help: "Models that were unloaded by the server itself: count (others needed the place), idle.",
+        buckets: &[],
+    },
+    Series {
+        name: MODELS,
+        kind: SeriesKind::Gauge,
+        labels: &["state"],
+        help: "Models of the repository: loaded (something of it answers), registered (loaded on \
+               demand, and not now), other (loading, failed, unloaded).",
+        buckets: &[],
+    },
+    Series {
         name: SCAN_FAULTS,
         kind: SeriesKind::Gauge,
         labels: &[],
@@ -54,7 +81,6 @@ pub const SERIES: &[Series] = &[
 
 /// Handles of one artifact's series. They live as long as it is remembered.
 pub(crate) struct ArtifactMetrics {
-    states: [Gauge; State::NAMES.len()],
     succeeded: Counter,
     failed: Counter,
     duration: Histogram,
@@ -65,19 +91,9 @@ impl ArtifactMetrics {
         let version = version.to_string();
         let loads = |result: &'static str| counter!(LOADS, "model" => model.shared(), "version" => version.clone(), "result" => result);
         ArtifactMetrics {
-            states: State::NAMES.map(|it| {
-                gauge!(MODEL_STATE, "model" => model.shared(), "version" => version.clone(), "state" => it)
-            }),
             succeeded: loads("success"),
             failed: loads("failure"),
             duration: histogram!(LOAD_DURATION, "model" => model.shared(), "version" => version.clone()),
-        }
-    }
-
-    /// It is in this state and in no other.
-    pub(crate) fn state(&self, state: &State) {
-        for (name, gauge) in State::NAMES.iter().zip(&self.states) {
-            gauge.set(if *name == state.name() { 1.0 } else { 0.0 });
         }
     }
 
@@ -91,6 +107,63 @@ impl ArtifactMetrics {
             None => self.failed.increment(1),
         }
     }
+}
+
+/// Handles of one version's states. One for all its revisions, which share the series.
+pub(crate) struct StateMetrics {
+    states: [Gauge; State::NAMES.len()],
+}
+
+impl StateMetrics {
+    pub(crate) fn new(model: &ModelName, version: Version) -> StateMetrics {
+        let version = version.to_string();
+        let states = State::NAMES.map(|it| {
+            gauge!(MODEL_STATE, "model" => model.shared(), "version" => version.clone(), "state" => it)
+        });
+        StateMetrics { states }
+    }
+
+    /// It is in this state and in no other.
+    pub(crate) fn show(&self, state: &State) {
+        for (name, gauge) in State::NAMES.iter().zip(&self.states) {
+            gauge.set(if *name == state.name() { 1.0 } else { 0.0 });
+        }
+    }
+}
+
+/// Why a load is begun.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum LoadCause {
+    /// It is there.
+    Repository,
+    /// An operator asked for it.
+    Command,
+    /// A request asked for it.
+    Request,
+}
+
+/// A load is begun. Rare, as all below, so the handle is looked up.
+pub(crate) fn load_begun(cause: LoadCause) {
+    let cause = match cause {
+        LoadCause::Repository => "repository",
+        LoadCause::Command => "command",
+        LoadCause::Request => "request",
+    };
+    counter!(LOADS_BEGUN, "cause" => cause).increment(1);
+}
+
+/// A model is unloaded.
+pub(crate) fn evicted(cause: Cause) {
+    counter!(EVICTIONS, "cause" => cause.label()).increment(1);
+}
+
+/// How many models are how.
+pub(crate) fn models(loaded: usize, registered: usize, all: usize) {
+    let show =
+        |state: &'static str, count: usize| gauge!(MODELS, "state" => state).set(count as f64);
+    show("loaded", loaded);
+    show("registered", registered);
+    show("other", all.saturating_sub(loaded + registered));
 }
 
 /// Another version answers from now on.

@@ -6,21 +6,26 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use server_base::{ModelName, Version};
 use server_serving::metrics::RequestMetrics;
-use server_serving::{ModelEntry, Workers};
+use server_serving::{Demand, ModelEntry, Workers};
 
 use crate::config::{Defaults, ModelConfig, VersionPolicy};
 use crate::desired::desired;
 use crate::folder::{Folder, print};
 use crate::handle::Entry;
+use crate::lazy::Lazy;
 use crate::load::{LoadJob, Loaded};
-use crate::metrics::ArtifactMetrics;
+use crate::metrics::{ArtifactMetrics, StateMetrics};
 use crate::policy::{Action, Seen, next_action};
-use crate::repository::{FoundModel, Look};
+use crate::repository::Look;
+use crate::scanner::Seen as Scanned;
 use crate::settle::Part;
 use crate::state::{Event, Illegal, State, next};
+
+use shown::Shown;
 
 /// A model of the repository, or one that has left it and is still in memory.
 pub(crate) struct Model {
@@ -28,8 +33,17 @@ pub(crate) struct Model {
     folder: Folder,
     /// An operator said that nothing of it is wanted.
     unloaded: bool,
+    pub(crate) lazy: Lazy,
+    /// What the last scan saw, and whether all of it had come to rest.
+    seen: Option<(Scanned, bool)>,
     artifacts: Vec<Artifact>,
+    /// Of every version that has an artifact.
+    states: BTreeMap<Version, StateMetrics>,
     requests: Arc<RequestMetrics>,
+    /// As it was when it was last shown.
+    shown: Shown,
+    /// Has something happened since then?
+    is_changed: bool,
 }
 
 /// One revision of one version.
@@ -41,6 +55,7 @@ struct Artifact {
     config: ModelConfig,
     state: State,
     workers: Option<Workers>,
+    took: Duration,
     metrics: ArtifactMetrics,
 }
 
@@ -66,13 +81,20 @@ impl Artifact {
 
 impl Model {
     /// Nothing of it is in memory. New is one that appears while the server runs.
-    pub(crate) fn new(name: ModelName, defaults: &Defaults, is_new: bool) -> Model {
+    pub(crate) fn new(demand: Arc<Demand>, defaults: &Defaults, is_new: bool) -> Model {
+        let name = demand.model().clone();
+        let requests = Arc::new(RequestMetrics::of_model(&name));
         Model {
-            requests: Arc::new(RequestMetrics::of_model(&name)),
             folder: Folder::new(name.clone(), defaults, is_new),
+            shown: Shown::nothing(&requests),
+            requests,
             name,
             unloaded: false,
+            lazy: Lazy::new(demand),
+            seen: None,
             artifacts: Vec::new(),
+            states: BTreeMap::new(),
+            is_changed: true,
         }
     }
 
@@ -80,11 +102,30 @@ impl Model {
     /// come to rest.
     pub(crate) fn observe(
         &mut self,
-        found: Option<&Result<FoundModel, String>>,
+        found: Option<&Scanned>,
         defaults: &Defaults,
         is_settled: impl FnMut(Part, Look) -> bool,
     ) -> bool {
-        self.folder.observe(found, defaults, is_settled)
+        self.touch();
+        let prints: Vec<_> = self.folder.prints().collect();
+        let was_lazy = self.is_lazy();
+        let unsettled = self.folder.observe(found.map(|it| &**it), defaults, is_settled);
+        self.seen = found.map(|it| (Arc::clone(it), !unsettled));
+        if !prints.into_iter().eq(self.folder.prints()) {
+            self.lazy.forget_failure();
+        }
+        if self.is_lazy() && !was_lazy && self.is_in_memory() {
+            self.lazy.admit(); // nothing is unloaded only because it might be loaded later
+        }
+        unsettled
+    }
+
+    /// Has a scan found what the last one found, and was all of that at rest?
+    pub(crate) fn has_seen(&self, found: Option<&Scanned>) -> bool {
+        match (&self.seen, found) {
+            (Some((seen, rests)), Some(found)) => *rests && Arc::ptr_eq(seen, found),
+            (None, _) | (_, None) => false,
+        }
     }
 
     /// Makes an entry for every wanted revision that has none, and drops what is over.
@@ -104,6 +145,7 @@ impl Model {
                 config: self.folder.config().clone(),
                 state: State::Start,
                 workers: None,
+                took: Duration::ZERO,
                 metrics: ArtifactMetrics::new(&self.name, version),
             });
         }
@@ -136,8 +178,9 @@ impl Model {
     pub(crate) fn happen(&mut self, id: u64, event: Event) -> Result<State, Option<Illegal>> {
         let artifact = self.artifacts.iter_mut().find(|it| it.id == id).ok_or(None)?;
         artifact.state = next(&artifact.state, event).map_err(Some)?;
-        artifact.metrics.state(&artifact.state);
-        Ok(artifact.state.clone())
+        let state = artifact.state.clone();
+        self.touch();
+        Ok(state)
     }
 
     /// What a loader needs to know of an artifact.
@@ -155,6 +198,7 @@ impl Model {
     pub(crate) fn keep(&mut self, id: u64, loaded: Option<Loaded>) {
         if let Some(artifact) = self.artifacts.iter_mut().find(|it| it.id == id) {
             artifact.metrics.loaded(loaded.as_ref().map(|it| it.took));
+            artifact.took = loaded.as_ref().map(|it| it.took).unwrap_or_default();
             artifact.workers = loaded.map(|it| it.workers);
         }
     }
@@ -171,10 +215,21 @@ impl Model {
     /// An operator wants it, or does not. Wanting also forgets failures, so that they are tried
     /// again.
     pub(crate) fn set_unloaded(&mut self, unloaded: bool) {
-        self.unloaded = unloaded;
+        self.touch();
         if !unloaded {
-            self.artifacts.retain(|it| !matches!(it.state, State::End { reason: Some(_) }));
+            self.unloaded = false;
+            self.lazy.keep();
+            self.forget_failures();
+        } else if self.is_lazy() {
+            self.lazy.sleep(); // and whoever asks has it loaded again
+        } else {
+            self.lazy.sleep();
+            self.unloaded = true;
         }
+    }
+
+    fn forget_failures(&mut self) {
+        self.artifacts.retain(|it| !matches!(it.state, State::End { reason: Some(_) }));
     }
 
     /// Is anything of it still in memory or on disk?
@@ -234,7 +289,7 @@ impl Model {
     }
 
     /// What requests may reach. Of two revisions in memory the later one answers.
-    pub(crate) fn table_entry(&self) -> ModelEntry {
+    fn table_entry(&self) -> ModelEntry {
         let mut ready = BTreeMap::new();
         for it in self.artifacts.iter().filter(|it| it.state == State::Available) {
             if let Some(workers) = &it.workers {
@@ -247,10 +302,11 @@ impl Model {
             self.folder.config().labels.iter().map(|(name, it)| (name.as_str().into(), *it));
         let (ready, known) = (ready.into_values().collect(), known.into_iter().collect());
         ModelEntry::new(ready, known, labels.collect(), Arc::clone(&self.requests))
+            .with_demand(self.on_demand())
     }
 
     /// What operators see: a line for each artifact, and for each version that has none.
-    pub(crate) fn index(&self) -> Vec<Entry> {
+    fn index(&self) -> Vec<Entry> {
         let entry = |version: Option<Version>, state: State, reason: String| Entry {
             model: self.name.clone(),
             version,
@@ -269,8 +325,11 @@ impl Model {
         };
         let mut entries: Vec<Entry> = self.artifacts.iter().map(artifact).collect();
         let ended = || State::End { reason: None };
+        let on_demand = self.registered();
         for (version, why) in self.folder.versions(self.unloaded) {
             if entries.iter().all(|it| it.version != Some(version)) {
+                let registered = on_demand.as_ref().filter(|(it, _)| it.contains(&version));
+                let why = registered.map_or(why, |(_, state)| state.clone());
                 entries.push(entry(Some(version), ended(), why));
             }
         }
@@ -282,6 +341,11 @@ impl Model {
     }
 
     fn desired(&self) -> BTreeSet<Version> {
+        if self.is_lazy() && !self.lazy.is_wanted() { BTreeSet::new() } else { self.wanted() }
+    }
+
+    /// The same, if it is asked for.
+    fn wanted(&self) -> BTreeSet<Version> {
         if self.unloaded
             || !self.folder.is_configured()
             || (!self.folder.faults().is_empty() && !self.is_available())
@@ -306,3 +370,8 @@ impl Model {
         failed.filter(|it| !answers(*it)).collect()
     }
 }
+
+#[path = "ondemand.rs"]
+mod ondemand;
+#[path = "shown.rs"]
+mod shown;

@@ -1,12 +1,13 @@
-//! What lies in the repository folder: `<model>/<version>/<artifact>` and `<model>/model.toml`.
+//! What lies in a model's folder: `<version>/<artifact>` and `model.toml`.
 //!
 //! A scan only looks: it reads names, sizes and times, and the text of `model.toml`. Links are
 //! followed (volumes of configuration are full of them); names that begin with a dot are not
 //! there. Only what the file system says is not there is gone: whatever else keeps it from being
-//! read is a fault of that model or version, and no reason to unload it. Called by the manager's
-//! thread, which may wait for the disk.
+//! read is a fault of that model or version, and no reason to unload it. Called by `scanner`, which
+//! remembers the trace that a look leaves.
 
 use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::fs::{self, File, Metadata};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io::{self, Read as _};
@@ -14,7 +15,9 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use server_base::{ModelName, Version};
+use server_base::Version;
+
+use crate::scanner::Trace;
 
 /// Name of the file beside the versions.
 pub(crate) const CONFIG: &str = "model.toml";
@@ -28,28 +31,8 @@ const FILES_MAX: usize = 10_000;
 /// Folders inside a version that are descended into.
 const DEPTH_MAX: usize = 8;
 
-/// What a scan found.
-#[derive(Debug, Default)]
-pub(crate) struct Found {
-    /// Models by name; an error's text for those whose folder cannot be read.
-    pub(crate) models: BTreeMap<ModelName, Result<FoundModel, String>>,
-    /// What is no model, and why.
-    pub(crate) strangers: Vec<String>,
-}
-
-impl Found {
-    /// What could not be read, or is no model.
-    pub(crate) fn faults(&self) -> usize {
-        let faults = |it: &Result<FoundModel, String>| match it {
-            Ok(model) => model.versions.values().filter(|it| it.is_err()).count(),
-            Err(_) => 1,
-        };
-        self.strangers.len() + self.models.values().map(faults).sum::<usize>()
-    }
-}
-
 /// One model's folder.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct FoundModel {
     /// Its `model.toml`.
     pub(crate) config: FoundConfig,
@@ -86,30 +69,17 @@ pub(crate) struct FoundVersion {
     pub(crate) has_artifact: bool,
 }
 
-/// Looks at every model. `artifacts` are the file names that engines read.
-pub(crate) fn scan(repository: &Path, artifacts: &[&str]) -> io::Result<Found> {
-    let mut found = Found::default();
-    for (name, folder) in folders(repository)? {
-        if name == "lost+found" {
-            continue; // every ext4 volume has one
-        }
-        match ModelName::new(&name) {
-            Ok(name) => {
-                let seen = folder.and_then(|it| scan_model(&it, artifacts));
-                found.models.extend(unless_gone(seen).map(|it| (name, it)));
-            }
-            Err(error) => found.strangers.push(format!("{name:?}: {error}")),
-        }
-    }
-    Ok(found)
-}
-
-/// Looks at one model.
-pub(crate) fn scan_model(folder: &Path, artifacts: &[&str]) -> io::Result<FoundModel> {
-    let mut model = FoundModel { config: scan_config(folder)?, versions: BTreeMap::new() };
-    for (name, folder) in folders(folder)? {
+/// Looks at one model in full. `artifacts` are the file names that engines read.
+pub(crate) fn scan_model(
+    folder: &Path,
+    artifacts: &[&str],
+    trace: &mut Trace,
+) -> io::Result<FoundModel> {
+    let config = scan_config(folder, trace)?;
+    let mut model = FoundModel { config, versions: BTreeMap::new() };
+    for (name, folder) in folders(folder, trace)? {
         let Some(version) = Version::parse(&name) else { continue };
-        let seen = folder.and_then(|it| scan_version(it, artifacts));
+        let seen = folder.and_then(|it| scan_version(it, artifacts, trace));
         model.versions.extend(unless_gone(seen).map(|it| (version, it)));
     }
     Ok(model)
@@ -117,7 +87,7 @@ pub(crate) fn scan_model(folder: &Path, artifacts: &[&str]) -> io::Result<FoundM
 
 /// `None` for what vanished while it was looked at; an error's text for what is there and cannot
 /// be read.
-fn unless_gone<T>(seen: io::Result<T>) -> Option<Result<T, String>> {
+pub(crate) fn unless_gone<T>(seen: io::Result<T>) -> Option<Result<T, String>> {
     match seen {
         Ok(seen) => Some(Ok(seen)),
         Err(error) if error.kind() == io::ErrorKind::NotFound => None,
@@ -125,13 +95,14 @@ fn unless_gone<T>(seen: io::Result<T>) -> Option<Result<T, String>> {
     }
 }
 
-fn scan_version(folder: PathBuf, artifacts: &[&str]) -> io::Result<FoundVersion> {
+fn scan_version(
+    folder: PathBuf,
+    artifacts: &[&str],
+    trace: &mut Trace,
+) -> io::Result<FoundVersion> {
     let mut walk = Walk::new();
-    walk.folder(&folder, DEPTH_MAX)?;
-    let mut has_artifact = false;
-    for name in artifacts {
-        has_artifact |= metadata(&folder.join(name))?.is_some_and(|it| it.is_file());
-    }
+    let files = walk.folder(&folder, DEPTH_MAX, trace)?;
+    let has_artifact = artifacts.iter().any(|it| files.iter().any(|file| file == it));
     Ok(FoundVersion { look: walk.look(), has_artifact, folder })
 }
 
@@ -150,8 +121,15 @@ impl Walk {
         Look { print: self.hasher.finish(), changed: self.changed }
     }
 
-    fn folder(&mut self, folder: &Path, depth_left: usize) -> io::Result<()> {
-        self.see(&fs::metadata(folder)?);
+    /// Names of the files that stand directly in it.
+    fn folder(
+        &mut self,
+        folder: &Path,
+        depth_left: usize,
+        trace: &mut Trace,
+    ) -> io::Result<Vec<OsString>> {
+        let mut files = Vec::new();
+        self.see(&trace.metadata(folder)?.ok_or(io::ErrorKind::NotFound)?);
         let mut entries: Vec<PathBuf> =
             fs::read_dir(folder)?.map(|it| it.map(|it| it.path())).collect::<Result<_, _>>()?;
         entries.sort();
@@ -162,16 +140,17 @@ impl Walk {
             }
             path.file_name().hash(&mut self.hasher);
             // A dangling link has a name and nothing else.
-            let Some(metadata) = metadata(&path)? else { continue };
+            let Some(metadata) = trace.metadata(&path)? else { continue };
             if metadata.is_dir() {
                 if depth_left > 0 {
-                    self.inner_folder(&path, depth_left - 1)?;
+                    self.inner_folder(&path, depth_left - 1, trace)?;
                 }
             } else {
                 self.file(&metadata);
+                files.extend(path.file_name().filter(|_| metadata.is_file()).map(OsString::from));
             }
         }
-        Ok(())
+        Ok(files)
     }
 
     fn file(&mut self, metadata: &Metadata) {
@@ -181,10 +160,15 @@ impl Walk {
     }
 
     /// One that vanishes meanwhile is nothing but a name: the version around it is still there.
-    fn inner_folder(&mut self, folder: &Path, depth_left: usize) -> io::Result<()> {
-        match self.folder(folder, depth_left) {
+    fn inner_folder(
+        &mut self,
+        folder: &Path,
+        depth_left: usize,
+        trace: &mut Trace,
+    ) -> io::Result<()> {
+        match self.folder(folder, depth_left, trace) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-            walked => walked,
+            walked => walked.map(drop),
         }
     }
 
@@ -201,15 +185,18 @@ impl Walk {
 }
 
 /// Folders directly inside, by name; an error for what is there and may be one.
-pub(crate) fn folders(folder: &Path) -> io::Result<BTreeMap<String, io::Result<PathBuf>>> {
+pub(crate) fn folders(
+    folder: &Path,
+    trace: &mut Trace,
+) -> io::Result<BTreeMap<String, io::Result<PathBuf>>> {
     let mut found = BTreeMap::new();
     for entry in fs::read_dir(folder)? {
-        let path = entry?.path();
-        let name = path.file_name().map(|it| it.to_string_lossy().into_owned()).unwrap_or_default();
-        if name.starts_with('.') {
+        let entry = entry?;
+        let (path, name) = (entry.path(), entry.file_name().to_string_lossy().into_owned());
+        if name.starts_with('.') || entry.file_type().is_ok_and(|it| it.is_file()) {
             continue;
         }
-        match metadata(&path) {
+        match trace.metadata(&path) {
             Ok(Some(it)) if it.is_dir() => drop(found.insert(name, Ok(path))),
             Ok(Some(_) | None) => {}
             Err(error) => drop(found.insert(name, Err(error))),
@@ -218,20 +205,13 @@ pub(crate) fn folders(folder: &Path) -> io::Result<BTreeMap<String, io::Result<P
     Ok(found)
 }
 
-/// `None` if it is not there.
-fn metadata(path: &Path) -> io::Result<Option<Metadata>> {
-    match fs::metadata(path) {
-        Ok(metadata) => Ok(Some(metadata)),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(error),
-    }
-}
-
-fn scan_config(folder: &Path) -> io::Result<FoundConfig> {
+fn scan_config(folder: &Path, trace: &mut Trace) -> io::Result<FoundConfig> {
     let mut walk = Walk::new();
-    let text = match read_config(&folder.join(CONFIG), &mut walk) {
+    let path = folder.join(CONFIG);
+    let text = match read_config(&path, &mut walk, trace) {
         Ok(text) => Some(Ok(text)),
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            trace.absent(&path);
             walk.see(&fs::metadata(folder)?);
             None
         }
@@ -241,11 +221,13 @@ fn scan_config(folder: &Path) -> io::Result<FoundConfig> {
 }
 
 /// The text first, then how the file looks: what is written meanwhile has not come to rest.
-fn read_config(path: &Path, walk: &mut Walk) -> io::Result<String> {
+fn read_config(path: &Path, walk: &mut Walk, trace: &mut Trace) -> io::Result<String> {
     let mut text = Vec::new();
     let mut file = File::open(path)?;
     (&mut file).take(CONFIG_BYTES_MAX + 1).read_to_end(&mut text)?;
-    walk.file(&file.metadata()?);
+    let metadata = file.metadata()?;
+    trace.met(path, &metadata);
+    walk.file(&metadata);
     if text.len() as u64 > CONFIG_BYTES_MAX {
         return Err(io::Error::other(format!("more than {CONFIG_BYTES_MAX} bytes")));
     }

@@ -1,4 +1,5 @@
 use super::*;
+use crate::scanner::{Found, Scanner};
 
 fn write(root: &Path, path: &str, content: &str) {
     let path = root.join(path);
@@ -7,12 +8,16 @@ fn write(root: &Path, path: &str, content: &str) {
 }
 
 fn look(root: &Path) -> Found {
-    scan(root, &["model.onnx"]).expect("readable")
+    Scanner::new(root, vec!["model.onnx"]).scan().expect("readable")
+}
+
+fn model<'a>(found: &'a Found, name: &str) -> &'a FoundModel {
+    found.models[name].as_ref().as_ref().expect("readable")
 }
 
 /// Version 1 of model `m`.
 fn version(found: &Found) -> Result<FoundVersion, String> {
-    found.models["m"].as_ref().expect("readable").versions[&Version(1)].clone()
+    model(found, "m").versions[&Version(1)].clone()
 }
 
 /// There, and unreadable for anybody: a link that leads to itself.
@@ -35,7 +40,7 @@ fn models_and_versions_are_folders() {
     let found = look(root.path());
     assert_eq!(found.models.len(), 1, "{found:?}");
     assert_eq!(found.faults(), 0, "{found:?}");
-    let wine = found.models["wine"].as_ref().expect("readable");
+    let wine = model(&found, "wine");
     assert_eq!(wine.config.text, Some(Ok("engine = \"tract\"".to_owned())));
     let has_artifact =
         |version| wine.versions[&Version(version)].as_ref().map(|it| it.has_artifact);
@@ -66,7 +71,7 @@ fn links_are_followed() {
 
 #[test]
 fn a_missing_repository_is_an_error() {
-    scan(Path::new("/nowhere/at/all"), &[]).expect_err("not there");
+    Scanner::new(Path::new("/nowhere/at/all"), vec![]).scan().expect_err("not there");
 }
 
 #[test]
@@ -113,7 +118,7 @@ fn links_that_lead_nowhere_are_not_there() {
 fn a_configuration_has_a_look_of_its_own() {
     let root = tempfile::tempdir().expect("scratch");
     write(root.path(), "m/1/model.onnx", "a");
-    let config = || look(root.path()).models["m"].as_ref().expect("readable").config.clone();
+    let config = || model(&look(root.path()), "m").config.clone();
     let missing = config();
     let folder = fs::metadata(root.path().join("m")).expect("there").modified().expect("a time");
     assert!(missing.text.is_none() && missing.look.changed >= folder, "{missing:?}");

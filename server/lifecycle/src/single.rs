@@ -21,6 +21,7 @@ use crate::engines::Engines;
 use crate::load::{AxisLengths, LoadJob, Loaded, load};
 use crate::probe::made_up;
 use crate::repository::{self, CONFIG, FoundModel};
+use crate::scanner::Trace;
 
 /// Models that an error for an unknown one names.
 const NAMES_MAX: usize = 10;
@@ -37,7 +38,7 @@ impl Single {
     /// Looks at a model of the repository. The error names the folder: it is for an operator.
     pub fn find(repository: &Path, model: &ModelName, engines: &Engines) -> Result<Single, String> {
         let folder = repository.join(model.as_str());
-        let seen = repository::scan_model(&folder, &engines.artifacts());
+        let seen = repository::scan_model(&folder, &engines.artifacts(), &mut Trace::new());
         let FoundModel { config, versions } = seen.map_err(|error| {
             if error.kind() == io::ErrorKind::NotFound {
                 let (model, there) = (model.as_str(), names(repository));
@@ -105,7 +106,7 @@ impl Single {
 
 /// The models that there are, for whoever asked for another.
 fn names(repository: &Path) -> String {
-    let names = repository::folders(repository).unwrap_or_default().into_keys();
+    let names = repository::folders(repository, &mut Trace::new()).unwrap_or_default().into_keys();
     let names: Vec<String> = names.take(NAMES_MAX).collect();
     if names.is_empty() { String::new() } else { format!("; it holds {}", names.join(", ")) }
 }

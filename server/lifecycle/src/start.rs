@@ -7,16 +7,19 @@ use std::thread;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use crossbeam_channel::bounded;
-use server_serving::{Cores, Serving};
+use crossbeam_channel::{Sender, bounded};
+use server_serving::{Bell, Cores, Serving};
 use tokio::sync::watch;
 
+use crate::clock::Clock;
 use crate::config::Defaults;
 use crate::engines::Engines;
 use crate::handle::{Lifecycle, Readiness};
 use crate::loader::Loader;
-use crate::manager::{Ends, MESSAGES_MAX, Manager};
-use crate::repository;
+use crate::manager::{Ends, MESSAGES_MAX, Manager, Message};
+use crate::rooms::Rooms;
+use crate::scanner::Scanner;
+use crate::shelf::Shelf;
 
 /// How the lifecycle is to run.
 #[derive(Clone, Debug)]
@@ -35,14 +38,19 @@ pub struct Options {
     pub strict_readiness: bool,
     /// What the models run on.
     pub cores: Cores,
+    /// Models that may be in memory at a time, if that is limited. Those that are loaded on demand
+    /// make room for one another; others count, and stay.
+    pub loaded_models_max: Option<usize>,
+    /// The time, for them.
+    pub clock: Clock,
     /// What models get that do not say otherwise.
     pub defaults: Defaults,
 }
 
 /// Starts the manager and its loaders. Fails if the repository cannot be read at all.
 pub fn start(options: Options, engines: Engines, serving: Arc<Serving>) -> io::Result<Lifecycle> {
-    let artifacts = engines.artifacts();
-    let found = repository::scan(&options.repository, &artifacts)?;
+    let mut scanner = Scanner::new(&options.repository, engines.artifacts());
+    let found = scanner.scan()?;
     let (commands, inbox) = bounded(MESSAGES_MAX);
     let changed = Arc::new(watch::Sender::new(0));
     let readiness = Arc::new(Readiness::new(options.strict_readiness));
@@ -59,10 +67,18 @@ pub fn start(options: Options, engines: Engines, serving: Arc<Serving>) -> io::R
         readiness: Arc::clone(&readiness),
         changed: Arc::clone(&changed),
     };
-    let ends = Ends { loader, index, readiness, changed };
-    let manager = Manager::new(options, artifacts, serving, ends);
+    let rooms = rooms(&options, &lifecycle.commands);
+    let shelf = Shelf::new(serving, index, readiness, changed);
+    let manager = Manager::new(options, Ends { scanner, loader, rooms, shelf });
     thread::Builder::new()
         .name("lifecycle".to_owned())
         .spawn(move || manager.run(&inbox, &found))?;
     Ok(lifecycle)
+}
+
+/// Whose bell wakes the manager. A full inbox is no harm: the bell is looked at in every turn.
+pub(crate) fn rooms(options: &Options, commands: &Sender<Message>) -> Rooms {
+    let commands = commands.clone();
+    let bell = Bell::new(move || drop(commands.try_send(Message::Asked)));
+    Rooms::new(bell, options.clock.clone(), options.loaded_models_max)
 }

@@ -80,6 +80,17 @@ impl State {
     /// Every name, in the order of life.
     pub const NAMES: [&'static str; 5] = ["START", "LOADING", "AVAILABLE", "UNLOADING", "END"];
 
+    /// Of two revisions of a version the one of greater weight tells the version's state.
+    pub(crate) fn weight(&self) -> usize {
+        match self {
+            State::Available => 4,
+            State::Loading => 3,
+            State::Unloading => 2,
+            State::Start => 1,
+            State::End { .. } => 0,
+        }
+    }
+
     /// Name of the state: label value and log field.
     pub fn name(&self) -> &'static str {
         match self {

@@ -90,6 +90,12 @@ impl Cost {
         }
     }
 
+    /// How long a run will take that is as large as it is worth being; `None` before the first.
+    pub(crate) fn run(&self, rows_max: usize) -> Option<Duration> {
+        let units = self.worthwhile(rows_max);
+        if units == usize::MAX { None } else { self.of(units) }
+    }
+
     /// The most units that a run of that time can take; at least one.
     pub(crate) fn within(&self, budget: Duration, units_max: usize) -> usize {
         let mut units = units_max.max(1);
@@ -147,6 +153,7 @@ mod tests {
     #[test]
     fn joins_as_long_as_it_pays() {
         check("", usize::MAX, None);
+        assert_eq!(learned("").run(64), None, "nothing is known of a run of any size");
         check("1:100", 64, Some(800));
         check("1:100 8:200", 64, Some(200));
         check("1:100 8:792 16:1600", 1, Some(792));

@@ -29,6 +29,47 @@ pub enum InferError {
         /// Name of the model.
         model: String,
     },
+    /// It is loaded on demand, and whoever asked did not mean to wait for that.
+    #[error("Request for model '{model}' cannot be served yet: it loads on its first request")]
+    Asleep {
+        /// Name of the model.
+        model: String,
+    },
+    /// It is loaded on demand, and its last load failed.
+    #[error(
+        "Request for model '{model}' cannot be served: its load failed, the next is tried in \
+         {:.1} s at the earliest: {reason}", retry.as_secs_f64()
+    )]
+    LoadFailed {
+        /// Name of the model.
+        model: String,
+        /// Why.
+        reason: String,
+        /// Until it is tried again.
+        retry: Duration,
+    },
+    /// It is loaded on demand, and no other may be unloaded for it.
+    #[error(
+        "Request for model '{model}' cannot be served: {loaded_max} models are loaded, the limit \
+         that --loaded-models-max sets, and none of them may be unloaded in the next {:.1} s",
+        retry.as_secs_f64()
+    )]
+    NoRoom {
+        /// Name of the model.
+        model: String,
+        /// The limit.
+        loaded_max: usize,
+        /// Until one may.
+        retry: Duration,
+    },
+    /// It is being loaded on demand, and enough requests wait for that.
+    #[error("Exceeds maximum queue size: {waiting_max} requests wait for model '{model}' to load")]
+    WaitFull {
+        /// Name of the model.
+        model: String,
+        /// The limit, that of its lane.
+        waiting_max: usize,
+    },
     /// A name or version that cannot be one.
     #[error(transparent)]
     Id(#[from] IdError),
@@ -131,10 +172,14 @@ impl InferError {
     pub fn kind(&self) -> Kind {
         match self {
             InferError::UnknownModel { .. } | InferError::UnknownVersion { .. } => Kind::NotFound,
-            InferError::NotReady { .. } => Kind::Unavailable,
+            InferError::NotReady { .. }
+            | InferError::Asleep { .. }
+            | InferError::LoadFailed { .. } => Kind::Unavailable,
             InferError::Id(_) | InferError::Invalid(_) | InferError::Tensor { .. } => Kind::Invalid,
             InferError::TooLarge { .. } => Kind::TooLarge,
             InferError::QueueFull { .. }
+            | InferError::WaitFull { .. }
+            | InferError::NoRoom { .. }
             | InferError::Late { .. }
             | InferError::Long { .. }
             | InferError::Full { .. } => Kind::Overloaded,
@@ -153,5 +198,13 @@ impl InferError {
             | InferError::Panicked
             | InferError::Dropped => Kind::Internal,
         }
+    }
+
+    /// After what pause another try may fare better, where that is known.
+    pub fn retry(&self) -> Option<Duration> {
+        if let InferError::LoadFailed { retry, .. } | InferError::NoRoom { retry, .. } = self {
+            return Some(*retry);
+        }
+        None
     }
 }

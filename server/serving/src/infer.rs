@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, Guard};
 use server_base::{InferRequest, InferResponse, NamedTensor, Protocol, VersionChoice, limits};
 use smallvec::SmallVec;
 
@@ -77,6 +77,11 @@ impl Serving {
         self.table.load_full()
     }
 
+    /// The same, for a look and no more.
+    pub(crate) fn table_now(&self) -> Guard<Arc<Table>> {
+        self.table.load()
+    }
+
     /// The door, for the frontend to take permits from.
     pub fn admission(&self) -> &Admission {
         &self.admission
@@ -104,14 +109,25 @@ impl Serving {
         Ok(Arc::clone(servable))
     }
 
-    /// Answers a request, or says why not. Dropping the future cancels it.
+    /// Answers a request, or says why not. Waits for a model that is loaded on demand. Dropping the
+    /// future cancels it.
     pub async fn infer(
         &self,
         request: InferRequest,
         trip: &mut Trip,
     ) -> Result<InferResponse, InferError> {
-        let (reply, receiver) = Reply::new();
-        let submitted = self.submit(request, trip, reply)?;
+        let mut rounds = 1..ROUTES_MAX;
+        let (submitted, receiver) = loop {
+            let (reply, receiver) = Reply::new();
+            match self.submit(&request, trip, reply) {
+                // Once is enough, unless it is unloaded between the wait and the push.
+                Err(InferError::Asleep { .. }) if rounds.next().is_some() => {
+                    let time = (trip.arrived(), request.timeout);
+                    self.awake(&request.model, &request.version, time).await?;
+                }
+                submitted => break (submitted?, receiver),
+            }
+        };
         match tokio::time::timeout_at(submitted.deadline.into(), receiver).await {
             Ok(Ok(answer)) => Ok(submitted.response(answer?)),
             Ok(Err(_)) => Err(InferError::Dropped),
@@ -120,24 +136,25 @@ impl Serving {
     }
 
     /// Everything before the wait: route, check, push. After an error the reply's place is to be
-    /// closed: what comes there is of no meaning.
+    /// closed: what comes there is of no meaning. [`InferError::Asleep`] is to be waited out by
+    /// [`Serving::awake`]; [`Serving::infer`] does both.
     pub fn submit(
         &self,
-        request: InferRequest,
+        request: &InferRequest,
         trip: &mut Trip,
         mut reply: Reply,
     ) -> Result<Submitted, InferError> {
         for _ in 0..ROUTES_MAX {
             let pushed = self
                 .address(&request.model, &request.version, trip)
-                .and_then(|servable| push(servable, &request, trip, reply));
+                .and_then(|servable| push(servable, request, trip, reply));
             match pushed {
                 Ok(Pushed::Waits(submitted)) => return Ok(submitted),
                 Ok(Pushed::Retired(unused)) => reply = unused,
                 Err(error) => return Err(error),
             }
         }
-        Err(InferError::NotReady { model: request.model })
+        Err(InferError::NotReady { model: request.model.clone() })
     }
 }
 
@@ -215,7 +232,7 @@ fn terms(servable: &Servable, stated: bool) -> Terms {
     let (cost, batching) = (servable.cost(), &servable.plan().batching);
     Terms {
         unit: cost.unit().unwrap_or_default() / servable.parallel(),
-        run: cost.of(cost.worthwhile(batching.rows_max)).unwrap_or_default(),
+        run: cost.run(batching.rows_max).unwrap_or_default(),
         wait_max: servable.ledger().patience.limit().filter(|_| !stated),
     }
 }

@@ -10,9 +10,9 @@ use std::time::{Duration, Instant};
 use backend_api::{Device, Instance, Model};
 
 use crate::batch::{self, BatchAnswer};
+use crate::busy::Busy;
 use crate::error::InferError;
 use crate::lane::Pulled;
-use crate::metrics::Busy;
 use crate::patience::Outcome;
 use crate::pending::Pending;
 use crate::policy::Queued as _;

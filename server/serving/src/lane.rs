@@ -49,7 +49,7 @@ struct State<T> {
 pub struct Terms {
     /// What a unit in the queue costs those behind it at the least; zero if that is unknown.
     pub unit: Duration,
-    /// How long a run takes: one may be under way.
+    /// How long a run takes at most: one may be under way.
     pub run: Duration,
     /// How long it may wait whatever its deadline says.
     pub wait_max: Option<Duration>,
@@ -133,7 +133,9 @@ impl<T: Queued> Lane<T> {
                 return Err(Refused::Long(item, wait));
             }
             // An eighth on top, because an answer that is late by a hair is as lost as any.
-            if wait + terms.run + wait / 8 > item.deadline().saturating_duration_since(now) {
+            // The run under way is hardly larger than what has come in meanwhile.
+            let run = terms.run.min(wait);
+            if wait + run + wait / 8 > item.deadline().saturating_duration_since(now) {
                 return Err(Refused::Late(item, wait));
             }
         }

@@ -25,7 +25,8 @@ const QUEUE_CAPACITY: &str = "salver_queue_capacity";
 const QUEUE_AGE: &str = "salver_queue_oldest_age_seconds";
 const QUEUE_REJECTED: &str = "salver_queue_rejected_total";
 const IN_FLIGHT: &str = "salver_inflight_requests";
-const BUSY: &str = "salver_instance_busy_seconds_total";
+pub(crate) const BUSY: &str = "salver_instance_busy_seconds_total";
+const LOAD_WAIT: &str = "salver_load_wait_seconds";
 
 const BATCH_BUCKETS: &[f64] = &[1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0, 1024.0];
 
@@ -141,6 +142,14 @@ pub const SERIES: &[Series] = &[
         labels: &["model", "version", "instance", "device"],
         help: "Whole seconds an instance has spent on batches.",
         buckets: &[],
+    },
+    Series {
+        name: LOAD_WAIT,
+        kind: SeriesKind::Histogram,
+        labels: &["result"],
+        help: "How long requests waited for a model to be loaded on demand, by how that ended: \
+               loaded, refused, expired, cancelled.",
+        buckets: LATENCY_BUCKETS,
     },
 ];
 
@@ -338,38 +347,30 @@ impl VersionMetrics {
     }
 }
 
+/// How a request's wait for a load ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum WaitEnd {
+    Loaded,
+    Refused,
+    Expired,
+    Cancelled,
+}
+
+/// A request has waited for a load. Rare, so the handle is looked up.
+pub(crate) fn waited(end: WaitEnd, took: Duration) {
+    let result = match end {
+        WaitEnd::Loaded => "loaded",
+        WaitEnd::Refused => "refused",
+        WaitEnd::Expired => "expired",
+        WaitEnd::Cancelled => "cancelled",
+    };
+    histogram!(LOAD_WAIT, "result" => result).record(took.as_secs_f64());
+}
+
 /// What a scrape reads off a version.
 pub(crate) struct LaneView {
     pub(crate) depth: usize,
     pub(crate) capacity: usize,
     pub(crate) oldest: Duration,
     pub(crate) in_flight: usize,
-}
-
-/// One instance's busy time. The counter holds whole numbers, so the rest is carried over.
-pub(crate) struct Busy {
-    seconds: Counter,
-    rest: Duration,
-}
-
-impl Busy {
-    pub(crate) fn new(
-        model: &ModelName,
-        version: Version,
-        instance: usize,
-        device: String,
-    ) -> Busy {
-        let seconds = counter!(BUSY, "model" => model.shared(), "version" => version.to_string(),
-            "instance" => instance.to_string(), "device" => device);
-        Busy { seconds, rest: Duration::ZERO }
-    }
-
-    pub(crate) fn add(&mut self, time: Duration) {
-        self.rest += time;
-        let whole = self.rest.as_secs();
-        if whole > 0 {
-            self.seconds.increment(whole);
-            self.rest -= Duration::from_secs(whole);
-        }
-    }
 }

@@ -63,7 +63,8 @@ impl Seat {
         loop {
             let units_max = servable.cost().worthwhile(servable.plan().batching.rows_max);
             let Some(deadline) = servable.lane().due(units_max) else { return };
-            let claim = Claim { deadline, run: servable.cost().of(units_max) };
+            let run = servable.cost().run(servable.plan().batching.rows_max);
+            let claim = Claim { deadline, run };
             let asked = Instant::now();
             let slot = self.claimant.enter(claim);
             let now = Instant::now();

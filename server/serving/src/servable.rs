@@ -1,7 +1,7 @@
 //! One loaded version, ready to be asked, and the threads that answer for it.
 
 use std::io;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::sync::{Arc, OnceLock};
 use std::thread;
@@ -84,7 +84,9 @@ pub struct Servable {
     ledger: Arc<Ledger>,
     cores: Cores,
     share: Arc<Share>,
-    in_flight: AtomicUsize,
+    /// Requests that have come in. Next to those that have left, so that both are one cache line.
+    entered: AtomicU64,
+    left: AtomicU64,
     /// The runtime that requests come on; instances with short runs move there.
     runtime: OnceLock<Handle>,
 }
@@ -113,7 +115,8 @@ impl Servable {
             cores: cores.clone(),
             lane: Lane::new(plan.batching.clone()),
             runtime: OnceLock::new(),
-            in_flight: AtomicUsize::new(0),
+            entered: AtomicU64::new(0),
+            left: AtomicU64::new(0),
             model: model_name,
             version,
             signature,
@@ -168,7 +171,15 @@ impl Servable {
 
     /// Requests between the door and their answer.
     pub fn in_flight(&self) -> usize {
-        self.in_flight.load(Ordering::Relaxed)
+        // Those that left first: whoever has left had entered before.
+        let left = self.left.load(Ordering::Acquire);
+        let inside = self.entered.load(Ordering::Relaxed).saturating_sub(left);
+        usize::try_from(inside).unwrap_or(usize::MAX)
+    }
+
+    /// Requests that have come in since it was loaded: tells whether it is used.
+    pub fn entered(&self) -> u64 {
+        self.entered.load(Ordering::Relaxed)
     }
 
     /// Requests that wait for an instance.
@@ -217,7 +228,7 @@ impl Servable {
     /// Counts a request in until the guard is dropped. Called on the data runtime.
     pub(crate) fn enter(self: &Arc<Servable>) -> InFlight {
         self.runtime.get_or_init(Handle::current);
-        self.in_flight.fetch_add(1, Ordering::Relaxed);
+        self.entered.fetch_add(1, Ordering::Relaxed);
         InFlight(Arc::clone(self))
     }
 }
@@ -227,7 +238,7 @@ pub(crate) struct InFlight(Arc<Servable>);
 
 impl Drop for InFlight {
     fn drop(&mut self) {
-        self.0.in_flight.fetch_sub(1, Ordering::Relaxed);
+        self.0.left.fetch_add(1, Ordering::Release);
     }
 }
 

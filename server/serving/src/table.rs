@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use server_base::{ModelName, Version, VersionChoice};
 
+use crate::demand::OnDemand;
 use crate::error::InferError;
 use crate::metrics::RequestMetrics;
 use crate::servable::Servable;
@@ -18,16 +19,19 @@ pub struct Table {
     models: HashMap<ModelName, ModelEntry>,
 }
 
-/// One model.
+/// One model. Cheap to clone: all of it is shared.
+#[derive(Clone)]
 pub struct ModelEntry {
     /// Versions that can answer, oldest first.
-    ready: Vec<Arc<Servable>>,
+    ready: Arc<[Arc<Servable>]>,
     /// Versions that are known, able to answer or not.
-    known: Vec<Version>,
+    known: Arc<[Version]>,
     /// Names for versions.
-    labels: Vec<(Box<str>, Version)>,
+    labels: Arc<[(Box<str>, Version)]>,
     /// Counts requests that reach no version.
     requests: Arc<RequestMetrics>,
+    /// How it is loaded, if that is when somebody asks.
+    on_demand: Option<Arc<OnDemand>>,
 }
 
 impl ModelEntry {
@@ -39,7 +43,18 @@ impl ModelEntry {
         requests: Arc<RequestMetrics>,
     ) -> ModelEntry {
         ready.sort_by_key(|it| it.version());
-        ModelEntry { ready, known, labels, requests }
+        let (ready, known, labels) = (ready.into(), known.into(), labels.into());
+        ModelEntry { ready, known, labels, requests, on_demand: None }
+    }
+
+    /// Versions that are not ready are loaded when somebody asks.
+    pub fn with_demand(self, on_demand: Option<OnDemand>) -> ModelEntry {
+        ModelEntry { on_demand: on_demand.map(Arc::new), ..self }
+    }
+
+    /// How it is loaded, if that is when somebody asks.
+    pub fn on_demand(&self) -> Option<&Arc<OnDemand>> {
+        self.on_demand.as_ref()
     }
 
     pub(crate) fn requests(&self) -> &Arc<RequestMetrics> {
@@ -53,7 +68,7 @@ impl ModelEntry {
 
     fn find(&self, choice: &VersionChoice) -> Result<&Arc<Servable>, Missing> {
         let version = match choice {
-            VersionChoice::Any => return self.ready.last().ok_or(Missing::NotReady),
+            VersionChoice::Any => return self.ready.last().ok_or_else(|| self.missing(None)),
             VersionChoice::Exact(version) => *version,
             VersionChoice::Label(label) => {
                 let labelled = self.labels.iter().find(|(it, _)| it == label);
@@ -61,14 +76,26 @@ impl ModelEntry {
             }
         };
         let ready = self.ready.iter().find(|it| it.version() == version);
-        let why = if self.known.contains(&version) { Missing::NotReady } else { Missing::Unknown };
-        ready.ok_or(why)
+        ready.ok_or_else(|| self.missing(Some(version)))
+    }
+
+    /// Why it is not there; no version is any.
+    fn missing(&self, version: Option<Version>) -> Missing {
+        let comes = |it: &OnDemand| version.is_none_or(|version| it.versions.contains(&version));
+        if self.on_demand.as_deref().is_some_and(comes) {
+            Missing::Asleep
+        } else if version.is_none_or(|it| self.known.contains(&it)) {
+            Missing::NotReady
+        } else {
+            Missing::Unknown
+        }
     }
 }
 
 enum Missing {
     Unknown,
     NotReady,
+    Asleep,
 }
 
 impl Table {
@@ -84,10 +111,20 @@ impl Table {
         };
         entry.find(choice).map_err(|it| match it {
             Missing::NotReady => InferError::NotReady { model: model.to_owned() },
+            Missing::Asleep => InferError::Asleep { model: model.to_owned() },
             Missing::Unknown => {
                 InferError::UnknownVersion { model: model.to_owned(), version: choice.clone() }
             }
         })
+    }
+
+    /// Set if such a request has to wait for a load that it may ask for.
+    pub(crate) fn asleep(&self, model: &str, choice: &VersionChoice) -> Option<&Arc<OnDemand>> {
+        let entry = self.models.get(model)?;
+        match entry.find(choice) {
+            Err(Missing::Asleep) => entry.on_demand.as_ref(),
+            Ok(_) | Err(Missing::NotReady | Missing::Unknown) => None,
+        }
     }
 
     /// A model's entry.
@@ -97,6 +134,6 @@ impl Table {
 
     /// Every version that can answer, in no order.
     pub fn servables(&self) -> impl Iterator<Item = &Arc<Servable>> {
-        self.models.values().flat_map(|it| &it.ready)
+        self.models.values().flat_map(|it| it.ready.iter())
     }
 }

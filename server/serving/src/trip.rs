@@ -36,7 +36,8 @@ impl Trip {
         self.permit = Some(permit);
     }
 
-    pub(crate) fn permit(&self) -> Option<Arc<Permit>> {
+    /// What it holds.
+    pub fn permit(&self) -> Option<Arc<Permit>> {
         self.permit.clone()
     }
 

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use server_base::{ModelName, Version};
-use server_lifecycle::{Defaults, Engines, ModelConfig, Single, Transition};
+use server_lifecycle::{Defaults, Engines, LoadPolicy, ModelConfig, Single, Transition};
 
 use crate::candidates::{Candidate, Skipped, batches, explain, product, sift};
 use crate::search;
@@ -194,7 +194,12 @@ fn either(mut wishes: Vec<String>, repository: Vec<String>) -> TuneError {
 }
 
 fn defaults(engines: &Engines, cores: usize) -> Defaults {
-    Defaults { instances: cores, transition: Transition::Availability, engines: engines.names() }
+    Defaults {
+        instances: cores,
+        transition: Transition::Availability,
+        load: LoadPolicy::Eager,
+        engines: engines.names(),
+    }
 }
 
 fn version(

@@ -47,6 +47,7 @@ fn every_setting_is_in_the_documents() {
     let defaults = server_lifecycle::Defaults {
         instances: 1,
         transition: server_lifecycle::Transition::Availability,
+        load: server_lifecycle::LoadPolicy::Eager,
         engines: vec![],
     };
     let inner = "x = 1\n[dynamic_batching]\nx = 1\n[padding]\nx = 1\n[instances]\nx = 1\n[warmup]\nx = 1\n\

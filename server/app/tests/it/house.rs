@@ -124,6 +124,11 @@ impl House {
         Http::connect(self.at.http).await
     }
 
+    /// The port for scrapers.
+    pub(crate) async fn metrics(&self) -> Http {
+        Http::connect(self.at.metrics).await
+    }
+
     pub(crate) async fn grpc(&self) -> GrpcInferenceServiceClient<Channel> {
         let endpoint = Channel::from_shared(format!("http://{}", self.at.grpc)).expect("a URL");
         GrpcInferenceServiceClient::new(endpoint.connect().await.expect("connects"))

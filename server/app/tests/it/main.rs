@@ -5,6 +5,7 @@ mod house;
 mod cancel;
 mod documents;
 mod drain;
+mod lazy;
 mod overload;
 mod peers;
 mod plain;

@@ -67,3 +67,26 @@ async fn http(house: &House, stop: &AtomicBool, answered: &AtomicUsize) {
         answered.fetch_add(1, Ordering::Relaxed);
     }
 }
+
+/// Two revisions of one version share its series: the end of the old one is not the version's.
+#[tokio::test]
+async fn the_state_of_a_version_is_that_of_the_revision_that_answers() {
+    let house = House::new(&[("changing/1/model.fake", &constant(1))]).await;
+    house.shows("changing/1:AVAILABLE").await;
+    let state = async |name: &str| {
+        let (_, text) = house.metrics().await.get("/metrics").await;
+        let series =
+            format!("salver_model_state{{model=\"changing\",version=\"1\",state=\"{name}\"}} ");
+        let line = text.lines().find_map(|it| it.strip_prefix(&series).map(str::to_owned));
+        line.unwrap_or_else(|| panic!("no {series}"))
+    };
+    put(house.root.path(), "changing/1/model.fake", &format!("{}load_waits\n", constant(7)));
+    house.shows("changing/1:AVAILABLE changing/1:LOADING").await;
+    assert_eq!((&*state("AVAILABLE").await, &*state("LOADING").await), ("1", "0"));
+    house.fake.loads().open();
+    house.shows("changing/1:AVAILABLE").await;
+    assert_eq!((&*state("AVAILABLE").await, &*state("END").await), ("1", "0"));
+    std::fs::remove_dir_all(house.root.path().join("changing")).expect("remove");
+    house.shows("").await;
+    assert_eq!((&*state("AVAILABLE").await, &*state("END").await), ("0", "1"));
+}

@@ -30,7 +30,7 @@ use crate::status::{clipped, status};
 
 use health::HealthService;
 use service::InferenceService;
-pub(crate) use unary::{Call, Unary};
+pub(crate) use unary::{Call, Unary, Unbegun};
 
 type Inference = GrpcInferenceServiceServer<InferenceService>;
 type Health = HealthServer<HealthService>;

@@ -1,6 +1,7 @@
 //! The Open Inference Protocol over gRPC.
 
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use proto::inference::grpc_inference_service_server::GrpcInferenceService;
 use proto::inference::{
@@ -15,7 +16,7 @@ use server_lifecycle::LifecycleError;
 use server_serving::InferError;
 use tonic::{Request, Response, Status};
 
-use super::{encode, status_of};
+use super::{call, encode, status_of};
 use crate::dispatch::Shared;
 use crate::metadata::{EXTENSIONS, ModelMetadata, SERVER_NAME};
 use crate::status::{clipped, status};
@@ -30,6 +31,18 @@ pub(crate) struct InferenceService {
 impl InferenceService {
     pub(crate) fn new(shared: Arc<Shared>) -> InferenceService {
         InferenceService { shared }
+    }
+
+    /// Clients ask for it before they ask anything else, so it is worth a load.
+    async fn metadata(
+        &self,
+        model: &str,
+        version: &str,
+        time: (Instant, Option<Duration>),
+    ) -> Result<ModelMetadata, InferError> {
+        let choice = VersionChoice::parse(version)?;
+        self.shared.serving.awake(model, &choice, time).await?;
+        ModelMetadata::find(&self.shared.serving.table(), model, &choice)
     }
 }
 
@@ -65,10 +78,9 @@ impl GrpcInferenceService for InferenceService {
         &self,
         request: Request<ModelMetadataRequest>,
     ) -> Answer<ModelMetadataResponse> {
+        let time = (Instant::now(), call::timeout(request.metadata().as_ref()));
         let ModelMetadataRequest { name, version } = request.into_inner();
-        let found = VersionChoice::parse(&version)
-            .map_err(InferError::from)
-            .and_then(|it| ModelMetadata::find(&self.shared.serving.table(), &name, &it));
+        let found = self.metadata(&name, &version, time).await;
         Ok(Response::new(encode::metadata(&found.map_err(|it| status_of(&it))?)))
     }
 

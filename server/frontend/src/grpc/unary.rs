@@ -57,6 +57,21 @@ impl Answered {
     }
 }
 
+/// Why a call has not begun.
+pub(crate) enum Unbegun {
+    /// The whole answer.
+    Refused(Response<()>),
+    /// Its model is to be loaded first: see [`Unary::late`].
+    Asleep(Box<Late>),
+}
+
+/// A call whose model is loaded on demand and not there yet.
+pub(crate) struct Late {
+    trip: Trip,
+    asked: Asked,
+    permit: Arc<Permit>,
+}
+
 /// A decoded message.
 struct Asked {
     request: InferRequest,
@@ -89,18 +104,36 @@ impl Unary {
         trailers
     }
 
-    /// Begins a call whose body is here. The error is the whole answer.
+    /// Begins a call whose body is here, if its model is there.
     pub(crate) fn begin(
         &self,
         headers: &HeaderMap,
         body: Bytes,
         reply: Reply,
-    ) -> Result<Call, Response<()>> {
+    ) -> Result<Call, Unbegun> {
         let mut trip = self.shared.serving.trip(Protocol::Grpc);
-        let submitted = self.submit(headers, body, &mut trip, reply);
-        match submitted {
-            Ok((submitted, id, permit)) => Ok(Call { trip, submitted, id, permit }),
-            Err(error) => Err(self.refused(trip, &error)),
+        let (asked, permit) = match self.take(headers, body, &mut trip) {
+            Ok(taken) => taken,
+            Err(error) => return Err(Unbegun::Refused(self.refused(trip, &error))),
+        };
+        match self.shared.serving.submit(&asked.request, &mut trip, reply) {
+            Ok(submitted) => Ok(Call { trip, submitted, id: asked.id, permit }),
+            Err(InferError::Asleep { .. }) => {
+                Err(Unbegun::Asleep(Box::new(Late { trip, asked, permit })))
+            }
+            Err(error) => Err(Unbegun::Refused(self.refused(trip, &error))),
+        }
+    }
+
+    /// Answers a call whose model has to be loaded first.
+    pub(crate) async fn late(&self, late: Box<Late>) -> Response<ResponseBody> {
+        let Late { mut trip, asked, permit } = *late;
+        match self.shared.serving.infer(asked.request, &mut trip).await {
+            Ok(response) => {
+                let answered = self.answered(trip, &response, &asked.id, permit);
+                Unary::head().map(|()| answered.into_body())
+            }
+            Err(error) => self.refused(trip, &error).map(|()| ResponseBody::empty()),
         }
     }
 
@@ -146,21 +179,19 @@ impl Unary {
         Ok((response, id, permit))
     }
 
-    fn submit(
+    fn take(
         &self,
         headers: &HeaderMap,
         body: Bytes,
         trip: &mut Trip,
-        reply: Reply,
-    ) -> Result<(Submitted, String, Arc<Permit>), InferError> {
+    ) -> Result<(Asked, Arc<Permit>), InferError> {
         let permit = self.enter(trip)?;
         let bytes_max = self.shared.options.request_bytes_max;
         if body.len() > framing::bytes_max(bytes_max) {
             return Err(InferError::TooLarge { bytes_max });
         }
         permit.grow(body.len())?;
-        let Asked { request, id } = self.decode(headers, body, (trip, &permit))?;
-        Ok((self.shared.serving.submit(request, trip, reply)?, id, permit))
+        Ok((self.decode(headers, body, (trip, &permit))?, permit))
     }
 
     fn enter(&self, trip: &mut Trip) -> Result<Arc<Permit>, InferError> {
@@ -184,7 +215,10 @@ impl Unary {
         let id = std::mem::take(&mut message.id);
         // First of all for whom it is: what is wrong with it is then counted there.
         let choice = VersionChoice::parse(&message.model_version)?;
-        drop(self.shared.serving.address(&message.model_name, &choice, trip)?);
+        match self.shared.serving.address(&message.model_name, &choice, trip) {
+            Ok(_) | Err(InferError::Asleep { .. }) => {} // what is asleep is woken by `infer`
+            Err(error) => return Err(error),
+        }
         let request = decode::request(message, choice, call::timeout(headers))?;
         trip.decoded(decoding.elapsed());
         Ok(Asked { request, id })

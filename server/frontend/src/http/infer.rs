@@ -42,30 +42,57 @@ impl Call {
     }
 }
 
+/// Why a prediction has not begun.
+pub(crate) enum Unbegun {
+    /// It never will.
+    Refused(InferError),
+    /// Its model is loaded on demand: see [`late`].
+    Asleep(Trip),
+}
+
 /// Begins a prediction whose body is here.
 pub(crate) fn begin(
     shared: &Shared,
     (model, version): (&str, &str),
     (said, body): (Said<'_>, Bytes),
     reply: Reply,
-) -> Result<Call, InferError> {
+) -> Result<Call, Unbegun> {
     let mut trip = shared.serving.trip(Protocol::Http);
     let begun = (|| {
         let permit = enter(shared, &mut trip)?;
         permit.grow(body.len())?;
         let (choice, servable) = address(shared, (model, version), &mut trip)?;
-        let addressed = Addressed { model, choice, servable };
+        let addressed = Addressed { model, choice, servable: Some(servable) };
         let (request, format) = decode(addressed, (said, body), &trip)?;
-        let submitted = shared.serving.submit(request, &mut trip, reply)?;
+        let submitted = shared.serving.submit(&request, &mut trip, reply)?;
         Ok((submitted, format, permit))
     })();
     match begun {
         Ok((submitted, format, permit)) => Ok(Call { trip, submitted, format, permit }),
+        Err(InferError::Asleep { .. }) => Err(Unbegun::Asleep(trip)),
         Err(error) => {
             trip.finish(Some(InferError::kind(&error)));
-            Err(error)
+            Err(Unbegun::Refused(error))
         }
     }
+}
+
+/// A prediction that could not begin because its model was asleep, from there to its answer.
+pub(crate) async fn late(
+    shared: &Shared,
+    (model, version): (&str, &str),
+    content: (Said<'_>, Bytes),
+    mut trip: Trip,
+) -> Result<Encoded, InferError> {
+    let result = match VersionChoice::parse(version) {
+        Ok(choice) => {
+            let addressed = Addressed { model, choice, servable: None };
+            complete(shared, addressed, content, &mut trip).await
+        }
+        Err(error) => Err(error.into()),
+    };
+    trip.finish(result.as_ref().err().map(InferError::kind));
+    result
 }
 
 /// Ends it with what the model gave. The permit is to be held until the answer is sent.
@@ -99,7 +126,11 @@ async fn answer(
     (trip, permit): (&mut Trip, &mut Option<Arc<Permit>>),
 ) -> Result<Encoded, InferError> {
     // First of all for whom it is: what is wrong with it is then counted there.
-    let addressed = address(shared, (&route.model, &route.version), trip);
+    let addressed = match address(shared, (&route.model, &route.version), trip) {
+        Ok((choice, servable)) => Ok((choice, Some(servable))),
+        Err(InferError::Asleep { .. }) => Ok((VersionChoice::parse(&route.version)?, None)),
+        Err(error) => Err(error),
+    };
     let permit = permit.insert(enter(shared, trip)?);
     let (head, body) = request.into_parts();
     let plain = (Framing::Plain, shared.options.request_bytes_max);
@@ -115,6 +146,22 @@ async fn answer(
     };
     let body = collect(body).await?;
     let addressed = Addressed { model: &route.model, choice, servable };
+    complete(shared, addressed, (said, body), trip).await
+}
+
+/// From the body to the answer. Waits for the model, if it is loaded on demand.
+async fn complete(
+    shared: &Shared,
+    mut addressed: Addressed<'_>,
+    (said, body): (Said<'_>, Bytes),
+    trip: &mut Trip,
+) -> Result<Encoded, InferError> {
+    // What a body without a word about itself means is told by the model alone.
+    if addressed.servable.is_none() && said.is_raw() {
+        let (model, choice) = (addressed.model, &addressed.choice);
+        shared.serving.awake(model, choice, (trip.arrived(), said.timeout()?)).await?;
+        addressed.servable = Some(shared.serving.address(model, choice, trip)?);
+    }
     let (request, format) = decode(addressed, (said, body), trip)?;
     let answer = shared.serving.infer(request, trip).await?;
     encode(answer, &format, trip)
@@ -140,7 +187,8 @@ fn address(
 struct Addressed<'a> {
     model: &'a str,
     choice: VersionChoice,
-    servable: Arc<Servable>,
+    /// None if it is not loaded yet.
+    servable: Option<Arc<Servable>>,
 }
 
 fn decode(
@@ -157,6 +205,7 @@ fn decode(
         InferRequest { model, version: choice, inputs, outputs, timeout }
     };
     if raw {
+        let servable = servable.ok_or_else(|| InferError::Asleep { model: model.to_owned() })?;
         let format = Format { id: None, binary: WantsBinary::all() };
         return Ok((request(raw_input(&servable, binary)?, Vec::new(), waiting), format));
     }

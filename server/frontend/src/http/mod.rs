@@ -21,7 +21,7 @@ use http::{HeaderValue, Request, Response, StatusCode, header};
 use serde::Serialize;
 use server_base::{Kind, VersionChoice};
 use server_lifecycle::State;
-use server_serving::{Answer, InferError, Permit, Reply};
+use server_serving::{Answer, InferError, Permit, Reply, Trip};
 
 use crate::body::{Framing, Incoming, RequestBody, ResponseBody, leaves_body_unread};
 use crate::dispatch::Shared;
@@ -35,8 +35,20 @@ use route::{Endpoint, Route};
 
 pub(crate) use binary::LENGTH_HEADER;
 pub(crate) use infer::Call;
+use infer::Unbegun;
 pub(crate) use response::Encoded;
 pub(crate) use said::{Said, TIMEOUT_HEADER};
+
+/// An answer with its place in the budget, which is to be held until it is sent; or the whole refusal.
+pub(crate) type Ended = Result<(Encoded, Arc<Permit>), Box<Response<ResponseBody>>>;
+
+/// Why a prediction has not begun.
+pub(crate) enum NotBegun {
+    /// The whole answer.
+    Refused(Box<Response<ResponseBody>>),
+    /// Its model is to be loaded first: see [`Rest::late`].
+    Asleep(Trip),
+}
 
 /// The REST interface.
 pub struct Rest {
@@ -68,24 +80,41 @@ impl Rest {
         self.shared.options.request_bytes_max
     }
 
-    /// Begins a prediction whose body is here. The error is the whole answer.
+    /// Begins a prediction whose body is here, if its model is there.
     pub(crate) fn begin(
         &self,
         address: (&str, &str),
         content: (Said<'_>, Bytes),
         reply: Reply,
-    ) -> Result<Call, Box<Response<ResponseBody>>> {
+    ) -> Result<Call, NotBegun> {
         let began = Instant::now();
-        infer::begin(&self.shared, address, content, reply)
-            .map_err(|it| Box::new(self.refused(&it, began)))
+        infer::begin(&self.shared, address, content, reply).map_err(|it| match it {
+            Unbegun::Refused(error) => NotBegun::Refused(Box::new(self.refused(&error, began))),
+            Unbegun::Asleep(trip) => NotBegun::Asleep(trip),
+        })
+    }
+
+    /// Answers a prediction whose model has to be loaded first.
+    pub(crate) async fn late(
+        &self,
+        address: (&str, &str),
+        content: (Said<'_>, Bytes),
+        trip: Trip,
+    ) -> Ended {
+        let (began, permit) = (trip.arrived(), trip.permit());
+        match (infer::late(&self.shared, address, content, trip).await, permit) {
+            (Ok(encoded), Some(permit)) => {
+                self.count_infer(StatusCode::OK, began);
+                Ok((encoded, permit))
+            }
+            (Err(error), _) => Err(Box::new(self.refused(&error, began))),
+            // A trip that came so far holds a permit.
+            (Ok(_), None) => Err(Box::new(self.refused(&InferError::Dropped, began))),
+        }
     }
 
     /// Ends it.
-    pub(crate) fn end(
-        &self,
-        call: Call,
-        result: Result<Answer, InferError>,
-    ) -> Result<(Encoded, Arc<Permit>), Box<Response<ResponseBody>>> {
+    pub(crate) fn end(&self, call: Call, result: Result<Answer, InferError>) -> Ended {
         let began = call.arrived();
         let ended = infer::end(call, result).map_err(|it| Box::new(self.refused(&it, began)))?;
         self.count_infer(StatusCode::OK, began);
@@ -108,7 +137,10 @@ impl Rest {
             Endpoint::Live => health(true),
             Endpoint::Ready => health(self.shared.is_ready()),
             Endpoint::Server => json(StatusCode::OK, &server_metadata(self.shared.version)),
-            Endpoint::Model => self.model_metadata(&route).unwrap_or_else(|it| failure(&it)),
+            Endpoint::Model => {
+                let found = self.model_metadata(&route, &request).await;
+                found.unwrap_or_else(|it| failure(&it))
+            }
             Endpoint::ModelReady => self.model_ready(&route),
             Endpoint::Infer => infer::infer(&self.shared, &route, request).await,
             Endpoint::Index => self.command(route, request, repository::index).await,
@@ -143,8 +175,15 @@ impl Rest {
         }
     }
 
-    fn model_metadata(&self, route: &Route) -> Result<Response<ResponseBody>, InferError> {
+    /// Clients ask for it before they ask anything else, so it is worth a load.
+    async fn model_metadata(
+        &self,
+        route: &Route,
+        request: &Request<Incoming>,
+    ) -> Result<Response<ResponseBody>, InferError> {
         let choice = VersionChoice::parse(&route.version)?;
+        let time = (Instant::now(), Said::new(request.headers())?.timeout()?);
+        self.shared.serving.awake(&route.model, &choice, time).await?;
         let metadata = ModelMetadata::find(&self.shared.serving.table(), &route.model, &choice)?;
         let tensor = |spec: &backend_api::TensorSpec| TensorMetadata {
             name: spec.name.to_string(),
@@ -229,6 +268,11 @@ pub(crate) fn failure(error: &InferError) -> Response<ResponseBody> {
     if leaves_body_unread(error) {
         // What the peer still sends would be taken for the next request.
         response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+    }
+    if let Some(retry) = error.retry() {
+        // Whole seconds, and not too early.
+        let seconds = HeaderValue::from(retry.as_secs() + 1);
+        response.headers_mut().insert(header::RETRY_AFTER, seconds);
     }
     response
 }

@@ -38,6 +38,12 @@ impl<'a> Said<'a> {
         Ok(Said { json_length, timeout })
     }
 
+    /// Is the body one tensor and nothing else? As `binary::split` reads it.
+    pub(crate) fn is_raw(&self) -> bool {
+        let zeros = |it: &[u8]| !it.is_empty() && it.iter().all(|it| *it == b'0');
+        self.json_length.is_some_and(zeros)
+    }
+
     /// How long the caller waits.
     pub(crate) fn timeout(&self) -> Result<Option<Duration>, InferError> {
         let Some(value) = self.timeout else { return Ok(None) };

@@ -5,6 +5,8 @@
 
 use std::ops::Range;
 
+use bytes::Bytes;
+
 use crate::http::{LENGTH_HEADER, Said, TIMEOUT_HEADER};
 
 /// More headers than clients send.
@@ -68,8 +70,17 @@ impl Head {
         Some(head)
     }
 
+    /// Model and version, and what goes with the body, of the buffer that the head was read in.
+    pub(crate) fn parts<'a>(&self, buffer: &'a Bytes) -> ((&'a str, &'a str), (Said<'a>, Bytes)) {
+        let text = |it: &Range<usize>| {
+            buffer.get(it.clone()).and_then(|it| std::str::from_utf8(it).ok()).unwrap_or_default()
+        };
+        let address = (text(&self.model), text(&self.version));
+        (address, (self.said(buffer), buffer.slice(self.body.clone())))
+    }
+
     /// What the headers say.
-    pub(crate) fn said<'a>(&self, buffer: &'a [u8]) -> Said<'a> {
+    fn said<'a>(&self, buffer: &'a [u8]) -> Said<'a> {
         let value = |it: &Option<Range<usize>>| buffer.get(it.clone()?);
         Said { json_length: value(&self.json_length), timeout: value(&self.timeout) }
     }

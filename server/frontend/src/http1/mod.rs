@@ -17,7 +17,7 @@ use server_serving::{Answer, InferError, Mailbox, Place};
 use tokio::time::{Sleep, sleep_until};
 
 use crate::activity::{Active, Activity};
-use crate::http::{Call, Rest};
+use crate::http::{self, Call, NotBegun, Rest};
 use crate::stream::Stream;
 
 use head::Head;
@@ -40,6 +40,7 @@ pub(crate) struct Plain {
     begun: bool,
     writer: Writer,
     open: Option<Open>,
+    late: Option<Late>,
     /// Ends no later than the deadline of what is open; often much earlier, and then it is set
     /// again.
     timer: Option<Pin<Box<Sleep>>>,
@@ -51,6 +52,12 @@ pub(crate) struct Plain {
 struct Open {
     waiting: Waiting,
     call: Call,
+    active: Active,
+}
+
+/// A prediction whose model is being loaded.
+struct Late {
+    answer: Pin<Box<dyn Future<Output = http::Ended> + Send>>,
     active: Active,
 }
 
@@ -86,6 +93,7 @@ impl Plain {
             mailbox: Mailbox::new(1),
             writer: Writer::new(),
             open: None,
+            late: None,
             timer: None,
             answers: Vec::new(),
             leaving: false,
@@ -112,6 +120,12 @@ impl Plain {
                 }
                 continue;
             }
+            if self.late.is_some() {
+                if ready!(self.poll_late(cx)).is_err() {
+                    return Poll::Ready(Ended::Closed);
+                }
+                continue;
+            }
             if self.writer.was_last() {
                 return self.stream.poll_goodbye(cx).map(|()| Ended::Closed);
             }
@@ -127,7 +141,7 @@ impl Plain {
                 self.begun = false;
             }
             match Head::parse(&self.read) {
-                Some(head) if head.body.len() <= self.rest.request_bytes_max() => self.begin(&head),
+                Some(head) if head.body.len() <= self.rest.request_bytes_max() => self.begin(head),
                 Some(_) | None => return Poll::Ready(Ended::Unusual),
             }
         }
@@ -149,19 +163,44 @@ impl Plain {
         self.stream
     }
 
-    fn begin(&mut self, head: &Head) {
+    fn begin(&mut self, head: Head) {
         let active = self.activity.begin();
         let message = self.read.split_to(head.body.end).freeze();
-        let text = |it: &std::ops::Range<usize>| {
-            message.get(it.clone()).and_then(|it| std::str::from_utf8(it).ok()).unwrap_or_default()
-        };
-        let address = (text(&head.model), text(&head.version));
-        let content = (head.said(&message), message.slice(head.body.clone()));
+        let (address, content) = head.parts(&message);
         // There is one place, and it is free whenever a request is begun.
         let Some((place, reply)) = self.mailbox.open(0) else { return };
         let waiting = Waiting { mailbox: Arc::clone(&self.mailbox), place };
         match self.rest.begin(address, content, reply) {
             Ok(call) => self.open = Some(Open { waiting, call, active }),
+            Err(NotBegun::Refused(refused)) => {
+                self.writer.response(*refused, self.leaving, active);
+            }
+            Err(NotBegun::Asleep(trip)) => {
+                let rest = Arc::clone(&self.rest);
+                let answer = Box::pin(async move {
+                    let (address, content) = head.parts(&message);
+                    rest.late(address, content, trip).await
+                });
+                self.late = Some(Late { answer, active });
+            }
+        }
+    }
+
+    /// Ready when the answer is in the writer. An error: the caller has gone.
+    fn poll_late(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), ()>> {
+        let Some(late) = &mut self.late else { return Poll::Ready(Ok(())) };
+        let Poll::Ready(ended) = late.answer.as_mut().poll(cx) else {
+            return self.poll_gone(cx).map(Err);
+        };
+        if let Some(Late { active, .. }) = self.late.take() {
+            self.write(ended, active);
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    fn write(&mut self, ended: http::Ended, active: Active) {
+        match ended {
+            Ok((encoded, permit)) => self.writer.encoded(encoded, self.leaving, (permit, active)),
             Err(refused) => self.writer.response(*refused, self.leaving, active),
         }
     }
@@ -179,12 +218,8 @@ impl Plain {
         if let Some(Open { call, active, .. }) = self.open.take() {
             let expired = || Err(InferError::Expired { waited: call.arrived().elapsed() });
             let result = arrived.unwrap_or_else(expired);
-            match self.rest.end(call, result) {
-                Ok((encoded, permit)) => {
-                    self.writer.encoded(encoded, self.leaving, (permit, active));
-                }
-                Err(refused) => self.writer.response(*refused, self.leaving, active),
-            }
+            let ended = self.rest.end(call, result);
+            self.write(ended, active);
         }
         Poll::Ready(Ok(()))
     }

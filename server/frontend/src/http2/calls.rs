@@ -16,7 +16,7 @@ use server_serving::{Answer, InferError, Mailbox, Place};
 use tokio::time::{Sleep, sleep_until};
 
 use crate::activity::Active;
-use crate::grpc::{Call, Unary};
+use crate::grpc::{Call, Unary, Unbegun};
 use crate::http2::{Begin, pump};
 use crate::options::ConnectionLimits;
 
@@ -85,10 +85,22 @@ impl Calls {
                     *open = Some(Open { place, call, respond, active });
                 }
             }
-            Err(refused) => {
+            Err(unbegun) => {
                 mailbox.close(place);
                 self.free.push(number);
-                let _ = respond.send_response(refused, true);
+                match unbegun {
+                    Unbegun::Refused(refused) => drop(respond.send_response(refused, true)),
+                    Unbegun::Asleep(late) => {
+                        let (unary, limits) = (Arc::clone(&self.unary), Arc::clone(&self.limits));
+                        tokio::spawn(async move {
+                            let late = unary.late(late);
+                            if let Some(it) = pump::unless_reset(&mut respond, late).await {
+                                pump::respond(respond, it, &limits).await;
+                            }
+                            drop(active);
+                        });
+                    }
+                }
             }
         }
         None

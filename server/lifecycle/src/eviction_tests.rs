@@ -1,0 +1,98 @@
+use super::*;
+
+/// Residents as words `name@used`, seconds ago; `+n`: stays for n more seconds; `~n`: goes after n
+/// idle seconds.
+fn parse(text: &str, now: Instant) -> Vec<Resident> {
+    let seconds = |it: &str| Duration::from_secs(it.parse().expect("a number"));
+    let word = |word: &str| {
+        let (word, idle) = word.split_once('~').map_or((word, None), |(a, b)| (a, Some(b)));
+        let (word, stays) = word.split_once('+').map_or((word, "0"), |(a, b)| (a, b));
+        let (name, used) = word.split_once('@').expect("name@used");
+        Resident {
+            name: ModelName::new(name).expect("a name"),
+            stays_until: now + seconds(stays),
+            used: now - seconds(used),
+            idle_max: idle.map(seconds),
+        }
+    };
+    text.split_whitespace().map(word).collect()
+}
+
+/// `counts`: most, occupied, leaving, newcomers. Expects admitted, evicted, refused, and after how
+/// many seconds the refused may come again.
+#[track_caller]
+fn check(
+    counts: (usize, usize, usize, usize),
+    residents: &str,
+    expect: (usize, &str, usize, Option<u64>),
+) {
+    let now = Instant::now() + Duration::from_secs(1_000);
+    let (max, occupied, leaving, newcomers) = counts;
+    let picture = Picture {
+        loaded_max: Some(max).filter(|it| *it > 0),
+        occupied,
+        leaving,
+        newcomers,
+        residents: parse(residents, now),
+    };
+    let room = plan(picture, now);
+    let word = |(name, cause): &(ModelName, Cause)| format!("{name}:{}", cause.label());
+    let evicted = room.evicted.iter().map(word).collect::<Vec<_>>().join(" ");
+    let retry = (room.refused > 0).then(|| (room.retry - now).as_secs());
+    assert_eq!((room.admitted, &*evicted, room.refused, retry), expect, "{counts:?} {residents}");
+}
+
+#[test]
+fn without_a_limit_all_may_come() {
+    check((0, 900, 0, 100), "a@5 b@9", (100, "", 0, None));
+}
+
+#[test]
+fn while_there_is_room_nobody_goes() {
+    check((3, 2, 0, 1), "a@5 b@9", (1, "", 0, None));
+    check((3, 2, 0, 0), "a@5 b@9", (0, "", 0, None));
+}
+
+#[test]
+fn the_least_recently_used_goes_first() {
+    check((2, 2, 0, 1), "a@5 b@9", (0, "b:count", 0, None));
+    check((3, 3, 0, 2), "a@5 b@9 c@7", (0, "b:count c:count", 0, None));
+    // What is loaded by command or always counts and cannot go.
+    check((3, 3, 0, 1), "a@5", (0, "a:count", 0, None));
+}
+
+#[test]
+fn what_leaves_already_is_waited_for() {
+    check((2, 2, 1, 1), "a@5", (0, "", 0, None));
+    check((2, 3, 1, 1), "a@5 b@6", (0, "b:count", 0, None));
+}
+
+#[test]
+fn too_many_by_command_push_others_out() {
+    check((2, 3, 0, 0), "a@5", (0, "a:count", 0, None));
+    check((2, 4, 0, 0), "a@5+3", (0, "", 0, None));
+}
+
+#[test]
+fn nobody_goes_before_its_time() {
+    check((2, 2, 0, 1), "a@5+2 b@9+4", (0, "", 1, Some(2)));
+    check((2, 2, 0, 1), "a@5 b@9+4", (0, "a:count", 0, None));
+    check((2, 2, 0, 3), "a@5 b@9+4", (0, "a:count", 2, Some(4)));
+    check((2, 1, 0, 3), "b@9+4", (1, "", 2, Some(4)));
+    // Never at once, and not never.
+    check((1, 1, 0, 1), "", (0, "", 1, Some(5)));
+    check((2, 2, 0, 3), "a@1 b@2", (0, "b:count a:count", 1, Some(5)));
+}
+
+#[test]
+fn the_idle_go_whether_there_is_room_or_not() {
+    check((0, 2, 0, 0), "a@59~60 b@60~60", (0, "b:idle", 0, None));
+    check((9, 2, 0, 0), "a@61+1~60 b@60~60", (0, "b:idle", 0, None));
+    check((2, 2, 0, 1), "a@80 b@60~60", (0, "b:idle", 0, None));
+}
+
+#[test]
+fn pauses_double_up_to_a_minute() {
+    let pauses: Vec<u64> = [1, 2, 3, 6, 7, 40, 4_000].map(|it| backoff(it).as_secs()).into();
+    assert_eq!(pauses, [1, 2, 4, 32, 60, 60, 60]);
+}

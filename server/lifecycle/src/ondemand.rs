@@ -1,0 +1,172 @@
+//! A model that is loaded when somebody asks for it, and unloaded when others need its place.
+//!
+//! The part of a model's books that joins what its folder and its artifacts say with `lazy`.
+
+use std::collections::BTreeSet;
+use std::time::{Duration, Instant};
+
+use server_base::{Version, limits};
+use server_serving::{OnDemand, Prospect};
+
+use super::Model;
+use crate::config::LoadPolicy;
+use crate::eviction::Resident;
+use crate::lazy::Phase;
+use crate::metrics::LoadCause;
+use crate::state::State;
+
+impl Model {
+    /// Is it loaded when somebody asks, and not before?
+    pub(crate) fn is_lazy(&self) -> bool {
+        self.folder.config().load == LoadPolicy::Lazy
+    }
+
+    /// Somebody asked for it. True if it now waits to be admitted.
+    pub(crate) fn ask(&mut self) -> bool {
+        let may_come = self.is_lazy() && !self.wanted().is_empty();
+        let is_news = may_come && self.lazy.ask();
+        if is_news {
+            self.touch();
+        }
+        is_news
+    }
+
+    /// There is room for it. What failed before is tried again.
+    pub(crate) fn admit(&mut self) {
+        self.lazy.admit();
+        self.forget_failures();
+        self.touch();
+    }
+
+    /// It goes back to being registered.
+    pub(crate) fn sleep(&mut self) {
+        self.lazy.sleep();
+        self.touch();
+    }
+
+    /// There is no room for it.
+    pub(crate) fn refuse(&mut self, loaded_max: usize, until: Instant) {
+        self.lazy.refuse(loaded_max, until);
+        self.touch();
+    }
+
+    /// A refusal that is over is forgotten; until when one lasts that is not.
+    pub(crate) fn pardon(&mut self, now: Instant) -> Option<Instant> {
+        let until = self.lazy.refused_until()?;
+        if until <= now {
+            self.sleep();
+            return None;
+        }
+        Some(until)
+    }
+
+    /// Draws the conclusions of what has happened to its loads.
+    pub(crate) fn reckon(&mut self, now: Instant) {
+        if !self.is_lazy() || !self.lazy.is_wanted() {
+            return;
+        }
+        if let Some(took) = self.load_took() {
+            self.lazy.answers(took, now);
+        } else if !self.is_pending() && !self.is_in_memory() {
+            let reason = self.failures().join("; ");
+            self.lazy.fail(&reason, now);
+        }
+    }
+
+    /// Set if it answers: how long the load took that made it so.
+    fn load_took(&self) -> Option<Duration> {
+        let available = self.artifacts.iter().filter(|it| it.state == State::Available);
+        available.map(|it| it.took).max()
+    }
+
+    /// What it counts as, if it may be unloaded for others or for being idle.
+    pub(crate) fn resident(&mut self, now: Instant) -> Option<Resident> {
+        if !self.is_lazy() {
+            return None;
+        }
+        let servables = self.artifacts.iter().filter_map(|it| it.workers.as_ref());
+        let used = servables.map(|it| (it.servable().entered(), it.servable().in_flight() > 0));
+        let used = used.fold((0, false), |sum, it| (sum.0 + it.0, sum.1 | it.1));
+        self.lazy.look(used, now);
+        let (stays_until, used) = self.lazy.stay()?;
+        let (name, idle_max) = (self.name.clone(), self.folder.config().idle_unload);
+        Some(Resident { name, stays_until, used, idle_max })
+    }
+
+    /// May it go by itself, once it is idle?
+    pub(crate) fn may_idle(&self) -> bool {
+        self.is_lazy() && self.lazy.stay().is_some() && self.folder.config().idle_unload.is_some()
+    }
+
+    /// Why the load that begins now does so.
+    pub(crate) fn load_cause(&self) -> LoadCause {
+        if self.lazy.is_kept() && !self.is_available() {
+            LoadCause::Command
+        } else if self.is_lazy() && !self.is_available() {
+            LoadCause::Request
+        } else {
+            LoadCause::Repository
+        }
+    }
+
+    /// What requests for what is not loaded may expect.
+    pub(crate) fn on_demand(&self) -> Option<OnDemand> {
+        if !self.is_lazy() {
+            return None;
+        }
+        let config = self.folder.config();
+        Some(OnDemand {
+            demand: self.lazy.demand().clone(),
+            prospect: self.lazy.prospect(),
+            versions: self.absent_versions()?.into_iter().collect(),
+            timeout: config.timeout.min(limits::REQUEST_TIMEOUT_MAX),
+            waiting_max: config.batching.queue_max,
+        })
+    }
+
+    /// Versions that would be loaded, or are being loaded, for whoever asks.
+    fn absent_versions(&self) -> Option<BTreeSet<Version>> {
+        let mut versions = self.wanted();
+        if self.lazy.is_wanted() {
+            let come = self.artifacts.iter().filter(|it| it.has_come());
+            for it in come {
+                versions.remove(&it.version);
+            }
+        }
+        Some(versions).filter(|it| !it.is_empty())
+    }
+
+    /// Versions that are registered and no more, and what operators read about them.
+    pub(crate) fn registered(&self) -> Option<(BTreeSet<Version>, String)> {
+        if !self.is_lazy() {
+            return None;
+        }
+        let why = match self.lazy.phase() {
+            Phase::Registered | Phase::Wanted => "registered; loads on first request".to_owned(),
+            Phase::Queued => "registered; waits for room among the loaded models".to_owned(),
+            Phase::Refused(Prospect::NoRoom(loaded_max, _), _) => {
+                format!("registered; no room: {loaded_max} models are loaded")
+            }
+            Phase::Refused(..) => "registered; its last load failed".to_owned(),
+        };
+        Some((self.absent_versions()?, why))
+    }
+
+    /// Is anything of it in memory, on its way there or on its way out?
+    pub(crate) fn is_in_memory(&self) -> bool {
+        self.artifacts.iter().any(|it| match &it.state {
+            State::Loading | State::Available | State::Unloading => true,
+            State::Start | State::End { .. } => false,
+        })
+    }
+
+    /// Is it in memory, or on its way there?
+    pub(crate) fn is_occupant(&self) -> bool {
+        self.is_in_memory() || self.is_pending()
+    }
+
+    /// Is it on its way out of memory, and not back?
+    pub(crate) fn is_leaving(&self) -> bool {
+        self.is_in_memory() && self.desired().is_empty()
+    }
+}

@@ -1,0 +1,96 @@
+//! What others see of a model, kept because most turns change one of a thousand.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use server_base::Version;
+use server_serving::ModelEntry;
+use server_serving::metrics::RequestMetrics;
+
+use super::Model;
+use crate::handle::Entry;
+use crate::metrics::StateMetrics;
+use crate::state::State;
+
+/// As of the last turn in which it changed.
+#[derive(Clone)]
+pub(crate) struct Shown {
+    pub(crate) entry: ModelEntry,
+    pub(crate) index: Vec<Entry>,
+    pub(crate) is_available: bool,
+    /// It answers, or would if it was asked.
+    pub(crate) is_served: bool,
+    /// Does the start of the server wait for it?
+    pub(crate) is_awaited: bool,
+}
+
+impl Shown {
+    /// Before the first turn.
+    pub(super) fn nothing(requests: &Arc<RequestMetrics>) -> Shown {
+        Shown {
+            entry: ModelEntry::new(Vec::new(), Vec::new(), Vec::new(), Arc::clone(requests)),
+            index: Vec::new(),
+            is_available: false,
+            is_served: false,
+            is_awaited: false,
+        }
+    }
+}
+
+impl Model {
+    /// Something has happened to it: it is to be looked at.
+    pub(crate) fn touch(&mut self) {
+        self.is_changed = true;
+    }
+
+    pub(crate) fn is_changed(&self) -> bool {
+        self.is_changed
+    }
+
+    /// What others see, as of the last turn in which it changed.
+    pub(crate) fn shown(&self) -> &Shown {
+        &self.shown
+    }
+
+    /// Brings what others see up to date. True if the index says something new.
+    pub(crate) fn show(&mut self) -> bool {
+        self.is_changed = false;
+        self.show_states();
+        let (is_available, is_pending) = (self.is_available(), self.is_pending());
+        let entry = self.table_entry();
+        let shown = Shown {
+            is_served: is_available || entry.on_demand().is_some(),
+            entry,
+            index: self.index(),
+            is_available,
+            is_awaited: is_pending && !self.is_lazy(),
+        };
+        let last = std::mem::replace(&mut self.shown, shown);
+        last.index != self.shown.index
+    }
+
+    /// A version is shown in the state of that of its revisions that matters most: while the new
+    /// one answers, nobody cares that the old one has ended.
+    fn show_states(&mut self) {
+        let mut foremost: BTreeMap<Version, &State> = BTreeMap::new();
+        for it in &self.artifacts {
+            let state = foremost.entry(it.version).or_insert(&it.state);
+            if it.state.weight() > state.weight() {
+                *state = &it.state;
+            }
+        }
+        for (version, state) in &foremost {
+            let metrics = self.states.entry(*version);
+            let metrics = metrics.or_insert_with(|| StateMetrics::new(&self.name, *version));
+            metrics.show(state);
+        }
+        // Handles that are let go take their series with them.
+        self.states.retain(|version, metrics| {
+            let is_there = foremost.contains_key(version);
+            if !is_there {
+                metrics.show(&State::End { reason: None });
+            }
+            is_there
+        });
+    }
+}
