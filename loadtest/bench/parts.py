@@ -6,6 +6,7 @@ Each is pinned: whatever serves to one core, whatever asks to another. Everythin
 import json
 import os
 import re
+import resource
 import shutil
 import socket
 import subprocess
@@ -157,6 +158,26 @@ def alone(binary):
     folder = tempfile.mkdtemp(prefix="salver-bench-")
     shutil.copy2(binary, folder)
     return Path(folder) / binary.name
+
+
+class Neighbours:
+    """What the machine's cores did that was not ours: other processes, and the hypervisor's other guests."""
+
+    def __init__(self):
+        self.began, self.before = time.monotonic(), self.seconds()
+
+    def cores(self):
+        """Since the beginning, once all that we started has ended: of other processes, and stolen."""
+        took = time.monotonic() - self.began
+        others, stolen = ((b - a) / took for a, b in zip(self.before, self.seconds(), strict=True))
+        return {"others": max(0.0, others), "stolen": stolen}
+
+    @staticmethod
+    def seconds():
+        line = Path("/proc/stat").read_text().split("\n", 1)[0].split()
+        user, nice, system, _, _, _, _, steal = (int(it) / os.sysconf("SC_CLK_TCK") for it in line[1:9])
+        spent = (resource.getrusage(it) for it in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+        return user + nice + system - sum(it.ru_utime + it.ru_stime for it in spent), steal
 
 
 def machine():

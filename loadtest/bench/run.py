@@ -47,6 +47,8 @@ PARTS = {
     "allocations": allocations.measure,
     "curves": curves.measure,
 }
+# Cores that others may use: the kernel's own threads take a hundredth.
+DISTURBED = 0.05
 # Pictures are asked for by name; a hundred swaps take more than a minute however few rounds there are.
 USUAL = [it for it in PARTS if it != "curves"]
 QUICK = [it for it in USUAL if it not in ("swaps", "allocations")]
@@ -84,15 +86,19 @@ def main():
     print(f"{facts['machine']}; {facts['date']}; commit {commit['commit']} (`{commit['describe']}`)")
     rounds = "1 round" if asked.rounds == 1 else f"{asked.rounds} rounds"
     print(f"{rounds} of {asked.seconds} s{', quick: a first look, not a result' if asked.quick else ''}")
-    bench, took = Bench(asked), {}
+    bench, took, cores = Bench(asked), {}, {}
     out = asked.bin / "bench.json"
     for part in asked.only:
-        began = time.monotonic()
+        began, neighbours = time.monotonic(), parts.Neighbours()
         PARTS[part](bench)
         took[part] = time.monotonic() - began
+        cores[part] = neighbours.cores()
         # After each part: an hour is long enough for something to go wrong.
-        out.write_text(json.dumps({**facts, "took_s": took, "results": bench.results}, indent=1))
+        out.write_text(json.dumps({**facts, "took_s": took, "neighbours": cores, "results": bench.results}, indent=1))
     targets.judge(bench.results)
+    disturbed = [f"{part} by {sum(it.values()):.2f} cores" for part, it in cores.items() if sum(it.values()) > DISTURBED]
+    if disturbed:
+        print(f"\n**Disturbed** by other processes or guests of the machine: {', '.join(disturbed)}. Measure again.")
     minutes = ", ".join(f"{part} {seconds / 60:.1f}" for part, seconds in took.items())
     print(f"\nMinutes: {minutes}; together {sum(took.values()) / 60:.1f}. Every round is in {out}.")
 

@@ -106,7 +106,7 @@ def overload(results):
         yield "… refusals, p99", f"≤ {SHED_P99_MS} ms", shown, shed is None or shed <= SHED_P99_MS
     late, nobody, ran = (sum(it[key] for it in floods.values()) for key in ("begun_too_late", "nobody_took", "executed"))
     # Whoever leaves while it runs has not left before: those runs are shown, but not judged.
-    shown = f"{late:.0f} of {ran:.0f} ; {nobody - late:.0f} answers came too late to be taken"
+    shown = f"{late:.0f} of {ran:.0f}; {nobody - late:.0f} answers came too late to be taken"
     yield "runs begun for callers who had gone", "0", shown, late == 0
     most = max(it["control_ms"]["max"] for it in floods.values())
     failed = sum(it["control_ms"]["failed"] for it in floods.values())
