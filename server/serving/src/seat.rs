@@ -71,10 +71,11 @@ impl Seat {
             // Another instance may have taken it, or nobody wants it any more.
             let Some(pulled) = servable.lane().take(units_max, now) else { continue };
             servable.metrics().scheduled(now - asked);
+            let requests = pulled.batch.len();
             let took = self.runner.execute(pulled);
             drop(slot);
             let Some(runtime) = servable.runtime() else { continue };
-            if servable.plan().inline && self.pace.may_move_in(took) {
+            if servable.plan().inline && self.pace.may_move_in(took, requests) {
                 self.tell("runs are short: they run on the data runtime");
                 drop(runtime.spawn(self.serve_inside()));
                 return;
@@ -144,8 +145,10 @@ impl Default for Pace {
 }
 
 impl Pace {
-    fn may_move_in(&mut self, took: Duration) -> bool {
-        self.short = if took <= SHORT_RUN { self.short + 1 } else { 0 };
+    /// A run of several requests may be as long as a task's: the hop is spared to each of them.
+    fn may_move_in(&mut self, took: Duration, requests: usize) -> bool {
+        let short = if requests > 1 { TASK_RUN } else { SHORT_RUN };
+        self.short = if took <= short { self.short + 1 } else { 0 };
         self.short >= self.patience
     }
 
@@ -164,15 +167,21 @@ impl Pace {
 mod tests {
     use super::*;
 
-    /// Runs as words `count*µs`; where the instance is after each.
+    /// Runs as words `count*µs` or `count*µs/requests`; where the instance is after each.
     #[track_caller]
     fn check(runs: &str, expect: &str) {
         let (mut pace, mut inside, mut told) = (Pace::default(), false, Vec::new());
         for word in runs.split_whitespace() {
             let (count, took) = word.split_once('*').expect("count*µs");
+            let (took, requests) = took.split_once('/').unwrap_or((took, "1"));
             let took = Duration::from_micros(took.parse().expect("µs"));
+            let requests = requests.parse().expect("requests");
             for _ in 0..count.parse().expect("count") {
-                inside = if inside { !pace.must_move_out(took) } else { pace.may_move_in(took) };
+                inside = if inside {
+                    !pace.must_move_out(took)
+                } else {
+                    pace.may_move_in(took, requests)
+                };
             }
             told.push(if inside { "in" } else { "out" });
         }
@@ -184,6 +193,8 @@ mod tests {
         check("31*10 1*10", "out in");
         check("31*10 1*300 31*10 1*10", "out out out in");
         check("32*10 3*900 1*900", "in in out");
+        check("32*400/2 3*900 1*900", "in in out");
+        check("99*501/32", "out");
     }
 
     #[test]
