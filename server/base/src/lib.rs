@@ -11,5 +11,5 @@ pub mod settings;
 
 pub use ids::{IdError, ModelName, Version, VersionChoice};
 pub use kind::{Kind, Protocol};
-pub use request::{InferRequest, InferResponse, NamedTensor, Timing};
+pub use request::{InferRequest, InferResponse, NamedTensor, NamedTensors, Timing};
 pub use series::{LATENCY_BUCKETS, Series, SeriesKind};

@@ -1,45 +1,52 @@
 //! A request for a prediction and its answer, free of any protocol.
+//!
+//! Names are borrowed, from the message that came or the version that answers: nothing of a
+//! request outlives its place in a batch but its tensors, which share their memory.
 
-use std::sync::Arc;
+use std::borrow::Cow;
 use std::time::Duration;
 
 use backend_api::Tensor;
+use smallvec::SmallVec;
 
 use crate::ids::{Version, VersionChoice};
 
 /// A tensor under the name by which the caller knows it.
 #[derive(Clone, Debug, PartialEq)]
-pub struct NamedTensor {
+pub struct NamedTensor<'a> {
     /// Name of the input or output.
-    pub name: Arc<str>,
+    pub name: Cow<'a, str>,
     /// Its value.
     pub tensor: Tensor,
 }
 
+/// Most models take one or two, and give as many.
+pub type NamedTensors<'a> = SmallVec<[NamedTensor<'a>; 2]>;
+
 /// What a caller wants.
-#[derive(Clone, Debug)]
-pub struct InferRequest {
+#[derive(Clone, Debug, PartialEq)]
+pub struct InferRequest<'a> {
     /// Name of the model, unchecked: it is only looked up.
-    pub model: String,
+    pub model: Cow<'a, str>,
     /// Which version of it.
     pub version: VersionChoice,
     /// In any order.
-    pub inputs: Vec<NamedTensor>,
+    pub inputs: NamedTensors<'a>,
     /// Names of the wanted outputs, in the wanted order; empty means all, in the model's order.
-    pub outputs: Vec<String>,
+    pub outputs: SmallVec<[Cow<'a, str>; 2]>,
     /// How long the caller waits; none means as long as the model allows.
     pub timeout: Option<Duration>,
 }
 
 /// What the model answered.
 #[derive(Clone, Debug)]
-pub struct InferResponse {
+pub struct InferResponse<'a> {
     /// Name of the model.
-    pub model: Arc<str>,
+    pub model: &'a str,
     /// The version that answered.
     pub version: Version,
     /// As many as were asked for, in that order.
-    pub outputs: Vec<NamedTensor>,
+    pub outputs: NamedTensors<'a>,
     /// Where the time went.
     pub timing: Timing,
 }

@@ -14,6 +14,10 @@ use crate::stream::Spoken;
 /// was sent before its peer could know is answered, not cut off.
 const LINGER: Duration = Duration::from_millis(500);
 
+/// A moment that has been and was not looked at yet: it gets its time from the next look at the
+/// connection, which follows at once. So most requests come and go without a look at the clock.
+const UNSEEN: u64 = u64::MAX;
+
 /// One connection's state.
 pub(crate) struct Activity {
     began: Instant,
@@ -21,9 +25,10 @@ pub(crate) struct Activity {
     http2: AtomicBool,
     /// Requests begun and not yet wholly answered.
     active: AtomicUsize,
-    /// Since when there has been none.
+    /// Since when there has been none, or [`UNSEEN`].
     quiet_since: AtomicU64,
-    /// When the first byte of the header that is being read came in, plus one; 0 if there is none.
+    /// When the first byte of the header that is being read came in, plus one; 0 if there is none,
+    /// or [`UNSEEN`].
     header_since: AtomicU64,
     /// Does a write wait for the peer?
     unwritten: AtomicBool,
@@ -77,7 +82,7 @@ impl Activity {
         let is_header =
             !self.http2.load(Ordering::Relaxed) && self.active.load(Ordering::Relaxed) == 0;
         if is_header && self.header_since.load(Ordering::Relaxed) == 0 {
-            self.header_since.store(self.now() + 1, Ordering::Relaxed);
+            self.header_since.store(UNSEEN, Ordering::Relaxed);
         }
     }
 
@@ -107,7 +112,9 @@ impl Activity {
 
     /// A request's header is complete. The request lasts until the guard is dropped.
     pub(crate) fn begin(self: &Arc<Activity>) -> Active {
-        self.active.fetch_add(1, Ordering::Relaxed);
+        if self.active.fetch_add(1, Ordering::Relaxed) == 0 {
+            self.quiet_since.store(UNSEEN, Ordering::Relaxed);
+        }
         self.header_since.store(0, Ordering::Relaxed);
         Active(Arc::clone(self))
     }
@@ -136,10 +143,21 @@ impl Activity {
             return Some((self.began + limits.first_byte, Overdue::FirstByte));
         }
         let at = |millis: u64| self.began + Duration::from_millis(millis);
-        match self.header_since.load(Ordering::Relaxed) {
-            0 => Some((at(self.quiet_since.load(Ordering::Relaxed)) + limits.idle, Overdue::Idle)),
+        match self.seen(&self.header_since) {
+            0 => Some((at(self.seen(&self.quiet_since)) + limits.idle, Overdue::Idle)),
             since => Some((at(since - 1) + limits.header, Overdue::Header)),
         }
+    }
+
+    /// A moment, which is now if nobody has looked at it. Never 0 in that case: that is none.
+    fn seen(&self, moment: &AtomicU64) -> u64 {
+        let now = match moment.load(Ordering::Relaxed) {
+            UNSEEN => self.now() + 1,
+            seen => return seen,
+        };
+        // Unless it has passed meanwhile.
+        let seen = moment.compare_exchange(UNSEEN, now, Ordering::Relaxed, Ordering::Relaxed);
+        seen.map_or_else(|it| it, |_| now)
     }
 
     fn now(&self) -> u64 {
@@ -152,7 +170,6 @@ pub(crate) struct Active(Arc<Activity>);
 
 impl Drop for Active {
     fn drop(&mut self) {
-        self.0.quiet_since.store(self.0.now(), Ordering::Relaxed);
         self.0.active.fetch_sub(1, Ordering::Relaxed);
     }
 }

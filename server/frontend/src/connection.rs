@@ -62,9 +62,15 @@ pub(crate) async fn serve<H: Handler>(
             if driver.poll(cx, &activity).is_ready() {
                 return Poll::Ready(());
             }
+            let due = activity.deadline(&limits, leaving);
+            // Nothing is due before the timer, as most of the time: no need to ask the clock.
+            let later = due.is_none_or(|(at, _)| at >= timer.deadline().into_std());
+            if later && timer.as_mut().poll(cx).is_pending() {
+                return Poll::Pending;
+            }
             let now = Instant::now();
             let farewell = |asked: Instant| asked.max(activity.last_write()) + FAREWELL;
-            let next = match (activity.deadline(&limits, leaving), asked) {
+            let next = match (due, asked) {
                 (Some((due, _)), _) if due > now => due,
                 // It was asked and does not go.
                 (Some(_), Some(asked)) if farewell(asked) <= now => return Poll::Ready(()),

@@ -84,6 +84,11 @@ impl Stream {
         tokio_util::io::poll_read_buf(Pin::new(self), cx, &mut limited)
     }
 
+    /// Ready when there may be something to read.
+    pub(crate) fn poll_readable(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.inner.poll_read_ready(cx)
+    }
+
     /// Takes what was read to see which protocol it is.
     pub(crate) fn take_first(&mut self) -> Vec<u8> {
         std::mem::take(&mut self.first)

@@ -177,14 +177,14 @@ impl House {
     ) -> Result<f32, InferError> {
         let tensor = backend_api::Tensor::from_elements(&[1, 1], &[0.0_f32]).expect("one");
         let request = InferRequest {
-            model: model.to_owned(),
+            model: model.into(),
             version: VersionChoice::parse(version).expect("a version"),
-            inputs: vec![NamedTensor { name: "x".into(), tensor }],
-            outputs: Vec::new(),
+            inputs: [NamedTensor { name: "x".into(), tensor }].into_iter().collect(),
+            outputs: Default::default(),
             timeout,
         };
         let mut trip = self.serving.trip(Protocol::Http);
-        let response = self.serving.infer(request, &mut trip).await?;
-        Ok(response.outputs[0].tensor.view::<f32>().expect("floats")[0])
+        let (submitted, answer) = self.serving.infer(request, &mut trip).await?;
+        Ok(submitted.response(answer).outputs[0].tensor.view::<f32>().expect("floats")[0])
     }
 }

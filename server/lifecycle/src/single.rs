@@ -11,7 +11,7 @@ use std::thread;
 use std::time::Instant;
 
 use backend_api::Signature;
-use server_base::{ModelName, NamedTensor, Version};
+use server_base::{ModelName, NamedTensor, NamedTensors, Version};
 use server_serving::metrics::RequestMetrics;
 use server_serving::{Cores, ModelEntry, Servable, Table, give_way};
 
@@ -144,11 +144,11 @@ pub fn made_up_inputs(
     signature: &Signature,
     seeds: &[u64],
     axes: &BTreeMap<String, usize>,
-) -> Result<Vec<NamedTensor>, String> {
+) -> Result<NamedTensors<'static>, String> {
     let lengths = AxisLengths { named: axes.clone(), more: 0 };
     let input = |it| {
         let tensor = made_up(it, seeds, &lengths).map_err(|why| format!("{}: {why}", it.name))?;
-        Ok(NamedTensor { name: Arc::clone(&it.name), tensor })
+        Ok(NamedTensor { name: it.name.to_string().into(), tensor })
     };
     signature.inputs.iter().map(input).collect()
 }

@@ -32,15 +32,18 @@ async fn a_version_is_loaded_and_answers_without_a_manager() {
     serving.publish(alone.table());
     let inputs = made_up_inputs(alone.servable().signature(), &[1, 2, 3], &BTreeMap::new());
     let request = InferRequest {
-        model: "m".to_owned(),
+        model: "m".into(),
         version: VersionChoice::Any,
         inputs: inputs.expect("inputs"),
-        outputs: Vec::new(),
+        outputs: Default::default(),
         timeout: None,
     };
-    let answer = serving.infer(request, &mut serving.trip(Protocol::Grpc)).await.expect("answers");
-    assert_eq!(answer.outputs[0].tensor.view::<f32>(), Some(&[2.0_f32; 3][..]));
-    drop(serving);
+    let answered = serving.infer(request, &mut serving.trip(Protocol::Grpc)).await;
+    let (submitted, answer) = answered.expect("answers");
+    let response = submitted.response(answer);
+    assert_eq!(response.outputs[0].tensor.view::<f32>(), Some(&[2.0_f32; 3][..]));
+    drop(response);
+    drop((submitted, serving));
     assert!(alone.stop(Instant::now() + Duration::from_secs(20)));
 }
 

@@ -3,59 +3,48 @@
 //! Called once per request, before it may wait. What comes out stands in the signature's order and
 //! fits it, so that nothing behind this line checks again.
 
-use std::sync::Arc;
+use std::borrow::Cow;
 
 use backend_api::{Dim, Shape, Signature, TensorSpec, UNBATCHED_ROWS};
 use server_base::NamedTensor;
 use smallvec::SmallVec;
 
 use crate::error::InferError;
-use crate::pending::Inputs;
 
-/// A request's inputs in order, and how many rows they have.
-#[derive(Debug)]
-pub(crate) struct Checked {
-    pub(crate) inputs: Inputs,
-    pub(crate) rows: usize,
-}
-
-/// Names, types, axes and rows of the inputs.
+/// Names, types, axes and rows of the inputs. Puts them into the signature's order, and tells how
+/// many rows they have.
 pub(crate) fn inputs(
     model: &str,
     signature: &Signature,
     rows_max: usize,
-    given: &[NamedTensor],
-) -> Result<Checked, InferError> {
+    given: &mut [NamedTensor<'_>],
+) -> Result<usize, InferError> {
     if given.len() != signature.inputs.len() {
         return Err(InferError::Invalid(count_text(model, signature, given)));
     }
-    let mut inputs = Inputs::with_capacity(given.len());
-    for spec in &signature.inputs {
-        let mut named = given.iter().filter(|it| it.name == spec.name);
-        let Some(found) = named.next() else {
+    for (place, spec) in signature.inputs.iter().enumerate() {
+        // Those before this place have the names of those before this one: no name stands twice,
+        // or one is missing in the end.
+        let found = given.iter().skip(place).position(|it| *it.name == *spec.name);
+        let Some(found) = found else {
             return Err(InferError::Invalid(name_text(model, signature, given)));
         };
-        if named.next().is_some() {
-            let name = &spec.name;
-            return Err(InferError::Invalid(format!("input '{name}' already exists in request")));
+        given.swap(place, place + found);
+        if let Some(given) = given.get(place) {
+            check_one(model, spec, given)?;
         }
-        check_one(model, spec, found)?;
-        inputs.push(found.tensor.clone());
     }
-    let rows = rows(model, signature, rows_max, &inputs)?;
-    axes(model, signature, &inputs)?;
-    Ok(Checked { inputs, rows })
+    let rows = rows(model, signature, rows_max, given)?;
+    axes(model, signature, given)?;
+    Ok(rows)
 }
 
-/// Places of the wanted outputs in the signature; all of them if none are named.
+/// Places of the wanted outputs in the signature; none of them if none are named.
 pub(crate) fn outputs(
     model: &str,
     signature: &Signature,
-    wanted: &[String],
+    wanted: &[Cow<'_, str>],
 ) -> Result<SmallVec<[usize; 4]>, InferError> {
-    if wanted.is_empty() {
-        return Ok((0..signature.outputs.len()).collect());
-    }
     let mut places = SmallVec::new();
     for name in wanted {
         let Some(place) = signature.outputs.iter().position(|it| *it.name == **name) else {
@@ -73,7 +62,7 @@ pub(crate) fn outputs(
     Ok(places)
 }
 
-fn check_one(model: &str, spec: &TensorSpec, given: &NamedTensor) -> Result<(), InferError> {
+fn check_one(model: &str, spec: &TensorSpec, given: &NamedTensor<'_>) -> Result<(), InferError> {
     let (name, tensor) = (&spec.name, &given.tensor);
     if tensor.dtype() != spec.dtype {
         return Err(InferError::Invalid(format!(
@@ -98,15 +87,15 @@ fn rows(
     model: &str,
     signature: &Signature,
     rows_max: usize,
-    inputs: &Inputs,
+    inputs: &[NamedTensor<'_>],
 ) -> Result<usize, InferError> {
     if !signature.is_batched() {
         return Ok(1);
     }
-    let mut lengths = inputs.iter().filter_map(|it| it.shape().rows());
+    let mut lengths = inputs.iter().filter_map(|it| it.tensor.shape().rows());
     let rows = lengths.next().unwrap_or(0);
     if lengths.any(|it| it != rows) {
-        let shapes: Vec<&Shape> = inputs.iter().map(|it| it.shape()).collect();
+        let shapes: Vec<&Shape> = inputs.iter().map(|it| it.tensor.shape()).collect();
         let text = format!("the inputs of model '{model}' differ in their first axis: {shapes:?}");
         return Err(InferError::Invalid(text));
     }
@@ -124,10 +113,10 @@ fn rows(
 }
 
 /// Axes of one name are of one length, wherever they stand.
-fn axes(model: &str, signature: &Signature, inputs: &Inputs) -> Result<(), InferError> {
+fn axes(model: &str, signature: &Signature, inputs: &[NamedTensor<'_>]) -> Result<(), InferError> {
     let mut known: SmallVec<[(&str, &str, usize); 8]> = SmallVec::new();
     for (spec, input) in signature.inputs.iter().zip(inputs) {
-        for (dim, &length) in spec.dims.iter().zip(input.shape().dims()) {
+        for (dim, &length) in spec.dims.iter().zip(input.tensor.shape().dims()) {
             let Dim::Free(axis) = dim else { continue };
             if axis.is_empty() || **axis == *UNBATCHED_ROWS {
                 continue; // not named by the model
@@ -149,9 +138,9 @@ fn axes(model: &str, signature: &Signature, inputs: &Inputs) -> Result<(), Infer
     Ok(())
 }
 
-fn count_text(model: &str, signature: &Signature, given: &[NamedTensor]) -> String {
+fn count_text(model: &str, signature: &Signature, given: &[NamedTensor<'_>]) -> String {
     let missing =
-        signature.inputs.iter().filter(|spec| given.iter().all(|it| it.name != spec.name));
+        signature.inputs.iter().filter(|spec| given.iter().all(|it| *it.name != *spec.name));
     let missing: Vec<&str> = missing.map(|it| &*it.name).collect();
     let mut text = format!(
         "expected {} inputs but got {} inputs for model '{model}'. Got input(s) {}",
@@ -168,8 +157,9 @@ fn count_text(model: &str, signature: &Signature, given: &[NamedTensor]) -> Stri
     text
 }
 
-fn name_text(model: &str, signature: &Signature, given: &[NamedTensor]) -> String {
-    let stranger = given.iter().find(|it| signature.inputs.iter().all(|spec| spec.name != it.name));
+fn name_text(model: &str, signature: &Signature, given: &[NamedTensor<'_>]) -> String {
+    let stranger =
+        given.iter().find(|it| signature.inputs.iter().all(|spec| *spec.name != *it.name));
     match stranger {
         Some(it) => format!(
             "unexpected inference input '{}' for model '{model}'. It takes {}",
@@ -178,9 +168,10 @@ fn name_text(model: &str, signature: &Signature, given: &[NamedTensor]) -> Strin
         ),
         // Every name is known and one is missing, so one stands twice.
         None => {
-            let twice =
-                |it: &&NamedTensor| given.iter().filter(|other| other.name == it.name).count() > 1;
-            let name = given.iter().find(twice).map_or("", |it| &it.name);
+            let twice = |it: &&NamedTensor<'_>| {
+                given.iter().filter(|other| other.name == it.name).count() > 1
+            };
+            let name = given.iter().find(twice).map_or("", |it| &*it.name);
             format!("input '{name}' already exists in request")
         }
     }
@@ -203,11 +194,6 @@ fn list<'a>(names: impl Iterator<Item = &'a str>) -> String {
 fn wire_text(spec: &TensorSpec) -> String {
     let lengths: Vec<String> = spec.to_wire().iter().map(ToString::to_string).collect();
     format!("[{}]", lengths.join(","))
-}
-
-/// The shared name of an output, for a reply.
-pub(crate) fn output_name(signature: &Signature, place: usize) -> Arc<str> {
-    signature.outputs.get(place).map_or_else(|| "".into(), |it| Arc::clone(&it.name))
 }
 
 #[cfg(test)]

@@ -4,7 +4,9 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use arc_swap::{ArcSwap, Guard};
-use server_base::{InferRequest, InferResponse, NamedTensor, Protocol, VersionChoice, limits};
+use server_base::{
+    InferRequest, InferResponse, NamedTensor, NamedTensors, Protocol, VersionChoice, limits,
+};
 use smallvec::SmallVec;
 
 use crate::admission::Admission;
@@ -13,7 +15,7 @@ use crate::error::InferError;
 use crate::extent::Extent;
 use crate::lane::{Refused, Terms};
 use crate::metrics::RequestMetrics;
-use crate::pending::Pending;
+use crate::pending::{Inputs, Pending};
 use crate::reply::{Answer, Reply};
 use crate::servable::{InFlight, Servable};
 use crate::table::Table;
@@ -32,10 +34,10 @@ pub struct Serving {
 
 /// A request that waits for its answer.
 pub struct Submitted {
-    servable: Arc<Servable>,
+    in_flight: InFlight,
+    /// Places of the outputs that were named; empty means all.
     wanted: SmallVec<[usize; 4]>,
     deadline: Instant,
-    _in_flight: InFlight,
 }
 
 impl Submitted {
@@ -45,18 +47,19 @@ impl Submitted {
     }
 
     /// What the caller asked for, out of what the model gave.
-    pub fn response(self, answer: Answer) -> InferResponse {
-        let mut outputs: SmallVec<[Option<_>; 4]> = answer.outputs.into_iter().map(Some).collect();
-        let named = |&place: &usize| {
-            let tensor = outputs.get_mut(place).and_then(Option::take)?;
-            Some(NamedTensor { name: check::output_name(self.servable.signature(), place), tensor })
-        };
-        InferResponse {
-            model: self.servable.model().shared(),
-            version: self.servable.version(),
-            outputs: self.wanted.iter().filter_map(named).collect(),
-            timing: answer.timing,
+    pub fn response(&self, answer: Answer) -> InferResponse<'_> {
+        let servable = self.in_flight.servable();
+        let Answer { outputs, timing } = answer;
+        let all = servable.signature().outputs.iter().zip(outputs);
+        let mut outputs: NamedTensors<'_> =
+            all.map(|(spec, tensor)| NamedTensor { name: (&*spec.name).into(), tensor }).collect();
+        if !self.wanted.is_empty() {
+            let mut given: SmallVec<[Option<_>; 4]> = outputs.into_iter().map(Some).collect();
+            let wanted = self.wanted.iter();
+            outputs = wanted.filter_map(|it| given.get_mut(*it).and_then(Option::take)).collect();
         }
+        let (model, version) = (servable.model().as_str(), servable.version());
+        InferResponse { model, version, outputs, timing }
     }
 }
 
@@ -93,7 +96,7 @@ impl Serving {
     }
 
     /// Finds out for whom a request is, before its body is understood: a fault found later is then
-    /// counted for that version. The answer may have changed by the time of [`Serving::infer`].
+    /// counted for that version. The answer may have changed by the time of [`Serving::submit`].
     pub fn address(
         &self,
         model: &str,
@@ -101,112 +104,118 @@ impl Serving {
         trip: &mut Trip,
     ) -> Result<Arc<Servable>, InferError> {
         let table = self.table.load();
-        if let Some(entry) = table.model(model) {
-            trip.reached(entry.requests());
+        match table.route(model, choice) {
+            Ok(servable) => {
+                trip.reached(&servable.metrics().requests);
+                Ok(Arc::clone(servable))
+            }
+            Err(error) => {
+                if let Some(entry) = table.model(model) {
+                    trip.reached(entry.requests());
+                }
+                Err(error)
+            }
         }
-        let servable = table.route(model, choice)?;
-        trip.reached(&servable.metrics().requests);
-        Ok(Arc::clone(servable))
     }
 
     /// Answers a request, or says why not. Waits for a model that is loaded on demand. Dropping the
     /// future cancels it.
     pub async fn infer(
         &self,
-        request: InferRequest,
+        request: InferRequest<'_>,
         trip: &mut Trip,
-    ) -> Result<InferResponse, InferError> {
+    ) -> Result<(Submitted, Answer), InferError> {
         let mut rounds = 1..ROUTES_MAX;
         let (submitted, receiver) = loop {
             let (reply, receiver) = Reply::new();
-            match self.submit(&request, trip, reply) {
+            let submitted = self
+                .address(&request.model, &request.version, trip)
+                .and_then(|servable| self.submit(servable, request.clone(), trip, reply));
+            match submitted {
                 // Once is enough, unless it is unloaded between the wait and the push.
                 Err(InferError::Asleep { .. }) if rounds.next().is_some() => {
                     let time = (trip.arrived(), request.timeout);
                     self.awake(&request.model, &request.version, time).await?;
+                    trip.resume();
                 }
                 submitted => break (submitted?, receiver),
             }
         };
-        match tokio::time::timeout_at(submitted.deadline.into(), receiver).await {
-            Ok(Ok(answer)) => Ok(submitted.response(answer?)),
+        let answer = tokio::time::timeout_at(submitted.deadline.into(), receiver).await;
+        trip.resume();
+        match answer {
+            Ok(Ok(answer)) => Ok((submitted, answer?)),
             Ok(Err(_)) => Err(InferError::Dropped),
             Err(_) => Err(InferError::Expired { waited: trip.arrived().elapsed() }),
         }
     }
 
-    /// Everything before the wait: route, check, push. After an error the reply's place is to be
-    /// closed: what comes there is of no meaning. [`InferError::Asleep`] is to be waited out by
-    /// [`Serving::awake`]; [`Serving::infer`] does both.
+    /// Everything before the wait: check and push; if the version that the request was addressed
+    /// to has been retired meanwhile, route once more. After an error the reply's place is to be
+    /// closed: what comes there is of no meaning. [`InferError::Asleep`] is to be waited out, as
+    /// [`Serving::infer`] does.
     pub fn submit(
         &self,
-        request: &InferRequest,
+        mut servable: Arc<Servable>,
+        mut request: InferRequest<'_>,
         trip: &mut Trip,
         mut reply: Reply,
     ) -> Result<Submitted, InferError> {
         for _ in 0..ROUTES_MAX {
-            let pushed = self
-                .address(&request.model, &request.version, trip)
-                .and_then(|servable| push(servable, request, trip, reply));
-            match pushed {
-                Ok(Pushed::Waits(submitted)) => return Ok(submitted),
-                Ok(Pushed::Retired(unused)) => reply = unused,
-                Err(error) => return Err(error),
+            match push(servable, request, trip, reply)? {
+                Pushed::Waits(submitted) => return Ok(submitted),
+                Pushed::Retired(unused) => (request, reply) = *unused,
             }
+            servable = self.address(&request.model, &request.version, trip)?;
         }
-        Err(InferError::NotReady { model: request.model.clone() })
+        Err(InferError::NotReady { model: request.model.into_owned() })
     }
 }
 
 /// What became of a push.
-enum Pushed {
+enum Pushed<'a> {
     Waits(Submitted),
-    /// The version was retired between the look and the push. The reply has not been used.
-    Retired(Reply),
+    /// The version was retired between the look and the push. Neither has been used.
+    Retired(Box<(InferRequest<'a>, Reply)>),
 }
 
 /// Puts the request into the version's lane.
-fn push(
+fn push<'a>(
     servable: Arc<Servable>,
-    request: &InferRequest,
+    mut request: InferRequest<'a>,
     trip: &Trip,
     reply: Reply,
-) -> Result<Pushed, InferError> {
-    let arrived = trip.arrived();
+) -> Result<Pushed<'a>, InferError> {
+    let (arrived, now) = (trip.arrived(), trip.stage());
     let (name, signature, plan) =
         (servable.model().as_str(), servable.signature(), servable.plan());
-    let checked = check::inputs(name, signature, plan.batching.rows_max, &request.inputs)?;
+    let rows = check::inputs(name, signature, plan.batching.rows_max, &mut request.inputs)?;
     let wanted = check::outputs(name, signature, &request.outputs)?;
-    let extent = Extent::new(name, (signature, plan), (&checked.inputs, checked.rows))?;
-    let permit = trip.permit();
+    let inputs: Inputs = request.inputs.drain(..).map(|it| it.tensor).collect();
+    let extent = Extent::new(name, (signature, plan), (&inputs, rows))?;
     // Padding is memory too, as of the moment that the batch is packed. Pushed a second time, to a
     // successor, it counts twice: seldom, and until the request is answered.
-    if let Some(permit) = &permit
-        && extent.padding_bytes > 0
-    {
-        permit.grow(extent.padding_bytes)?;
+    if extent.padding_bytes > 0 {
+        trip.grow(extent.padding_bytes)?;
     }
     let timeout = request.timeout.unwrap_or(plan.timeout).min(limits::REQUEST_TIMEOUT_MAX);
-    let (now, deadline) = (Instant::now(), arrived + timeout);
+    let deadline = arrived + timeout;
     if deadline <= now {
         servable.metrics().queue_left_expired();
         return Err(InferError::Expired { waited: now - arrived });
     }
     let stated = request.timeout.is_some();
-    let ledger = Arc::clone(servable.ledger());
-    let pending = Pending {
-        inputs: checked.inputs,
-        extent,
-        arrived,
-        deadline,
-        stated,
-        reply,
-        ledger,
-        _permit: permit,
-    };
+    let (ledger, _permit) = (Arc::clone(servable.ledger()), trip.permit());
+    let pending = Pending { inputs, extent, arrived, deadline, stated, reply, ledger, _permit };
     match servable.lane().push(pending, now, &terms(&servable, stated)) {
         Ok(()) => {}
-        Err(Refused::Closed(unused)) => return Ok(Pushed::Retired(unused.reply)),
+        Err(Refused::Closed(Pending { inputs, reply, .. })) => {
+            // The inputs are in the signature's order now, and under its names.
+            let named = signature.inputs.iter().map(|it| it.name.to_string()).zip(inputs);
+            request.inputs =
+                named.map(|(name, tensor)| NamedTensor { name: name.into(), tensor }).collect();
+            return Ok(Pushed::Retired(Box::new((request, reply))));
+        }
         Err(Refused::Late(_, wait)) => {
             servable.metrics().queue_refused_late();
             let left = deadline - now;
@@ -223,8 +232,7 @@ fn push(
             return Err(InferError::QueueFull { model: name.to_owned(), queue_max });
         }
     }
-    let _in_flight = servable.enter();
-    Ok(Pushed::Waits(Submitted { servable, wanted, deadline, _in_flight }))
+    Ok(Pushed::Waits(Submitted { in_flight: servable.enter(), wanted, deadline }))
 }
 
 /// What is known of the version's runs and its callers.

@@ -50,4 +50,4 @@ pub use reply::{Answer, Mailbox, Place, Reply};
 pub use servable::{Plan, Servable, StartError, WarmUp, Workers};
 pub use sizes::Sizes;
 pub use table::{ModelEntry, Table};
-pub use trip::Trip;
+pub use trip::{Finished, Trip};

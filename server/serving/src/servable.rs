@@ -226,15 +226,22 @@ impl Servable {
     }
 
     /// Counts a request in until the guard is dropped. Called on the data runtime.
-    pub(crate) fn enter(self: &Arc<Servable>) -> InFlight {
+    pub(crate) fn enter(self: Arc<Servable>) -> InFlight {
         self.runtime.get_or_init(Handle::current);
         self.entered.fetch_add(1, Ordering::Relaxed);
-        InFlight(Arc::clone(self))
+        InFlight(self)
     }
 }
 
 /// A request in flight.
 pub(crate) struct InFlight(Arc<Servable>);
+
+impl InFlight {
+    /// The version that it was put to.
+    pub(crate) fn servable(&self) -> &Servable {
+        &self.0
+    }
+}
 
 impl Drop for InFlight {
     fn drop(&mut self) {

@@ -2,6 +2,7 @@
 //!
 //! The frontend starts a trip when a request comes in and finishes it when the answer is encoded;
 //! every end is counted exactly once, a caller's disappearance (the trip is dropped) included.
+//! The clock is read once between two stages: where one ends, the next begins.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -9,20 +10,35 @@ use std::time::{Duration, Instant};
 use server_base::{Kind, Protocol};
 
 use crate::admission::Permit;
+use crate::error::InferError;
 use crate::metrics::RequestMetrics;
 
 /// Counts one request. See the module.
 pub struct Trip {
     protocol: Protocol,
     arrived: Instant,
+    /// When the stage under way began.
+    stage: Instant,
     requests: Arc<RequestMetrics>,
     finished: bool,
     permit: Option<Arc<Permit>>,
 }
 
+/// A trip that is over.
+pub struct Finished {
+    /// When.
+    pub ended: Instant,
+    /// From the request's arrival on.
+    pub took: Duration,
+    /// Its share of the budget, to be held until the answer is sent.
+    pub permit: Option<Arc<Permit>>,
+}
+
 impl Trip {
     pub(crate) fn new(protocol: Protocol, unknown: Arc<RequestMetrics>) -> Trip {
-        Trip { protocol, arrived: Instant::now(), requests: unknown, finished: false, permit: None }
+        let arrived = Instant::now();
+        let (stage, finished) = (arrived, false);
+        Trip { protocol, arrived, stage, requests: unknown, finished, permit: None }
     }
 
     /// When the request came in. Its deadline counts from here.
@@ -36,8 +52,12 @@ impl Trip {
         self.permit = Some(permit);
     }
 
-    /// What it holds.
-    pub fn permit(&self) -> Option<Arc<Permit>> {
+    /// Takes so many more bytes of the budget for what it holds.
+    pub fn grow(&self, more: usize) -> Result<(), InferError> {
+        self.permit.as_ref().map_or(Ok(()), |it| it.grow(more))
+    }
+
+    pub(crate) fn permit(&self) -> Option<Arc<Permit>> {
         self.permit.clone()
     }
 
@@ -46,30 +66,52 @@ impl Trip {
         self.requests = Arc::clone(requests);
     }
 
+    /// A stage begins after a wait.
+    pub fn resume(&mut self) {
+        self.stage = Instant::now();
+    }
+
+    /// When the stage under way began.
+    pub(crate) fn stage(&self) -> Instant {
+        self.stage
+    }
+
     /// The request's bytes have become tensors.
-    pub fn decoded(&self, took: Duration) {
+    pub fn decoded(&mut self) {
+        let took = self.stage_took();
         self.requests.decoded(took);
     }
 
     /// The answer's tensors have become bytes.
-    pub fn encoded(&self, took: Duration) {
+    pub fn encoded(&mut self) {
+        let took = self.stage_took();
         self.requests.encoded(took);
     }
 
-    /// The request is answered; `None` is success.
-    pub fn finish(mut self, failure: Option<Kind>) {
-        self.count(failure);
+    fn stage_took(&mut self) -> Duration {
+        let now = Instant::now();
+        now - std::mem::replace(&mut self.stage, now)
     }
 
-    fn count(&mut self, failure: Option<Kind>) {
+    /// The request is answered; `None` is success, which ended with the last stage.
+    pub fn finish(mut self, failure: Option<Kind>) -> Finished {
+        let ended = if failure.is_none() { self.stage } else { Instant::now() };
+        let took = ended - self.arrived;
+        self.count(failure, took);
+        Finished { ended, took, permit: self.permit.take() }
+    }
+
+    fn count(&mut self, failure: Option<Kind>, took: Duration) {
         if !std::mem::replace(&mut self.finished, true) {
-            self.requests.done(self.protocol, failure, self.arrived.elapsed());
+            self.requests.done(self.protocol, failure, took);
         }
     }
 }
 
 impl Drop for Trip {
     fn drop(&mut self) {
-        self.count(Some(Kind::Cancelled));
+        if !self.finished {
+            self.count(Some(Kind::Cancelled), self.arrived.elapsed());
+        }
     }
 }

@@ -7,9 +7,7 @@ use std::time::{Duration, Instant};
 
 use backend_api::{Backend, Device, Model, Options, Tensor};
 use backend_fake::Fake;
-use server_base::{
-    InferRequest, InferResponse, ModelName, NamedTensor, Protocol, Version, VersionChoice,
-};
+use server_base::{InferRequest, ModelName, NamedTensor, Protocol, Version, VersionChoice};
 use server_serving::metrics::RequestMetrics;
 use server_serving::{
     Admission, AdmissionLimits, Batching, Cores, InferError, ModelEntry, Padding, Plan, Servable,
@@ -73,18 +71,18 @@ impl House {
     }
 
     /// Sends one request on a task of its own.
-    fn send(&self, request: InferRequest) -> JoinHandle<Result<InferResponse, InferError>> {
+    fn send(&self, request: InferRequest<'static>) -> JoinHandle<Result<Vec<f32>, InferError>> {
         let serving = Arc::clone(&self.serving);
         tokio::spawn(async move {
             let mut trip = serving.trip(Protocol::Grpc);
             let result = serving.infer(request, &mut trip).await;
             trip.finish(result.as_ref().err().map(InferError::kind));
-            result
+            result.map(|(submitted, answer)| values(&submitted.response(answer).outputs))
         })
     }
 
     /// Occupies the only instance until the gate is opened.
-    async fn block(&self) -> JoinHandle<Result<InferResponse, InferError>> {
+    async fn block(&self) -> JoinHandle<Result<Vec<f32>, InferError>> {
         let blocked = self.send(request(&[&[99.0, 0.0]]));
         tokio::task::yield_now().await;
         self.fake.hangs().await_waiting(1);
@@ -93,26 +91,26 @@ impl House {
 }
 
 /// A request with these rows.
-fn request(rows: &[&[f32]]) -> InferRequest {
+fn request(rows: &[&[f32]]) -> InferRequest<'static> {
     let elements: Vec<f32> = rows.iter().flat_map(|it| it.iter().copied()).collect();
     let width = rows.first().map_or(0, |it| it.len());
     let tensor = Tensor::from_elements(&[rows.len(), width], &elements).expect("even rows");
     InferRequest {
-        model: "m".to_owned(),
+        model: "m".into(),
         version: VersionChoice::Any,
-        inputs: vec![NamedTensor { name: "x".into(), tensor }],
-        outputs: Vec::new(),
+        inputs: [NamedTensor { name: "x".into(), tensor }].into_iter().collect(),
+        outputs: Default::default(),
         timeout: None,
     }
 }
 
-fn values(response: &InferResponse) -> Vec<f32> {
-    response.outputs[0].tensor.view::<f32>().expect("floats").to_vec()
+fn values(outputs: &[NamedTensor<'_>]) -> Vec<f32> {
+    outputs[0].tensor.view::<f32>().expect("floats").to_vec()
 }
 
-async fn end(sent: JoinHandle<Result<InferResponse, InferError>>) -> Result<Vec<f32>, String> {
+async fn end(sent: JoinHandle<Result<Vec<f32>, InferError>>) -> Result<Vec<f32>, String> {
     let result = sent.await.expect("the task lives");
-    result.map(|it| values(&it)).map_err(|it| it.to_string())
+    result.map_err(|it| it.to_string())
 }
 
 #[tokio::test]
@@ -283,9 +281,9 @@ async fn a_retired_version_answers_what_it_has_and_the_next_one_the_rest() {
 #[tokio::test]
 async fn versions_and_labels_are_found_or_refused() {
     let house = House::new(DOUBLE, plan());
-    let ask = |model: &str, version: &str| {
+    let ask = |model: &'static str, version: &str| {
         let mut it = request(&[&[1.0, 1.0]]);
-        it.model = model.to_owned();
+        it.model = model.into();
         it.version = VersionChoice::parse(version).expect("a version");
         house.send(it)
     };

@@ -19,7 +19,7 @@ use crate::setting::Setting;
 /// What is asked, and for how long.
 pub(crate) struct Question {
     pub(crate) serving: Arc<Serving>,
-    pub(crate) requests: Arc<[InferRequest]>,
+    pub(crate) requests: Arc<[InferRequest<'static>]>,
     pub(crate) rows: usize,
     /// Before anything counts.
     pub(crate) lead: Duration,
@@ -29,7 +29,7 @@ pub(crate) struct Question {
 /// What all callers of one point share.
 struct Shared {
     serving: Arc<Serving>,
-    requests: Arc<[InferRequest]>,
+    requests: Arc<[InferRequest<'static>]>,
     from: Instant,
     until: Instant,
     latencies: Latencies,
@@ -122,7 +122,7 @@ impl Drop for Waits<'_> {
     }
 }
 
-async fn ask(serving: &Serving, request: InferRequest) -> Result<(), InferError> {
+async fn ask(serving: &Serving, request: InferRequest<'static>) -> Result<(), InferError> {
     let mut trip = serving.trip(Protocol::Grpc);
     let permit = serving.admission().enter()?;
     let bytes = request.inputs.iter().map(|it| it.tensor.data().len()).sum();

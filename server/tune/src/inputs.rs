@@ -15,7 +15,10 @@ const REQUESTS_MAX: usize = 64;
 const BYTES_MAX: usize = 64 << 20;
 
 /// Draws requests for a model with this signature, or says everything that is missing.
-pub(crate) fn draw(plan: &Plan, signature: &Signature) -> Result<Vec<InferRequest>, Vec<String>> {
+pub(crate) fn draw(
+    plan: &Plan,
+    signature: &Signature,
+) -> Result<Vec<InferRequest<'static>>, Vec<String>> {
     let axes = lengths(plan, signature)?;
     let batched = signature.is_batched();
     let request = |number: usize| {
@@ -24,15 +27,15 @@ pub(crate) fn draw(plan: &Plan, signature: &Signature) -> Result<Vec<InferReques
         let seeds: Vec<u64> = (first..first + rows as u64).collect();
         let inputs = made_up_inputs(signature, &seeds, &axes).map_err(|it| vec![it])?;
         Ok(InferRequest {
-            model: plan.single.model().as_str().to_owned(),
+            model: plan.single.model().as_str().to_owned().into(),
             version: VersionChoice::Exact(plan.version),
             inputs,
-            outputs: Vec::new(),
+            outputs: Default::default(),
             // Stated: callers that are cut off when a point is over must not pass for impatient.
             timeout: Some(plan.timeout),
         })
     };
-    let first: InferRequest = request(0)?;
+    let first: InferRequest<'_> = request(0)?;
     let bytes: usize = first.inputs.iter().map(|it| it.tensor.data().len()).sum();
     let count = (BYTES_MAX / bytes.max(1)).clamp(1, REQUESTS_MAX);
     (0..count).map(request).collect()

@@ -73,7 +73,7 @@ struct Search<'a> {
     engines: &'a Engines,
     data: Runtime,
     /// Drawn once for all settings that give the model the same inputs.
-    requests: Option<(Vec<TensorSpec>, Arc<[InferRequest]>)>,
+    requests: Option<(Vec<TensorSpec>, Arc<[InferRequest<'static>]>)>,
     tried: Vec<Tried>,
 }
 
@@ -122,14 +122,14 @@ impl Search<'_> {
         &mut self,
         plan: &Plan,
         signature: &Signature,
-    ) -> Result<Arc<[InferRequest]>, TuneError> {
+    ) -> Result<Arc<[InferRequest<'static>]>, TuneError> {
         if let Some((inputs, requests)) = &self.requests
             && *inputs == signature.inputs
         {
             return Ok(Arc::clone(requests));
         }
         let drawn = inputs::draw(plan, signature).map_err(TuneError::Wishes)?;
-        let requests: Arc<[InferRequest]> = drawn.into();
+        let requests: Arc<[InferRequest<'static>]> = drawn.into();
         self.requests = Some((signature.inputs.clone(), Arc::clone(&requests)));
         Ok(requests)
     }

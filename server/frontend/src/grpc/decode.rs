@@ -1,4 +1,5 @@
-//! From the message to a request: raw contents are slices of what the socket gave.
+//! From the message to a request, for messages that are not plain (see `plain`): raw contents are
+//! slices of what the socket gave.
 
 use std::time::Duration;
 
@@ -7,15 +8,15 @@ use bytes::Bytes;
 use proto::inference::infer_parameter::ParameterChoice;
 use proto::inference::model_infer_request::InferInputTensor;
 use proto::inference::{InferTensorContents, ModelInferRequest};
-use server_base::{InferRequest, NamedTensor, VersionChoice};
+use server_base::{InferRequest, NamedTensor, NamedTensors, VersionChoice};
 use server_serving::InferError;
 
 /// Checks and converts a request. `call_timeout` is what the call's metadata gives.
-pub(crate) fn request(
+pub(crate) fn request<'a>(
     message: ModelInferRequest,
     version: VersionChoice,
     call_timeout: Option<Duration>,
-) -> Result<InferRequest, InferError> {
+) -> Result<InferRequest<'a>, InferError> {
     let ModelInferRequest { model_name, parameters, inputs, outputs, raw_input_contents, .. } =
         message;
     for output in &outputs {
@@ -33,8 +34,9 @@ pub(crate) fn request(
     } else {
         raw_inputs(inputs, raw_input_contents)?
     };
-    let outputs = outputs.into_iter().map(|it| it.name).collect();
-    Ok(InferRequest { model: model_name, version, inputs, outputs, timeout })
+    let outputs = outputs.into_iter().map(|it| it.name.into()).collect();
+    let model = model_name.into();
+    Ok(InferRequest { model, version, inputs, outputs, timeout })
 }
 
 /// The request parameter `timeout`, in microseconds.
@@ -67,10 +69,10 @@ fn refuse_unserved<'a>(
     Ok(())
 }
 
-fn raw_inputs(
+fn raw_inputs<'a>(
     inputs: Vec<InferInputTensor>,
     raw: Vec<Bytes>,
-) -> Result<Vec<NamedTensor>, InferError> {
+) -> Result<NamedTensors<'a>, InferError> {
     if inputs.len() != raw.len() {
         return Err(InferError::Invalid(format!(
             "expected one entry of raw_input_contents for each of {} inputs, got {}",
@@ -92,7 +94,7 @@ fn raw_inputs(
     inputs.into_iter().zip(raw).map(named).collect()
 }
 
-fn typed_input(input: InferInputTensor) -> Result<NamedTensor, InferError> {
+fn typed_input<'a>(input: InferInputTensor) -> Result<NamedTensor<'a>, InferError> {
     refuse_unserved(&input.name, input.parameters.keys())?;
     let (dtype, shape) = dtype_and_shape(&input)?;
     let contents = input.contents.unwrap_or_default();
@@ -116,7 +118,10 @@ fn dtype_and_shape(input: &InferInputTensor) -> Result<(DType, Shape), InferErro
     Ok((dtype, shape))
 }
 
-fn tensor(name: String, tensor: Result<Tensor, TensorError>) -> Result<NamedTensor, InferError> {
+fn tensor<'a>(
+    name: String,
+    tensor: Result<Tensor, TensorError>,
+) -> Result<NamedTensor<'a>, InferError> {
     match tensor {
         Ok(tensor) => Ok(NamedTensor { name: name.into(), tensor }),
         Err(source) => Err(InferError::Tensor { input: name, source }),

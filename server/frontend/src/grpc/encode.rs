@@ -4,8 +4,9 @@ use bytes::Bytes;
 use proto::inference::model_metadata_response::TensorMetadata;
 use proto::inference::repository_index_response::ModelIndex;
 use proto::inference::{ModelMetadataResponse, RepositoryIndexResponse};
-use server_base::InferResponse;
+use server_base::{InferResponse, NamedTensor};
 use server_lifecycle::{Entry, State};
+use smallvec::SmallVec;
 
 use backend_api::TensorSpec;
 
@@ -25,39 +26,59 @@ mod key {
     pub(super) const SHAPE: u8 = 3 << 3 | 2;
 }
 
-/// The answer under the caller's own id, as a message behind its prefix. Written at one go: the
-/// structs in between would cost more than the bytes.
-pub(crate) fn framed(response: &InferResponse, id: &str) -> Bytes {
-    let tensors: usize = response.outputs.iter().map(|it| it.tensor.data().len()).sum();
-    // Names, shapes and headers take less than that; if not, the buffer grows.
-    let mut out = Vec::with_capacity(tensors + 128 + 96 * response.outputs.len());
-    out.extend_from_slice(&[0; PREFIX_BYTES]);
+/// The answer under the caller's own id, as a message behind its prefix. Measured first, then
+/// written at one go into memory of exactly that size: the structs in between would cost more
+/// than the bytes.
+pub(crate) fn framed(response: &InferResponse<'_>, id: &[u8]) -> Bytes {
+    let mut digits = itoa::Buffer::new();
+    let version = digits.format(response.version.0).as_bytes();
+    let heads: SmallVec<[OutputHead<'_>; 2]> =
+        response.outputs.iter().map(OutputHead::of).collect();
+    let head = |it: &OutputHead<'_>| field_len(it.len) + field_len(it.output.tensor.data().len());
+    let texts = [response.model.as_bytes(), version, id];
+    let texts = texts.iter().filter(|it| !it.is_empty()).map(|it| field_len(it.len()));
+    let length = texts.sum::<usize>() + heads.iter().map(head).sum::<usize>();
+    let mut out = Vec::with_capacity(PREFIX_BYTES + length);
+    out.push(0);
+    // The tensors came out of memory, so their sum fits; a message ends at 4 GiB.
+    out.extend_from_slice(&u32::try_from(length).unwrap_or(u32::MAX).to_be_bytes());
     field(&mut out, key::MODEL_NAME, response.model.as_bytes());
-    field(&mut out, key::MODEL_VERSION, itoa::Buffer::new().format(response.version.0).as_bytes());
+    field(&mut out, key::MODEL_VERSION, version);
     if !id.is_empty() {
-        field(&mut out, key::ID, id.as_bytes());
+        field(&mut out, key::ID, id);
     }
-    for output in &response.outputs {
-        let (name, datatype) = (output.name.as_bytes(), output.tensor.dtype().name().as_bytes());
-        let dims = output.tensor.shape().dims();
-        let shape: usize = dims.iter().map(|it| varint_len(*it)).sum();
-        out.push(key::OUTPUTS);
-        varint(&mut out, field_len(name.len()) + field_len(datatype.len()) + field_len(shape));
-        field(&mut out, key::NAME, name);
-        field(&mut out, key::DATATYPE, datatype);
-        out.push(key::SHAPE);
-        varint(&mut out, shape);
-        dims.iter().for_each(|it| varint(&mut out, *it));
-    }
+    heads.iter().for_each(|it| it.write(&mut out));
     for output in &response.outputs {
         field(&mut out, key::RAW_OUTPUT_CONTENTS, output.tensor.data());
     }
-    // The tensors came out of memory, so their sum fits; a message ends at 4 GiB.
-    let length = u32::try_from(out.len() - PREFIX_BYTES).unwrap_or(u32::MAX);
-    if let Some(prefix) = out.get_mut(1..PREFIX_BYTES) {
-        prefix.copy_from_slice(&length.to_be_bytes());
-    }
     Bytes::from(out)
+}
+
+/// What is said of an output before its elements.
+struct OutputHead<'a> {
+    output: &'a NamedTensor<'a>,
+    /// Bytes of the shape, and of the whole.
+    shape: usize,
+    len: usize,
+}
+
+impl<'a> OutputHead<'a> {
+    fn of(output: &'a NamedTensor<'a>) -> OutputHead<'a> {
+        let shape = output.tensor.shape().dims().iter().map(|it| varint_len(*it)).sum();
+        let texts = [output.name.len(), output.tensor.dtype().name().len()];
+        let len = texts.into_iter().chain([shape]).map(field_len).sum();
+        OutputHead { output, shape, len }
+    }
+
+    fn write(&self, out: &mut Vec<u8>) {
+        out.push(key::OUTPUTS);
+        varint(out, self.len);
+        field(out, key::NAME, self.output.name.as_bytes());
+        field(out, key::DATATYPE, self.output.tensor.dtype().name().as_bytes());
+        out.push(key::SHAPE);
+        varint(out, self.shape);
+        self.output.tensor.shape().dims().iter().for_each(|it| varint(out, *it));
+    }
 }
 
 fn field(out: &mut Vec<u8>, key: u8, bytes: &[u8]) {
@@ -119,7 +140,7 @@ mod tests {
     use prost::Message as _;
     use proto::inference::ModelInferResponse;
     use proto::inference::model_infer_response::InferOutputTensor;
-    use server_base::{NamedTensor, Timing, Version};
+    use server_base::{NamedTensors, Timing, Version};
 
     #[track_caller]
     fn check(shapes: &[&[usize]], id: &str) {
@@ -129,7 +150,7 @@ mod tests {
             Tensor::new(DType::Uint8, shape, data.into()).expect("a tensor")
         };
         let named = |it| NamedTensor { name: "n".repeat(200).into(), tensor: tensor(it) };
-        let outputs: Vec<NamedTensor> = shapes.iter().map(named).collect();
+        let outputs: NamedTensors<'_> = shapes.iter().map(named).collect();
         let expect = ModelInferResponse {
             model_name: "model".to_owned(),
             model_version: "18446744073709551615".to_owned(),
@@ -152,7 +173,7 @@ mod tests {
         let version = Version(u64::MAX);
         let timing = Timing::default();
         let message =
-            framed(&InferResponse { model: "model".into(), version, outputs, timing }, id);
+            framed(&InferResponse { model: "model", version, outputs, timing }, id.as_bytes());
         let (prefix, message) = message.split_at(PREFIX_BYTES);
         assert_eq!(
             prefix,

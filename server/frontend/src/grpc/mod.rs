@@ -5,9 +5,11 @@ mod decode;
 mod encode;
 pub(crate) mod framing;
 mod health;
+mod plain;
 mod service;
 mod unary;
 mod weight;
+mod wire;
 
 use std::convert::Infallible;
 use std::pin::Pin;

@@ -2,15 +2,16 @@
 //! doing without tonic.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, Request, Response, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, header};
 use prost::Message as _;
 use proto::inference::ModelInferRequest;
-use server_base::{InferRequest, InferResponse, Protocol, VersionChoice};
-use server_serving::{Answer, InferError, Permit, Reply, Submitted, Trip};
+use server_base::{InferRequest, InferResponse, Kind, Protocol, VersionChoice};
+use server_serving::{Answer, Finished, InferError, Permit, Reply, Servable, Submitted, Trip};
 
+use super::plain::{self, Plain};
 use super::{call, decode, encode, framing, status_of, weight};
 use crate::body::{Framing, Incoming, RequestBody, ResponseBody, collect};
 use crate::dispatch::Shared;
@@ -20,6 +21,7 @@ use crate::metrics::Durations;
 pub(crate) const PATH: &str = "/inference.GRPCInferenceService/ModelInfer";
 
 const GRPC: HeaderValue = HeaderValue::from_static("application/grpc");
+const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
 
 /// Answers predictions.
 pub(crate) struct Unary {
@@ -31,8 +33,8 @@ pub(crate) struct Unary {
 pub(crate) struct Call {
     trip: Trip,
     submitted: Submitted,
-    id: String,
-    permit: Arc<Permit>,
+    /// The caller's own name for it.
+    id: Bytes,
 }
 
 impl Call {
@@ -68,14 +70,21 @@ pub(crate) enum Unbegun {
 /// A call whose model is loaded on demand and not there yet.
 pub(crate) struct Late {
     trip: Trip,
-    asked: Asked,
-    permit: Arc<Permit>,
+    message: Message,
+}
+
+/// A message that came whole, and what the call's headers say of its time.
+struct Message {
+    bytes: Bytes,
+    timeout: Option<Duration>,
 }
 
 /// A decoded message.
-struct Asked {
-    request: InferRequest,
-    id: String,
+struct Asked<'a> {
+    request: InferRequest<'a>,
+    id: Bytes,
+    /// None if it is not loaded yet.
+    servable: Option<Arc<Servable>>,
 }
 
 impl Unary {
@@ -92,15 +101,17 @@ impl Unary {
 
     /// Head of an answer that has a message.
     pub(crate) fn head() -> Response<()> {
+        let mut headers = HeaderMap::with_capacity(1);
+        headers.insert(header::CONTENT_TYPE, GRPC);
         let mut response = Response::new(());
-        response.headers_mut().insert(header::CONTENT_TYPE, GRPC);
+        *response.headers_mut() = headers;
         response
     }
 
     /// What follows the message.
     pub(crate) fn trailers() -> HeaderMap {
         let mut trailers = HeaderMap::with_capacity(1);
-        trailers.insert("grpc-status", HeaderValue::from_static("0"));
+        trailers.insert(GRPC_STATUS, HeaderValue::from_static("0"));
         trailers
     }
 
@@ -112,29 +123,20 @@ impl Unary {
         reply: Reply,
     ) -> Result<Call, Unbegun> {
         let mut trip = self.shared.serving.trip(Protocol::Grpc);
-        let (asked, permit) = match self.take(headers, body, &mut trip) {
-            Ok(taken) => taken,
-            Err(error) => return Err(Unbegun::Refused(self.refused(trip, &error))),
-        };
-        match self.shared.serving.submit(&asked.request, &mut trip, reply) {
-            Ok(submitted) => Ok(Call { trip, submitted, id: asked.id, permit }),
-            Err(InferError::Asleep { .. }) => {
-                Err(Unbegun::Asleep(Box::new(Late { trip, asked, permit })))
-            }
+        let taken = self.take(headers, body, &mut trip);
+        let begun = taken.and_then(|it| Ok((self.submit(&it, &mut trip, reply)?, it)));
+        match begun {
+            Ok((Some((submitted, id)), _)) => Ok(Call { trip, submitted, id }),
+            Ok((None, message)) => Err(Unbegun::Asleep(Box::new(Late { trip, message }))),
             Err(error) => Err(Unbegun::Refused(self.refused(trip, &error))),
         }
     }
 
     /// Answers a call whose model has to be loaded first.
     pub(crate) async fn late(&self, late: Box<Late>) -> Response<ResponseBody> {
-        let Late { mut trip, asked, permit } = *late;
-        match self.shared.serving.infer(asked.request, &mut trip).await {
-            Ok(response) => {
-                let answered = self.answered(trip, &response, &asked.id, permit);
-                Unary::head().map(|()| answered.into_body())
-            }
-            Err(error) => self.refused(trip, &error).map(|()| ResponseBody::empty()),
-        }
+        let Late { mut trip, message } = *late;
+        let answered = self.infer(&message, &mut trip).await;
+        self.response(trip, answered)
     }
 
     /// Ends it with what the model gave.
@@ -143,9 +145,12 @@ impl Unary {
         call: Call,
         result: Result<Answer, InferError>,
     ) -> Result<Answered, Response<()>> {
-        let Call { trip, submitted, id, permit } = call;
+        let Call { mut trip, submitted, id } = call;
         match result {
-            Ok(answer) => Ok(self.answered(trip, &submitted.response(answer), &id, permit)),
+            Ok(answer) => {
+                trip.resume();
+                Ok(self.answered(trip, &submitted.response(answer), &id))
+            }
             Err(error) => Err(self.refused(trip, &error)),
         }
     }
@@ -153,30 +158,34 @@ impl Unary {
     /// Answers a call whose body is still coming in.
     pub(crate) async fn call(&self, request: Request<Incoming>) -> Response<ResponseBody> {
         let mut trip = self.shared.serving.trip(Protocol::Grpc);
-        match self.answer(request, &mut trip).await {
-            Ok((response, id, permit)) => {
-                let answered = self.answered(trip, &response, &id, permit);
-                Unary::head().map(|()| answered.into_body())
-            }
-            Err(error) => self.refused(trip, &error).map(|()| ResponseBody::empty()),
-        }
+        let answered = self.answer(request, &mut trip).await;
+        self.response(trip, answered)
     }
 
     async fn answer(
         &self,
         request: Request<Incoming>,
         trip: &mut Trip,
-    ) -> Result<(InferResponse, String, Arc<Permit>), InferError> {
+    ) -> Result<(Submitted, Answer, Bytes), InferError> {
         let permit = self.enter(trip)?;
         let (head, body) = request.into_parts();
         let (bytes_max, limits) =
             (self.shared.options.request_bytes_max, &self.shared.options.connections);
         let framing = (Framing::Grpc, bytes_max);
-        let body = RequestBody::new(body, framing, Some(Arc::clone(&permit)), limits)?;
+        let body = RequestBody::new(body, framing, Some(permit), limits)?;
         let body = collect(body).await?;
-        let Asked { request, id } = self.decode(&head.headers, body, (trip, &permit))?;
-        let response = self.shared.serving.infer(request, trip).await?;
-        Ok((response, id, permit))
+        trip.resume();
+        self.infer(&self.message(&head.headers, body)?, trip).await
+    }
+
+    async fn infer(
+        &self,
+        message: &Message,
+        trip: &mut Trip,
+    ) -> Result<(Submitted, Answer, Bytes), InferError> {
+        let Asked { request, id, .. } = self.decode(message, trip)?;
+        let (submitted, answer) = self.shared.serving.infer(request, trip).await?;
+        Ok((submitted, answer, id))
     }
 
     fn take(
@@ -184,14 +193,35 @@ impl Unary {
         headers: &HeaderMap,
         body: Bytes,
         trip: &mut Trip,
-    ) -> Result<(Asked, Arc<Permit>), InferError> {
-        let permit = self.enter(trip)?;
+    ) -> Result<Message, InferError> {
+        self.enter(trip)?;
         let bytes_max = self.shared.options.request_bytes_max;
         if body.len() > framing::bytes_max(bytes_max) {
             return Err(InferError::TooLarge { bytes_max });
         }
-        permit.grow(body.len())?;
-        Ok((self.decode(headers, body, (trip, &permit))?, permit))
+        trip.grow(body.len())?;
+        self.message(headers, body)
+    }
+
+    fn message(&self, headers: &HeaderMap, body: Bytes) -> Result<Message, InferError> {
+        let bytes = framing::message(headers, body, self.shared.options.request_bytes_max)?;
+        Ok(Message { bytes, timeout: call::timeout(headers) })
+    }
+
+    /// Pushes what a message asks for; nothing if its model is not loaded yet.
+    fn submit(
+        &self,
+        message: &Message,
+        trip: &mut Trip,
+        reply: Reply,
+    ) -> Result<Option<(Submitted, Bytes)>, InferError> {
+        let Asked { request, id, servable } = self.decode(message, trip)?;
+        let Some(servable) = servable else { return Ok(None) };
+        match self.shared.serving.submit(servable, request, trip, reply) {
+            Ok(submitted) => Ok(Some((submitted, id))),
+            Err(InferError::Asleep { .. }) => Ok(None),
+            Err(error) => Err(error),
+        }
     }
 
     fn enter(&self, trip: &mut Trip) -> Result<Arc<Permit>, InferError> {
@@ -200,52 +230,68 @@ impl Unary {
         Ok(permit)
     }
 
-    fn decode(
-        &self,
-        headers: &HeaderMap,
-        body: Bytes,
-        (trip, permit): (&mut Trip, &Permit),
-    ) -> Result<Asked, InferError> {
-        let decoding = Instant::now();
-        let message = framing::message(headers, body, self.shared.options.request_bytes_max)?;
-        // What the message says in few bytes may take many in memory.
-        permit.grow(weight::of(&message)?)?;
-        let mut message = ModelInferRequest::decode(message)
-            .map_err(|it| InferError::Invalid(format!("failed to decode the message: {it}")))?;
-        let id = std::mem::take(&mut message.id);
-        // First of all for whom it is: what is wrong with it is then counted there.
-        let choice = VersionChoice::parse(&message.model_version)?;
-        match self.shared.serving.address(&message.model_name, &choice, trip) {
-            Ok(_) | Err(InferError::Asleep { .. }) => {} // what is asleep is woken by `infer`
-            Err(error) => return Err(error),
+    /// First of all it is found out for whom a message is: what is wrong with it is then counted
+    /// there.
+    fn decode<'a>(&self, message: &'a Message, trip: &mut Trip) -> Result<Asked<'a>, InferError> {
+        let Message { bytes, timeout } = message;
+        if let Some(Plain { request, id }) = plain::read(bytes, *timeout) {
+            let servable = self.address(&request.model, &request.version, trip)?;
+            trip.decoded();
+            return Ok(Asked { request, id, servable });
         }
-        let request = decode::request(message, choice, call::timeout(headers))?;
-        trip.decoded(decoding.elapsed());
-        Ok(Asked { request, id })
+        // What the message says in few bytes may take many in memory.
+        trip.grow(weight::of(bytes)?)?;
+        let mut message = ModelInferRequest::decode(bytes.clone())
+            .map_err(|it| InferError::Invalid(format!("failed to decode the message: {it}")))?;
+        let id = std::mem::take(&mut message.id).into();
+        let choice = VersionChoice::parse(&message.model_version)?;
+        let servable = self.address(&message.model_name, &choice, trip)?;
+        let request = decode::request(message, choice, *timeout)?;
+        trip.decoded();
+        Ok(Asked { request, id, servable })
     }
 
-    fn answered(
+    fn address(
+        &self,
+        model: &str,
+        choice: &VersionChoice,
+        trip: &mut Trip,
+    ) -> Result<Option<Arc<Servable>>, InferError> {
+        match self.shared.serving.address(model, choice, trip) {
+            Ok(servable) => Ok(Some(servable)),
+            Err(InferError::Asleep { .. }) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn response(
         &self,
         trip: Trip,
-        response: &InferResponse,
-        id: &str,
-        permit: Arc<Permit>,
-    ) -> Answered {
-        let encoding = Instant::now();
+        answered: Result<(Submitted, Answer, Bytes), InferError>,
+    ) -> Response<ResponseBody> {
+        match answered {
+            Ok((submitted, answer, id)) => {
+                let answered = self.answered(trip, &submitted.response(answer), &id);
+                Unary::head().map(|()| answered.into_body())
+            }
+            Err(error) => self.refused(trip, &error).map(|()| ResponseBody::empty()),
+        }
+    }
+
+    fn answered(&self, mut trip: Trip, response: &InferResponse<'_>, id: &[u8]) -> Answered {
         let message = encode::framed(response, id);
-        trip.encoded(encoding.elapsed());
-        self.count(&trip);
-        trip.finish(None);
-        Answered { message, permit: Some(permit) }
+        trip.encoded();
+        Answered { message, permit: self.finish(trip, None) }
     }
 
     fn refused(&self, trip: Trip, error: &InferError) -> Response<()> {
-        self.count(&trip);
-        trip.finish(Some(error.kind()));
+        self.finish(trip, Some(error.kind()));
         status_of(error).into_http::<()>()
     }
 
-    fn count(&self, trip: &Trip) {
-        self.durations.rpc((0, PATH.trim_start_matches('/')), trip.arrived().elapsed());
+    fn finish(&self, trip: Trip, failure: Option<Kind>) -> Option<Arc<Permit>> {
+        let Finished { took, permit, .. } = trip.finish(failure);
+        self.durations.rpc((0, PATH.trim_start_matches('/')), took);
+        permit
     }
 }

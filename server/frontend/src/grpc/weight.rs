@@ -86,6 +86,8 @@ impl<'a> Iterator for Fields<'a> {
             1 => 8,
             2 => usize::try_from(varint(&mut self.0)?).ok()?,
             5 => 4,
+            // A group's fields count as if they stood outside of it: decoders skip it.
+            3 | 4 => 0,
             _ => return None,
         };
         let (value, rest) = self.0.split_at_checked(length)?;
@@ -148,8 +150,14 @@ mod tests {
 
     #[test]
     fn what_is_malformed_ends_the_walk() {
-        for bytes in [&[0xff][..], &[0x2a, 5, 1], &[0x2b, 1], &[0xff; 12]] {
+        for bytes in [&[0xff][..], &[0x2a, 5, 1], &[0x2e, 1], &[0xff; 12]] {
             assert_eq!(of(bytes), Ok(0), "{bytes:?}");
         }
+    }
+
+    #[test]
+    fn a_group_in_front_hides_nothing() {
+        let message = [&[0x7b, 0x7c][..], &[0x2a, 0].repeat(2_000)].concat();
+        of(&message).expect_err("too many");
     }
 }

@@ -12,7 +12,7 @@ use serde::Deserializer;
 use serde::de::{DeserializeSeed, Error, SeqAccess, Visitor};
 
 /// Arrays inside arrays: more than any shape has axes, less than would threaten the stack.
-const DEPTH_MAX: usize = 32;
+pub(super) const DEPTH_MAX: usize = 32;
 
 /// Reads an array, flat or nested, of so many elements of a type.
 pub(crate) struct Elements<'a> {
@@ -256,7 +256,7 @@ macro_rules! broken {
 }
 
 #[expect(clippy::cast_possible_truncation, reason = "rounding to the nearest is what is meant")]
-fn nearest(value: f64) -> f32 {
+pub(super) fn nearest(value: f64) -> f32 {
     value as f32
 }
 

@@ -1,13 +1,15 @@
 //! `POST /v2/models/{model}[/versions/{version}]/infer`.
 
+use std::borrow::Cow;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use backend_api::{DType, Dim, Shape, Tensor, TensorSpec, strings};
 use bytes::Bytes;
 use http::{Request, Response};
-use server_base::{InferRequest, InferResponse, NamedTensor, Protocol, VersionChoice};
-use server_serving::{Answer, InferError, Permit, Reply, Servable, Submitted, Trip};
+use server_base::{InferRequest, NamedTensor, Protocol, VersionChoice};
+use server_serving::{Answer, Finished, InferError, Permit, Reply, Servable, Submitted, Trip};
+use smallvec::SmallVec;
 
 use super::binary::{self, Parts};
 use super::failure;
@@ -29,7 +31,6 @@ pub(crate) struct Call {
     trip: Trip,
     submitted: Submitted,
     format: Format,
-    permit: Arc<Permit>,
 }
 
 impl Call {
@@ -42,10 +43,13 @@ impl Call {
     }
 }
 
+/// Why there is no answer, and the end of the trip.
+pub(super) type Failed = Box<(InferError, Finished)>;
+
 /// Why a prediction has not begun.
 pub(crate) enum Unbegun {
     /// It never will.
-    Refused(InferError),
+    Refused(Failed),
     /// Its model is loaded on demand: see [`late`].
     Asleep(Trip),
 }
@@ -59,20 +63,20 @@ pub(crate) fn begin(
 ) -> Result<Call, Unbegun> {
     let mut trip = shared.serving.trip(Protocol::Http);
     let begun = (|| {
-        let permit = enter(shared, &mut trip)?;
-        permit.grow(body.len())?;
+        enter(shared, &mut trip)?;
+        trip.grow(body.len())?;
         let (choice, servable) = address(shared, (model, version), &mut trip)?;
-        let addressed = Addressed { model, choice, servable: Some(servable) };
-        let (request, format) = decode(addressed, (said, body), &trip)?;
-        let submitted = shared.serving.submit(&request, &mut trip, reply)?;
-        Ok((submitted, format, permit))
+        let addressed = Addressed { model, choice, servable: Some(Arc::clone(&servable)) };
+        let parts = binary::split(said.json_length, body)?;
+        let (request, format) = decode(addressed, (said, &parts), &mut trip)?;
+        Ok((shared.serving.submit(servable, request, &mut trip, reply)?, format))
     })();
     match begun {
-        Ok((submitted, format, permit)) => Ok(Call { trip, submitted, format, permit }),
+        Ok((submitted, format)) => Ok(Call { trip, submitted, format }),
         Err(InferError::Asleep { .. }) => Err(Unbegun::Asleep(trip)),
         Err(error) => {
-            trip.finish(Some(InferError::kind(&error)));
-            Err(Unbegun::Refused(error))
+            let finished = trip.finish(Some(InferError::kind(&error)));
+            Err(Unbegun::Refused(Box::new((error, finished))))
         }
     }
 }
@@ -83,27 +87,36 @@ pub(crate) async fn late(
     (model, version): (&str, &str),
     content: (Said<'_>, Bytes),
     mut trip: Trip,
-) -> Result<Encoded, InferError> {
-    let result = match VersionChoice::parse(version) {
+) -> Result<(Encoded, Finished), Failed> {
+    let encoded = match VersionChoice::parse(version) {
         Ok(choice) => {
             let addressed = Addressed { model, choice, servable: None };
             complete(shared, addressed, content, &mut trip).await
         }
         Err(error) => Err(error.into()),
     };
-    trip.finish(result.as_ref().err().map(InferError::kind));
-    result
+    finish(encoded, trip)
 }
 
-/// Ends it with what the model gave. The permit is to be held until the answer is sent.
+/// Ends it with what the model gave, written to `memory`. The permit is to be held until the
+/// answer is sent.
 pub(crate) fn end(
     call: Call,
     result: Result<Answer, InferError>,
-) -> Result<(Encoded, Arc<Permit>), InferError> {
-    let Call { trip, submitted, format, permit } = call;
-    let encoded = result.and_then(|it| encode(submitted.response(it), &format, &trip));
-    trip.finish(encoded.as_ref().err().map(InferError::kind));
-    Ok((encoded?, permit))
+    memory: Vec<u8>,
+) -> Result<(Encoded, Finished), Failed> {
+    let Call { mut trip, submitted, format } = call;
+    trip.resume();
+    let encoded = result.and_then(|it| encode((&submitted, it), &format, &mut trip, memory));
+    finish(encoded, trip)
+}
+
+fn finish(encoded: Result<Encoded, InferError>, trip: Trip) -> Result<(Encoded, Finished), Failed> {
+    let finished = trip.finish(encoded.as_ref().err().map(InferError::kind));
+    match encoded {
+        Ok(encoded) => Ok((encoded, finished)),
+        Err(error) => Err(Box::new((error, finished))),
+    }
 }
 
 /// Answers, whatever happens. The answer keeps the request's share of the budget.
@@ -113,9 +126,8 @@ pub(crate) async fn infer(
     request: Request<Incoming>,
 ) -> Response<ResponseBody> {
     let mut trip = shared.serving.trip(Protocol::Http);
-    let mut permit = None;
-    let result = answer(shared, route, request, (&mut trip, &mut permit)).await;
-    trip.finish(result.as_ref().err().map(InferError::kind));
+    let result = answer(shared, route, request, &mut trip).await;
+    let Finished { permit, .. } = trip.finish(result.as_ref().err().map(InferError::kind));
     result.map_or_else(|it| failure(&it), Encoded::into_response).map(|it| it.with_permit(permit))
 }
 
@@ -123,7 +135,7 @@ async fn answer(
     shared: &Shared,
     route: &Route,
     request: Request<Incoming>,
-    (trip, permit): (&mut Trip, &mut Option<Arc<Permit>>),
+    trip: &mut Trip,
 ) -> Result<Encoded, InferError> {
     // First of all for whom it is: what is wrong with it is then counted there.
     let addressed = match address(shared, (&route.model, &route.version), trip) {
@@ -131,11 +143,11 @@ async fn answer(
         Err(InferError::Asleep { .. }) => Ok((VersionChoice::parse(&route.version)?, None)),
         Err(error) => Err(error),
     };
-    let permit = permit.insert(enter(shared, trip)?);
+    let permit = enter(shared, trip)?;
     let (head, body) = request.into_parts();
     let plain = (Framing::Plain, shared.options.request_bytes_max);
     let limits = &shared.options.connections;
-    let body = RequestBody::new(body, plain, Some(Arc::clone(permit)), limits)?;
+    let body = RequestBody::new(body, plain, Some(permit), limits)?;
     let begun = addressed.and_then(|it| Ok((it, Said::new(&head.headers)?)));
     let ((choice, servable), said) = match begun {
         Ok(begun) => begun,
@@ -145,6 +157,7 @@ async fn answer(
         }
     };
     let body = collect(body).await?;
+    trip.resume();
     let addressed = Addressed { model: &route.model, choice, servable };
     complete(shared, addressed, (said, body), trip).await
 }
@@ -161,10 +174,12 @@ async fn complete(
         let (model, choice) = (addressed.model, &addressed.choice);
         shared.serving.awake(model, choice, (trip.arrived(), said.timeout()?)).await?;
         addressed.servable = Some(shared.serving.address(model, choice, trip)?);
+        trip.resume();
     }
-    let (request, format) = decode(addressed, (said, body), trip)?;
-    let answer = shared.serving.infer(request, trip).await?;
-    encode(answer, &format, trip)
+    let parts = binary::split(said.json_length, body)?;
+    let (request, format) = decode(addressed, (said, &parts), trip)?;
+    let (submitted, answer) = shared.serving.infer(request, trip).await?;
+    encode((&submitted, answer), &format, trip, Vec::new())
 }
 
 fn enter(shared: &Shared, trip: &mut Trip) -> Result<Arc<Permit>, InferError> {
@@ -191,59 +206,66 @@ struct Addressed<'a> {
     servable: Option<Arc<Servable>>,
 }
 
-fn decode(
-    addressed: Addressed<'_>,
-    (said, body): (Said<'_>, Bytes),
-    trip: &Trip,
-) -> Result<(InferRequest, Format), InferError> {
-    let decoding = Instant::now();
-    let Addressed { model, choice, servable } = addressed;
-    let waiting = said.timeout()?;
-    let Parts { json, tensors: binary, raw } = binary::split(said.json_length, body)?;
-    let request = |inputs, outputs, timeout: Option<Duration>| {
-        let model = model.to_owned();
-        InferRequest { model, version: choice, inputs, outputs, timeout }
-    };
-    if raw {
-        let servable = servable.ok_or_else(|| InferError::Asleep { model: model.to_owned() })?;
-        let format = Format { id: None, binary: WantsBinary::all() };
-        return Ok((request(raw_input(&servable, binary)?, Vec::new(), waiting), format));
+fn decode<'a>(
+    addressed: Addressed<'a>,
+    (said, parts): (Said<'_>, &'a Parts),
+    trip: &mut Trip,
+) -> Result<(InferRequest<'a>, Format), InferError> {
+    let Addressed { model, choice: version, servable } = addressed;
+    let (model, timeout) = (model.into(), said.timeout()?);
+    let binary = parts.tensors.clone();
+    if parts.raw {
+        let servable =
+            servable.ok_or_else(|| InferError::Asleep { model: addressed.model.to_owned() })?;
+        let spec = raw_spec(&servable)?;
+        let (name, tensor) = (spec.name.to_string().into(), raw_tensor(spec, binary)?);
+        let inputs = [NamedTensor { name, tensor }].into_iter().collect();
+        let request = InferRequest { model, version, inputs, outputs: SmallVec::new(), timeout };
+        trip.decoded();
+        return Ok((request, Format { id: None, binary: WantsBinary::all() }));
     }
-    let mut body = InferBody::parse(&json)?;
-    let inputs = tensors(std::mem::take(&mut body.inputs), binary)?;
-    let wanted = body.outputs.iter().map(|it| it.name.clone().into_owned()).collect();
-    let waiting = [waiting, body.timeout()].into_iter().flatten().min();
-    let binary = body.wants_binary();
-    let format = Format { id: body.id.map(|it| it.into_owned()), binary };
-    trip.decoded(decoding.elapsed());
-    Ok((request(inputs, wanted, waiting), format))
+    let body = InferBody::parse(&parts.json)?;
+    let timeout = [timeout, body.timeout()].into_iter().flatten().min();
+    let format = Format { binary: body.wants_binary(), id: body.id.map(Cow::into_owned) };
+    let outputs = body.outputs.into_iter().map(|it| it.name).collect();
+    let inputs = tensors(body.inputs, binary)?;
+    trip.decoded();
+    Ok((InferRequest { model, version, inputs, outputs, timeout }, format))
 }
 
-fn encode(response: InferResponse, format: &Format, trip: &Trip) -> Result<Encoded, InferError> {
-    let encoding = Instant::now();
-    let encoded = response::encode(response, format.id.as_deref(), |it| format.binary.at(it));
-    trip.encoded(encoding.elapsed());
+fn encode(
+    (submitted, answer): (&Submitted, Answer),
+    format: &Format,
+    trip: &mut Trip,
+    memory: Vec<u8>,
+) -> Result<Encoded, InferError> {
+    let is_binary = |it| format.binary.at(it);
+    let (response, id) = (submitted.response(answer), format.id.as_deref());
+    let encoded = response::encode(response, id, is_binary, memory);
+    trip.encoded();
     encoded
 }
 
-/// A body that is one tensor and nothing else: its shape follows from the model's only input.
-fn raw_input(servable: &Servable, data: Bytes) -> Result<Vec<NamedTensor>, InferError> {
-    let [spec] = servable.signature().inputs.as_slice() else {
-        let inputs = servable.signature().inputs.len();
+/// The one input of a body that is one tensor and nothing else.
+fn raw_spec(servable: &Servable) -> Result<&TensorSpec, InferError> {
+    let inputs = servable.signature().inputs.as_slice();
+    let [spec] = inputs else {
+        let inputs = inputs.len();
         let text = format!("raw binary request must have exactly 1 input, the model has {inputs}");
         return Err(InferError::Invalid(text));
     };
+    Ok(spec)
+}
+/// Its shape follows from the model's.
+fn raw_tensor(spec: &TensorSpec, data: Bytes) -> Result<Tensor, InferError> {
     let invalid = |source| InferError::Tensor { input: spec.name.to_string(), source };
     if spec.dtype == DType::Bytes {
         let mut element = Vec::with_capacity(data.len() + size_of::<u32>());
         strings::push(&mut element, &data).map_err(invalid)?;
         let shape = Shape::new(&vec![1; spec.dims.len()]).map_err(invalid)?;
-        let tensor = Tensor::new(spec.dtype, shape, element.into()).map_err(invalid)?;
-        return Ok(vec![NamedTensor { name: Arc::clone(&spec.name), tensor }]);
+        return Tensor::new(spec.dtype, shape, element.into()).map_err(invalid);
     }
-    let shape = raw_shape(spec, data.len())?;
-    let tensor = Tensor::new(spec.dtype, shape, data).map_err(invalid)?;
-    Ok(vec![NamedTensor { name: Arc::clone(&spec.name), tensor }])
+    Tensor::new(spec.dtype, raw_shape(spec, data.len())?, data).map_err(invalid)
 }
 
 /// One row, and the one free axis as long as the bytes make it.

@@ -4,6 +4,8 @@ mod binary;
 mod elements;
 mod infer;
 mod object;
+mod plain;
+mod reader;
 mod repository;
 mod request;
 mod response;
@@ -21,7 +23,7 @@ use http::{HeaderValue, Request, Response, StatusCode, header};
 use serde::Serialize;
 use server_base::{Kind, VersionChoice};
 use server_lifecycle::State;
-use server_serving::{Answer, InferError, Permit, Reply, Trip};
+use server_serving::{Answer, Finished, InferError, Reply, Trip};
 
 use crate::body::{Framing, Incoming, RequestBody, ResponseBody, leaves_body_unread};
 use crate::dispatch::Shared;
@@ -40,7 +42,7 @@ pub(crate) use response::Encoded;
 pub(crate) use said::{Said, TIMEOUT_HEADER};
 
 /// An answer with its place in the budget, which is to be held until it is sent; or the whole refusal.
-pub(crate) type Ended = Result<(Encoded, Arc<Permit>), Box<Response<ResponseBody>>>;
+pub(crate) type Ended = Result<(Encoded, Finished), Box<Response<ResponseBody>>>;
 
 /// Why a prediction has not begun.
 pub(crate) enum NotBegun {
@@ -87,9 +89,8 @@ impl Rest {
         content: (Said<'_>, Bytes),
         reply: Reply,
     ) -> Result<Call, NotBegun> {
-        let began = Instant::now();
         infer::begin(&self.shared, address, content, reply).map_err(|it| match it {
-            Unbegun::Refused(error) => NotBegun::Refused(Box::new(self.refused(&error, began))),
+            Unbegun::Refused(it) => NotBegun::Refused(Box::new(self.refused(&it.0, &it.1))),
             Unbegun::Asleep(trip) => NotBegun::Asleep(trip),
         })
     }
@@ -101,35 +102,35 @@ impl Rest {
         content: (Said<'_>, Bytes),
         trip: Trip,
     ) -> Ended {
-        let (began, permit) = (trip.arrived(), trip.permit());
-        match (infer::late(&self.shared, address, content, trip).await, permit) {
-            (Ok(encoded), Some(permit)) => {
-                self.count_infer(StatusCode::OK, began);
-                Ok((encoded, permit))
-            }
-            (Err(error), _) => Err(Box::new(self.refused(&error, began))),
-            // A trip that came so far holds a permit.
-            (Ok(_), None) => Err(Box::new(self.refused(&InferError::Dropped, began))),
-        }
+        let ended = infer::late(&self.shared, address, content, trip).await;
+        self.ended(ended)
     }
 
-    /// Ends it.
-    pub(crate) fn end(&self, call: Call, result: Result<Answer, InferError>) -> Ended {
-        let began = call.arrived();
-        let ended = infer::end(call, result).map_err(|it| Box::new(self.refused(&it, began)))?;
-        self.count_infer(StatusCode::OK, began);
-        Ok(ended)
+    /// Ends it. The answer is written to `memory`.
+    pub(crate) fn end(
+        &self,
+        call: Call,
+        result: Result<Answer, InferError>,
+        memory: Vec<u8>,
+    ) -> Ended {
+        self.ended(infer::end(call, result, memory))
     }
 
-    fn refused(&self, error: &InferError, began: Instant) -> Response<ResponseBody> {
+    fn ended(&self, ended: Result<(Encoded, Finished), infer::Failed>) -> Ended {
+        let (encoded, finished) = ended.map_err(|it| Box::new(self.refused(&it.0, &it.1)))?;
+        self.count_infer(StatusCode::OK, &finished);
+        Ok((encoded, finished))
+    }
+
+    fn refused(&self, error: &InferError, finished: &Finished) -> Response<ResponseBody> {
         let response = failure(error);
-        self.count_infer(response.status(), began);
+        self.count_infer(response.status(), finished);
         response
     }
 
-    fn count_infer(&self, status: StatusCode, began: Instant) {
+    fn count_infer(&self, status: StatusCode, finished: &Finished) {
         let place = (Endpoint::Infer as usize, Endpoint::Infer.template());
-        self.durations.http(place, status.as_u16(), began.elapsed());
+        self.durations.http(place, status.as_u16(), finished.took);
     }
 
     async fn answer(&self, route: Route, request: Request<Incoming>) -> Response<ResponseBody> {

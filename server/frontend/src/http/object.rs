@@ -25,6 +25,11 @@ pub(crate) fn read<'a, T: Deserialize<'a>>(json: &'a [u8]) -> Result<T, InferErr
 }
 
 fn is_deep(json: &[u8]) -> bool {
+    // Hardly any text has so many brackets at all, and counting them is quick.
+    let brackets = json.iter().filter(|it| matches!(it, b'[' | b'{')).count();
+    if brackets <= DEPTH_MAX {
+        return false;
+    }
     let (mut depth, mut in_string, mut escaped) = (0_usize, false, false);
     for byte in json {
         match byte {

@@ -1,4 +1,4 @@
-//! The JSON of an infer request.
+//! The JSON of an infer request, whatever its form (see `plain`).
 //!
 //! Read in one pass, the tensors' elements straight into their memory; only where `data` stands
 //! before the type or the shape it needs is it kept as text and read afterwards.
@@ -12,28 +12,28 @@ use bytes::Bytes;
 use serde::Deserialize;
 use serde::de::{DeserializeSeed as _, Deserializer, Error, IgnoredAny, MapAccess, Visitor};
 use serde_json::value::RawValue;
-use server_base::{NamedTensor, limits};
+use server_base::{NamedTensor, NamedTensors, limits};
 use server_serving::InferError;
 use smallvec::SmallVec;
 
 use super::elements::Elements;
-use super::object;
+use super::{object, plain};
 
 /// What the JSON says.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, PartialEq, Deserialize)]
 pub(crate) struct InferBody<'a> {
     #[serde(borrow, default)]
     pub(crate) id: Option<Cow<'a, str>>,
     #[serde(default)]
     pub(crate) parameters: Parameters,
-    #[serde(borrow)]
-    pub(crate) inputs: Vec<Input<'a>>,
-    #[serde(borrow, default)]
-    pub(crate) outputs: Vec<WantedOutput<'a>>,
+    #[serde(borrow, deserialize_with = "few")]
+    pub(crate) inputs: SmallVec<[Input<'a>; 2]>,
+    #[serde(borrow, default, deserialize_with = "few")]
+    pub(crate) outputs: SmallVec<[WantedOutput<'a>; 2]>,
 }
 
 /// An output that is asked for.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, PartialEq, Deserialize)]
 pub(crate) struct WantedOutput<'a> {
     #[serde(borrow)]
     pub(crate) name: Cow<'a, str>,
@@ -43,7 +43,7 @@ pub(crate) struct WantedOutput<'a> {
 
 /// The parameters that mean something here, of the request, an input or an output. Others are
 /// the caller's own and are left alone.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, PartialEq, Deserialize)]
 pub(crate) struct Parameters {
     pub(crate) timeout: Option<u64>,
     pub(crate) binary_data_output: Option<bool>,
@@ -71,19 +71,22 @@ impl Parameters {
 }
 
 /// An input, its elements read if they were in the JSON.
-#[derive(Debug)]
+#[derive(Debug, PartialEq)]
 pub(crate) struct Input<'a> {
-    name: Cow<'a, str>,
-    dtype: DType,
-    shape: Shape,
-    parameters: Parameters,
-    data: Option<Vec<u8>>,
+    pub(super) name: Cow<'a, str>,
+    pub(super) dtype: DType,
+    pub(super) shape: Shape,
+    pub(super) parameters: Parameters,
+    pub(super) data: Option<Vec<u8>>,
 }
 
 impl<'a> InferBody<'a> {
     /// Reads the text. The error says where.
     pub(crate) fn parse(json: &'a [u8]) -> Result<InferBody<'a>, InferError> {
-        let body: InferBody<'_> = object::read(json)?;
+        let body = match plain::read(json) {
+            Some(body) => body,
+            None => object::read(json)?,
+        };
         let named = body.inputs.len().max(body.outputs.len());
         if named > limits::TENSORS_MAX {
             let most = limits::TENSORS_MAX;
@@ -131,11 +134,11 @@ impl WantsBinary {
 }
 
 /// Puts the inputs together with the bytes behind the JSON.
-pub(crate) fn tensors(
-    inputs: Vec<Input<'_>>,
+pub(crate) fn tensors<'a>(
+    inputs: SmallVec<[Input<'a>; 2]>,
     mut binary: Bytes,
-) -> Result<Vec<NamedTensor>, InferError> {
-    let mut tensors = Vec::with_capacity(inputs.len());
+) -> Result<NamedTensors<'a>, InferError> {
+    let mut tensors = NamedTensors::with_capacity(inputs.len());
     for input in inputs {
         let Input { name, dtype, shape, parameters, data } = input;
         parameters.refuse_unserved(&name)?;
@@ -160,7 +163,7 @@ pub(crate) fn tensors(
             }
         };
         match Tensor::new(dtype, shape, data) {
-            Ok(tensor) => tensors.push(NamedTensor { name: name.into(), tensor }),
+            Ok(tensor) => tensors.push(NamedTensor { name, tensor }),
             Err(source) => return Err(InferError::Tensor { input: name.into_owned(), source }),
         }
     }
@@ -254,6 +257,12 @@ impl<'a> Draft<'a> {
         let parameters = self.parameters.unwrap_or_default();
         Ok(Input { name, dtype, shape, parameters, data })
     }
+}
+
+fn few<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
+    deserializer: D,
+) -> Result<SmallVec<[T; 2]>, D::Error> {
+    Vec::deserialize(deserializer).map(SmallVec::from_vec)
 }
 
 /// Reads a value into an empty place; a key that stands twice is a mistake, not a choice.

@@ -1,8 +1,9 @@
 use super::*;
 
-fn parse(json: &str, binary: &'static [u8]) -> Result<Vec<NamedTensor>, String> {
+fn parse<'a>(json: &'a str, binary: &'static [u8]) -> Result<Vec<NamedTensor<'a>>, String> {
     let body = InferBody::parse(json.as_bytes()).map_err(|it| it.to_string())?;
-    tensors(body.inputs, Bytes::from_static(binary)).map_err(|it| it.to_string())
+    let tensors = tensors(body.inputs, Bytes::from_static(binary));
+    tensors.map(|it| it.into_vec()).map_err(|it| it.to_string())
 }
 
 #[track_caller]

@@ -1,7 +1,5 @@
 //! The answer to an infer request: JSON, and the bytes of the outputs wanted as bytes behind it.
 
-use std::fmt::Display;
-
 use backend_api::{DType, Element, Tensor};
 use bytes::Bytes;
 use half::{bf16, f16};
@@ -17,47 +15,49 @@ use crate::body::ResponseBody;
 pub(crate) struct Encoded {
     pub(crate) json: Vec<u8>,
     /// What goes behind it.
-    pub(crate) tensors: SmallVec<[Bytes; 4]>,
+    pub(crate) tensors: SmallVec<[Bytes; 2]>,
 }
 
-/// Writes the answer. `is_binary` says by its place which outputs go behind the JSON.
+/// Writes the answer to that memory. `is_binary` says by its place which outputs go behind the JSON.
 pub(crate) fn encode(
-    response: InferResponse,
+    response: InferResponse<'_>,
     id: Option<&str>,
     is_binary: impl Fn(usize) -> bool,
+    mut memory: Vec<u8>,
 ) -> Result<Encoded, InferError> {
-    let mut json = Vec::with_capacity(256);
     let mut tensors = SmallVec::new();
+    memory.clear();
+    let json = &mut memory;
     json.push(b'{');
     if let Some(id) = id {
-        key(&mut json, "id");
-        text(&mut json, id);
+        json.extend_from_slice(b"\"id\":");
+        text(json, id);
         json.push(b',');
     }
-    key(&mut json, "model_name");
-    text(&mut json, &response.model);
+    json.extend_from_slice(b"\"model_name\":");
+    text(json, response.model);
     json.extend_from_slice(b",\"model_version\":\"");
-    number(&mut json, response.version);
+    number(json, response.version.0);
     json.extend_from_slice(b"\",\"outputs\":[");
     for (n, output) in response.outputs.into_iter().enumerate() {
         if n > 0 {
             json.push(b',');
         }
         let tensor = output.tensor;
-        begin_output(&mut json, &output.name, &tensor);
+        begin_output(json, &output.name, &tensor);
         if is_binary(n) {
             json.extend_from_slice(b",\"parameters\":{\"binary_data_size\":");
-            number(&mut json, tensor.data().len());
+            number(json, tensor.data().len());
             json.extend_from_slice(b"}}");
             tensors.push(tensor.into_data());
         } else {
             json.extend_from_slice(b",\"data\":");
-            data(&mut json, &output.name, &tensor)?;
+            data(json, &output.name, &tensor)?;
             json.push(b'}');
         }
     }
     json.extend_from_slice(b"]}");
-    Ok(Encoded { json, tensors })
+    Ok(Encoded { json: memory, tensors })
 }
 
 impl Encoded {
@@ -89,7 +89,7 @@ fn begin_output(json: &mut Vec<u8>, name: &str, tensor: &Tensor) {
         if n > 0 {
             json.push(b',');
         }
-        number(json, dim);
+        number(json, *dim);
     }
     json.push(b']');
 }
@@ -155,7 +155,7 @@ fn list<T>(json: &mut Vec<u8>, elements: impl Iterator<Item = T>, write: impl Fn
 
 fn whole<T: Element + itoa::Integer>(json: &mut Vec<u8>, tensor: &Tensor) {
     list(json, tensor.view::<T>().unwrap_or_default().iter(), |json, it| {
-        json.extend_from_slice(itoa::Buffer::new().format(*it).as_bytes());
+        number(json, *it);
     });
 }
 
@@ -170,20 +170,19 @@ fn float<F: zmij::Float + Into<f64> + Copy>(json: &mut Vec<u8>, value: F) {
     }
 }
 
-fn key(json: &mut Vec<u8>, name: &str) {
-    text(json, name);
-    json.push(b':');
-}
-
-fn number(json: &mut Vec<u8>, value: impl Display) {
-    use std::io::Write as _;
-    // Writing to memory does not fail.
-    let _ = write!(json, "{value}");
+fn number(json: &mut Vec<u8>, value: impl itoa::Integer) {
+    json.extend_from_slice(itoa::Buffer::new().format(value).as_bytes());
 }
 
 fn text(json: &mut Vec<u8>, value: &str) {
-    // Nor does this.
-    let _ = serde_json::to_writer(json, value);
+    if value.bytes().any(|it| it < b' ' || it == b'"' || it == b'\\') {
+        // Writing to memory does not fail.
+        let _ = serde_json::to_writer(json, value);
+        return;
+    }
+    json.push(b'"');
+    json.extend_from_slice(value.as_bytes());
+    json.push(b'"');
 }
 
 #[cfg(test)]

@@ -4,9 +4,9 @@ use backend_api::Shape;
 use http_body_util::BodyExt as _;
 use server_base::{NamedTensor, Timing, Version};
 
-fn response(outputs: Vec<(&str, Tensor)>) -> InferResponse {
+fn response(outputs: Vec<(&'static str, Tensor)>) -> InferResponse<'static> {
     InferResponse {
-        model: "m\"1".into(),
+        model: "m\"1",
         version: Version(2),
         outputs: outputs
             .into_iter()
@@ -14,6 +14,14 @@ fn response(outputs: Vec<(&str, Tensor)>) -> InferResponse {
             .collect(),
         timing: Timing::default(),
     }
+}
+
+fn encoded(
+    outputs: Vec<(&'static str, Tensor)>,
+    id: Option<&str>,
+    is_binary: impl Fn(usize) -> bool,
+) -> Result<Encoded, InferError> {
+    encode(response(outputs), id, is_binary, b"of the last one".to_vec())
 }
 
 fn body(response: Response<ResponseBody>) -> Vec<u8> {
@@ -24,8 +32,7 @@ fn body(response: Response<ResponseBody>) -> Vec<u8> {
 /// One output's `data` as JSON.
 #[track_caller]
 fn check(tensor: Tensor, expect: &str) {
-    let response =
-        encode(response(vec![("y", tensor)]), None, |_| false).expect("encodes").into_response();
+    let response = encoded(vec![("y", tensor)], None, |_| false).expect("encodes").into_response();
     assert_eq!(response.headers()[header::CONTENT_TYPE], "application/json");
     let text = String::from_utf8(body(response)).expect("UTF-8");
     serde_json::from_str::<serde_json::Value>(&text).expect("valid JSON");
@@ -57,18 +64,17 @@ fn every_type_has_its_words() {
 #[test]
 fn strings_that_are_no_text_need_binary() {
     let odd = Tensor::from_strings(&[1], &[b"\xff"]).expect("one");
-    let refused = encode(response(vec![("y", odd.clone())]), None, |_| false).map(|it| it.json);
+    let refused = encoded(vec![("y", odd.clone())], None, |_| false).map(|it| it.json);
     let error = refused.expect_err("no text").to_string();
     assert_eq!(error, "output 'y' holds bytes that are not UTF-8: ask for it as binary data");
-    encode(response(vec![("y", odd)]), None, |_| true).expect("bytes are bytes");
+    encoded(vec![("y", odd)], None, |_| true).expect("bytes are bytes");
 }
 
 #[test]
 fn binary_outputs_follow_the_json() {
     let tensor = |values: &[u8]| Tensor::from_elements(&[1, values.len()], values).expect("fits");
     let outputs = vec![("a", tensor(&[1, 2])), ("b", tensor(&[3])), ("c", tensor(&[4, 5]))];
-    let response =
-        encode(response(outputs), Some("id-1"), |it| it != 1).expect("encodes").into_response();
+    let response = encoded(outputs, Some("id-1"), |it| it != 1).expect("encodes").into_response();
     assert_eq!(response.headers()[header::CONTENT_TYPE], "application/octet-stream");
     let length: usize =
         response.headers()[LENGTH_HEADER].to_str().expect("digits").parse().expect("a number");

@@ -200,7 +200,9 @@ impl Plain {
 
     fn write(&mut self, ended: http::Ended, active: Active) {
         match ended {
-            Ok((encoded, permit)) => self.writer.encoded(encoded, self.leaving, (permit, active)),
+            Ok((encoded, finished)) => {
+                self.writer.encoded(encoded, self.leaving, (finished, active));
+            }
             Err(refused) => self.writer.response(*refused, self.leaving, active),
         }
     }
@@ -218,7 +220,7 @@ impl Plain {
         if let Some(Open { call, active, .. }) = self.open.take() {
             let expired = || Err(InferError::Expired { waited: call.arrived().elapsed() });
             let result = arrived.unwrap_or_else(expired);
-            let ended = self.rest.end(call, result);
+            let ended = self.rest.end(call, result, Writer::memory());
             self.write(ended, active);
         }
         Poll::Ready(Ok(()))
@@ -242,6 +244,10 @@ impl Plain {
     /// gone is seen by it.
     fn poll_gone(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         while self.read.len() < READ_BYTES {
+            // Room would be new memory: the old is what the request under way lies in.
+            if ready!(self.stream.poll_readable(cx)).is_err() {
+                return Poll::Ready(());
+            }
             let room = READ_ROOM.min(READ_BYTES - self.read.len());
             match ready!(self.stream.poll_fill(cx, &mut self.read, room)) {
                 Ok(0) | Err(_) => return Poll::Ready(()),

@@ -1,5 +1,9 @@
 //! Writes answers: head and JSON in one piece, large tensors as they lie in the batch's memory.
+//!
+//! The piece is memory that the thread's connections share: nearly every answer is taken by the
+//! kernel at once, and then the next one has it, warm.
 
+use std::cell::Cell;
 use std::collections::VecDeque;
 use std::io::{self, IoSlice};
 use std::pin::Pin;
@@ -9,7 +13,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use bytes::{Buf as _, Bytes};
 use http::{Response, header};
-use server_serving::Permit;
+use server_serving::{Finished, Permit};
 use tokio::io::AsyncWrite as _;
 
 use crate::activity::Active;
@@ -23,8 +27,20 @@ const COPIED_BYTES_MAX: usize = 4 << 10;
 /// Pieces that go into one system call.
 const SLICES: usize = 8;
 
+/// Memory of more bytes than this is not kept for the next answer.
+const SPARE_BYTES_MAX: usize = 64 << 10;
+
+thread_local! {
+    /// Memory for the next answer.
+    static SPARE: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
+}
+
 /// What is still to be written of the answer under way.
 pub(crate) struct Writer {
+    /// The first piece, and how much of it is written.
+    text: Vec<u8>,
+    written: usize,
+    /// The others.
     pieces: VecDeque<Bytes>,
     /// Let go when the last byte is written.
     held: Option<(Option<Arc<Permit>>, Active)>,
@@ -34,7 +50,20 @@ pub(crate) struct Writer {
 
 impl Writer {
     pub(crate) fn new() -> Writer {
-        Writer { pieces: VecDeque::new(), held: None, last: false, date: Date::default() }
+        let (text, pieces) = (Vec::new(), VecDeque::new());
+        Writer { text, written: 0, pieces, held: None, last: false, date: Date::default() }
+    }
+
+    /// Memory for an answer.
+    pub(crate) fn memory() -> Vec<u8> {
+        SPARE.take()
+    }
+
+    fn give_back(mut text: Vec<u8>) {
+        if text.capacity() <= SPARE_BYTES_MAX {
+            text.clear();
+            SPARE.set(text);
+        }
     }
 
     /// A prediction. `last`: the connection ends with it.
@@ -42,27 +71,32 @@ impl Writer {
         &mut self,
         encoded: Encoded,
         last: bool,
-        (permit, active): (Arc<Permit>, Active),
+        (finished, active): (Finished, Active),
     ) {
-        let tensors: usize = encoded.tensors.iter().map(Bytes::len).sum();
-        let small = if tensors <= COPIED_BYTES_MAX { tensors } else { 0 };
-        let mut head = Vec::with_capacity(256 + encoded.json.len() + small);
-        head.extend_from_slice(b"HTTP/1.1 200 OK\r\ncontent-type: ");
-        head.extend_from_slice(encoded.kind().as_bytes());
-        if !encoded.tensors.is_empty() {
-            field_number(&mut head, LENGTH_HEADER.as_str(), encoded.json.len());
-        }
-        field_number(&mut head, "content-length", encoded.json.len() + tensors);
-        self.finish_head(&mut head, last);
-        head.extend_from_slice(&encoded.json);
-        if small > 0 {
-            encoded.tensors.iter().for_each(|it| head.extend_from_slice(it));
-            self.pieces.push_back(head.into());
+        let (kind, is_json) = (encoded.kind(), encoded.tensors.is_empty());
+        let Encoded { json: mut text, tensors: tail } = encoded;
+        let (json, tensors) = (text.len(), tail.iter().map(Bytes::len).sum::<usize>());
+        if tensors <= COPIED_BYTES_MAX {
+            tail.iter().for_each(|it| text.extend_from_slice(it));
         } else {
-            self.pieces.push_back(head.into());
-            self.pieces.extend(encoded.tensors.into_iter().filter(|it| !it.is_empty()));
+            self.pieces.extend(tail.into_iter().filter(|it| !it.is_empty()));
         }
-        self.held = Some((Some(permit), active));
+        // How long the head is, and what it says of lengths, is known last; it is moved to the front.
+        let body = text.len();
+        text.extend_from_slice(b"HTTP/1.1 200 OK\r\ncontent-type: ");
+        text.extend_from_slice(kind.as_bytes());
+        if !is_json {
+            field_number(&mut text, LENGTH_HEADER.as_str(), json);
+        }
+        field_number(&mut text, "content-length", json + tensors);
+        self.finish_head(&mut text, last, finished.ended);
+        text.rotate_left(body);
+        self.begin(text, (finished.permit, active));
+    }
+
+    fn begin(&mut self, text: Vec<u8>, held: (Option<Arc<Permit>>, Active)) {
+        (self.text, self.written) = (text, 0);
+        self.held = Some(held);
     }
 
     /// A refusal.
@@ -74,7 +108,7 @@ impl Writer {
     ) {
         let (head, body) = response.into_parts();
         let parts = body.into_parts();
-        let mut text = Vec::with_capacity(256);
+        let mut text = Writer::memory();
         text.extend_from_slice(b"HTTP/1.1 ");
         text.extend_from_slice(head.status.as_str().as_bytes());
         text.push(b' ');
@@ -88,10 +122,9 @@ impl Writer {
         let length: usize = parts.iter().map(Bytes::len).sum();
         field_number(&mut text, "content-length", length);
         let closes = head.headers.contains_key(header::CONNECTION);
-        self.finish_head(&mut text, last || closes);
-        self.pieces.push_back(text.into());
+        self.finish_head(&mut text, last || closes, Instant::now());
         self.pieces.extend(parts);
-        self.held = Some((None, active));
+        self.begin(text, (None, active));
     }
 
     /// Has the last answer been given?
@@ -105,18 +138,27 @@ impl Writer {
         stream: &mut Stream,
         cx: &mut Context<'_>,
     ) -> Poll<io::Result<()>> {
-        while !self.pieces.is_empty() {
-            let mut slices = [IoSlice::new(&[]); SLICES];
-            let mut used = 0;
-            for (slice, piece) in slices.iter_mut().zip(&self.pieces) {
-                *slice = IoSlice::new(piece);
-                used += 1;
-            }
-            let slices = slices.get(..used).unwrap_or_default();
-            let mut written = ready!(Pin::new(&mut *stream).poll_write_vectored(cx, slices))?;
+        loop {
+            let text = self.text.get(self.written..).unwrap_or_default();
+            let mut written = match (text, self.pieces.is_empty()) {
+                ([], true) => break,
+                // Cheaper than a list of one.
+                (text, true) => ready!(Pin::new(&mut *stream).poll_write(cx, text))?,
+                (text, false) => {
+                    let mut slices = [IoSlice::new(&[]); SLICES];
+                    let pieces = std::iter::once(text).chain(self.pieces.iter().map(|it| &**it));
+                    for (slice, piece) in slices.iter_mut().zip(pieces) {
+                        *slice = IoSlice::new(piece);
+                    }
+                    ready!(Pin::new(&mut *stream).poll_write_vectored(cx, &slices))?
+                }
+            };
             if written == 0 {
                 return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
             }
+            let of_text = written.min(text.len());
+            self.written += of_text;
+            written -= of_text;
             while let Some(first) = self.pieces.front_mut()
                 && written >= first.len()
             {
@@ -127,12 +169,15 @@ impl Writer {
                 first.advance(written);
             }
         }
-        self.held = None;
+        if self.held.take().is_some() {
+            self.written = 0;
+            Writer::give_back(std::mem::take(&mut self.text));
+        }
         Poll::Ready(Ok(()))
     }
 
-    fn finish_head(&mut self, head: &mut Vec<u8>, last: bool) {
-        field(head, "date", self.date.text());
+    fn finish_head(&mut self, head: &mut Vec<u8>, last: bool, now: Instant) {
+        field(head, "date", self.date.text(now));
         if last {
             field(head, "connection", "close");
             self.last = true;
@@ -160,10 +205,11 @@ struct Date {
 }
 
 impl Date {
-    fn text(&mut self) -> &str {
-        if self.made.is_none_or(|it| it.elapsed() >= Duration::from_secs(1)) {
+    fn text(&mut self, now: Instant) -> &str {
+        let old = |it| now.saturating_duration_since(it) >= Duration::from_secs(1);
+        if self.made.is_none_or(old) {
             self.text = httpdate::fmt_http_date(SystemTime::now());
-            self.made = Some(Instant::now());
+            self.made = Some(now);
         }
         &self.text
     }

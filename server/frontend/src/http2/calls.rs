@@ -35,8 +35,10 @@ pub struct Calls {
     open: Vec<Option<Open>>,
     free: Vec<usize>,
     answers: Vec<(Place, Result<Answer, InferError>)>,
-    /// Set while calls are open.
-    look: Option<Pin<Box<Sleep>>>,
+    /// Ends no later than the calls are to be looked at; made with the first one.
+    timer: Option<Pin<Box<Sleep>>>,
+    /// Is it set? It is while calls are open.
+    looks: bool,
 }
 
 struct Open {
@@ -56,7 +58,8 @@ impl Calls {
             open: Vec::new(),
             free: Vec::new(),
             answers: Vec::new(),
-            look: None,
+            timer: None,
+            looks: false,
         }
     }
 
@@ -152,10 +155,10 @@ impl Calls {
     /// Looks at all open calls, now and then.
     fn look(&mut self, cx: &mut Context<'_>) {
         let due = |timer: &mut Pin<Box<Sleep>>| timer.as_mut().poll(cx).is_ready();
-        if !self.look.as_mut().is_some_and(due) {
+        if !self.looks || !self.timer.as_mut().is_some_and(due) {
             return;
         }
-        self.look = None;
+        self.looks = false;
         let (now, mut next): (Instant, Option<Instant>) = (Instant::now(), None);
         for number in 0..self.open.len() {
             let Some(Some(open)) = self.open.get_mut(number) else { continue };
@@ -178,17 +181,18 @@ impl Calls {
 
     /// Sees to it that the calls are looked at soon, and at `deadline` at the latest.
     fn look_by(&mut self, cx: &mut Context<'_>, deadline: Instant) {
-        let due = match &self.look {
-            Some(timer) if timer.deadline().into_std() <= deadline => return,
-            Some(_) => deadline,
-            None => deadline.min(Instant::now() + LOOK),
+        let due = match &self.timer {
+            Some(timer) if self.looks && timer.deadline().into_std() <= deadline => return,
+            Some(_) if self.looks => deadline,
+            Some(_) | None => deadline.min(Instant::now() + LOOK),
         };
-        let mut timer = Box::pin(sleep_until(due.into()));
+        let timer = self.timer.get_or_insert_with(|| Box::pin(sleep_until(due.into())));
+        timer.as_mut().reset(due.into());
+        self.looks = true;
         // A time that has passed already is seen at the next poll.
         if timer.as_mut().poll(cx).is_ready() {
             cx.waker().wake_by_ref();
         }
-        self.look = Some(timer);
     }
 
     fn take(&mut self, place: Place) -> Option<Open> {
