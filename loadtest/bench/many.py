@@ -1,7 +1,9 @@
 """A thousand models that are registered, fifty of them asked for: what the others cost."""
 
+import contextlib
 import os
 import shutil
+import signal
 import tempfile
 import time
 import urllib.request
@@ -43,6 +45,16 @@ def idle(server, seconds=5):
     return (cpu_s(server) - before) / seconds
 
 
+@contextlib.contextmanager
+def stopped(server):
+    """Both servers have the one core: what the other does beside its requests must not count."""
+    server.process.send_signal(signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        server.process.send_signal(signal.SIGCONT)
+
+
 def wake(server):
     """Loads the hot ones as clients do, by asking for their metadata."""
     began = time.monotonic()
@@ -76,8 +88,9 @@ def measure(bench):
         first, *others = names(HOT)
         options = [*CLOSED, *(word for it in others for word in ("--model", it))]
         for number in range(bench.rounds):
-            for place, server in in_turn(number, (0, many), (1, few)):
-                report = bench.load(server.grpc, first, *options)
+            for place, server, other in in_turn(number, (0, many, few), (1, few, many)):
+                with stopped(other):
+                    report = bench.load(server.grpc, first, *options)
                 served[place].append(report["requests_per_s"])
                 p99[place].append(report["latency_us"]["p99"] / 1000)
     shutil.rmtree(folder)
