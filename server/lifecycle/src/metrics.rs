@@ -131,6 +131,13 @@ impl StateMetrics {
     }
 }
 
+/// Whether a version goes or its whole model: what is left to be seen is that it has ended.
+impl Drop for StateMetrics {
+    fn drop(&mut self) {
+        self.show(&State::End { reason: None });
+    }
+}
+
 /// Why a load is begun.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum LoadCause {

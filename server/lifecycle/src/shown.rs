@@ -84,13 +84,6 @@ impl Model {
             let metrics = metrics.or_insert_with(|| StateMetrics::new(&self.name, *version));
             metrics.show(state);
         }
-        // Handles that are let go take their series with them.
-        self.states.retain(|version, metrics| {
-            let is_there = foremost.contains_key(version);
-            if !is_there {
-                metrics.show(&State::End { reason: None });
-            }
-            is_there
-        });
+        self.states.retain(|version, _| foremost.contains_key(version));
     }
 }
