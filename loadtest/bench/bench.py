@@ -57,9 +57,10 @@ def model_file(model, repository=BIG):
     return repository / model / "1/model.onnx"
 
 
-def in_turn(number, first, second):
-    """Both, in an order that changes from round to round: whoever is second meets a warmer machine."""
-    return (first, second) if number % 2 == 0 else (second, first)
+def in_turn(number, *those):
+    """All, beginning with another one each round: whoever is second meets a warmer machine."""
+    first = number % len(those)
+    return those[first:] + those[:first]
 
 
 def ratios(over, under):

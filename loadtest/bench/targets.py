@@ -140,7 +140,7 @@ def idle(results):
     enough = most <= IDLE_KIB * 1000 / 1024 and count == CONNECTIONS
     yield f"{CONNECTIONS:,} idle connections: memory of each", f"≤ {IDLE_KIB} KB", shown, enough
     ratio = results["p99_ratio"]
-    yield "… p99 of the active ones, with them to without", f"≤ {IDLE_RATIO}", spread(ratio, 2), median(ratio) <= IDLE_RATIO
+    yield "… p99 of the active ones, with them to the same held by another process", f"≤ {IDLE_RATIO}", spread(ratio, 2), median(ratio) <= IDLE_RATIO
 
 
 # By the part that measures it, in the order of the table.

@@ -1,5 +1,7 @@
 //! Who gives way to whom on the processor.
 
+use std::time::Duration;
+
 /// Below everything that answers quickly, above nothing at all: the kernel then gives a thread of
 /// the default priority about nine times as much, and lets it in at once.
 #[cfg(target_os = "linux")]
@@ -16,4 +18,16 @@ pub fn give_way() {
             tracing::debug!(%error, "a thread keeps its priority");
         }
     }
+}
+
+/// How long the processor has worked for this thread; `None` where the system does not say.
+pub(crate) fn spent() -> Option<Duration> {
+    #[cfg(target_os = "linux")]
+    {
+        let time = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
+        let seconds = u64::try_from(time.tv_sec).ok()?;
+        Some(Duration::new(seconds, u32::try_from(time.tv_nsec).ok()?))
+    }
+    #[cfg(not(target_os = "linux"))]
+    None
 }

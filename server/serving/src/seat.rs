@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use crate::cores::{Claim, Claimant};
 use crate::instance::Runner;
-use crate::priority::give_way;
+use crate::priority::{give_way, spent};
 
 /// The longest that a run may keep a thread of the runtime from its other tasks.
 const TASK_RUN: Duration = Duration::from_micros(500);
@@ -72,10 +72,13 @@ impl Seat {
             let Some(pulled) = servable.lane().take(units_max, now) else { continue };
             servable.metrics().scheduled(now - asked);
             let requests = pulled.batch.len();
+            let before = spent();
             let took = self.runner.execute(pulled);
             drop(slot);
             let Some(runtime) = servable.runtime() else { continue };
-            if servable.plan().inline && self.pace.may_move_in(took, requests) {
+            // What the processor did for others meanwhile, it would not do during a task.
+            let alone = spent().zip(before).map_or(took, |(now, then)| took.min(now.saturating_sub(then)));
+            if servable.plan().inline && self.pace.may_move_in(alone, requests) {
                 self.tell("runs are short: they run on the data runtime");
                 drop(runtime.spawn(self.serve_inside()));
                 return;
