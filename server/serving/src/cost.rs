@@ -6,6 +6,8 @@
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
+use crate::policy::Most;
+
 /// Sizes that are told apart: 1, 2, 3–4, 5–8, and so on. The last is that of everything above 2³⁰
 /// units: some five hundred pictures of two million pixels.
 const SIZES: usize = 32;
@@ -90,10 +92,11 @@ impl Cost {
         }
     }
 
-    /// How long a run will take that is as large as it is worth being; `None` before the first.
-    pub(crate) fn run(&self, rows_max: usize) -> Option<Duration> {
+    /// The same, and how long such a run will take.
+    pub(crate) fn most(&self, rows_max: usize) -> Most {
         let units = self.worthwhile(rows_max);
-        if units == usize::MAX { None } else { self.of(units) }
+        let run = if units == usize::MAX { None } else { self.of(units) };
+        Most { units, run: run.unwrap_or_default() }
     }
 
     /// The most units that a run of that time can take; at least one.
@@ -153,7 +156,11 @@ mod tests {
     #[test]
     fn joins_as_long_as_it_pays() {
         check("", usize::MAX, None);
-        assert_eq!(learned("").run(64), None, "nothing is known of a run of any size");
+        assert_eq!(
+            learned("").most(64).run,
+            Duration::ZERO,
+            "nothing is known of a run of any size"
+        );
         check("1:100", 64, Some(800));
         check("1:100 8:200", 64, Some(200));
         check("1:100 8:792 16:1600", 1, Some(792));

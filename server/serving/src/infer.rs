@@ -240,7 +240,7 @@ fn terms(servable: &Servable, stated: bool) -> Terms {
     let (cost, batching) = (servable.cost(), &servable.plan().batching);
     Terms {
         unit: cost.unit().unwrap_or_default() / servable.parallel(),
-        run: cost.run(batching.rows_max).unwrap_or_default(),
+        run: cost.most(batching.rows_max).run,
         wait_max: servable.ledger().patience.limit().filter(|_| !stated),
     }
 }

@@ -12,7 +12,7 @@ use std::task::{Poll, Waker};
 use std::time::{Duration, Instant};
 
 use crate::pace::Pace;
-use crate::policy::{Batching, Bounded, Queued, Reason, Step, Taken, is_unwanted};
+use crate::policy::{Batching, Bounded, Most, Queued, Reason, Step, Taken, is_unwanted};
 use crate::sync::{Condvar, Mutex, MutexGuard, sleep_until, yield_now};
 
 /// How often a full lane looks for requests that are no longer wanted: a look walks the whole
@@ -151,8 +151,8 @@ impl<T: Queued> Lane<T> {
 
     /// Blocks the calling instance thread until a batch is due, which is not taken yet. Answers
     /// with the deadline of the oldest request. `None`: closed and empty.
-    pub fn due(&self, units_max: usize) -> Option<Instant> {
-        let batching = self.batching.at_most(units_max);
+    pub fn due(&self, most: Most) -> Option<Instant> {
+        let batching = self.batching.at_most(most);
         let mut state = self.lock();
         loop {
             let now = Instant::now();
@@ -168,12 +168,12 @@ impl<T: Queued> Lane<T> {
         }
     }
 
-    /// Takes the batch that is due, if none of the other instances has: at most `units_max`
-    /// units, or one request.
-    pub fn take(&self, units_max: usize, now: Instant) -> Option<Pulled<T>> {
+    /// Takes the batch that is due, if none of the other instances has: at most so
+    /// much.
+    pub fn take(&self, most: Most, now: Instant) -> Option<Pulled<T>> {
         let mut unwanted = Vec::new();
         let mut state = self.lock();
-        let found = state.find(&self.batching.at_most(units_max), now, &mut unwanted);
+        let found = state.find(&self.batching.at_most(most), now, &mut unwanted);
         // The rest must not wait for this batch to end.
         let wake = state.wake_for_rest();
         drop(state);
@@ -189,14 +189,14 @@ impl<T: Queued> Lane<T> {
     ///
     /// A task that was woken lets the runtime's other tasks go first: whatever the connections
     /// have at hand is then in the batch.
-    pub async fn pull_task(&self, number: usize, units_max: usize) -> Option<Pulled<T>> {
+    pub async fn pull_task(&self, number: usize, most: Most) -> Option<Pulled<T>> {
         loop {
             let (found, unwanted, now, wake) = {
                 let (mut unwanted, now) = (Vec::new(), Instant::now());
                 let mut state = self.lock();
                 state.tasks.retain(|(it, _)| *it != number);
                 state.woken = false;
-                let found = state.find(&self.batching.at_most(units_max), now, &mut unwanted);
+                let found = state.find(&self.batching.at_most(most), now, &mut unwanted);
                 let wake = state.wake_for_rest();
                 (found, unwanted, now, wake)
             };
@@ -293,7 +293,8 @@ impl<T: Queued> State<T> {
                 Step::Idle => return Found::Nothing { until: None, pushed: self.pushed },
             };
             let before = unwanted.len();
-            let Taken { batch, stopped } = batching.take(&mut self.queue, now, unwanted);
+            let Taken { batch, stopped } =
+                batching.take(&mut self.queue, self.units, now, unwanted);
             let gone = unwanted.iter().skip(before).chain(&batch);
             self.units = gone.map(Queued::units).fold(self.units, usize::saturating_sub);
             if !batch.is_empty() {

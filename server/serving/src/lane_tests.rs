@@ -70,8 +70,8 @@ impl Bench {
 
     fn pull(&self) -> Option<Vec<u32>> {
         loop {
-            self.lane.due(8)?;
-            if let Some(pulled) = self.lane.take(8, Instant::now()) {
+            self.lane.due(8.into())?;
+            if let Some(pulled) = self.lane.take(8.into(), Instant::now()) {
                 return Some(pulled.batch.iter().map(|it| it.name).collect());
             }
         }
@@ -125,6 +125,28 @@ fn what_would_be_late_is_refused_at_once_unless_nothing_waits() {
 }
 
 #[test]
+fn what_will_be_late_is_not_run_while_more_waits() {
+    let most = Most { units: 2, run: Duration::from_secs(1) };
+    let (soon, late) = (Duration::from_millis(500), Duration::from_secs(5));
+    for (left, expect) in [
+        (&[soon, soon, soon, late, soon][..], vec![4, 5]),
+        (&[late, soon, soon, late], vec![1, 4]),
+        (&[soon, soon, soon], vec![2, 3]),
+        (&[soon], vec![1]),
+    ] {
+        let bench = bench(8);
+        for (name, &left) in (1..).zip(left) {
+            bench.push(name, left, false);
+        }
+        let pulled = bench.lane.take(most, bench.now).expect("a batch");
+        let names: Vec<u32> = pulled.batch.iter().map(|it| it.name).collect();
+        assert_eq!(names, expect, "{left:?}");
+        let rest = bench.lane.waiting().0;
+        assert_eq!(bench.expired.load(Ordering::Relaxed), left.len() - names.len() - rest);
+    }
+}
+
+#[test]
 fn what_callers_do_not_wait_for_is_refused_whatever_the_deadline() {
     let second = Duration::from_secs(1);
     let terms = Terms { unit: second, run: second / 2, wait_max: Some(3 * second) };
@@ -149,7 +171,7 @@ fn goodput_holds_while_impatient_callers_flood_the_lane() {
             comes += gap;
         }
         CLOCK.set(Some(now));
-        let Some(pulled) = lane.take(1, now) else { continue };
+        let Some(pulled) = lane.take(1.into(), now) else { continue };
         now += run;
         for it in pulled.batch {
             let taken = now < it.comes + PATIENCE;

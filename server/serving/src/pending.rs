@@ -48,6 +48,10 @@ impl Queued for Pending {
         others.map_or(self.deadline, |it| self.deadline.min(self.arrived + it))
     }
 
+    fn lost(&self, then: Instant) -> bool {
+        self.deadline <= then
+    }
+
     fn is_gone(&self) -> bool {
         self.reply.is_gone()
     }
@@ -67,15 +71,15 @@ impl Queued for Pending {
     fn expire(self, now: Instant) {
         // A caller whose time was up has gone too: the deadline is looked at first.
         let (metrics, waited) = (&self.ledger.metrics, now.saturating_duration_since(self.arrived));
-        if self.deadline <= now {
-            metrics.queue_left_expired();
-            self.reply.send(Err(InferError::Expired { waited }));
-        } else if self.reply.is_gone() {
+        if !self.lost(now) && self.reply.is_gone() {
             metrics.queue_left_cancelled();
-        } else {
+        } else if !self.lost(now) && self.deadline() <= now {
             metrics.queue_refused_long();
             let model = self.ledger.model.to_string();
             self.reply.send(Err(InferError::Long { model, wait: waited }));
+        } else {
+            metrics.queue_left_expired();
+            self.reply.send(Err(InferError::Expired { waited }));
         }
     }
 }

@@ -22,11 +22,16 @@ pub trait Queued {
     fn arrived(&self) -> Instant;
     /// When its answer is no longer wanted.
     fn deadline(&self) -> Instant;
+    /// Would an answer at that time come too late?
+    fn lost(&self, then: Instant) -> bool {
+        self.deadline() <= then
+    }
     /// Has its caller gone away?
     fn is_gone(&self) -> bool;
     /// May the two share a batch?
     fn joins(&self, other: &Self) -> bool;
-    /// Ends it: its deadline passed in the queue, or its caller went away.
+    /// Ends it: its deadline passed in the queue or will before it is answered, or its caller went
+    /// away.
     fn expire(self, now: Instant);
 }
 
@@ -135,10 +140,25 @@ pub enum Step {
     },
 }
 
-/// A batching, and what the cost of runs allows the next batch to have.
+/// What the cost of runs allows the next batch to have.
+#[derive(Clone, Copy, Debug)]
+pub struct Most {
+    /// So many units, or one request.
+    pub units: usize,
+    /// How long they run; zero is unknown.
+    pub run: Duration,
+}
+
+impl From<usize> for Most {
+    fn from(units: usize) -> Most {
+        Most { units, run: Duration::ZERO }
+    }
+}
+
+/// A batching with such a bound.
 pub struct Bounded<'a> {
     batching: &'a Batching,
-    units_max: usize,
+    most: Most,
 }
 
 /// What a batch may still take.
@@ -158,8 +178,8 @@ pub struct Taken<T> {
 
 impl Batching {
     /// The same with smaller batches.
-    pub fn at_most(&self, units_max: usize) -> Bounded<'_> {
-        Bounded { batching: self, units_max }
+    pub fn at_most(&self, most: Most) -> Bounded<'_> {
+        Bounded { batching: self, most }
     }
 
     /// How many rows run when a batch has `rows`: as many, or filled up.
@@ -208,7 +228,7 @@ impl Bounded<'_> {
             let size = sizes.as_ref().and_then(|it| it.down(rows).or(it.up(1)));
             size.unwrap_or(rows)
         };
-        let (elements, worth) = (rows_of(*elements_max), rows_of(self.units_max));
+        let (elements, worth) = (rows_of(*elements_max), rows_of(self.most.units));
         let full = Room { rows: *rows_max, limit: Reason::Full };
         let bounds = [(elements, Reason::Elements), (worth, Reason::Cost)];
         bounds.into_iter().fold(
@@ -219,20 +239,26 @@ impl Bounded<'_> {
         )
     }
 
-    /// Moves the next batch out of `queue`: the oldest request, then those like it, in order,
+    /// Moves the next batch out of `queue`, where so many units are `waiting`: the oldest request, then those like it, in order,
     /// until one does not fit. Requests of other shapes keep their places. What nobody wants any
-    /// more is not run: it is moved to `unwanted` when its turn comes.
+    /// more is not run: it is moved to `unwanted` when its turn comes. So is what will be too late
+    /// after a full batch, as long as more than that waits; the last is run whatever is thought of
+    /// it: how else would it be found out that runs have become shorter?
     pub fn take<T: Queued>(
         &self,
         queue: &mut VecDeque<T>,
+        mut waiting: usize,
         now: Instant,
         unwanted: &mut Vec<T>,
     ) -> Taken<T> {
         let mut batch: Vec<T> = Vec::with_capacity(queue.len().min(self.batching.rows_max));
         let (mut room, mut place) = (Room { rows: 0, limit: Reason::Full }, 0);
+        let run = self.most.run;
         while let Some(next) = queue.get(place) {
             // At place 0, the common case, removing is popping.
-            if is_unwanted(next, now) {
+            let deep = waiting > self.most.units && queue.len() > 1;
+            if is_unwanted(next, now) || (deep && next.lost(now + run + run / 8)) {
+                waiting = waiting.saturating_sub(next.units());
                 unwanted.extend(queue.remove(place));
                 continue;
             }

@@ -46,7 +46,7 @@ fn check(rows_max: usize, delay_us: u64, arrivals: &str, expect: &str) {
 #[track_caller]
 fn check_bounded((batching, units_max): (Batching, usize), arrivals: &str, expect: &str) {
     let start = Instant::now();
-    let batching = batching.at_most(units_max);
+    let batching = batching.at_most(units_max.into());
     let mut coming: VecDeque<Arrival> =
         arrivals.split_whitespace().map(|it| parse(it, start)).collect();
     let (mut queue, mut told, mut now) = (VecDeque::new(), Vec::new(), 0);
@@ -57,7 +57,7 @@ fn check_bounded((batching, units_max): (Batching, usize), arrivals: &str, expec
         let at = start + Duration::from_micros(now);
         now = match (batching.step(&queue, at), coming.front()) {
             (Step::Run { reason }, _) => {
-                let Taken { batch, stopped } = batching.take(&mut queue, at, &mut Vec::new());
+                let Taken { batch, stopped } = batching.take(&mut queue, 0, at, &mut Vec::new());
                 let rows: Vec<String> = batch.iter().map(|it| it.rows.to_string()).collect();
                 if !rows.is_empty() {
                     let reason = reason.and(stopped).label();

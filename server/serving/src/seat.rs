@@ -61,24 +61,24 @@ impl Seat {
         give_way();
         let servable = Arc::clone(self.runner.servable());
         loop {
-            let units_max = servable.cost().worthwhile(servable.plan().batching.rows_max);
-            let Some(deadline) = servable.lane().due(units_max) else { return };
-            let run = servable.cost().run(servable.plan().batching.rows_max);
-            let claim = Claim { deadline, run };
+            let most = servable.cost().most(servable.plan().batching.rows_max);
+            let Some(deadline) = servable.lane().due(most) else { return };
+            let claim = Claim { deadline, run: Some(most.run).filter(|it| !it.is_zero()) };
             let asked = Instant::now();
             let slot = self.claimant.enter(claim);
             let now = Instant::now();
             // Another instance may have taken it, or nobody wants it any more.
-            let Some(pulled) = servable.lane().take(units_max, now) else { continue };
+            let Some(pulled) = servable.lane().take(most, now) else { continue };
             servable.metrics().scheduled(now - asked);
-            let requests = pulled.batch.len();
+            let pressed = pulled.batch.len() > 1 || servable.lane().waiting().0 > 0;
             let before = spent();
             let took = self.runner.execute(pulled);
             drop(slot);
             let Some(runtime) = servable.runtime() else { continue };
             // What the processor did for others meanwhile, it would not do during a task.
-            let alone = spent().zip(before).map_or(took, |(now, then)| took.min(now.saturating_sub(then)));
-            if servable.plan().inline && self.pace.may_move_in(alone, requests) {
+            let alone =
+                spent().zip(before).map_or(took, |(now, then)| took.min(now.saturating_sub(then)));
+            if servable.plan().inline && self.pace.may_move_in(alone, pressed) {
                 self.tell("runs are short: they run on the data runtime");
                 drop(runtime.spawn(self.serve_inside()));
                 return;
@@ -90,10 +90,11 @@ impl Seat {
     async fn serve_inside(mut self) {
         let servable = Arc::clone(self.runner.servable());
         loop {
-            let most = servable.cost().worthwhile(servable.plan().batching.rows_max);
-            let units_max = servable.cost().within(TASK_RUN, most);
+            let mut most = servable.cost().most(servable.plan().batching.rows_max);
+            most.units = servable.cost().within(TASK_RUN, most.units);
+            most.run = most.run.min(TASK_RUN);
             let number = self.runner.number();
-            let Some(pulled) = servable.lane().pull_task(number, units_max).await else { return };
+            let Some(pulled) = servable.lane().pull_task(number, most).await else { return };
             let took = self.runner.execute(pulled);
             if self.pace.must_move_out(took) {
                 self.tell("runs are long: they run on threads");
@@ -148,9 +149,10 @@ impl Default for Pace {
 }
 
 impl Pace {
-    /// A run of several requests may be as long as a task's: the hop is spared to each of them.
-    fn may_move_in(&mut self, took: Duration, requests: usize) -> bool {
-        let short = if requests > 1 { TASK_RUN } else { SHORT_RUN };
+    /// Where requests wait for one another, a run may be as long as a task's: each of them is spared
+    /// the hop, and the run is not interrupted by every one that arrives.
+    fn may_move_in(&mut self, took: Duration, pressed: bool) -> bool {
+        let short = if pressed { TASK_RUN } else { SHORT_RUN };
         self.short = if took <= short { self.short + 1 } else { 0 };
         self.short >= self.patience
     }
@@ -170,20 +172,19 @@ impl Pace {
 mod tests {
     use super::*;
 
-    /// Runs as words `count*µs` or `count*µs/requests`; where the instance is after each.
+    /// Runs as words `count*µs`, with a `+` where more requests wait; where the instance is after each.
     #[track_caller]
     fn check(runs: &str, expect: &str) {
         let (mut pace, mut inside, mut told) = (Pace::default(), false, Vec::new());
         for word in runs.split_whitespace() {
             let (count, took) = word.split_once('*').expect("count*µs");
-            let (took, requests) = took.split_once('/').unwrap_or((took, "1"));
+            let (took, pressed) = took.strip_suffix('+').map_or((took, false), |it| (it, true));
             let took = Duration::from_micros(took.parse().expect("µs"));
-            let requests = requests.parse().expect("requests");
             for _ in 0..count.parse().expect("count") {
                 inside = if inside {
                     !pace.must_move_out(took)
                 } else {
-                    pace.may_move_in(took, requests)
+                    pace.may_move_in(took, pressed)
                 };
             }
             told.push(if inside { "in" } else { "out" });
@@ -196,8 +197,8 @@ mod tests {
         check("31*10 1*10", "out in");
         check("31*10 1*300 31*10 1*10", "out out out in");
         check("32*10 3*900 1*900", "in in out");
-        check("32*400/2 3*900 1*900", "in in out");
-        check("99*501/32", "out");
+        check("32*400+ 3*900 1*900", "in in out");
+        check("99*501+", "out");
     }
 
     #[test]

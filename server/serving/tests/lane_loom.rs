@@ -54,9 +54,9 @@ fn explore(preemptions: usize, model: impl Fn() + Sync + Send + 'static) {
 fn puller(lane: &Arc<Lane<Item>>, rows_max: usize) -> JoinHandle<()> {
     let lane = Arc::clone(lane);
     thread::spawn(move || {
-        while lane.due(rows_max).is_some() {
+        while lane.due(rows_max.into()).is_some() {
             // Another may have taken it meanwhile.
-            if let Some(pulled) = lane.take(rows_max, Instant::now()) {
+            if let Some(pulled) = lane.take(rows_max.into(), Instant::now()) {
                 answer(pulled, rows_max);
             }
         }
@@ -68,7 +68,7 @@ fn task(lane: &Arc<Lane<Item>>, number: usize, rows_max: usize) -> JoinHandle<()
     let lane = Arc::clone(lane);
     thread::spawn(move || {
         loom::future::block_on(async {
-            while let Some(pulled) = lane.pull_task(number, rows_max).await {
+            while let Some(pulled) = lane.pull_task(number, rows_max.into()).await {
                 answer(pulled, rows_max);
             }
         });
