@@ -81,6 +81,7 @@ def flood(bench, server, case, load):
     good = [it["good_per_s"] for it in report["phases"]]
     shed, late_ms = report["refused"], report["lateness_us"]["p99"] / 1000
     return {
+        "minutes": seconds / 60,
         "goodput_per_s": report["goodput_per_s"],
         "good_by_interval": good,
         "last_to_first": good[-1] / good[0] if good[0] else 0,

@@ -97,7 +97,7 @@ def overload(results):
         least = GOODPUT[it["times"]]
         words = f"goodput at {name}"
         limited = " (limited by the load)" if it["limited_by_client"] else ""
-        yield words, f"≥ {least:.0%} of capacity", f"{it['goodput']:.1%} in {minutes:g} min{limited}", it["goodput"] >= least
+        yield words, f"≥ {least:.0%} of capacity", f"{it['goodput']:.1%} in {it['minutes']:g} min{limited}", it["goodput"] >= least
         steady_on = it["last_to_first"] >= LAST_TO_FIRST if long else None
         shown = f"{it['last_to_first']:.1%}" if long else f"takes --overload-minutes {RECORD_MINUTES}"
         yield "… last minute to the first", f"≥ {LAST_TO_FIRST:.0%}", shown, steady_on
