@@ -8,7 +8,7 @@ use super::{list, metadata, root, text};
 const FLOORS: &[&[&str]] = &[
     &["backend-api", "plot", "proto"],
     &["backend-fake", "backend-onnxruntime", "backend-openvino", "backend-tract", "server-base"],
-    &["server-serving"],
+    &["server-rollout", "server-serving"],
     &["server-lifecycle"],
     &["server-frontend", "server-tune"],
     &["server-app"],

@@ -1,0 +1,164 @@
+//! Asks every test that the plan wants, over all that has been counted.
+
+use std::time::Duration;
+
+use crate::counts::{Arm, Counts, Labels};
+use crate::evidence::{BURN_IN, log_e_above, log_e_below, log_e_mean, log_mean};
+use crate::finding::{Finding, Guard, Question, e_value, number, share};
+use crate::ledger::{Ledger, Logs, SLOW_SHARE};
+use crate::moments::Moments;
+use crate::plan::Plan;
+use crate::state::Phase;
+
+/// What the tests look at.
+pub(crate) struct Guards<'a> {
+    plan: &'a Plan,
+    /// Of the tests that depend on the split.
+    logs: Logs,
+    /// All that was counted.
+    total: Counts,
+    /// What was counted while both versions answered.
+    answered: Counts,
+    /// What is slow in the running stage.
+    slow_above: Option<Duration>,
+}
+
+impl Guards<'_> {
+    /// Over the stages that are over, and the `counts` of the running one.
+    pub(crate) fn new<'a>(
+        plan: &'a Plan,
+        ledger: &Ledger,
+        phase: Phase,
+        counts: &Counts,
+        slow_above: Option<Duration>,
+    ) -> Guards<'a> {
+        let logs = ledger.logs(plan, phase, counts);
+        let (total, answered) = (ledger.total(counts), ledger.answered(phase, counts));
+        Guards { plan, logs, total, answered, slow_above }
+    }
+
+    /// Is the candidate worse than allowed? One finding for each guard; one that holds is enough.
+    pub(crate) fn worse(&self) -> Vec<Finding> {
+        let guards = self.plan.guards().into_iter();
+        guards.filter_map(|guard| self.is_worse(guard)).collect()
+    }
+
+    fn is_worse(&self, guard: Guard) -> Option<Finding> {
+        let Guards { plan, logs, total, .. } = self;
+        let (log_e, words) = match guard {
+            Guard::Errors => {
+                let ratio = plan.error_ratio_max;
+                (logs.more_errors, format!("{}, more than {ratio} times as often", self.errors()))
+            }
+            Guard::Latency => {
+                // A machine that is slow for both is not the candidate's fault, and one slow
+                // answer in a hundred is what was asked for: both must be disproven.
+                let words = format!("{}, more often and more than 1 %", self.latency());
+                (logs.slow.min(logs.slower), words)
+            }
+            Guard::Flips => {
+                let max = plan.flip_rate_max?;
+                let (flips, pairs) = (total.pairs.flips, total.pairs.pairs);
+                let shown = share(flips, pairs);
+                let words = format!("other labels on shadow rows: {shown}, more than {max}");
+                (log_e_above(flips, pairs, max), words)
+            }
+            Guard::Difference => {
+                let max = plan.difference_max?;
+                let moments = &total.pairs.difference;
+                let distance = moments.mean - moments.mean.clamp(-max, max);
+                let (mean, n) = (number(moments.mean), moments.n);
+                let words = format!("difference on {n} shadow rows: {mean}, beyond {max}");
+                (log_e_moments(distance, moments), words)
+            }
+            Guard::Loss => {
+                let max = plan.loss_increase_max?;
+                (log_e_loss(&total.labels, max), self.loss(&total.labels, max))
+            }
+        };
+        let log_threshold = plan.log_worse();
+        let (e, enough) = (e_value(log_e), e_value(log_threshold));
+        let words = format!("{words}: e-value {e}, rolled back from {enough} on");
+        Some(Finding { guard, question: Question::Worse, log_e, log_threshold, words })
+    }
+
+    /// Is it certainly not much worse? All must hold for a promotion. What was seen on shadow rows
+    /// alone is not asked again: there are no more of them.
+    pub(crate) fn good_enough(&self) -> Vec<Finding> {
+        let Guards { plan, logs, total, answered, .. } = self;
+        let margin = 1.0 + plan.promote_margin;
+        let times = number(margin);
+        // Either is enough to be good, so both speak against being bad: their mean is evidence.
+        let few = log_e_below(total.canary.errors, total.canary.requests, plan.error_rate_ok);
+        let below = number(plan.error_rate_ok);
+        let words = format!("{}, below {times} times as often or {below}", self.errors());
+        let mut found = vec![(Guard::Errors, log_mean(&[logs.fewer_errors, few]), words)];
+        if plan.p99_tolerance.is_some() {
+            let most = SLOW_SHARE * margin;
+            let few = log_e_below(answered.canary.slow, answered.canary.requests, most);
+            let below = number(most);
+            let words = format!("{}, below {times} times as often or {below}", self.latency());
+            found.push((Guard::Latency, log_mean(&[logs.faster, few]), words));
+        }
+        let log_threshold = plan.log_good_enough();
+        let finding = |(guard, log_e, words): (Guard, f64, String)| {
+            let (e, enough) = (e_value(log_e), e_value(log_threshold));
+            let words = format!("{words}: e-value {e}, promoted from {enough} on");
+            Finding { guard, question: Question::GoodEnough, log_e, log_threshold, words }
+        };
+        found.into_iter().map(finding).collect()
+    }
+
+    fn errors(&self) -> String {
+        let shown = |it: &Arm| share(it.errors, it.requests);
+        let Counts { stable, canary, .. } = &self.total;
+        format!("errors: candidate {}, stable {}", shown(canary), shown(stable))
+    }
+
+    fn latency(&self) -> String {
+        let shown = |it: &Arm| share(it.slow, it.requests);
+        let Counts { stable, canary, .. } = &self.answered;
+        let limit = self.slow_above.map(|it| format!(" above {it:.1?}")).unwrap_or_default();
+        format!("slow answers{limit}: candidate {}, stable {}", shown(canary), shown(stable))
+    }
+
+    fn loss(&self, labels: &Labels, max: f64) -> String {
+        let mean = |it: &Moments| format!("{} of {}", number(it.mean), it.n);
+        format!(
+            "mean loss: candidate {}, stable {}, difference on rows of both {}, greater by {max}",
+            mean(&labels.canary),
+            mean(&labels.stable),
+            mean(&labels.paired)
+        )
+    }
+}
+
+/// Evidence that a mean is elsewhere, as soon as there are enough values to know their variance.
+fn log_e_moments(distance: f64, moments: &Moments) -> f64 {
+    if moments.n < BURN_IN {
+        return 0.0;
+    }
+    log_e_mean(distance, moments.n as f64, moments.variance())
+}
+
+/// Evidence that the candidate's loss is greater by more than `max`: from rows that both answered
+/// and from rows that one did. The two are separate rows and say the same, so their mean counts.
+fn log_e_loss(labels: &Labels, max: f64) -> f64 {
+    let Labels { stable, canary, paired } = labels;
+    // A smaller loss than allowed is no distance.
+    let paired = log_e_moments((paired.mean - max).max(0.0), paired);
+    let apart = if stable.n.min(canary.n) < BURN_IN {
+        0.0
+    } else {
+        // As if of pairs: the variance of a difference, and as many as give the mean its own.
+        let variance = stable.variance() + canary.variance();
+        let of_mean = stable.variance() / stable.n as f64 + canary.variance() / canary.n as f64;
+        let n = if of_mean > 0.0 { variance / of_mean } else { stable.n.min(canary.n) as f64 };
+        log_e_mean((canary.mean - stable.mean - max).max(0.0), n, variance)
+    };
+    log_mean(&[paired, apart])
+}
+
+#[cfg(test)]
+#[path = "guards_tests.rs"]
+mod tests;
