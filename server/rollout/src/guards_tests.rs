@@ -89,6 +89,10 @@ fn labels_and_differences_of_shadow_rows_are_compared() {
     check(keys, pairs(70, 0.1), &["flips: Worse"]);
     check(keys, pairs(25, 0.5), &["difference: Worse"]);
     check(keys, pairs(25, -0.5), &["difference: Worse"]);
+    let mut many = pairs(25, 0.1);
+    many.pairs.difference.n = 1_000_000;
+    many.pairs.difference.m2 = 1e6;
+    check(keys, many, &[]);
     let mut early = pairs(2, 0.5);
     early.pairs.difference.n = BURN_IN - 1;
     check(keys, early, &[]);

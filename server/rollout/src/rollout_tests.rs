@@ -119,6 +119,19 @@ fn a_candidate_that_is_shown_to_be_worse_goes_back() {
 }
 
 #[test]
+fn steps_that_prove_too_little_prove_enough_together() {
+    let second = |errors: u64| {
+        let mut house = House::split(PLAN);
+        house.count([9_000, 90], [1_000, errors]);
+        assert_eq!(house.step(60), "weight 50 %, record Advanced");
+        house.count([1_000, 12], [1_000, 30]);
+        house.step(1)
+    };
+    assert_eq!(second(10), "");
+    assert_eq!(second(22), "weight 0 %, roll back, record RolledBack");
+}
+
+#[test]
 fn shadow_rows_roll_back_before_anybody_sees_an_answer() {
     let mut house = House::begun(PLAN);
     house.count([900, 9], [100, 30]);
@@ -225,6 +238,11 @@ fn counters_may_begin_anew() {
     );
     house.count([90, 1], [100, 1]);
     assert_eq!(house.step(1), "weight 50 %, record Advanced");
+    // What was kept belongs to its own stage.
+    house.count([10, 0], [10, 0]);
+    assert_eq!(house.step(1), "");
+    let Counts { stable, canary, .. } = house.rollout.counts();
+    assert_eq!([stable.requests, canary.requests], [9_100, 1_010]);
 }
 
 #[test]
