@@ -14,6 +14,7 @@ mod body;
 mod dispatch;
 
 mod grpc;
+mod headers;
 mod http;
 
 mod control;

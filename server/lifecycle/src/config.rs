@@ -13,6 +13,7 @@ use server_serving::{Batching, Sizes};
 use crate::contradictions;
 use crate::padding::{PaddingConfig, sizes};
 use crate::policy::Transition;
+use crate::traffic::{self, TrafficConfig};
 
 /// Longest time without a request after which a model may be unloaded: a year, to be finite.
 const IDLE_UNLOAD_S_MAX: usize = 365 * 86_400;
@@ -69,6 +70,8 @@ pub struct ModelConfig {
     pub idle_unload: Option<Duration>,
     /// Names for versions.
     pub labels: BTreeMap<String, Version>,
+    /// How requests that name no version are shared out.
+    pub traffic: TrafficConfig,
     /// How requests are joined; `rows_max` 0 means never.
     pub batching: Batching,
     /// What requests are padded to.
@@ -102,6 +105,7 @@ impl ModelConfig {
             load: defaults.load,
             idle_unload: None,
             labels: BTreeMap::new(),
+            traffic: TrafficConfig::default(),
             warmup_rows: vec![1, batching.rows_max],
             batching,
             padding: PaddingConfig::default(),
@@ -141,6 +145,7 @@ impl ModelConfig {
             self.idle_unload = Some(Duration::from_secs(seconds as u64)).filter(|_| seconds > 0);
         }
         set(&mut self.labels, root.with("labels", labels));
+        set(&mut self.traffic, root.section("traffic", TrafficConfig::read));
         set(&mut self.timeout, millis(root, "timeout_ms", limits::REQUEST_TIMEOUT_MAX));
         if let Some(rows) = root.integer("max_batch_size", 0..=limits::BATCH_ROWS_MAX) {
             self.batching.rows_max = rows;
@@ -156,6 +161,7 @@ impl ModelConfig {
         root.section("warmup", |it| self.read_warmup(it));
         let session = root.section("onnxruntime", |it| self.read_onnxruntime(it)).is_some();
         contradictions::check(self, root, session);
+        traffic::check(self, root);
     }
 
     fn read_batching(&mut self, section: &mut Section<'_>) {

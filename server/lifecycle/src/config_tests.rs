@@ -18,9 +18,7 @@ fn an_empty_file_changes_nothing() {
     assert_eq!(ModelConfig::parse("", &defaults()), Ok(ModelConfig::defaults(&defaults())));
 }
 
-#[test]
-fn every_key_is_read() {
-    let text = r#"
+const EVERY_KEY: &str = r#"
         engine = "onnxruntime"
         precision = "bf16"
         version_policy = { latest = 2 }
@@ -31,6 +29,9 @@ fn every_key_is_read() {
         timeout_ms = 250
         [labels]
         stable = 1
+        [traffic]
+        weights = { stable = 9, 2 = 1 }
+        sticky = "X-User"
         [dynamic_batching]
         max_queue_delay_us = 500
         max_queue_size = 64
@@ -53,6 +54,9 @@ fn every_key_is_read() {
         prepacking = false
         quantized_precision = true
     "#;
+
+#[test]
+fn every_key_is_read() {
     let expect = ModelConfig {
         engine: Some("onnxruntime".to_owned()),
         versions: VersionPolicy::Latest(2),
@@ -60,6 +64,10 @@ fn every_key_is_read() {
         load: LoadPolicy::Lazy,
         idle_unload: Some(Duration::from_secs(600)),
         labels: BTreeMap::from([("stable".to_owned(), Version(1))]),
+        traffic: TrafficConfig {
+            weights: BTreeMap::from([("stable".to_owned(), 9), ("2".to_owned(), 1)]),
+            sticky: Some("x-user".to_owned()),
+        },
         batching: Batching {
             rows_max: 8,
             delay_max: Duration::from_micros(500),
@@ -89,7 +97,7 @@ fn every_key_is_read() {
         warmup_rows: vec![1, 4],
         warmup_axes: BTreeMap::from([("S".to_owned(), 128)]),
     };
-    assert_eq!(ModelConfig::parse(text, &defaults()), Ok(expect));
+    assert_eq!(ModelConfig::parse(EVERY_KEY, &defaults()), Ok(expect));
 }
 
 #[test]

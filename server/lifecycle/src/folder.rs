@@ -233,6 +233,7 @@ pub(crate) fn print(found: &FoundVersion, config: &ModelConfig) -> u64 {
         load: _,
         idle_unload: _,
         labels: _,
+        traffic: _,
         batching,
         padding,
         probe_rows,

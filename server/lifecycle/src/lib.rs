@@ -20,6 +20,7 @@ mod load;
 mod shapes;
 mod leak;
 mod padding;
+mod traffic;
 mod probe;
 mod loader;
 mod manager;

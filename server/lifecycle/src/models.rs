@@ -298,10 +298,12 @@ impl Model {
         }
         let mut known: BTreeSet<Version> = self.folder.present().keys().copied().collect();
         known.extend(self.artifacts.iter().map(|it| it.version));
-        let labels =
-            self.folder.config().labels.iter().map(|(name, it)| (name.as_str().into(), *it));
+        let config = self.folder.config();
+        let traffic = config.traffic.traffic(&self.name, &config.labels);
+        let labels = config.labels.iter().map(|(name, it)| (name.as_str().into(), *it));
         let (ready, known) = (ready.into_values().collect(), known.into_iter().collect());
         ModelEntry::new(ready, known, labels.collect(), Arc::clone(&self.requests))
+            .with_traffic(traffic)
             .with_demand(self.on_demand())
     }
 

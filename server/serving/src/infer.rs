@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use arc_swap::{ArcSwap, Guard};
 use server_base::{
-    InferRequest, InferResponse, NamedTensor, NamedTensors, Protocol, VersionChoice, limits,
+    InferRequest, InferResponse, NamedTensor, NamedTensors, Protocol, Version, VersionChoice, limits,
 };
 use smallvec::SmallVec;
 
@@ -19,6 +19,7 @@ use crate::pending::{Inputs, Pending};
 use crate::reply::{Answer, Reply};
 use crate::servable::{InFlight, Servable};
 use crate::table::Table;
+use crate::traffic::{Caller, Traffic};
 use crate::trip::Trip;
 
 /// How often a request is routed again because its version was retired under its feet. Each time
@@ -35,6 +36,8 @@ pub struct Serving {
 /// A request that waits for its answer.
 pub struct Submitted {
     in_flight: InFlight,
+    /// Has the traffic chosen the version?
+    is_shared_out: bool,
     /// Places of the outputs that were named; empty means all.
     wanted: SmallVec<[usize; 4]>,
     deadline: Instant,
@@ -44,6 +47,11 @@ impl Submitted {
     /// When the answer is no longer wanted.
     pub fn deadline(&self) -> Instant {
         self.deadline
+    }
+
+    /// The version that the model's traffic has chosen, if it was that.
+    pub fn chosen(&self) -> Option<Version> {
+        self.is_shared_out.then(|| self.in_flight.servable().version())
     }
 
     /// What the caller asked for, out of what the model gave.
@@ -96,15 +104,17 @@ impl Serving {
     }
 
     /// Finds out for whom a request is, before its body is understood: a fault found later is then
-    /// counted for that version. The answer may have changed by the time of [`Serving::submit`].
+    /// counted for that version. The answer may have changed by the time of [`Serving::submit`], but
+    /// not where in the model's traffic the caller falls.
     pub fn address(
         &self,
         model: &str,
         choice: &VersionChoice,
-        trip: &mut Trip,
+        (caller, trip): (&dyn Caller, &mut Trip),
     ) -> Result<Arc<Servable>, InferError> {
         let table = self.table.load();
-        match table.route(model, choice) {
+        let falls = |it: &Traffic| Some(trip.falls(|| it.point(caller)));
+        match table.route_by(model, choice, falls) {
             Ok(servable) => {
                 trip.reached(&servable.metrics().requests);
                 Ok(Arc::clone(servable))
@@ -129,7 +139,7 @@ impl Serving {
         let (submitted, receiver) = loop {
             let (reply, receiver) = Reply::new();
             let submitted = self
-                .address(&request.model, &request.version, trip)
+                .address(&request.model, &request.version, (&Drawn, trip))
                 .and_then(|servable| self.submit(servable, request.clone(), trip, reply));
             match submitted {
                 // Once is enough, unless it is unloaded between the wait and the push.
@@ -166,9 +176,18 @@ impl Serving {
                 Pushed::Waits(submitted) => return Ok(submitted),
                 Pushed::Retired(unused) => (request, reply) = *unused,
             }
-            servable = self.address(&request.model, &request.version, trip)?;
+            servable = self.address(&request.model, &request.version, (&Drawn, trip))?;
         }
         Err(InferError::NotReady { model: request.model.into_owned() })
+    }
+}
+
+/// A caller who has been heard: where its request falls was drawn before.
+struct Drawn;
+
+impl Caller for Drawn {
+    fn header(&self, _name: &str) -> Option<&[u8]> {
+        None
     }
 }
 
@@ -232,7 +251,8 @@ fn push<'a>(
             return Err(InferError::QueueFull { model: name.to_owned(), queue_max });
         }
     }
-    Ok(Pushed::Waits(Submitted { in_flight: servable.enter(), wanted, deadline }))
+    let (in_flight, is_shared_out) = (servable.enter(), trip.is_shared_out());
+    Ok(Pushed::Waits(Submitted { in_flight, is_shared_out, wanted, deadline }))
 }
 
 /// What is known of the version's runs and its callers.

@@ -12,6 +12,7 @@ use crate::demand::OnDemand;
 use crate::error::InferError;
 use crate::metrics::RequestMetrics;
 use crate::servable::Servable;
+use crate::traffic::Traffic;
 
 /// All models by name.
 #[derive(Default)]
@@ -28,6 +29,8 @@ pub struct ModelEntry {
     known: Arc<[Version]>,
     /// Names for versions.
     labels: Arc<[(Box<str>, Version)]>,
+    /// How requests that name no version are shared out; `None`: the newest has them all.
+    traffic: Option<Arc<Traffic>>,
     /// Counts requests that reach no version.
     requests: Arc<RequestMetrics>,
     /// How it is loaded, if that is when somebody asks.
@@ -44,12 +47,17 @@ impl ModelEntry {
     ) -> ModelEntry {
         ready.sort_by_key(|it| it.version());
         let (ready, known, labels) = (ready.into(), known.into(), labels.into());
-        ModelEntry { ready, known, labels, requests, on_demand: None }
+        ModelEntry { ready, known, labels, traffic: None, requests, on_demand: None }
     }
 
     /// Versions that are not ready are loaded when somebody asks.
     pub fn with_demand(self, on_demand: Option<OnDemand>) -> ModelEntry {
         ModelEntry { on_demand: on_demand.map(Arc::new), ..self }
+    }
+
+    /// Requests that name no version are shared out.
+    pub fn with_traffic(self, traffic: Option<Traffic>) -> ModelEntry {
+        ModelEntry { traffic: traffic.map(Arc::new), ..self }
     }
 
     /// How it is loaded, if that is when somebody asks.
@@ -66,17 +74,35 @@ impl ModelEntry {
         &self.ready
     }
 
-    fn find(&self, choice: &VersionChoice) -> Result<&Arc<Servable>, Missing> {
+    /// `draw` says where in the traffic the request falls, if that is what decides.
+    fn find(
+        &self,
+        choice: &VersionChoice,
+        draw: impl FnOnce(&Traffic) -> Option<u64>,
+    ) -> Result<&Arc<Servable>, Missing> {
         let version = match choice {
-            VersionChoice::Any => return self.ready.last().ok_or_else(|| self.missing(None)),
+            VersionChoice::Any => return self.any(draw).ok_or_else(|| self.missing(None)),
             VersionChoice::Exact(version) => *version,
             VersionChoice::Label(label) => {
                 let labelled = self.labels.iter().find(|(it, _)| it == label);
                 labelled.map(|(_, version)| *version).ok_or(Missing::Unknown)?
             }
         };
-        let ready = self.ready.iter().find(|it| it.version() == version);
-        ready.ok_or_else(|| self.missing(Some(version)))
+        self.ready_one(version).ok_or_else(|| self.missing(Some(version)))
+    }
+
+    /// The version on whose stretch the request falls. If it cannot answer the heaviest does that
+    /// can, and if none of them can the newest: a share is no reason to turn anybody away.
+    fn any(&self, draw: impl FnOnce(&Traffic) -> Option<u64>) -> Option<&Arc<Servable>> {
+        let Some(traffic) = &self.traffic else { return self.ready.last() };
+        let drawn = draw(traffic).and_then(|it| self.ready_one(traffic.at(it)?));
+        drawn
+            .or_else(|| traffic.by_weight().find_map(|it| self.ready_one(it)))
+            .or_else(|| self.ready.last())
+    }
+
+    fn ready_one(&self, version: Version) -> Option<&Arc<Servable>> {
+        self.ready.iter().find(|it| it.version() == version)
     }
 
     /// Why it is not there; no version is any.
@@ -104,12 +130,23 @@ impl Table {
         Table { models }
     }
 
-    /// The version that answers such a request now. Without a choice: the newest that is ready.
+    /// The version that speaks for such requests now. Without a choice: the one with the largest
+    /// share of the traffic, or the newest that is ready.
     pub fn route(&self, model: &str, choice: &VersionChoice) -> Result<&Arc<Servable>, InferError> {
+        self.route_by(model, choice, |_| None)
+    }
+
+    /// The version that answers such a request now; `draw` says where in the traffic it falls.
+    pub(crate) fn route_by(
+        &self,
+        model: &str,
+        choice: &VersionChoice,
+        draw: impl FnOnce(&Traffic) -> Option<u64>,
+    ) -> Result<&Arc<Servable>, InferError> {
         let Some(entry) = self.models.get(model) else {
             return Err(InferError::UnknownModel { model: model.to_owned() });
         };
-        entry.find(choice).map_err(|it| match it {
+        entry.find(choice, draw).map_err(|it| match it {
             Missing::NotReady => InferError::NotReady { model: model.to_owned() },
             Missing::Asleep => InferError::Asleep { model: model.to_owned() },
             Missing::Unknown => {
@@ -121,7 +158,7 @@ impl Table {
     /// Set if such a request has to wait for a load that it may ask for.
     pub(crate) fn asleep(&self, model: &str, choice: &VersionChoice) -> Option<&Arc<OnDemand>> {
         let entry = self.models.get(model)?;
-        match entry.find(choice) {
+        match entry.find(choice, |_| None) {
             Err(Missing::Asleep) => entry.on_demand.as_ref(),
             Ok(_) | Err(Missing::NotReady | Missing::Unknown) => None,
         }

@@ -22,6 +22,8 @@ pub struct Trip {
     requests: Arc<RequestMetrics>,
     finished: bool,
     permit: Option<Arc<Permit>>,
+    /// Where in its model's traffic it falls; `None` as long as nothing depends on it.
+    point: Option<u64>,
 }
 
 /// A trip that is over.
@@ -38,7 +40,7 @@ impl Trip {
     pub(crate) fn new(protocol: Protocol, unknown: Arc<RequestMetrics>) -> Trip {
         let arrived = Instant::now();
         let (stage, finished) = (arrived, false);
-        Trip { protocol, arrived, stage, requests: unknown, finished, permit: None }
+        Trip { protocol, arrived, stage, requests: unknown, finished, permit: None, point: None }
     }
 
     /// When the request came in. Its deadline counts from here.
@@ -64,6 +66,17 @@ impl Trip {
     /// From here on the request is counted there.
     pub(crate) fn reached(&mut self, requests: &Arc<RequestMetrics>) {
         self.requests = Arc::clone(requests);
+    }
+
+    /// Where in its model's traffic it falls, which is drawn once: a request that is routed again
+    /// stays where it was.
+    pub(crate) fn falls(&mut self, draw: impl FnOnce() -> u64) -> u64 {
+        *self.point.get_or_insert_with(draw)
+    }
+
+    /// Was its version chosen by its model's traffic?
+    pub(crate) fn is_shared_out(&self) -> bool {
+        self.point.is_some()
     }
 
     /// A stage begins after a wait.

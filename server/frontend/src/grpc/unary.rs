@@ -8,13 +8,16 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, header};
 use prost::Message as _;
 use proto::inference::ModelInferRequest;
-use server_base::{InferRequest, InferResponse, Kind, Protocol, VersionChoice};
-use server_serving::{Answer, Finished, InferError, Permit, Reply, Servable, Submitted, Trip};
+use server_base::{InferRequest, Kind, Protocol, Version, VersionChoice};
+use server_serving::{
+    Answer, Caller, Finished, InferError, Permit, Reply, Servable, Submitted, Trip,
+};
 
 use super::plain::{self, Plain};
 use super::{call, decode, encode, framing, status_of, weight};
 use crate::body::{Framing, Incoming, RequestBody, ResponseBody, collect};
 use crate::dispatch::Shared;
+use crate::headers::{self, Headers, VERSION_HEADER};
 use crate::metrics::Durations;
 
 /// The method's path.
@@ -50,6 +53,8 @@ impl Call {
 /// An answer in bytes, and the place in the budget that it holds until it is sent.
 pub(crate) struct Answered {
     pub(crate) message: Bytes,
+    /// The version, if the model's traffic has chosen it.
+    pub(crate) version: Option<Version>,
     permit: Option<Arc<Permit>>,
 }
 
@@ -70,6 +75,7 @@ pub(crate) enum Unbegun {
 /// A call whose model is loaded on demand and not there yet.
 pub(crate) struct Late {
     trip: Trip,
+    headers: HeaderMap,
     message: Message,
 }
 
@@ -100,9 +106,12 @@ impl Unary {
     }
 
     /// Head of an answer that has a message.
-    pub(crate) fn head() -> Response<()> {
+    pub(crate) fn head(version: Option<Version>) -> Response<()> {
         let mut headers = HeaderMap::with_capacity(1);
         headers.insert(header::CONTENT_TYPE, GRPC);
+        if let Some(Version(version)) = version {
+            headers.insert(VERSION_HEADER, HeaderValue::from(version));
+        }
         let mut response = Response::new(());
         *response.headers_mut() = headers;
         response
@@ -124,18 +133,21 @@ impl Unary {
     ) -> Result<Call, Unbegun> {
         let mut trip = self.shared.serving.trip(Protocol::Grpc);
         let taken = self.take(headers, body, &mut trip);
-        let begun = taken.and_then(|it| Ok((self.submit(&it, &mut trip, reply)?, it)));
+        let begun = taken.and_then(|it| Ok((self.submit((headers, &it), &mut trip, reply)?, it)));
         match begun {
             Ok((Some((submitted, id)), _)) => Ok(Call { trip, submitted, id }),
-            Ok((None, message)) => Err(Unbegun::Asleep(Box::new(Late { trip, message }))),
+            Ok((None, message)) => {
+                let late = Late { trip, headers: headers.clone(), message };
+                Err(Unbegun::Asleep(Box::new(late)))
+            }
             Err(error) => Err(Unbegun::Refused(self.refused(trip, &error))),
         }
     }
 
     /// Answers a call whose model has to be loaded first.
     pub(crate) async fn late(&self, late: Box<Late>) -> Response<ResponseBody> {
-        let Late { mut trip, message } = *late;
-        let answered = self.infer(&message, &mut trip).await;
+        let Late { mut trip, headers, message } = *late;
+        let answered = self.infer((&headers, &message), &mut trip).await;
         self.response(trip, answered)
     }
 
@@ -149,7 +161,7 @@ impl Unary {
         match result {
             Ok(answer) => {
                 trip.resume();
-                Ok(self.answered(trip, &submitted.response(answer), &id))
+                Ok(self.answered(trip, (&submitted, answer), &id))
             }
             Err(error) => Err(self.refused(trip, &error)),
         }
@@ -175,12 +187,13 @@ impl Unary {
         let body = RequestBody::new(body, framing, Some(permit), limits)?;
         let body = collect(body).await?;
         trip.resume();
-        self.infer(&self.message(&head.headers, body)?, trip).await
+        let message = self.message(&head.headers, body)?;
+        self.infer((&head.headers, &message), trip).await
     }
 
     async fn infer(
         &self,
-        message: &Message,
+        message: (&HeaderMap, &Message),
         trip: &mut Trip,
     ) -> Result<(Submitted, Answer, Bytes), InferError> {
         let Asked { request, id, .. } = self.decode(message, trip)?;
@@ -211,7 +224,7 @@ impl Unary {
     /// Pushes what a message asks for; nothing if its model is not loaded yet.
     fn submit(
         &self,
-        message: &Message,
+        message: (&HeaderMap, &Message),
         trip: &mut Trip,
         reply: Reply,
     ) -> Result<Option<(Submitted, Bytes)>, InferError> {
@@ -232,10 +245,17 @@ impl Unary {
 
     /// First of all it is found out for whom a message is: what is wrong with it is then counted
     /// there.
-    fn decode<'a>(&self, message: &'a Message, trip: &mut Trip) -> Result<Asked<'a>, InferError> {
+    fn decode<'a>(
+        &self,
+        (headers, message): (&HeaderMap, &'a Message),
+        trip: &mut Trip,
+    ) -> Result<Asked<'a>, InferError> {
         let Message { bytes, timeout } = message;
-        if let Some(Plain { request, id }) = plain::read(bytes, *timeout) {
-            let servable = self.address(&request.model, &request.version, trip)?;
+        let said = headers.get(VERSION_HEADER).map(HeaderValue::as_bytes);
+        let by = Headers::Map(headers);
+        if let Some(Plain { mut request, id }) = plain::read(bytes, *timeout) {
+            request.version = headers::choice(request.version, said)?;
+            let servable = self.address(&request.model, &request.version, (&by, trip))?;
             trip.decoded();
             return Ok(Asked { request, id, servable });
         }
@@ -244,8 +264,8 @@ impl Unary {
         let mut message = ModelInferRequest::decode(bytes.clone())
             .map_err(|it| InferError::Invalid(format!("failed to decode the message: {it}")))?;
         let id = std::mem::take(&mut message.id).into();
-        let choice = VersionChoice::parse(&message.model_version)?;
-        let servable = self.address(&message.model_name, &choice, trip)?;
+        let choice = headers::choice(VersionChoice::parse(&message.model_version)?, said)?;
+        let servable = self.address(&message.model_name, &choice, (&by, trip))?;
         let request = decode::request(message, choice, *timeout)?;
         trip.decoded();
         Ok(Asked { request, id, servable })
@@ -255,9 +275,9 @@ impl Unary {
         &self,
         model: &str,
         choice: &VersionChoice,
-        trip: &mut Trip,
+        by: (&dyn Caller, &mut Trip),
     ) -> Result<Option<Arc<Servable>>, InferError> {
-        match self.shared.serving.address(model, choice, trip) {
+        match self.shared.serving.address(model, choice, by) {
             Ok(servable) => Ok(Some(servable)),
             Err(InferError::Asleep { .. }) => Ok(None),
             Err(error) => Err(error),
@@ -271,17 +291,22 @@ impl Unary {
     ) -> Response<ResponseBody> {
         match answered {
             Ok((submitted, answer, id)) => {
-                let answered = self.answered(trip, &submitted.response(answer), &id);
-                Unary::head().map(|()| answered.into_body())
+                let answered = self.answered(trip, (&submitted, answer), &id);
+                Unary::head(answered.version).map(|()| answered.into_body())
             }
             Err(error) => self.refused(trip, &error).map(|()| ResponseBody::empty()),
         }
     }
 
-    fn answered(&self, mut trip: Trip, response: &InferResponse<'_>, id: &[u8]) -> Answered {
-        let message = encode::framed(response, id);
+    fn answered(
+        &self,
+        mut trip: Trip,
+        (submitted, answer): (&Submitted, Answer),
+        id: &[u8],
+    ) -> Answered {
+        let message = encode::framed(&submitted.response(answer), id);
         trip.encoded();
-        Answered { message, permit: self.finish(trip, None) }
+        Answered { message, version: submitted.chosen(), permit: self.finish(trip, None) }
     }
 
     fn refused(&self, trip: Trip, error: &InferError) -> Response<()> {

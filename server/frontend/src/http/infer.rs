@@ -8,7 +8,9 @@ use backend_api::{DType, Dim, Shape, Tensor, TensorSpec, strings};
 use bytes::Bytes;
 use http::{Request, Response};
 use server_base::{InferRequest, NamedTensor, Protocol, VersionChoice};
-use server_serving::{Answer, Finished, InferError, Permit, Reply, Servable, Submitted, Trip};
+use server_serving::{
+    Answer, Caller, Finished, InferError, Permit, Reply, Servable, Submitted, Trip,
+};
 use smallvec::SmallVec;
 
 use super::binary::{self, Parts};
@@ -65,7 +67,7 @@ pub(crate) fn begin(
     let begun = (|| {
         enter(shared, &mut trip)?;
         trip.grow(body.len())?;
-        let (choice, servable) = address(shared, (model, version), &mut trip)?;
+        let (choice, servable) = address(shared, (model, version, &said), &mut trip)?;
         let addressed = Addressed { model, choice, servable: Some(Arc::clone(&servable)) };
         let parts = binary::split(said.json_length, body)?;
         let (request, format) = decode(addressed, (said, &parts), &mut trip)?;
@@ -88,12 +90,12 @@ pub(crate) async fn late(
     content: (Said<'_>, Bytes),
     mut trip: Trip,
 ) -> Result<(Encoded, Finished), Failed> {
-    let encoded = match VersionChoice::parse(version) {
+    let encoded = match content.0.choice(version) {
         Ok(choice) => {
             let addressed = Addressed { model, choice, servable: None };
             complete(shared, addressed, content, &mut trip).await
         }
-        Err(error) => Err(error.into()),
+        Err(error) => Err(error),
     };
     finish(encoded, trip)
 }
@@ -137,18 +139,20 @@ async fn answer(
     request: Request<Incoming>,
     trip: &mut Trip,
 ) -> Result<Encoded, InferError> {
+    let (head, body) = request.into_parts();
+    let said = Said::new(&head.headers);
     // First of all for whom it is: what is wrong with it is then counted there.
-    let addressed = match address(shared, (&route.model, &route.version), trip) {
+    let heard = said.as_ref().copied().unwrap_or_default();
+    let addressed = match address(shared, (&route.model, &route.version, &heard), trip) {
         Ok((choice, servable)) => Ok((choice, Some(servable))),
-        Err(InferError::Asleep { .. }) => Ok((VersionChoice::parse(&route.version)?, None)),
+        Err(InferError::Asleep { .. }) => Ok((heard.choice(&route.version)?, None)),
         Err(error) => Err(error),
     };
     let permit = enter(shared, trip)?;
-    let (head, body) = request.into_parts();
     let plain = (Framing::Plain, shared.options.request_bytes_max);
     let limits = &shared.options.connections;
     let body = RequestBody::new(body, plain, Some(permit), limits)?;
-    let begun = addressed.and_then(|it| Ok((it, Said::new(&head.headers)?)));
+    let begun = addressed.and_then(|it| Ok((it, said?)));
     let ((choice, servable), said) = match begun {
         Ok(begun) => begun,
         Err(error) => {
@@ -173,7 +177,8 @@ async fn complete(
     if addressed.servable.is_none() && said.is_raw() {
         let (model, choice) = (addressed.model, &addressed.choice);
         shared.serving.awake(model, choice, (trip.arrived(), said.timeout()?)).await?;
-        addressed.servable = Some(shared.serving.address(model, choice, trip)?);
+        let by = (&said.headers as &dyn Caller, &mut *trip);
+        addressed.servable = Some(shared.serving.address(model, choice, by)?);
         trip.resume();
     }
     let parts = binary::split(said.json_length, body)?;
@@ -190,11 +195,11 @@ fn enter(shared: &Shared, trip: &mut Trip) -> Result<Arc<Permit>, InferError> {
 
 fn address(
     shared: &Shared,
-    (model, version): (&str, &str),
+    (model, version, said): (&str, &str, &Said<'_>),
     trip: &mut Trip,
 ) -> Result<(VersionChoice, Arc<Servable>), InferError> {
-    let choice = VersionChoice::parse(version)?;
-    let servable = shared.serving.address(model, &choice, trip)?;
+    let choice = said.choice(version)?;
+    let servable = shared.serving.address(model, &choice, (&said.headers, trip))?;
     Ok((choice, servable))
 }
 
@@ -241,7 +246,10 @@ fn encode(
 ) -> Result<Encoded, InferError> {
     let is_binary = |it| format.binary.at(it);
     let (response, id) = (submitted.response(answer), format.id.as_deref());
-    let encoded = response::encode(response, id, is_binary, memory);
+    let mut encoded = response::encode(response, id, is_binary, memory);
+    if let Ok(encoded) = &mut encoded {
+        encoded.version = submitted.chosen();
+    }
     trip.encoded();
     encoded
 }

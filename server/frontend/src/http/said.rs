@@ -3,9 +3,11 @@
 use std::time::Duration;
 
 use http::{HeaderMap, HeaderName, header};
+use server_base::VersionChoice;
 use server_serving::InferError;
 
 use super::binary::LENGTH_HEADER;
+use crate::headers::{self, Headers, VERSION_HEADER};
 
 /// The caller's patience in milliseconds, for callers that can set a header more easily than a
 /// parameter.
@@ -18,6 +20,10 @@ pub(crate) struct Said<'a> {
     pub(crate) json_length: Option<&'a [u8]>,
     /// How long the caller waits.
     pub(crate) timeout: Option<&'a [u8]>,
+    /// Which version the caller wants.
+    pub(crate) version: Option<&'a [u8]>,
+    /// All of them.
+    pub(crate) headers: Headers<'a>,
 }
 
 impl<'a> Said<'a> {
@@ -34,8 +40,14 @@ impl<'a> Said<'a> {
         if lengths.next().is_some() {
             return Err(InferError::Invalid(format!("{LENGTH_HEADER} is given twice")));
         }
-        let timeout = headers.get(TIMEOUT_HEADER).map(|it| it.as_bytes());
-        Ok(Said { json_length, timeout })
+        let value = |name| headers.get(name).map(|it: &http::HeaderValue| it.as_bytes());
+        let (timeout, version) = (value(TIMEOUT_HEADER), value(VERSION_HEADER));
+        Ok(Said { json_length, timeout, version, headers: Headers::Map(headers) })
+    }
+
+    /// Which version is asked for, if the path says this.
+    pub(crate) fn choice(&self, path: &str) -> Result<VersionChoice, InferError> {
+        headers::choice(VersionChoice::parse(path)?, self.version)
     }
 
     /// Is the body one tensor and nothing else? As `binary::split` reads it.

@@ -7,10 +7,8 @@ use std::ops::Range;
 
 use bytes::Bytes;
 
+use crate::headers::{HEADERS_MAX, Headers, VERSION_HEADER};
 use crate::http::{LENGTH_HEADER, Said, TIMEOUT_HEADER};
-
-/// More headers than clients send.
-const HEADERS_MAX: usize = 32;
 
 /// A prediction that is wholly in the buffer. Ranges are of the buffer.
 #[derive(Debug, PartialEq, Eq)]
@@ -20,6 +18,8 @@ pub(crate) struct Head {
     pub(crate) version: Range<usize>,
     json_length: Option<Range<usize>>,
     timeout: Option<Range<usize>>,
+    /// What the header says of the version.
+    wanted: Option<Range<usize>>,
     pub(crate) body: Range<usize>,
 }
 
@@ -39,6 +39,7 @@ impl Head {
             version: place(version.as_bytes()),
             json_length: None,
             timeout: None,
+            wanted: None,
             body: 0..0,
         };
         let mut length = None;
@@ -56,6 +57,7 @@ impl Head {
                 }
                 Known::JsonLength => once(&mut head.json_length)?,
                 Known::Timeout => once(&mut head.timeout)?,
+                Known::Version => once(&mut head.wanted)?,
                 Known::Type if value.starts_with(b"application/grpc") => return None,
                 Known::Connection if !value.eq_ignore_ascii_case(b"keep-alive") => return None,
                 Known::Type | Known::Connection | Known::Other => {}
@@ -82,7 +84,9 @@ impl Head {
     /// What the headers say.
     fn said<'a>(&self, buffer: &'a [u8]) -> Said<'a> {
         let value = |it: &Option<Range<usize>>| buffer.get(it.clone()?);
-        Said { json_length: value(&self.json_length), timeout: value(&self.timeout) }
+        let headers = buffer.get(..self.body.start).map_or(Headers::None, Headers::Text);
+        let (json_length, timeout) = (value(&self.json_length), value(&self.timeout));
+        Said { json_length, timeout, version: value(&self.wanted), headers }
     }
 }
 
@@ -91,6 +95,7 @@ enum Known {
     Length,
     JsonLength,
     Timeout,
+    Version,
     Type,
     Connection,
     /// Changes how the message is to be read, or asks for something.
@@ -109,6 +114,7 @@ impl Known {
             12 if is("content-type") => Known::Type,
             10 if is("connection") => Known::Connection,
             17 if is("transfer-encoding") => Known::Unusual,
+            16 if is(VERSION_HEADER.as_str()) => Known::Version,
             16 if is("content-encoding") || is("proxy-connection") => Known::Unusual,
             6 if is("expect") => Known::Unusual,
             7 if is("upgrade") || is("trailer") => Known::Unusual,

@@ -13,11 +13,13 @@ use std::time::{Duration, Instant, SystemTime};
 
 use bytes::{Buf as _, Bytes};
 use http::{Response, header};
+use server_base::Version;
 use server_serving::{Finished, Permit};
 use tokio::io::AsyncWrite as _;
 
 use crate::activity::Active;
 use crate::body::ResponseBody;
+use crate::headers::VERSION_HEADER;
 use crate::http::{Encoded, LENGTH_HEADER};
 use crate::stream::Stream;
 
@@ -74,7 +76,7 @@ impl Writer {
         (finished, active): (Finished, Active),
     ) {
         let (kind, is_json) = (encoded.kind(), encoded.tensors.is_empty());
-        let Encoded { json: mut text, tensors: tail } = encoded;
+        let Encoded { json: mut text, tensors: tail, version } = encoded;
         let (json, tensors) = (text.len(), tail.iter().map(Bytes::len).sum::<usize>());
         if tensors <= COPIED_BYTES_MAX {
             tail.iter().for_each(|it| text.extend_from_slice(it));
@@ -89,6 +91,9 @@ impl Writer {
             field_number(&mut text, LENGTH_HEADER.as_str(), json);
         }
         field_number(&mut text, "content-length", json + tensors);
+        if let Some(Version(version)) = version {
+            field_number(&mut text, VERSION_HEADER.as_str(), version);
+        }
         self.finish_head(&mut text, last, finished.ended);
         text.rotate_left(body);
         self.begin(text, (finished.permit, active));
@@ -193,7 +198,7 @@ fn field(head: &mut Vec<u8>, name: &str, value: &str) {
     head.extend_from_slice(value.as_bytes());
 }
 
-fn field_number(head: &mut Vec<u8>, name: &str, value: usize) {
+fn field_number(head: &mut Vec<u8>, name: &str, value: impl itoa::Integer) {
     field(head, name, itoa::Buffer::new().format(value));
 }
 

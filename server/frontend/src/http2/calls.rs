@@ -137,7 +137,9 @@ impl Calls {
             Ok(answered) => answered,
             Err(refused) => return drop(respond.send_response(refused, true)),
         };
-        let Ok(mut stream) = respond.send_response(Unary::head(), false) else { return };
+        let Ok(mut stream) = respond.send_response(Unary::head(answered.version), false) else {
+            return;
+        };
         stream.reserve_capacity(answered.message.len());
         if stream.capacity() >= answered.message.len() {
             if stream.send_data(answered.message, false).is_ok() {

@@ -1,0 +1,133 @@
+"""Requests that name no version are shared out: by weight, by a caller's key, by a header."""
+
+import http.client
+import json
+from collections import Counter
+
+import grpc
+import pytest
+from recorded import cases
+from tritonclient.grpc import service_pb2
+from tritonclient.grpc.service_pb2_grpc import GRPCInferenceServiceStub
+
+CASE = cases("wine", 1)[0]
+INFER = "/v2/models/wine/infer"
+SETTINGS = """
+version_policy = "all"
+[labels]
+stable = 1
+canary = 2
+[traffic]
+weights = { stable = 90, canary = 10 }
+sticky = "X-User"
+"""
+CALLS = 1_000
+# Of so many calls with a chance of a tenth, all but one set of calls in a thousand million: six deviations.
+CANARY = range(100 - 57, 100 + 58)
+
+
+@pytest.fixture
+def shared(start, repository):
+    """A server with two versions of `wine`, nine tenths of the traffic on the first."""
+    repository.settings("wine", SETTINGS)
+    repository.sample("wine")
+    return start(repository).settled()
+
+
+class Http:
+    """Calls on one connection."""
+
+    def __init__(self, server):
+        self.connection = http.client.HTTPConnection(server.http, timeout=20)
+
+    def ask(self, headers=(), path=INFER):
+        """The version by the header and by the body of the answer."""
+        self.connection.request("POST", path, json.dumps(CASE.request), dict(headers))
+        response = self.connection.getresponse()
+        answer = json.load(response)
+        assert response.status == 200, answer
+        return response.headers["x-salver-version"], answer["model_version"]
+
+
+class Grpc:
+    def __init__(self, server):
+        self.stub = GRPCInferenceServiceStub(grpc.insecure_channel(server.grpc))
+        self.request = service_pb2.ModelInferRequest(model_name="wine")
+        for name, datatype, data in CASE.inputs():
+            self.request.inputs.add(name=name, datatype=datatype, shape=data.shape)
+            self.request.raw_input_contents.append(data.tobytes())
+
+    def ask(self, headers=()):
+        answer, call = self.stub.ModelInfer.with_call(self.request, metadata=list(headers))
+        return dict(call.initial_metadata()).get("x-salver-version"), answer.model_version
+
+
+@pytest.mark.parametrize("way", [Http, Grpc])
+def test_by_weight(shared, way):
+    """A thousand calls, nine to one; each answer says who gave it."""
+    caller, counts = way(shared), Counter()
+    for _ in range(CALLS):
+        said, gave = caller.ask()
+        assert said == gave
+        counts[gave] += 1
+    assert set(counts) == {"1", "2"} and counts["2"] in CANARY, counts
+
+
+def test_a_caller_stays(shared):
+    """By the header's value, whatever the protocol; callers are shared out as calls are."""
+    ways, counts = [Http(shared), Grpc(shared)], Counter()
+    for user in range(CALLS // 2):
+        headers = [("x-user", f"user {user}")]
+        [version] = {it.ask(headers)[1] for it in ways * 2}
+        counts[version] += 1
+    assert counts["2"] in range(50 - 40, 50 + 41), counts
+
+
+@pytest.mark.parametrize("way", [Http, Grpc])
+@pytest.mark.parametrize(("asked", "answers"), [("2", "2"), ("canary", "2"), ("stable", "1")])
+def test_a_header_decides(shared, way, asked, answers):
+    caller = way(shared)
+    said, gave = caller.ask([("x-salver-version", asked)])
+    # Nothing was chosen that would have to be told.
+    assert (said, gave) == (None, answers)
+
+
+def test_a_header_that_contradicts_the_path(shared):
+    headers = [("X-Salver-Version", "1")]
+    path = "/v2/models/wine/versions/{}/infer".format
+    assert Http(shared).ask(headers, path(1))[1] == "1"
+    says = "x-salver-version says version 1, the request itself 2"
+    shared.ask("POST", path(2), CASE.request, headers).refused(400, says)
+
+
+def test_a_header_that_names_nobody(shared):
+    for version, status in [("9", 404), ("nobody", 404), ("-1", 400)]:
+        answer = shared.ask("POST", INFER, CASE.request, [("X-Salver-Version", version)])
+        answer.refused(status, version)
+
+
+def test_weights_move_without_a_load(shared, repository):
+    repository.settings("wine", SETTINGS.replace("90", "0"))
+    caller = Http(shared)
+    versions = iter(lambda: caller.ask()[1], None)
+    in_a_row = 0
+    while in_a_row < 50:
+        in_a_row = in_a_row + 1 if next(versions) == "2" else 0
+    assert len(shared.logs("model version is available")) == 2
+
+
+def test_a_share_of_a_version_that_is_not_there(start, repository):
+    """Nobody is turned away for it: the others have it meanwhile."""
+    repository.settings("wine", SETTINGS)
+    repository.sample("wine", 1)
+    server = start(repository).settled()
+    caller = Http(server)
+    assert {caller.ask()[1] for _ in range(200)} == {"1"}
+    repository.sample("wine", 2)
+    while caller.ask()[1] != "2":
+        pass
+
+
+def test_without_traffic_nothing_is_told(samples):
+    assert Http(samples).ask()[0] is None
+    assert Grpc(samples).ask()[0] is None

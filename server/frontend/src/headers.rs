@@ -1,0 +1,93 @@
+//! What a request's headers say of where it is to go, whichever protocol brought them.
+
+use http::{HeaderMap, HeaderName};
+use server_base::VersionChoice;
+use server_serving::{Caller, InferError};
+
+/// Names the version, by number or label, for callers that cannot change the path or the message;
+/// in an answer, the version that the model's traffic chose.
+pub(crate) const VERSION_HEADER: HeaderName = HeaderName::from_static("x-salver-version");
+
+/// As many as the plain reader of HTTP/1 takes.
+pub(crate) const HEADERS_MAX: usize = 32;
+
+/// A request's headers, as they lie there.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Headers<'a> {
+    /// None.
+    #[default]
+    None,
+    /// The text of the whole head, which has been read once.
+    Text(&'a [u8]),
+    /// By name.
+    Map(&'a HeaderMap),
+}
+
+impl Caller for Headers<'_> {
+    fn header(&self, name: &str) -> Option<&[u8]> {
+        match self {
+            Headers::None => None,
+            Headers::Map(map) => map.get(name).map(|it| it.as_bytes()),
+            Headers::Text(text) => {
+                // Read again, by the few requests of models that ask for a header.
+                let mut headers = [httparse::EMPTY_HEADER; HEADERS_MAX];
+                let mut request = httparse::Request::new(&mut headers);
+                request.parse(text).ok()?;
+                let mut headers = request.headers.iter();
+                headers.find(|it| it.name.eq_ignore_ascii_case(name)).map(|it| it.value)
+            }
+        }
+    }
+}
+
+/// Which version is asked for: `named` in the path or the message, `said` in the header.
+pub(crate) fn choice(
+    named: VersionChoice,
+    said: Option<&[u8]>,
+) -> Result<VersionChoice, InferError> {
+    let Some(said) = said else { return Ok(named) };
+    let choice = VersionChoice::parse(&String::from_utf8_lossy(said))?;
+    if named != VersionChoice::Any && choice != VersionChoice::Any && named != choice {
+        let text = format!("{VERSION_HEADER} says version {choice}, the request itself {named}");
+        return Err(InferError::Invalid(text));
+    }
+    Ok(if named == VersionChoice::Any { choice } else { named })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn headers_are_found_however_they_lie() {
+        let text = "POST / HTTP/1.1\r\nHost: a\r\nX-User: one\r\nx-user: two\r\n\r\n{}";
+        let mut map = HeaderMap::new();
+        map.append("x-user", "one".parse().expect("ASCII"));
+        map.append("x-user", "two".parse().expect("ASCII"));
+        for headers in [Headers::Text(text.as_bytes()), Headers::Map(&map)] {
+            assert_eq!(headers.header("x-user"), Some(&b"one"[..]), "{headers:?}");
+            assert_eq!(headers.header("x-other"), None, "{headers:?}");
+        }
+        assert_eq!(Headers::None.header("x-user"), None);
+    }
+
+    #[track_caller]
+    fn check(named: &str, said: Option<&str>, expect: Result<&str, &str>) {
+        let named = VersionChoice::parse(named).expect("a choice");
+        let got = choice(named, said.map(str::as_bytes)).map(|it| it.to_string());
+        assert_eq!(
+            got.map_err(|it| it.to_string()),
+            expect.map(str::to_owned).map_err(str::to_owned)
+        );
+    }
+
+    #[test]
+    fn the_header_speaks_where_the_request_does_not() {
+        check("", None, Ok("any"));
+        check("", Some("3"), Ok("3"));
+        check("", Some("canary"), Ok("canary"));
+        check("3", Some("3"), Ok("3"));
+        check("3", Some(""), Ok("3"));
+        check("3", Some("4"), Err("x-salver-version says version 4, the request itself 3"));
+    }
+}

@@ -1,0 +1,181 @@
+//! How a model's requests are shared out among its versions, when they name none.
+//!
+//! A request falls on a point of a line: by chance or, if its caller is to stay with one version,
+//! by a header. Each version has a stretch of the line as long as its weight. The newest begins at
+//! the line's start, so that one whose weight grows keeps the callers that it has; and the point
+//! depends on nothing but model and header, so that all replicas agree on it.
+
+use std::collections::BTreeMap;
+use std::hash::{BuildHasher as _, Hasher as _, RandomState};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use server_base::{ModelName, Version};
+
+/// The odd number next to 2⁶⁴ divided by the golden ratio: steps of it visit all 64-bit numbers.
+const STEP: u64 = 0x9e37_79b9_7f4a_7c15;
+
+/// What a caller says beside the request, as far as routing looks at it.
+pub trait Caller {
+    /// The value of the header of that name, which is in lower case; the first, if there are more.
+    fn header(&self, name: &str) -> Option<&[u8]>;
+}
+
+/// A model's shares.
+#[derive(Debug)]
+pub struct Traffic {
+    /// Newest first.
+    arms: Box<[(Version, u64)]>,
+    total: u64,
+    /// The header by whose value callers stay with a version.
+    sticky: Option<Box<str>>,
+    salt: u64,
+    /// Requests without that header, as it were.
+    turn: AtomicU64,
+}
+
+impl Traffic {
+    /// Weights are relative to their sum; `sticky` is in lower case. `None`: nobody has any weight.
+    pub fn new(
+        model: &ModelName,
+        weights: &BTreeMap<Version, u32>,
+        sticky: Option<&str>,
+    ) -> Option<Traffic> {
+        let weighty = weights.iter().rev().filter(|(_, weight)| **weight > 0);
+        let arms: Box<[_]> = weighty.map(|(it, weight)| (*it, u64::from(*weight))).collect();
+        let total = arms.iter().map(|(_, weight)| weight).sum();
+        let turn = AtomicU64::new(RandomState::new().build_hasher().finish());
+        let (sticky, salt) = (sticky.map(Into::into), fnv(FNV_BASIS, model.as_str().as_bytes()));
+        (total > 0).then_some(Traffic { arms, total, sticky, salt, turn })
+    }
+
+    /// Where the caller's request falls.
+    pub(crate) fn point(&self, caller: &dyn Caller) -> u64 {
+        let key = self.sticky.as_deref().and_then(|it| caller.header(it));
+        mixed(match key {
+            // Between the model's name and the key stands a byte that no name holds.
+            Some(key) => fnv(fnv(self.salt, &[0]), key),
+            None => self.turn.fetch_add(STEP, Ordering::Relaxed),
+        })
+    }
+
+    /// Whose stretch that is.
+    pub(crate) fn at(&self, point: u64) -> Option<Version> {
+        let place = (u128::from(point) * u128::from(self.total)) >> 64;
+        let mut end = 0;
+        let ends = self.arms.iter().map(|(version, weight)| {
+            end += weight;
+            (version, end)
+        });
+        ends.into_iter().find(|(_, end)| place < u128::from(*end)).map(|(version, _)| *version)
+    }
+
+    /// Versions with a weight, the heaviest first.
+    pub(crate) fn by_weight(&self) -> impl Iterator<Item = Version> {
+        let mut arms = self.arms.to_vec();
+        arms.sort_by_key(|(_, weight)| std::cmp::Reverse(*weight));
+        arms.into_iter().map(|(version, _)| version)
+    }
+}
+
+const FNV_BASIS: u64 = 0xcbf2_9ce4_8422_2325;
+const FNV_PRIME: u64 = 0x0100_0000_01b3;
+
+/// Goes on hashing. # Source: Fowler, Noll, Vo, FNV-1a of 64 bits: the same on every machine.
+fn fnv(hash: u64, bytes: &[u8]) -> u64 {
+    bytes.iter().fold(hash, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(FNV_PRIME))
+}
+
+/// Spreads what differs in few bits over all of them. # Source: Steele, Lea, Flood, "Fast splittable
+/// pseudorandom number generators", 2014, the finalizer of SplitMix64.
+fn mixed(number: u64) -> u64 {
+    let number = (number ^ (number >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    let number = (number ^ (number >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    number ^ (number >> 31)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Says(Option<String>);
+
+    impl Caller for Says {
+        fn header(&self, name: &str) -> Option<&[u8]> {
+            assert_eq!(name, "x-user");
+            self.0.as_deref().map(str::as_bytes)
+        }
+    }
+
+    /// Weights as words `version:weight`.
+    fn traffic(weights: &str) -> Option<Traffic> {
+        let weights = weights.split_whitespace().map(|it| {
+            let (version, weight) = it.split_once(':').expect("version:weight");
+            (Version::parse(version).expect("a version"), weight.parse().expect("a weight"))
+        });
+        let model = ModelName::new("m").expect("a name");
+        Traffic::new(&model, &weights.collect(), Some("x-user"))
+    }
+
+    fn user(number: usize) -> Says {
+        Says(Some(format!("user-{number}")))
+    }
+
+    /// Of 10,000 requests, the share that each version gets, in percent; within one.
+    #[track_caller]
+    fn check(weights: &str, expect: &[(u64, f64)]) {
+        let traffic = traffic(weights).expect("weights");
+        for caller in [|_| Says(None), user] {
+            let mut counts = BTreeMap::new();
+            for number in 0..10_000 {
+                let version = traffic.at(traffic.point(&caller(number))).expect("a version");
+                *counts.entry(version.0).or_insert(0_u32) += 1;
+            }
+            assert_eq!(counts.len(), expect.len(), "{weights}");
+            for (version, percent) in expect {
+                let got = f64::from(counts[version]) / 100.0;
+                assert!((got - percent).abs() < 1.5, "{weights}: version {version} got {got} %");
+            }
+        }
+    }
+
+    #[test]
+    fn requests_are_shared_out_by_weight() {
+        check("1:90 2:10", &[(1, 90.0), (2, 10.0)]);
+        check("1:1 2:1 7:2", &[(1, 25.0), (2, 25.0), (7, 50.0)]);
+        check("1:0 2:5", &[(2, 100.0)]);
+        check("1:4294967295 2:4294967295", &[(1, 50.0), (2, 50.0)]);
+    }
+
+    #[test]
+    fn nobody_without_weight() {
+        assert!(traffic("1:0 2:0").is_none() && traffic("").is_none());
+    }
+
+    #[test]
+    fn who_is_with_the_newest_stays_while_its_weight_grows() {
+        let steps = ["1:99 2:1", "1:95 2:5", "1:75 2:25", "1:50 2:50", "1:0 2:100"];
+        let steps = steps.map(|it| traffic(it).expect("weights"));
+        for number in 0..2_000 {
+            let point = steps.each_ref().map(|it| it.point(&user(number)));
+            assert!(point.iter().all(|it| *it == point[0]), "one caller, one point");
+            let versions = steps.each_ref().map(|it| it.at(point[0]).expect("a version"));
+            assert!(versions.is_sorted(), "user-{number}: {versions:?}");
+        }
+    }
+
+    #[test]
+    fn every_point_is_somebodys() {
+        let traffic = traffic("1:3 2:7 3:1").expect("weights");
+        for point in [0, 1, u64::MAX / 2, u64::MAX - 1, u64::MAX] {
+            assert!(traffic.at(point).is_some(), "{point}");
+        }
+        assert_eq!(traffic.by_weight().map(|it| it.0).collect::<Vec<_>>(), [2, 1, 3]);
+    }
+
+    #[test]
+    fn points_are_the_same_on_every_machine() {
+        let traffic = traffic("1:1").expect("weights");
+        assert_eq!(fnv(FNV_BASIS, b"a"), 0xaf63_dc4c_8601_ec8c, "of FNV's own list");
+        assert_eq!(traffic.point(&user(1)), 0x4b7e_ce53_8146_0334);
+    }
+}
