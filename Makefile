@@ -59,6 +59,11 @@ bench-pictures: bench-binaries ## Draw latency over throughput anew, for the doc
 bench-binaries: build onnxruntime bench-models
 	$(CARGO) build --release --locked -p backend-onnxruntime --example raw
 
+demo-rollout: build onnxruntime $(VENV)/models/ready ## Watch rollouts: a good candidate takes over, bad ones go back
+	$(VENV)/models/bin/python loadtest/demo/rollout.py --bin $(CARGO_TARGET_DIR)/release/salver
+
+.PHONY: demo-rollout
+
 models: $(VENV)/models/ready ## Train the sample models again
 	cd models && $(abspath $(VENV))/models/bin/python -m train.build
 

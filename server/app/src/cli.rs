@@ -1,10 +1,14 @@
 //! The command line: every flag once, with its environment variable and its help.
 
+mod rollout;
+
 use std::net::IpAddr;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
+
+pub use rollout::{RolloutArgs, RolloutCommand, RolloutOf};
 
 /// Exit codes, as `salver help` tells them.
 const AFTER_HELP: &str = "\
@@ -37,6 +41,12 @@ pub enum Command {
         /// What to ask.
         #[command(subcommand)]
         command: ClientCommand,
+    },
+    /// Let another version of a model take over, step by step, if it is no worse.
+    Rollout {
+        /// What to do.
+        #[command(subcommand)]
+        command: RolloutCommand,
     },
     /// Find the engine, instances, threads and batch size that serve a model best here.
     ///
@@ -128,6 +138,12 @@ pub struct ServeArgs {
     /// TOML file with settings; keys are the flags' names with underscores
     #[arg(long, env = "SALVER_CONFIG", value_name = "FILE")]
     pub config: Option<PathBuf>,
+    /// Folder in which rollouts outlive the process [default: they do not]
+    #[arg(long, env = "SALVER_STATE", value_name = "DIR")]
+    pub state: Option<PathBuf>,
+    /// How often rollouts are looked at, in milliseconds [default: 1000]
+    #[arg(long, env = "SALVER_ROLLOUT_INTERVAL_MS", value_name = "MS")]
+    pub rollout_interval_ms: Option<u64>,
     /// Address to listen on [default: 0.0.0.0]
     #[arg(long, env = "SALVER_HOST", value_name = "ADDRESS")]
     pub host: Option<IpAddr>,

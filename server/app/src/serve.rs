@@ -7,6 +7,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
+use server_conductor::Conductor;
 use server_frontend::{Bound, ConnectionLimits, Control, Drain, Frontend, Listening, Shared};
 use server_lifecycle::{Clock, Defaults, Engines, Lifecycle};
 use server_serving::{Admission, Cores, Serving};
@@ -84,6 +85,7 @@ impl Server {
         let shared = Arc::new(Shared {
             serving: Arc::clone(&serving),
             lifecycle: lifecycle.clone(),
+            conductor: conduct(settings, &lifecycle, &serving)?,
             version: env!("CARGO_PKG_VERSION"),
             options: server_frontend::Options {
                 request_bytes_max: settings.request_bytes_max,
@@ -134,6 +136,18 @@ impl Server {
         self.control.stop();
         clean
     }
+}
+
+fn conduct(
+    settings: &Settings,
+    lifecycle: &Lifecycle,
+    serving: &Arc<Serving>,
+) -> anyhow::Result<Conductor> {
+    let folder = settings.state.clone();
+    let options =
+        server_conductor::Options { folder: folder.clone(), interval: settings.rollout_interval };
+    let started = server_conductor::start(&options, lifecycle.clone(), Arc::clone(serving));
+    started.with_context(|| format!("state of rollouts {}", folder.unwrap_or_default().display()))
 }
 
 fn lifecycle_options(settings: &Settings, engines: &Engines) -> server_lifecycle::Options {

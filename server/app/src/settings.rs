@@ -23,6 +23,10 @@ use crate::cli::{Libraries, LoadArg, LogFormat, SchedulerArg, ServeArgs, Transit
 pub struct Settings {
     /// The model repository.
     pub model_repository: PathBuf,
+    /// Where rollouts are written down; `None`: a restart forgets them.
+    pub state: Option<PathBuf>,
+    /// How often rollouts are looked at.
+    pub rollout_interval: Duration,
     /// Address of every port.
     pub host: IpAddr,
     /// 0 is any free one.
@@ -84,6 +88,8 @@ const LOADER_THREADS: Number = ("loader_threads", 1..=limits::THREADS_MAX);
 const LOADED_MODELS_MAX: Number = ("loaded_models_max", 0..=1 << 20);
 /// Oftener, and looking at the folder would be all that its thread does.
 const SCAN_INTERVAL_MS: Number = ("scan_interval_ms", 10..=DAY_MS);
+/// Seldomer than a minute, and a bad candidate stays for long.
+const ROLLOUT_INTERVAL_MS: Number = ("rollout_interval_ms", 10..=60_000);
 const REST_MS: Number = ("rest_ms", 0..=DAY_MS);
 const REQUEST_BYTES_MAX: Number = ("request_bytes_max", 1..=limits::REQUEST_BYTES_MAX);
 /// No bound of their own, but what one more is added to does not overflow.
@@ -136,6 +142,7 @@ fn over_file(args: ServeArgs, root: &mut Section<'_>) -> ServeArgs {
     let loaded_models_max = number(args.loaded_models_max, root, LOADED_MODELS_MAX);
     let scan_interval_ms = number(args.scan_interval_ms, root, SCAN_INTERVAL_MS);
     let rest_ms = number(args.rest_ms, root, REST_MS);
+    let rollout_interval_ms = number(args.rollout_interval_ms, root, ROLLOUT_INTERVAL_MS);
     let request_bytes_max = number(args.request_bytes_max, root, REQUEST_BYTES_MAX);
     let in_flight_requests_max = number(args.in_flight_requests_max, root, IN_FLIGHT_REQUESTS_MAX);
     let in_flight_bytes_max = number(args.in_flight_bytes_max, root, IN_FLIGHT_BYTES_MAX);
@@ -147,6 +154,8 @@ fn over_file(args: ServeArgs, root: &mut Section<'_>) -> ServeArgs {
     ServeArgs {
         config: args.config,
         model_repository: args.model_repository.or(root.with("model_repository", path)),
+        state: args.state.or(root.with("state", path)),
+        rollout_interval_ms,
         host: args.host.or(root.with("host", address)),
         http_port,
         grpc_port,
@@ -202,6 +211,8 @@ fn with_defaults(args: ServeArgs, cores: usize) -> Settings {
     Settings {
         // Empty is a fault: see `check`.
         model_repository: args.model_repository.unwrap_or_default(),
+        state: args.state,
+        rollout_interval: Duration::from_millis(args.rollout_interval_ms.unwrap_or(1_000)),
         host: args.host.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED)),
         http_port: args.http_port.unwrap_or(8000),
         grpc_port: args.grpc_port.unwrap_or(8001),

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use http::{HeaderValue, Request, Response, header};
+use server_conductor::Conductor;
 use server_lifecycle::Lifecycle;
 use server_serving::Serving;
 
@@ -20,6 +21,8 @@ pub struct Shared {
     pub serving: Arc<Serving>,
     /// The model repository.
     pub lifecycle: Lifecycle,
+    /// Rollouts.
+    pub conductor: Conductor,
     /// Version of the server, for its metadata.
     pub version: &'static str,
     /// What peers may do.

@@ -1,5 +1,8 @@
 use std::sync::Arc;
 
+use server_base::Version;
+
+use crate::direction::Direction;
 use crate::handle::LifecycleError;
 use crate::house::{constant, house};
 
@@ -86,4 +89,35 @@ async fn a_load_of_nothing_fails_and_says_why() {
         "version_policy wants nothing but 9; version 1: not wanted by the version policy",
     )
     .await;
+}
+
+fn direction(wanted: &[u64], weights: &[(u64, u32)]) -> Direction {
+    Direction {
+        wanted: wanted.iter().map(|it| Version(*it)).collect(),
+        weights: weights.iter().map(|(it, weight)| (Version(*it), *weight)).collect(),
+    }
+}
+
+#[tokio::test]
+async fn a_rollout_directs_a_model_over_its_file() {
+    let (one, two) = (constant(1), constant(2));
+    let house = house(&[("m/1/model.fake", &one), ("m/2/model.fake", &two)]);
+    house.shows("m/1:END m/2:AVAILABLE").await;
+    let both = direction(&[1, 2], &[(1, 1)]);
+    house.lifecycle.direct("m", Some(both)).await.expect("directs");
+    house.shows("m/1:AVAILABLE m/2:AVAILABLE").await;
+    assert_eq!(house.ask("").await, Ok(1.0), "all weight is on the first");
+    assert_eq!(house.ask("2").await, Ok(2.0));
+    let shared = direction(&[1, 2], &[(1, 1), (2, 1)]);
+    house.lifecycle.direct("m", Some(shared)).await.expect("directs");
+    let mut seen = [false; 2];
+    while seen != [true; 2] {
+        let answer = house.ask("").await.expect("answers");
+        seen[usize::from(answer == 2.0)] = true;
+    }
+    house.lifecycle.direct("m", None).await.expect("lets go");
+    house.shows("m/1:END m/2:AVAILABLE").await;
+    assert_eq!(house.ask("").await, Ok(2.0));
+    let unknown = house.lifecycle.direct("nobody", None).await;
+    assert_eq!(unknown, Err(LifecycleError::Unknown { model: "nobody".to_owned() }));
 }

@@ -9,6 +9,7 @@ use crossbeam_channel::{Sender, bounded};
 use server_base::{IdError, Kind, ModelName, Version};
 use tokio::sync::{oneshot, watch};
 
+use crate::direction::Direction;
 use crate::manager::Message;
 use crate::state::State;
 
@@ -147,6 +148,18 @@ impl Lifecycle {
     pub async fn unload(&self, model: &str) -> Result<(), LifecycleError> {
         let model = ModelName::new(model)?;
         self.command(|reply| Message::Unload(model, reply)).await
+    }
+
+    /// From now on a rollout says which versions of a model are wanted and how they share its
+    /// requests, over its `model.toml`; `None`: no longer. Returns when the table says so; versions
+    /// that are wanted anew are still to be loaded then.
+    pub async fn direct(
+        &self,
+        model: &str,
+        direction: Option<Direction>,
+    ) -> Result<(), LifecycleError> {
+        let model = ModelName::new(model)?;
+        self.command(|reply| Message::Direct(model, direction, reply)).await
     }
 
     /// Ends the lifecycle: retires everything and returns when it is drained, or at `by`. `false`:

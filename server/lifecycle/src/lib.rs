@@ -21,6 +21,7 @@ mod shapes;
 mod leak;
 mod padding;
 mod traffic;
+mod direction;
 mod probe;
 mod loader;
 mod manager;
@@ -42,6 +43,7 @@ pub mod metrics;
 
 pub use clock::Clock;
 pub use config::{Defaults, LoadPolicy, ModelConfig, VersionPolicy};
+pub use direction::Direction;
 pub use engines::{Engines, Missing};
 pub use handle::{Entry, Lifecycle, LifecycleError, Readiness};
 pub use policy::Transition;

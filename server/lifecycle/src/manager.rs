@@ -12,6 +12,8 @@ use server_base::ModelName;
 use server_serving::Workers;
 
 use crate::commands::{Commands, Reply};
+use crate::direction::Direction;
+use crate::handle::LifecycleError;
 use crate::load::Loaded;
 use crate::loader::{Job, Loader};
 use crate::metrics;
@@ -37,6 +39,7 @@ pub(crate) enum Message {
     Unloaded(u64, bool),
     Load(ModelName, Reply),
     Unload(ModelName, Reply),
+    Direct(ModelName, Option<Direction>, Reply),
     /// The bell has rung: what for stands beside it.
     Asked,
     Stop(Instant, Sender<bool>),
@@ -158,6 +161,17 @@ impl Manager {
                 }
                 self.commands.unload(reply);
             }
+            Message::Direct(name, direction, reply) => match self.models.get_mut(&name) {
+                Some(model) => {
+                    model.set_direction(direction);
+                    // It is done when the table says so.
+                    self.commands.unload(reply);
+                }
+                None => {
+                    let unknown = LifecycleError::Unknown { model: name.to_string() };
+                    let _ = reply.send(Err(unknown));
+                }
+            },
             Message::Asked => {}    // what for is seen to by every turn
             Message::Stop(..) => {} // handled by `run`
         }

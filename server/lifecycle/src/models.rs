@@ -14,6 +14,7 @@ use server_serving::{Demand, ModelEntry, Workers};
 
 use crate::config::{Defaults, ModelConfig, VersionPolicy};
 use crate::desired::desired;
+use crate::direction::Direction;
 use crate::folder::{Folder, print};
 use crate::handle::Entry;
 use crate::lazy::Lazy;
@@ -33,6 +34,8 @@ pub(crate) struct Model {
     folder: Folder,
     /// An operator said that nothing of it is wanted.
     unloaded: bool,
+    /// What a rollout says of it.
+    direction: Option<Direction>,
     pub(crate) lazy: Lazy,
     /// What the last scan saw, and whether all of it had come to rest.
     seen: Option<(Scanned, bool)>,
@@ -90,6 +93,7 @@ impl Model {
             requests,
             name,
             unloaded: false,
+            direction: None,
             lazy: Lazy::new(demand),
             seen: None,
             artifacts: Vec::new(),
@@ -228,6 +232,14 @@ impl Model {
         }
     }
 
+    /// A rollout directs it, or does so no longer.
+    pub(crate) fn set_direction(&mut self, direction: Option<Direction>) {
+        if self.direction != direction {
+            self.direction = direction;
+            self.touch();
+        }
+    }
+
     fn forget_failures(&mut self) {
         self.artifacts.retain(|it| !matches!(it.state, State::End { reason: Some(_) }));
     }
@@ -299,7 +311,10 @@ impl Model {
         let mut known: BTreeSet<Version> = self.folder.present().keys().copied().collect();
         known.extend(self.artifacts.iter().map(|it| it.version));
         let config = self.folder.config();
-        let traffic = config.traffic.traffic(&self.name, &config.labels);
+        let traffic = match &self.direction {
+            Some(it) => it.traffic(&self.name, config.traffic.sticky.as_deref()),
+            None => config.traffic.traffic(&self.name, &config.labels),
+        };
         let labels = config.labels.iter().map(|(name, it)| (name.as_str().into(), *it));
         let (ready, known) = (ready.into_values().collect(), known.into_iter().collect());
         ModelEntry::new(ready, known, labels.collect(), Arc::clone(&self.requests))
@@ -355,7 +370,10 @@ impl Model {
             return BTreeSet::new();
         }
         let present: BTreeSet<Version> = self.folder.present().keys().copied().collect();
-        desired(&self.folder.config().versions, &present, &self.broken())
+        match &self.direction {
+            Some(it) => present.intersection(&it.wanted).copied().collect(),
+            None => desired(&self.folder.config().versions, &present, &self.broken()),
+        }
     }
 
     /// Versions whose content on disk cannot be loaded, and of which no older content answers.

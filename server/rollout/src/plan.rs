@@ -67,6 +67,11 @@ impl Plan {
         -self.alpha.ln()
     }
 
+    /// Share of the requests that are copied in the shadow phase.
+    pub fn shadow_share(&self) -> Weight {
+        self.shadow_share
+    }
+
     /// Later than this an answer is slow, where 99 % of the stable version's take no longer than
     /// `p99`. `None`: latency is not watched.
     pub(crate) fn slow_above(&self, p99: Duration) -> Option<Duration> {

@@ -95,6 +95,11 @@ impl Rollout {
         }
     }
 
+    /// Above this an answer of the running stage is slow.
+    pub fn slow_above(&self) -> Option<Duration> {
+        self.slow_above
+    }
+
     /// Everything that has been counted.
     pub fn counts(&self) -> Counts {
         self.ledger.total(&self.current)

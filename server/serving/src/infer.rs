@@ -5,7 +5,8 @@ use std::time::Instant;
 
 use arc_swap::{ArcSwap, Guard};
 use server_base::{
-    InferRequest, InferResponse, NamedTensor, NamedTensors, Protocol, Version, VersionChoice, limits,
+    InferRequest, InferResponse, NamedTensor, NamedTensors, Protocol, Version, VersionChoice,
+    limits,
 };
 use smallvec::SmallVec;
 
@@ -18,6 +19,7 @@ use crate::metrics::RequestMetrics;
 use crate::pending::{Inputs, Pending};
 use crate::reply::{Answer, Reply};
 use crate::servable::{InFlight, Servable};
+use crate::shadow::{Pair, Shadow};
 use crate::table::Table;
 use crate::traffic::{Caller, Traffic};
 use crate::trip::Trip;
@@ -225,9 +227,15 @@ fn push<'a>(
     }
     let stated = request.timeout.is_some();
     let (ledger, _permit) = (Arc::clone(servable.ledger()), trip.permit());
+    let pair = servable.shadow().as_ref().and_then(Shadow::pair);
+    let copy = pair.map(|pair| Copied { inputs: inputs.clone(), rows, deadline, pair });
+    let reply = match &copy {
+        Some(copy) => reply.paired(Arc::clone(&copy.pair)),
+        None => reply,
+    };
     let pending = Pending { inputs, extent, arrived, deadline, stated, reply, ledger, _permit };
     match servable.lane().push(pending, now, &terms(&servable, stated)) {
-        Ok(()) => {}
+        Ok(()) => copy.into_iter().for_each(|it| it.push(trip, now)),
         Err(Refused::Closed(Pending { inputs, reply, .. })) => {
             // The inputs are in the signature's order now, and under its names.
             let named = signature.inputs.iter().map(|it| it.name.to_string()).zip(inputs);
@@ -253,6 +261,38 @@ fn push<'a>(
     }
     let (in_flight, is_shared_out) = (servable.enter(), trip.is_shared_out());
     Ok(Pushed::Waits(Submitted { in_flight, is_shared_out, wanted, deadline }))
+}
+
+/// A request that goes to another version too.
+struct Copied {
+    inputs: Inputs,
+    rows: usize,
+    deadline: Instant,
+    pair: Arc<Pair>,
+}
+
+impl Copied {
+    /// Puts it into the other version's lane, if it fits that version.
+    fn push(self, trip: &Trip, now: Instant) {
+        let Copied { inputs, rows, deadline, pair } = self;
+        let to = Arc::clone(pair.shadow());
+        let served = (to.signature(), to.plan());
+        let Ok(extent) = Extent::new(to.model().as_str(), served, (&inputs, rows)) else {
+            return pair.left_out();
+        };
+        let (reply, ledger) = (Reply::shadow(Arc::clone(&pair)), Arc::clone(to.ledger()));
+        let (arrived, stated, _permit) = (trip.arrived(), true, trip.permit());
+        let copy = Pending { inputs, extent, arrived, deadline, stated, reply, ledger, _permit };
+        let terms = terms(&to, stated);
+        if let Err(
+            Refused::Full(it) | Refused::Late(it, _) | Refused::Long(it, _) | Refused::Closed(it),
+        ) = to.lane().push(copy, now, &terms)
+        {
+            // Its end is not a failure of the version.
+            pair.left_out();
+            drop(it);
+        }
+    }
 }
 
 /// What is known of the version's runs and its callers.

@@ -11,6 +11,7 @@ use backend_api::{Device, Instance, Model};
 
 use crate::batch::{self, BatchAnswer};
 use crate::busy::Busy;
+use crate::compare::is_nonfinite;
 use crate::error::InferError;
 use crate::lane::Pulled;
 use crate::patience::Outcome;
@@ -128,7 +129,12 @@ impl Runner {
     }
 
     fn reply(&self, batch: Vec<Pending>, answer: BatchAnswer, picked: Instant) {
-        let patience = &self.servable.ledger().patience;
+        let (patience, tally) =
+            (&self.servable.ledger().patience, self.servable.metrics().requests.tally());
+        if tally.looks() {
+            let bad = answer.outputs.iter().filter(|it| is_nonfinite(it)).count();
+            tally.nonfinite(bad as u64);
+        }
         let server_base::Timing { compute_input, compute_infer, compute_output, .. } =
             answer.timing;
         let ended = picked + compute_input + compute_infer + compute_output;

@@ -10,6 +10,7 @@ use metrics::{Counter, Gauge, Histogram, counter, gauge, histogram};
 use server_base::{Kind, LATENCY_BUCKETS, ModelName, Protocol, Series, SeriesKind, Version};
 
 use crate::policy::Reason;
+use crate::tally::Tally;
 
 const REQUESTS: &str = "salver_requests_total";
 const REQUEST_DURATION: &str = "salver_request_duration_seconds";
@@ -167,6 +168,7 @@ pub struct RequestMetrics {
     duration: [OnceLock<Histogram>; Protocol::ALL.len()],
     decode: OnceLock<Histogram>,
     encode: OnceLock<Histogram>,
+    tally: Tally,
 }
 
 impl RequestMetrics {
@@ -178,6 +180,7 @@ impl RequestMetrics {
             duration: Default::default(),
             decode: OnceLock::new(),
             encode: OnceLock::new(),
+            tally: Tally::default(),
         }
     }
 
@@ -193,6 +196,7 @@ impl RequestMetrics {
 
     /// The one place where the end of a request is counted. `None` is success.
     pub(crate) fn done(&self, protocol: Protocol, failure: Option<Kind>, took: Duration) {
+        self.tally.done(failure, took);
         let place = failure.map_or(Kind::ALL.len(), |it| it as usize);
         let code = failure.map_or("OK", Kind::label);
         if let Some(cell) = self.done.get(protocol as usize).and_then(|it| it.get(place)) {
@@ -209,6 +213,11 @@ impl RequestMetrics {
             };
             cell.get_or_init(make).record(took.as_secs_f64());
         }
+    }
+
+    /// What comparisons of versions look at.
+    pub(crate) fn tally(&self) -> &Tally {
+        &self.tally
     }
 
     pub(crate) fn decoded(&self, took: Duration) {

@@ -10,6 +10,7 @@ use tokio::sync::oneshot;
 use backend_api::Tensor;
 
 use crate::error::InferError;
+use crate::shadow::Pair;
 
 /// What an instance gives back: all outputs, in the signature's order.
 pub struct Answer {
@@ -18,7 +19,11 @@ pub struct Answer {
 }
 
 /// Owed to one caller. Dropping it unanswered answers with an error, so nobody waits for ever.
-pub struct Reply(Option<Caller>);
+pub struct Reply {
+    to: Option<Caller>,
+    /// The other answer to this request, if it was copied.
+    pair: Option<Arc<Pair>>,
+}
 
 /// Where an answer goes.
 enum Caller {
@@ -26,6 +31,8 @@ enum Caller {
     Task(oneshot::Sender<Result<Answer, InferError>>),
     /// A place in a mailbox.
     Place(Arc<Mailbox>, Place),
+    /// Nobody: it is a copy, and its answer is to be compared.
+    Shadow(Arc<Pair>),
 }
 
 /// The caller's end, where a task waits.
@@ -34,7 +41,22 @@ pub(crate) type Receiver = oneshot::Receiver<Result<Answer, InferError>>;
 impl Reply {
     pub(crate) fn new() -> (Reply, Receiver) {
         let (sender, receiver) = oneshot::channel();
-        (Reply(Some(Caller::Task(sender))), receiver)
+        (Reply::to(Caller::Task(sender)), receiver)
+    }
+
+    /// For a copy.
+    pub(crate) fn shadow(pair: Arc<Pair>) -> Reply {
+        Reply::to(Caller::Shadow(pair))
+    }
+
+    fn to(caller: Caller) -> Reply {
+        Reply { to: Some(caller), pair: None }
+    }
+
+    /// Its answer is to be compared as well.
+    pub(crate) fn paired(mut self, pair: Arc<Pair>) -> Reply {
+        self.pair = Some(pair);
+        self
     }
 
     /// Answers. A caller that has gone away is not an error, but it is told: false.
@@ -44,16 +66,24 @@ impl Reply {
 
     /// Has the caller gone away?
     pub(crate) fn is_gone(&self) -> bool {
-        match &self.0 {
+        match &self.to {
             None => true,
+            Some(Caller::Shadow(_)) => false,
             Some(Caller::Task(sender)) => sender.is_closed(),
             Some(Caller::Place(mailbox, place)) => !mailbox.is_open(*place),
         }
     }
 
     fn give(&mut self, result: Result<Answer, InferError>) -> bool {
-        match self.0.take() {
+        if let (Some(pair), true) = (self.pair.take(), self.to.is_some()) {
+            pair.served(&result);
+        }
+        match self.to.take() {
             None => false,
+            Some(Caller::Shadow(pair)) => {
+                pair.shadowed(result);
+                true
+            }
             Some(Caller::Task(sender)) => sender.send(result).is_ok(),
             Some(Caller::Place(mailbox, place)) => mailbox.put(place, result),
         }
@@ -105,7 +135,7 @@ impl Mailbox {
     pub fn open(self: &Arc<Mailbox>, number: usize) -> Option<(Place, Reply)> {
         let turn = self.turns.get(number)?.fetch_add(1, Ordering::Relaxed).wrapping_add(1);
         let place = Place { number: u32::try_from(number).ok()?, turn };
-        Some((place, Reply(Some(Caller::Place(Arc::clone(self), place)))))
+        Some((place, Reply::to(Caller::Place(Arc::clone(self), place))))
     }
 
     /// Nobody waits there any more. What is under way to it is dropped.

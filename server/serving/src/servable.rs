@@ -1,5 +1,6 @@
 //! One loaded version, ready to be asked, and the threads that answer for it.
 
+use std::fmt;
 use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
@@ -7,6 +8,7 @@ use std::sync::{Arc, OnceLock};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use arc_swap::{ArcSwapOption, Guard};
 use backend_api::{Device, Instance, Model, Signature};
 use server_base::{ModelName, Version, limits};
 use tokio::runtime::Handle;
@@ -22,6 +24,8 @@ use crate::padding::Padding;
 use crate::pending::Pending;
 use crate::policy::Batching;
 use crate::seat::{End, Seat};
+use crate::shadow::Shadow;
+use crate::tally::Counts;
 
 /// How a version is to be served. Decided at load, fixed from then on.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -87,6 +91,8 @@ pub struct Servable {
     /// Requests that have come in. Next to those that have left, so that both are one cache line.
     entered: AtomicU64,
     left: AtomicU64,
+    /// Copies of its requests go there.
+    shadow: ArcSwapOption<Shadow>,
     /// The runtime that requests come on; instances with short runs move there.
     runtime: OnceLock<Handle>,
 }
@@ -117,6 +123,7 @@ impl Servable {
             runtime: OnceLock::new(),
             entered: AtomicU64::new(0),
             left: AtomicU64::new(0),
+            shadow: ArcSwapOption::empty(),
             model: model_name,
             version,
             signature,
@@ -182,6 +189,43 @@ impl Servable {
         self.entered.load(Ordering::Relaxed)
     }
 
+    /// What came of its requests, for a comparison with another version.
+    pub fn counts(&self) -> Counts {
+        self.metrics().requests.tally().counts()
+    }
+
+    /// From now on: answers that take longer than that are slow, and outputs are looked at for what is
+    /// no number.
+    pub fn watch(&self, slow_over: Option<Duration>, outputs: bool) {
+        self.metrics().requests.tally().watch(slow_over, outputs);
+    }
+
+    /// From now on it is measured how long answers take.
+    pub fn measure(&self) {
+        self.metrics().requests.tally().measure();
+    }
+
+    /// No more than one in a hundred of its answers took longer, since that is measured; `None` while
+    /// there are too few to say.
+    pub fn p99(&self) -> Option<Duration> {
+        self.metrics().requests.tally().p99()
+    }
+
+    /// From now on copies of requests go there, or nowhere. False, and nothing is changed: that
+    /// version takes other inputs or gives other outputs.
+    pub fn set_shadow(&self, shadow: Option<Arc<Shadow>>) -> bool {
+        let alike = |it: &Arc<Shadow>| *it.servable().signature() == self.signature;
+        let fits = shadow.as_ref().is_none_or(alike);
+        if fits {
+            self.shadow.store(shadow);
+        }
+        fits
+    }
+
+    pub(crate) fn shadow(&self) -> Guard<Option<Arc<Shadow>>> {
+        self.shadow.load()
+    }
+
     /// Requests that wait for an instance.
     pub fn queued(&self) -> usize {
         self.lane.waiting().0
@@ -230,6 +274,12 @@ impl Servable {
         self.runtime.get_or_init(Handle::current);
         self.entered.fetch_add(1, Ordering::Relaxed);
         InFlight(self)
+    }
+}
+
+impl fmt::Debug for Servable {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "{}/{}", self.model, self.version)
     }
 }
 

@@ -10,7 +10,8 @@ const FLOORS: &[&[&str]] = &[
     &["backend-fake", "backend-onnxruntime", "backend-openvino", "backend-tract", "server-base"],
     &["server-rollout", "server-serving"],
     &["server-lifecycle"],
-    &["server-frontend", "server-tune"],
+    &["server-conductor", "server-tune"],
+    &["server-frontend"],
     &["server-app"],
 ];
 
@@ -24,7 +25,7 @@ const WRAPPED: &[(&str, &[&str])] = &[
     ("libloading", &["backend-openvino"]),
     ("tonic", &["proto", "server-frontend", "loadtest"]),
     ("hyper", &["server-frontend", "server-app", "loadtest"]),
-    ("serde_json", &["server-frontend", "server-app", "loadtest"]),
+    ("serde_json", &["server-conductor", "server-frontend", "server-app", "loadtest"]),
     ("toml_edit", &["server-tune"]),
     ("clap", &["server-app", "loadtest"]),
     ("anyhow", &["server-app", "loadtest"]),

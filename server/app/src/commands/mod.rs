@@ -2,6 +2,7 @@
 
 mod models;
 mod predict;
+mod rollout;
 mod server;
 mod table;
 mod tune;
@@ -12,7 +13,7 @@ use std::process::ExitCode;
 
 use clap::CommandFactory as _;
 
-use crate::cli::{Cli, ClientCommand, Command, ModelsCommand, ServerArgs};
+use crate::cli::{Cli, ClientCommand, Command, ModelsCommand, RolloutCommand, ServerArgs};
 use crate::client::{Client, ClientError};
 
 /// What a command came to; the numbers stand in `salver help`.
@@ -54,6 +55,14 @@ pub fn run(cli: Cli) -> ExitCode {
             ModelsCommand::Unload { model, server } => models::change("unload", &model, &server),
         }),
         Command::Client { command: ClientCommand::Health(server) } => asked(health(&server)),
+        Command::Rollout { command } => asked(match command {
+            RolloutCommand::Start(args) => rollout::start(&args),
+            RolloutCommand::Status { model, server } => rollout::status(model.as_deref(), &server),
+            RolloutCommand::Promote(of) => rollout::command("promote", &of),
+            RolloutCommand::Hold(of) => rollout::command("hold", &of),
+            RolloutCommand::Resume(of) => rollout::command("resume", &of),
+            RolloutCommand::Abort(of) => rollout::command("abort", &of),
+        }),
         Command::Tune(args) => tune::tune(*args),
         Command::Version(args) => version::version(&args),
         Command::Completion { shell } => {

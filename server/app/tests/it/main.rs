@@ -9,5 +9,6 @@ mod lazy;
 mod overload;
 mod peers;
 mod plain;
+mod rollout;
 mod swap;
 mod tune;

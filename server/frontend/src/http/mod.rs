@@ -9,6 +9,7 @@ mod reader;
 mod repository;
 mod request;
 mod response;
+mod rollout;
 mod route;
 mod said;
 
@@ -23,9 +24,10 @@ use http::{HeaderValue, Request, Response, StatusCode, header};
 use serde::Serialize;
 use server_base::{Kind, VersionChoice};
 use server_lifecycle::State;
+use server_rollout::Command;
 use server_serving::{Answer, Finished, InferError, Reply, Trip};
 
-use crate::body::{Framing, Incoming, RequestBody, ResponseBody, leaves_body_unread};
+use crate::body::{Framing, Incoming, RequestBody, ResponseBody, collect, leaves_body_unread};
 use crate::dispatch::Shared;
 use crate::metadata::{EXTENSIONS, ModelMetadata, SERVER_NAME};
 use crate::metrics::Durations;
@@ -147,8 +149,31 @@ impl Rest {
             Endpoint::Index => self.command(route, request, repository::index).await,
             Endpoint::Load => self.command(route, request, repository::load).await,
             Endpoint::Unload => self.command(route, request, repository::unload).await,
+            Endpoint::Rollouts => rollout::list(&self.shared.conductor).await,
+            Endpoint::Rollout => rollout::show(&self.shared.conductor, &route.model).await,
+            Endpoint::RolloutStart => self.command(route, request, rollout::start).await,
+            Endpoint::RolloutPromote => self.direct(route, request, Command::Promote).await,
+            Endpoint::RolloutHold => self.direct(route, request, Command::Hold).await,
+            Endpoint::RolloutResume => self.direct(route, request, Command::Resume).await,
+            Endpoint::RolloutAbort => self.direct(route, request, Command::Abort).await,
             Endpoint::None => error_response(StatusCode::NOT_FOUND, "Not Found"),
         }
+    }
+
+    /// Tells a rollout what to do; whatever the body says is read and means nothing.
+    async fn direct(
+        &self,
+        route: Route,
+        request: Request<Incoming>,
+        command: Command,
+    ) -> Response<ResponseBody> {
+        let told = |shared, route: Route, request: Request<RequestBody>| async move {
+            match collect(request.into_body()).await {
+                Ok(_) => rollout::command(shared, &route.model, command).await,
+                Err(error) => failure(&error),
+            }
+        };
+        self.command(route, request, told).await
     }
 
     async fn command<F>(

@@ -99,7 +99,7 @@ pub(crate) async fn unload(
     }
 }
 
-async fn read<T: Default + DeserializeOwned>(
+pub(crate) async fn read<T: Default + DeserializeOwned>(
     request: Request<RequestBody>,
 ) -> Result<T, InferError> {
     let body = collect(request.into_body()).await?;

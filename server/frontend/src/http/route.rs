@@ -20,11 +20,18 @@ pub(crate) enum Endpoint {
     Index,
     Load,
     Unload,
+    Rollouts,
+    Rollout,
+    RolloutStart,
+    RolloutPromote,
+    RolloutHold,
+    RolloutResume,
+    RolloutAbort,
     None,
 }
 
 impl Endpoint {
-    pub(crate) const COUNT: usize = 10;
+    pub(crate) const COUNT: usize = 17;
 
     /// The path, with names for what varies.
     pub(crate) fn template(self) -> &'static str {
@@ -38,6 +45,12 @@ impl Endpoint {
             Endpoint::Index => "/v2/repository/index",
             Endpoint::Load => "/v2/repository/models/{model}/load",
             Endpoint::Unload => "/v2/repository/models/{model}/unload",
+            Endpoint::Rollouts => "/v2/rollouts",
+            Endpoint::Rollout | Endpoint::RolloutStart => "/v2/models/{model}/rollout",
+            Endpoint::RolloutPromote => "/v2/models/{model}/rollout/promote",
+            Endpoint::RolloutHold => "/v2/models/{model}/rollout/hold",
+            Endpoint::RolloutResume => "/v2/models/{model}/rollout/resume",
+            Endpoint::RolloutAbort => "/v2/models/{model}/rollout/abort",
             Endpoint::None => "other",
         }
     }
@@ -49,8 +62,18 @@ impl Endpoint {
             | Endpoint::Server
             | Endpoint::Model
             | Endpoint::ModelReady
+            | Endpoint::Rollouts
+            | Endpoint::Rollout
             | Endpoint::None => Method::GET,
-            Endpoint::Infer | Endpoint::Index | Endpoint::Load | Endpoint::Unload => Method::POST,
+            Endpoint::Infer
+            | Endpoint::Index
+            | Endpoint::Load
+            | Endpoint::Unload
+            | Endpoint::RolloutStart
+            | Endpoint::RolloutPromote
+            | Endpoint::RolloutHold
+            | Endpoint::RolloutResume
+            | Endpoint::RolloutAbort => Method::POST,
         }
     }
 }
@@ -113,6 +136,21 @@ impl Route {
             ["v2", "models", model, "versions", version, "infer"] => {
                 (Endpoint::Infer, *model, *version)
             }
+            ["v2", "rollouts"] => (Endpoint::Rollouts, "", ""),
+            ["v2", "models", model, "rollout"] if *method == Method::POST => {
+                (Endpoint::RolloutStart, *model, "")
+            }
+            ["v2", "models", model, "rollout"] => (Endpoint::Rollout, *model, ""),
+            ["v2", "models", model, "rollout", command] => {
+                let endpoint = match *command {
+                    "promote" => Endpoint::RolloutPromote,
+                    "hold" => Endpoint::RolloutHold,
+                    "resume" => Endpoint::RolloutResume,
+                    "abort" => Endpoint::RolloutAbort,
+                    _ => return Err(NoRoute::NotFound),
+                };
+                (endpoint, *model, "")
+            }
             ["v2", "repository", "index"] => (Endpoint::Index, "", ""),
             ["v2", "repository", "models", model, "load"] => (Endpoint::Load, *model, ""),
             ["v2", "repository", "models", model, "unload"] => (Endpoint::Unload, *model, ""),
@@ -154,6 +192,9 @@ mod tests {
         check(Method::POST, "/v2/models/m/versions/3/infer", Ok((Endpoint::Infer, "m", "3")));
         check(Method::GET, "/v2/models/a%20b%2Fc", Ok((Endpoint::Model, "a b/c", "")));
         check(Method::POST, "/v2/repository/models/m/unload", Ok((Endpoint::Unload, "m", "")));
+        check(Method::GET, "/v2/models/m/rollout", Ok((Endpoint::Rollout, "m", "")));
+        check(Method::POST, "/v2/models/m/rollout", Ok((Endpoint::RolloutStart, "m", "")));
+        check(Method::POST, "/v2/models/m/rollout/hold", Ok((Endpoint::RolloutHold, "m", "")));
     }
 
     #[test]

@@ -1,0 +1,133 @@
+//! What rollouts leave on the disk: one file for each model that has or had one, and a log of decisions.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+use server_rollout::{Evidence, Rollout};
+
+/// The log is begun anew above this, and the one before is kept: years of decisions.
+const AUDIT_BYTES_MAX: u64 = 64 << 20;
+
+/// A rollout as it is written down.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Saved {
+    pub(crate) rollout: Rollout,
+    /// Decisions so far, the latest last.
+    pub(crate) evidence: Vec<Evidence>,
+}
+
+/// A folder, or nothing: then a restart forgets.
+#[derive(Clone, Debug)]
+pub(crate) struct Files(Option<PathBuf>);
+
+impl Files {
+    pub(crate) fn open(folder: Option<&Path>) -> io::Result<Files> {
+        if let Some(folder) = folder {
+            fs::create_dir_all(folder)?;
+        }
+        Ok(Files(folder.map(Path::to_path_buf)))
+    }
+
+    /// Everything that was written down. What cannot be read is named, and left alone.
+    pub(crate) fn read(&self) -> io::Result<Vec<Saved>> {
+        let Some(folder) = &self.0 else { return Ok(Vec::new()) };
+        let mut saved = Vec::new();
+        for entry in fs::read_dir(folder)? {
+            let path = entry?.path();
+            if path.extension().is_none_or(|it| it != "json") {
+                continue;
+            }
+            let read = fs::read(&path)
+                .and_then(|it| serde_json::from_slice(&it).map_err(io::Error::other));
+            match read {
+                Ok(it) => saved.push(it),
+                Err(error) => {
+                    tracing::error!(file = %path.display(), %error, "a rollout cannot be read; it is not driven");
+                }
+            }
+        }
+        Ok(saved)
+    }
+
+    /// Whoever reads finds the state before or this one, never half of it.
+    pub(crate) fn write(&self, saved: &Saved) -> io::Result<()> {
+        let Some(folder) = &self.0 else { return Ok(()) };
+        let name = saved.rollout.subject().model().as_str();
+        let (path, aside) =
+            (folder.join(format!("{name}.json")), folder.join(format!(".{name}.json")));
+        let text = serde_json::to_vec_pretty(saved).map_err(io::Error::other)?;
+        let mut file = File::create(&aside)?;
+        file.write_all(&text)?;
+        file.sync_all()?;
+        drop(file);
+        fs::rename(&aside, &path)?;
+        File::open(folder)?.sync_all()
+    }
+
+    /// One line for each decision.
+    pub(crate) fn audit(&self, evidence: &Evidence) -> io::Result<()> {
+        let Some(folder) = &self.0 else { return Ok(()) };
+        let path = folder.join("audit.jsonl");
+        if fs::metadata(&path).is_ok_and(|it| it.len() > AUDIT_BYTES_MAX) {
+            fs::rename(&path, folder.join("audit.1.jsonl"))?;
+        }
+        let mut line = serde_json::to_vec(evidence).map_err(io::Error::other)?;
+        line.push(b'\n');
+        let mut file = OpenOptions::new().append(true).create(true).open(path)?;
+        file.write_all(&line)?;
+        file.sync_data()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    use server_base::{ModelName, Version};
+    use server_rollout::{Command, Moment, RawPlan, Subject};
+
+    fn saved() -> Saved {
+        let model = ModelName::new("Größe x").expect("a name");
+        let subject = Subject::new(model, Version(1), Version(2)).expect("two versions");
+        let plan = RawPlan::default().validate().expect("the defaults");
+        Saved { rollout: Rollout::new(subject, plan, Moment(5)), evidence: Vec::new() }
+    }
+
+    #[test]
+    fn a_rollout_survives_a_restart() {
+        let folder = tempfile::tempdir().expect("scratch");
+        let files = Files::open(Some(&folder.path().join("new"))).expect("made");
+        assert_eq!(files.read().expect("read"), []);
+        let mut saved = saved();
+        files.write(&saved).expect("written");
+        let actions = saved.rollout.command(Moment(9), Command::Abort).expect("possible");
+        for it in actions {
+            if let server_rollout::Action::Record(evidence) = it {
+                files.audit(&evidence).expect("written");
+                files.audit(&evidence).expect("written");
+            }
+        }
+        files.write(&saved).expect("written over");
+        assert_eq!(files.read().expect("read"), [saved]);
+        let audit = fs::read_to_string(folder.path().join("new/audit.jsonl")).expect("there");
+        assert_eq!(audit.lines().count(), 2);
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_left_alone() {
+        let folder = tempfile::tempdir().expect("scratch");
+        fs::write(folder.path().join("wine.json"), "{").expect("written");
+        let files = Files::open(Some(folder.path())).expect("opened");
+        assert_eq!(files.read().expect("read"), []);
+        assert!(folder.path().join("wine.json").exists());
+    }
+
+    #[test]
+    fn without_a_folder_nothing_is_kept() {
+        let files = Files::open(None).expect("nothing to open");
+        files.write(&saved()).expect("nothing to write");
+        assert_eq!(files.read().expect("nothing to read"), []);
+    }
+}

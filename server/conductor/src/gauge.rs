@@ -1,0 +1,88 @@
+//! Reads counts off the versions, from a point in time on.
+
+use std::sync::Arc;
+
+use server_rollout::{Arm, Counts, Moments, Pairs};
+use server_serving::{self as serving, Servable, Shadow};
+
+/// Where the counters stood when a stage began.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Gauge {
+    stable: serving::Counts,
+    canary: serving::Counts,
+}
+
+impl Gauge {
+    /// From now on.
+    pub(crate) fn begin(stable: Option<&Arc<Servable>>, canary: Option<&Arc<Servable>>) -> Gauge {
+        let counts = |it: Option<&Arc<Servable>>| it.map(|it| it.counts()).unwrap_or_default();
+        Gauge { stable: counts(stable), canary: counts(canary) }
+    }
+
+    /// What has come since. A version that was loaded anew meanwhile counts from there.
+    pub(crate) fn read(
+        &self,
+        (stable, canary): (Option<&Arc<Servable>>, Option<&Arc<Servable>>),
+        shadow: Option<&Arc<Shadow>>,
+    ) -> Counts {
+        let arm = |it: Option<&Arc<Servable>>, base: &serving::Counts| {
+            it.map(|it| since(it.counts(), base)).unwrap_or_default()
+        };
+        let pairs = shadow.map(|it| it.pairs());
+        Counts {
+            stable: arm(stable, &self.stable),
+            canary: match &pairs {
+                // Copies are nobody's requests.
+                Some(pairs) => copies(pairs),
+                None => arm(canary, &self.canary),
+            },
+            pairs: pairs.as_ref().map(compared).unwrap_or_default(),
+            ..Counts::default()
+        }
+    }
+}
+
+fn since(now: serving::Counts, base: &serving::Counts) -> Arm {
+    let serving::Counts { requests, errors, slow, nonfinite } = now;
+    if requests < base.requests {
+        return Arm { requests, errors, slow, non_finite: nonfinite };
+    }
+    Arm {
+        requests: requests - base.requests,
+        errors: errors.saturating_sub(base.errors),
+        slow: slow.saturating_sub(base.slow),
+        non_finite: nonfinite.saturating_sub(base.nonfinite),
+    }
+}
+
+fn copies(pairs: &serving::Pairs) -> Arm {
+    let requests = pairs.compared.saturating_add(pairs.failed);
+    Arm { requests, errors: pairs.failed, slow: 0, non_finite: 0 }
+}
+
+fn compared(pairs: &serving::Pairs) -> Pairs {
+    let (n, mean, m2) = pairs.moments;
+    Pairs {
+        pairs: pairs.compared,
+        flips: pairs.flips,
+        non_finite: pairs.nonfinite,
+        difference: Moments { n, mean, m2 },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn counts_are_those_since_the_stage_began() {
+        let base = serving::Counts { requests: 100, errors: 10, slow: 5, nonfinite: 1 };
+        let now = serving::Counts { requests: 150, errors: 12, slow: 5, nonfinite: 1 };
+        let expect = Arm { requests: 50, errors: 2, slow: 0, non_finite: 0 };
+        assert_eq!(since(now, &base), expect);
+        // It was loaded anew: its counters began at zero.
+        let anew = serving::Counts { requests: 3, errors: 1, slow: 0, nonfinite: 0 };
+        let expect = Arm { requests: 3, errors: 1, slow: 0, non_finite: 0 };
+        assert_eq!(since(anew, &base), expect);
+    }
+}

@@ -1,0 +1,15 @@
+//! Drives rollouts: shows them what happens, does what they say, and writes down why.
+//!
+//! What is decided, and by which statistics, stands in `server-rollout`, which is pure. Here is what it
+//! needs of the world: counts of both versions, the lifecycle's hand, a clock, and a disk on which a
+//! rollout outlives the process. One thread drives all of them, once a second.
+
+mod files;
+mod gauge;
+mod ride;
+mod driver;
+mod handle;
+pub mod metrics;
+
+pub use driver::{Options, start};
+pub use handle::{Conductor, ConductorError, View};

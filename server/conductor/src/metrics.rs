@@ -1,0 +1,77 @@
+//! The series of rollouts.
+
+use metrics::{counter, gauge};
+use server_base::{ModelName, Series, SeriesKind};
+use server_rollout::{Rollout, State, Verdict};
+
+const STATE: &str = "salver_rollout_state";
+const WEIGHT: &str = "salver_rollout_weight";
+const DECISIONS: &str = "salver_rollout_decisions_total";
+const EVIDENCE: &str = "salver_rollout_log_evidence";
+
+/// Everything this crate shows.
+pub const SERIES: &[Series] = &[
+    Series {
+        name: STATE,
+        kind: SeriesKind::Gauge,
+        labels: &["model", "state"],
+        help: "1 for the state a model's rollout is in, 0 for the others: running, held, promoted, \
+               rolled_back.",
+        buckets: &[],
+    },
+    Series {
+        name: WEIGHT,
+        kind: SeriesKind::Gauge,
+        labels: &["model"],
+        help: "The candidate's share of the model's requests, from 0 to 1.",
+        buckets: &[],
+    },
+    Series {
+        name: DECISIONS,
+        kind: SeriesKind::Counter,
+        labels: &["model", "verdict"],
+        help: "Decisions of rollouts: advanced, promoted, rolled_back, inconclusive, held.",
+        buckets: &[],
+    },
+    Series {
+        name: EVIDENCE,
+        kind: SeriesKind::Gauge,
+        labels: &["model", "guard"],
+        help: "ln of the e-value that the candidate is worse than allowed, by guard; it is rolled back \
+               where that reaches ln of guards divided by alpha.",
+        buckets: &[],
+    },
+];
+
+/// Where a rollout stands.
+pub(crate) fn stands(model: &ModelName, rollout: &Rollout) {
+    let now = match rollout.state() {
+        State::Running { .. } => "running",
+        State::Held { .. } => "held",
+        State::Promoted { .. } => "promoted",
+        State::RolledBack => "rolled_back",
+    };
+    for state in ["running", "held", "promoted", "rolled_back"] {
+        let is = if state == now { 1.0 } else { 0.0 };
+        gauge!(STATE, "model" => model.shared(), "state" => state).set(is);
+    }
+    gauge!(WEIGHT, "model" => model.shared()).set(rollout.weight().share());
+    for finding in rollout.findings() {
+        if finding.question == server_rollout::Question::Worse {
+            gauge!(EVIDENCE, "model" => model.shared(), "guard" => finding.guard.to_string())
+                .set(finding.log_e);
+        }
+    }
+}
+
+/// Something was decided.
+pub(crate) fn decided(model: &ModelName, verdict: Verdict) {
+    let verdict = match verdict {
+        Verdict::Advanced => "advanced",
+        Verdict::Promoted => "promoted",
+        Verdict::RolledBack => "rolled_back",
+        Verdict::Inconclusive => "inconclusive",
+        Verdict::Held => "held",
+    };
+    counter!(DECISIONS, "model" => model.shared(), "verdict" => verdict).increment(1);
+}

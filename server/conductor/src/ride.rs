@@ -1,0 +1,313 @@
+//! One rollout on its way: what it sees of the server, and what it makes the server do.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io;
+use std::sync::Arc;
+
+use server_base::Version;
+use server_lifecycle::{Direction, Lifecycle, LifecycleError, State as VersionState};
+use server_rollout::{
+    Action, Evidence, Fault, Moment, Observation, Phase, Readiness, Rollout, State, Weight,
+};
+use server_serving::{Servable, Serving, Shadow};
+
+use crate::files::{Files, Saved};
+use crate::gauge::Gauge;
+use crate::metrics;
+
+/// Decisions that are kept with the rollout; all of them are in the log.
+const EVIDENCE_MAX: usize = 64;
+
+/// What a ride works with.
+pub(crate) struct World<'a> {
+    pub(crate) serving: &'a Serving,
+    pub(crate) lifecycle: &'a Lifecycle,
+    pub(crate) files: &'a Files,
+}
+
+/// See the module.
+pub(crate) struct Ride {
+    saved: Saved,
+    gauge: Gauge,
+    /// Whose counts the gauge reads.
+    stage: u32,
+    shadow: Option<Arc<Shadow>>,
+    validated: bool,
+    /// What a version was found to be when it was validated.
+    fault: Option<Fault>,
+    /// What the lifecycle was told last; told again if that did not work.
+    told: Option<Direction>,
+    /// Why that did not work, which is said once.
+    said: Option<LifecycleError>,
+}
+
+/// The versions of a ride, as far as they can answer.
+struct Both {
+    stable: Option<Arc<Servable>>,
+    canary: Option<Arc<Servable>>,
+}
+
+impl Ride {
+    /// One that begins, or went on before the process was started.
+    pub(crate) fn new(mut saved: Saved) -> Ride {
+        saved.rollout.recount();
+        Ride {
+            saved,
+            gauge: Gauge::default(),
+            stage: 0,
+            shadow: None,
+            validated: false,
+            fault: None,
+            told: None,
+            said: None,
+        }
+    }
+
+    pub(crate) fn saved(&self) -> &Saved {
+        &self.saved
+    }
+
+    pub(crate) fn rollout(&self) -> &Rollout {
+        &self.saved.rollout
+    }
+
+    /// Another rollout of the model may begin.
+    pub(crate) fn is_over(&self, now: Moment) -> bool {
+        match self.rollout().state() {
+            State::RolledBack => true,
+            State::Promoted { warm_until } => warm_until <= now,
+            State::Running { .. } | State::Held { .. } => false,
+        }
+    }
+
+    /// Looks, decides, and does what was decided.
+    pub(crate) async fn turn(&mut self, world: &World<'_>, now: Moment) {
+        self.direct(world, now).await;
+        let both = self.both(world.serving);
+        self.resume(&both);
+        let seen = self.observe(world, &both);
+        let actions = self.saved.rollout.step(now, &seen);
+        self.act(world, actions, now).await;
+    }
+
+    /// Does what a rollout has decided. It is written down first: a process that ends in between
+    /// finds itself where it was going.
+    pub(crate) async fn act(&mut self, world: &World<'_>, actions: Vec<Action>, now: Moment) {
+        if actions.is_empty() {
+            return;
+        }
+        for action in &actions {
+            if let Action::Record(evidence) = action {
+                self.record(world, evidence);
+            }
+        }
+        if let Err(error) = world.files.write(&self.saved) {
+            tracing::error!(model = %self.rollout().subject().model(), %error, "a rollout cannot be written down");
+        }
+        self.direct(world, now).await;
+        let both = self.both(world.serving);
+        for action in actions {
+            match action {
+                Action::Validate => self.validate(&both),
+                Action::SetShadow { share, stage } => self.set_shadow(&both, share, stage),
+                Action::SetWeight { stage, slow_above, .. } => {
+                    for it in [&both.stable, &both.canary].into_iter().flatten() {
+                        // While stages last everything is looked at; then nothing is.
+                        it.watch(slow_above, stage > 0);
+                    }
+                    self.begin_stage(&both, stage);
+                }
+                // What these mean for the lifecycle is told from the state: see `direction`.
+                Action::Promote | Action::RollBack | Action::KeepWarm { .. } => {}
+                Action::Record(_) => {}
+            }
+        }
+    }
+
+    /// Tells the lifecycle what the rollout's state means for the model, unless it knows.
+    async fn direct(&mut self, world: &World<'_>, now: Moment) {
+        let direction = self.direction(now);
+        if self.told.as_ref() == Some(&direction) {
+            return;
+        }
+        let model = self.rollout().subject().model().as_str().to_owned();
+        match world.lifecycle.direct(&model, Some(direction.clone())).await {
+            Ok(()) => (self.told, self.said) = (Some(direction), None),
+            Err(LifecycleError::Busy | LifecycleError::Stopping) => {} // in the next turn
+            Err(error) if self.said.as_ref() == Some(&error) => {}
+            Err(error) => {
+                // It may be on its way from a registry.
+                tracing::warn!(model, %error, "a rollout cannot direct its model");
+                self.said = Some(error);
+            }
+        }
+    }
+
+    /// Which versions are wanted and who gets how much, from the state alone.
+    fn direction(&self, now: Moment) -> Direction {
+        let rollout = self.rollout();
+        let (stable, canary) = (rollout.subject().stable(), rollout.subject().canary());
+        let wanted: BTreeSet<Version> = match rollout.state() {
+            State::Running { .. } | State::Held { .. } => [stable, canary].into(),
+            State::Promoted { warm_until } if now < warm_until => [stable, canary].into(),
+            State::Promoted { .. } => [canary].into(),
+            State::RolledBack => [stable].into(),
+        };
+        let share = u32::from(rollout.weight().basis_points());
+        let all = u32::from(Weight::ALL.basis_points());
+        let weights: BTreeMap<Version, u32> = [(stable, all - share), (canary, share)].into();
+        Direction { wanted, weights }
+    }
+
+    fn both(&self, serving: &Serving) -> Both {
+        let subject = self.rollout().subject();
+        let table = serving.table();
+        let ready = table.model(subject.model().as_str()).map(|it| it.ready()).unwrap_or_default();
+        let find = |version| ready.iter().find(|it| it.version() == version).cloned();
+        Both { stable: find(subject.stable()), canary: find(subject.canary()) }
+    }
+
+    /// After a restart: takes up the stage that the rollout is in.
+    fn resume(&mut self, both: &Both) {
+        let (State::Running { phase } | State::Held { phase, .. }) = self.rollout().state() else {
+            return;
+        };
+        if phase.stage() == self.stage || both.canary.is_none() || both.stable.is_none() {
+            return;
+        }
+        match phase {
+            Phase::Loading | Phase::Validating => {}
+            Phase::Shadow => {
+                let share = self.rollout().plan().shadow_share();
+                self.set_shadow(both, share, phase.stage());
+            }
+            Phase::Canary { .. } => {
+                let slow_above = self.rollout().slow_above();
+                for it in [&both.stable, &both.canary].into_iter().flatten() {
+                    it.watch(slow_above, true);
+                }
+                self.begin_stage(both, phase.stage());
+            }
+        }
+    }
+
+    fn observe(&mut self, world: &World<'_>, both: &Both) -> Observation {
+        if let Some(stable) = &both.stable
+            && matches!(self.rollout().state(), State::Running { .. })
+        {
+            // The limit of the first split is the stable version's own p99: it is measured from the start.
+            stable.measure();
+        }
+        if matches!(self.rollout().state(), State::Running { phase: Phase::Validating })
+            && !self.validated
+        {
+            self.validate(both);
+        }
+        let readiness = match (&both.canary, self.validated) {
+            (None, _) => Readiness::NotLoaded,
+            (Some(_), false) => Readiness::Loaded,
+            (Some(_), true) => Readiness::Validated,
+        };
+        let counted = (both.stable.as_ref(), both.canary.as_ref());
+        Observation {
+            readiness,
+            fault: self.fault.clone().or_else(|| self.load_failure(world.lifecycle)),
+            stage: self.stage,
+            counts: if self.stage > 0 {
+                self.gauge.read(counted, self.shadow.as_ref())
+            } else {
+                server_rollout::Counts::default()
+            },
+            stable_p99: both.stable.as_ref().and_then(|it| it.p99()),
+        }
+    }
+
+    fn load_failure(&self, lifecycle: &Lifecycle) -> Option<Fault> {
+        let subject = self.rollout().subject();
+        let index = lifecycle.index();
+        let mut entries = index.iter().filter(|it| it.model == *subject.model());
+        let entry = entries.find(|it| it.version == Some(subject.canary()));
+        match entry {
+            Some(entry) => {
+                let failed = matches!(&entry.state, VersionState::End { reason: Some(_) });
+                failed.then(|| Fault::LoadFailed(entry.reason.clone()))
+            }
+            None => None, // it may be on its way from a registry; the rollout's own time bounds that
+        }
+    }
+
+    /// Are the signatures the same? Nothing to compare with is none of the candidate's faults.
+    fn validate(&mut self, both: &Both) {
+        let (Some(stable), Some(canary)) = (&both.stable, &both.canary) else { return };
+        if stable.signature() == canary.signature() {
+            self.validated = true;
+        } else {
+            let (a, b) = (stable.signature(), canary.signature());
+            self.fault = Some(Fault::SignatureChanged(format!("{b:?} instead of {a:?}")));
+        }
+    }
+
+    fn set_shadow(&mut self, both: &Both, share: Weight, stage: u32) {
+        let Some(stable) = &both.stable else { return };
+        self.shadow = None;
+        if share == Weight::NONE {
+            stable.set_shadow(None);
+            return;
+        }
+        let Some(canary) = &both.canary else { return };
+        match start_shadow(stable, canary, share) {
+            Ok(shadow) => {
+                self.shadow = Some(shadow);
+                self.begin_stage(both, stage);
+            }
+            Err(error) => {
+                tracing::warn!(model = %stable.model(), %error, "requests cannot be copied");
+            }
+        }
+    }
+
+    fn begin_stage(&mut self, both: &Both, stage: u32) {
+        self.gauge = Gauge::begin(both.stable.as_ref(), both.canary.as_ref());
+        self.stage = stage;
+    }
+
+    fn record(&mut self, world: &World<'_>, evidence: &Evidence) {
+        let (model, words) = (self.rollout().subject().model(), &evidence.words);
+        tracing::info!(
+            %model, stable = %evidence.subject.stable(), canary = %evidence.subject.canary(),
+            verdict = ?evidence.verdict, words, "rollout"
+        );
+        metrics::decided(model, evidence.verdict);
+        if let Err(error) = world.files.audit(evidence) {
+            tracing::error!(%model, %error, "a decision cannot be written down");
+        }
+        self.saved.evidence.push(evidence.clone());
+        let surplus = self.saved.evidence.len().saturating_sub(EVIDENCE_MAX);
+        self.saved.evidence.drain(..surplus);
+    }
+
+    /// What an operator said.
+    pub(crate) async fn command(
+        &mut self,
+        world: &World<'_>,
+        command: server_rollout::Command,
+        now: Moment,
+    ) -> Result<(), server_rollout::Refused> {
+        let actions = self.saved.rollout.command(now, command)?;
+        self.act(world, actions, now).await;
+        Ok(())
+    }
+}
+
+fn start_shadow(
+    stable: &Servable,
+    canary: &Arc<Servable>,
+    share: Weight,
+) -> io::Result<Arc<Shadow>> {
+    let shadow = Shadow::start(Arc::clone(canary), u64::from(share.basis_points()))?;
+    if stable.set_shadow(Some(Arc::clone(&shadow))) {
+        Ok(shadow)
+    } else {
+        Err(io::Error::other("the versions have different signatures"))
+    }
+}

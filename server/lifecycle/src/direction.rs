@@ -1,0 +1,22 @@
+//! What a rollout says of a model, over its `model.toml` and for as long as it lasts.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use server_base::{ModelName, Version};
+use server_serving::Traffic;
+
+/// Which versions are wanted, and how they share the requests that name none.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Direction {
+    /// Of those that are present.
+    pub wanted: BTreeSet<Version>,
+    /// Relative to their sum. Nobody: the newest has everything.
+    pub weights: BTreeMap<Version, u32>,
+}
+
+impl Direction {
+    /// The shares. Callers that the model's file makes stay with a version go on doing so.
+    pub(crate) fn traffic(&self, model: &ModelName, sticky: Option<&str>) -> Option<Traffic> {
+        Traffic::new(model, &self.weights, sticky)
+    }
+}

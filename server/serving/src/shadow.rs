@@ -1,0 +1,226 @@
+//! Copies of requests for another version, whose answers are compared with the served ones and never
+//! returned.
+//!
+//! Nobody waits for a shadow: a copy that finds its lane busy, or too many copies under way, is left
+//! out and counted. Both answers are put aside when they come; a thread of the shadow's own compares
+//! them, so that no instance does.
+
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::{io, thread};
+
+use backend_api::Tensor;
+use crossbeam_channel::{Receiver, Sender, bounded};
+use server_base::Kind;
+
+use crate::compare::{Difference, compare};
+use crate::error::InferError;
+use crate::reply::Answer;
+use crate::servable::Servable;
+
+/// Copies under way at a time. They hold their share of the budget for requests, so there are few.
+const UNDER_WAY_MAX: usize = 64;
+
+/// Copies that may wait for the shadow's instances: one batch of them, no queue.
+const QUEUED_MAX: usize = 8;
+
+/// Pairs that wait to be compared.
+const PAIRS_MAX: usize = 256;
+
+/// What was learned of pairs of answers. Grows only.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Pairs {
+    /// Compared.
+    pub compared: u64,
+    /// Of these: another class, label or text.
+    pub flips: u64,
+    /// Of these: the shadow's held what is no number.
+    pub nonfinite: u64,
+    /// The served version answered and the shadow failed.
+    pub failed: u64,
+    /// Left out, because there was no room.
+    pub left_out: u64,
+    /// Pairs with numbers, the mean of their mean differences, and the sum of squares around it.
+    pub moments: (u64, f64, f64),
+    /// The largest difference of any two numbers.
+    pub max: f64,
+}
+
+/// A version that is shadowed by another.
+#[derive(Debug)]
+pub struct Shadow {
+    servable: Arc<Servable>,
+    /// Of 10 000 requests.
+    share: u64,
+    turn: AtomicU64,
+    under_way: AtomicUsize,
+    left_out: AtomicU64,
+    failed: AtomicU64,
+    pairs: Arc<Mutex<Pairs>>,
+    compared: Sender<(Vec<Tensor>, Vec<Tensor>)>,
+}
+
+impl Shadow {
+    /// Of so many in 10 000 requests copies go to `servable`. Starts the thread that compares, which
+    /// ends with the last of them.
+    pub fn start(servable: Arc<Servable>, share: u64) -> io::Result<Arc<Shadow>> {
+        let (compared, pairs) = bounded(PAIRS_MAX);
+        let sum = Arc::new(Mutex::new(Pairs::default()));
+        let name = format!("shadow/{}", servable.model());
+        let into = Arc::clone(&sum);
+        thread::Builder::new().name(name).spawn(move || compare_all(&pairs, &into))?;
+        Ok(Arc::new(Shadow {
+            servable,
+            share,
+            turn: AtomicU64::new(0),
+            under_way: AtomicUsize::new(0),
+            left_out: AtomicU64::new(0),
+            failed: AtomicU64::new(0),
+            pairs: sum,
+            compared,
+        }))
+    }
+
+    /// The version that the copies go to.
+    pub fn servable(&self) -> &Arc<Servable> {
+        &self.servable
+    }
+
+    /// What has been learned so far.
+    pub fn pairs(&self) -> Pairs {
+        let count = |it: &AtomicU64| it.load(Ordering::Relaxed);
+        Pairs { left_out: count(&self.left_out), failed: count(&self.failed), ..*lock(&self.pairs) }
+    }
+
+    /// A pair to be, if this request is one that is copied and there is room for it.
+    pub(crate) fn pair(self: &Arc<Shadow>) -> Option<Arc<Pair>> {
+        // Multiples of a number without a factor of 2 or 5 visit all places: exactly this share, evenly.
+        let turn = self.turn.fetch_add(6_181, Ordering::Relaxed) % 10_000;
+        if turn >= self.share {
+            return None;
+        }
+        if self.servable.queued() >= QUEUED_MAX
+            || self.under_way.fetch_add(1, Ordering::Relaxed) >= UNDER_WAY_MAX
+        {
+            self.leave_out();
+            return None;
+        }
+        Some(Arc::new(Pair { shadow: Arc::clone(self), served: Mutex::default() }))
+    }
+
+    fn leave_out(&self) {
+        self.left_out.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+/// Two answers to one request, of which one or none has come.
+#[derive(Debug)]
+pub(crate) struct Pair {
+    shadow: Arc<Shadow>,
+    served: Mutex<Come>,
+}
+
+#[derive(Debug, Default)]
+enum Come {
+    #[default]
+    None,
+    Served(Vec<Tensor>),
+    Shadow(Option<Vec<Tensor>>),
+    Over,
+}
+
+impl Pair {
+    /// The served version has answered, or failed: then there is nothing to compare with.
+    pub(crate) fn served(&self, result: &Result<Answer, InferError>) {
+        let outputs = result.as_ref().ok().map(|it| it.outputs.clone());
+        let mut come = self.lock();
+        *come = match (std::mem::take(&mut *come), outputs) {
+            (Come::None, Some(outputs)) => Come::Served(outputs),
+            (Come::Shadow(shadow), Some(outputs)) => {
+                self.both(outputs, shadow);
+                Come::Over
+            }
+            (Come::None | Come::Served(_) | Come::Shadow(_) | Come::Over, _) => Come::Over,
+        };
+    }
+
+    /// The shadow has answered, or failed.
+    pub(crate) fn shadowed(&self, result: Result<Answer, InferError>) {
+        let outputs = match result {
+            Ok(answer) => Some(answer.outputs),
+            Err(error) if error.kind() == Kind::Internal && error != InferError::Dropped => None,
+            // Its time was up, or its version is going: nothing is learned of the version.
+            Err(_) => return self.left_out(),
+        };
+        let mut come = self.lock();
+        *come = match std::mem::take(&mut *come) {
+            Come::None => Come::Shadow(outputs),
+            Come::Served(served) => {
+                self.both(served, outputs);
+                Come::Over
+            }
+            Come::Shadow(_) | Come::Over => Come::Over,
+        };
+    }
+
+    /// Nobody of whom anything is still to come will say so.
+    pub(crate) fn left_out(&self) {
+        let before = std::mem::replace(&mut *self.lock(), Come::Over);
+        if !matches!(before, Come::Over) {
+            self.shadow.leave_out();
+        }
+    }
+
+    pub(crate) fn shadow(&self) -> &Arc<Servable> {
+        &self.shadow.servable
+    }
+
+    fn both(&self, served: Vec<Tensor>, shadow: Option<Vec<Tensor>>) {
+        let Some(shadow) = shadow else {
+            self.shadow.failed.fetch_add(1, Ordering::Relaxed);
+            return;
+        };
+        if self.shadow.compared.try_send((served, shadow)).is_err() {
+            self.shadow.leave_out();
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Come> {
+        lock(&self.served)
+    }
+}
+
+impl Drop for Pair {
+    fn drop(&mut self) {
+        self.shadow.under_way.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+fn compare_all(pairs: &Receiver<(Vec<Tensor>, Vec<Tensor>)>, into: &Mutex<Pairs>) {
+    crate::priority::give_way();
+    for (served, shadow) in pairs {
+        let seen = compare(&served, &shadow);
+        lock(into).add(&seen);
+    }
+}
+
+impl Pairs {
+    fn add(&mut self, seen: &Difference) {
+        self.compared += 1;
+        self.flips += u64::from(seen.flipped);
+        self.nonfinite += u64::from(seen.nonfinite);
+        self.max = self.max.max(seen.max);
+        if let Some(mean) = seen.mean {
+            // Welford's recurrence: no large sums are subtracted from one another.
+            let (count, before, squares) = self.moments;
+            let count = count + 1;
+            let now = before + (mean - before) / count as f64;
+            self.moments = (count, now, squares + (mean - before) * (mean - now));
+        }
+    }
+}
+
+/// Nothing under these locks can panic half way.
+fn lock<T>(it: &Mutex<T>) -> MutexGuard<'_, T> {
+    it.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,178 @@
+//! Copies of requests for another version: compared, never returned, never waited for.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use backend_api::{Backend, Device, Model, Options, Tensor};
+use backend_fake::Fake;
+use server_base::{InferRequest, ModelName, NamedTensor, Protocol, Version, VersionChoice};
+use server_serving::metrics::RequestMetrics;
+use server_serving::{
+    Admission, AdmissionLimits, Batching, Cores, ModelEntry, Padding, Pairs, Plan, Servable,
+    Serving, Shadow, Table, WarmUp, Workers,
+};
+
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// A served version, and one that shadows it.
+struct House {
+    serving: Serving,
+    served: Workers,
+    shadow: Arc<Shadow>,
+    other: Workers,
+    fake: Fake,
+}
+
+fn start(fake: &Fake, script: &str, version: u64) -> Workers {
+    let folder = tempfile::tempdir().expect("scratch");
+    let artifact = folder.path().join("model.fake");
+    std::fs::write(&artifact, format!("input x FP32 rows,2\noutput y FP32 rows,2 = {script}\n"))
+        .expect("write");
+    let model: Arc<dyn Model> = fake.load(&artifact, &Options::default()).expect("loads").into();
+    let signature = model.signature().clone();
+    let name = ModelName::new("m").expect("a name");
+    let warm_up: WarmUp = Arc::new(|_| Ok(()));
+    let plan = Plan {
+        platform: "fake_script",
+        instances: 1,
+        inline: true,
+        device: Device::Cpu,
+        width: 1,
+        weight: 1,
+        batching: Batching::default(),
+        padding: Padding::default(),
+        timeout: PATIENCE,
+    };
+    let cores = Cores::new(2);
+    Servable::start((name, Version(version)), (model, signature), plan, &cores, &warm_up)
+        .expect("starts")
+}
+
+impl House {
+    fn new(served: &str, other: &str, share: u64) -> House {
+        let fake = Fake::new();
+        let (served, other) = (start(&fake, served, 1), start(&fake, other, 2));
+        let shadow = Shadow::start(Arc::clone(other.servable()), share).expect("a thread");
+        assert!(served.servable().set_shadow(Some(Arc::clone(&shadow))));
+        let serving = Serving::new(Admission::new(AdmissionLimits::default()));
+        let name = ModelName::new("m").expect("a name");
+        let requests = Arc::new(RequestMetrics::of_model(&name));
+        let ready = vec![Arc::clone(served.servable())];
+        let entry = ModelEntry::new(ready, vec![Version(1)], Vec::new(), requests);
+        serving.publish(Table::new(HashMap::from([(name, entry)])));
+        House { serving, served, shadow, other, fake }
+    }
+
+    /// The served version's answer.
+    async fn ask(&self, row: [f32; 2]) -> Vec<f32> {
+        let tensor = Tensor::from_elements(&[1, 2], &row).expect("a row");
+        let request = InferRequest {
+            model: "m".into(),
+            version: VersionChoice::Any,
+            inputs: [NamedTensor { name: "x".into(), tensor }].into_iter().collect(),
+            outputs: Default::default(),
+            timeout: None,
+        };
+        let mut trip = self.serving.trip(Protocol::Grpc);
+        let (submitted, answer) = self.serving.infer(request, &mut trip).await.expect("answered");
+        trip.finish(None);
+        let outputs = submitted.response(answer).outputs;
+        outputs[0].tensor.view::<f32>().expect("floats").to_vec()
+    }
+
+    /// Waits until that is known of the pairs.
+    async fn know(&self, expect: impl Fn(&Pairs) -> bool) -> Pairs {
+        let wait = async {
+            loop {
+                let pairs = self.shadow.pairs();
+                if expect(&pairs) {
+                    return pairs;
+                }
+                tokio::task::yield_now().await;
+            }
+        };
+        let waited = tokio::time::timeout(PATIENCE, wait).await;
+        waited.unwrap_or_else(|_| panic!("{:?}", self.shadow.pairs()))
+    }
+}
+
+#[tokio::test]
+async fn the_same_answers_are_no_difference() {
+    let house = House::new("double x", "double x", 10_000);
+    for n in 0..10_u8 {
+        assert_eq!(house.ask([f32::from(n), 1.0]).await, [f32::from(n) * 2.0, 2.0]);
+        let so_far = u64::from(n) + 1;
+        house.know(|it| it.compared == so_far).await;
+    }
+    let pairs = house.shadow.pairs();
+    assert_eq!((pairs.flips, pairs.failed, pairs.left_out, pairs.max), (0, 0, 0, 0.0));
+    assert_eq!(house.served.servable().counts().requests, 10);
+    assert_eq!(house.other.servable().counts().requests, 0, "nobody has asked it");
+}
+
+#[tokio::test]
+async fn other_answers_are_measured_and_not_returned() {
+    let house = House::new("double x", "copy x", 10_000);
+    assert_eq!(house.ask([1.0, 3.0]).await, [2.0, 6.0]);
+    let pairs = house.know(|it| it.compared == 1).await;
+    assert_eq!((pairs.flips, pairs.moments.0, pairs.moments.1, pairs.max), (0, 1, -2.0, 3.0));
+}
+
+#[tokio::test]
+async fn a_shadow_that_fails_harms_nobody() {
+    let house = House::new("double x", "double x\non 13 fail\non 14 panic", 10_000);
+    assert_eq!(house.ask([13.0, 1.0]).await, [26.0, 2.0]);
+    house.know(|it| it.failed == 1).await;
+    assert_eq!(house.ask([14.0, 1.0]).await, [28.0, 2.0]);
+    house.know(|it| it.failed == 2).await;
+    assert_eq!(house.ask([1.0, 1.0]).await, [2.0, 2.0]);
+    house.know(|it| it.compared == 1).await;
+}
+
+#[tokio::test]
+async fn nobody_waits_for_a_shadow_that_hangs() {
+    let house = House::new("double x", "double x\non 99 hang", 10_000);
+    let asked = 200;
+    for _ in 0..asked {
+        assert_eq!(house.ask([99.0, 1.0]).await, [198.0, 2.0]);
+    }
+    let pairs = house.shadow.pairs();
+    assert!(pairs.left_out > 100 && pairs.compared == 0, "{pairs:?}");
+    house.fake.hangs().open();
+    house.know(|it| it.compared + it.left_out == asked).await;
+}
+
+#[tokio::test]
+async fn a_share_is_a_share() {
+    let house = House::new("double x", "double x", 2_500);
+    for asked in 1..=100_u64 {
+        house.ask([1.0, 1.0]).await;
+        // One under way at a time, so that none is left out.
+        if asked % 4 == 0 {
+            house.know(|it| it.compared * 4 >= asked - 4).await;
+        }
+    }
+    let pairs = house.know(|it| it.compared >= 24).await;
+    assert!((24..=26).contains(&pairs.compared) && pairs.left_out == 0, "{pairs:?}");
+}
+
+#[tokio::test]
+async fn a_version_of_another_signature_is_no_shadow() {
+    let house = House::new("double x", "double x", 10_000);
+    let folder = tempfile::tempdir().expect("scratch");
+    let artifact = folder.path().join("model.fake");
+    std::fs::write(&artifact, "input x FP32 rows,3\noutput y FP32 rows,3 = double x\n")
+        .expect("write");
+    let model: Arc<dyn Model> =
+        house.fake.load(&artifact, &Options::default()).expect("loads").into();
+    let signature = model.signature().clone();
+    let plan = house.served.servable().plan().clone();
+    let name = ModelName::new("m").expect("a name");
+    let warm_up: WarmUp = Arc::new(|_| Ok(()));
+    let stranger =
+        Servable::start((name, Version(3)), (model, signature), plan, &Cores::new(2), &warm_up)
+            .expect("starts");
+    let shadow = Shadow::start(Arc::clone(stranger.servable()), 10_000).expect("a thread");
+    assert!(!house.served.servable().set_shadow(Some(shadow)));
+}
