@@ -51,7 +51,7 @@ def slow():
     random = np.random.default_rng(1)
     matrix = random.standard_normal((SLOW_SIZE, SLOW_SIZE)).astype(np.float32) / SLOW_SIZE
     graph.initializer.append(numpy_helper.from_array(matrix, "demo_matrix"))
-    graph.initializer.append(numpy_helper.from_array(np.array(0.0, np.float32), "demo_zero"))
+    graph.initializer.append(numpy_helper.from_array(np.array(1e-30, np.float32), "demo_tiny"))
     # Begins with the input, or all of it would be computed once and for all when the model is loaded.
     nodes = [
         helper.make_node("ReduceMean", [name], ["demo_mean"], keepdims=0),
@@ -61,7 +61,7 @@ def slow():
         nodes.append(helper.make_node("MatMul", [f"demo_{n}", "demo_matrix"], [f"demo_{n + 1}"]))
     nodes += [
         helper.make_node("ReduceMax", [f"demo_{SLOW_TIMES}"], ["demo_max"], keepdims=0),
-        helper.make_node("Mul", ["demo_max", "demo_zero"], ["demo_nothing"]),
+        helper.make_node("Mul", ["demo_max", "demo_tiny"], ["demo_nothing"]),
         helper.make_node("Add", ["demo_inner", "demo_nothing"], [out]),
     ]
     return renamed(model, out, nodes)
