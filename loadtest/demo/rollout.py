@@ -135,7 +135,7 @@ def follow(server, callers, samples):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
     parser.add_argument("--bin", type=Path, default=ROOT / "target/release/salver")
-    parser.add_argument("--picture", type=Path, default=Path("rollout.svg"))
+    parser.add_argument("--picture", type=Path, default=ROOT / "target/rollout.svg")
     parser.add_argument("--only", nargs="*", help="names of candidates")
     options = parser.parse_args()
     chosen = [it for it in CANDIDATES if not options.only or it[0] in options.only]
