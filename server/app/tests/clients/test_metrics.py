@@ -178,6 +178,7 @@ def test_what_is_documented_is_shown(server):
     helps = re.findall(r"^# HELP (\w+) .+$", text, re.MULTILINE)
     rare = {"salver_connections_closed_total", "salver_version_switches_total"}
     rare |= {"salver_evictions_total", "salver_load_wait_seconds"}  # of models that are loaded on demand
+    rare |= {f"salver_rollout_{it}" for it in ("state", "weight", "decisions_total", "log_evidence")}
     table = {name: kind for name, (kind, _) in documented().items()}
     assert types.items() <= table.items()
     assert table.keys() - types.keys() <= rare
