@@ -129,6 +129,11 @@ impl Tally {
             slow_over.map_or(u64::MAX, |it| u64::try_from(it.as_nanos()).unwrap_or(u64::MAX));
         self.slow_over.store(nanos, Ordering::Relaxed);
         self.looks.store(looks, Ordering::Relaxed);
+        if !looks {
+            // The comparison is over, and the next one begins with times of its own.
+            self.measures.store(false, Ordering::Relaxed);
+            self.times.iter().for_each(|it| it.store(0, Ordering::Relaxed));
+        }
     }
 }
 
@@ -180,6 +185,9 @@ mod tests {
         assert!(p99 >= Duration::from_millis(10) && p99 < Duration::from_millis(13), "{p99:?}");
         answer(1, 90);
         assert!(tally.p99().expect("enough") >= Duration::from_millis(90));
+        tally.watch(None, false);
+        answer(5_000, 10);
+        assert_eq!(tally.p99(), None, "nothing is measured once it is over");
     }
 
     #[test]
