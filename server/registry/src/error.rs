@@ -1,0 +1,109 @@
+//! Why something could not be had, and what a caller can do about it.
+
+use std::io;
+use std::path::Path;
+
+/// Why a model could not be resolved, fetched, kept or opened. The words name the offending value and
+/// never hold a credential: addresses are shown without their query.
+#[derive(Debug, thiserror::Error)]
+pub enum RegistryError {
+    /// What was asked for is wrong and will be wrong again.
+    #[error("{0}")]
+    Invalid(String),
+    /// The registry does not answer, or says that it cannot now.
+    #[error("{0}")]
+    Unavailable(String),
+    /// It answers slower than is waited for.
+    #[error("{0}")]
+    Slow(String),
+    /// It wants other credentials.
+    #[error("{0}")]
+    Refused(String),
+    /// There is no such model, version or file.
+    #[error("{0}")]
+    NotFound(String),
+    /// It said something that cannot be true.
+    #[error("{0}")]
+    Answer(String),
+    /// More than a limit allows.
+    #[error("{0}")]
+    TooLarge(String),
+    /// Bytes are not the ones that were promised or kept.
+    #[error("{0}")]
+    Corrupt(String),
+    /// A rule of this server forbids it.
+    #[error("{0}")]
+    Policy(String),
+    /// This machine's files.
+    #[error("{0}")]
+    Local(String, #[source] io::Error),
+}
+
+/// What a caller can do about an error. A closed set: fit for the label of a metric.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum ErrorKind {
+    /// Change the request.
+    Invalid,
+    /// Wait and ask again.
+    Unavailable,
+    /// Wait and ask again, or allow more time.
+    Slow,
+    /// Change the credentials.
+    Refused,
+    /// Publish it, or ask for another.
+    NotFound,
+    /// Look at the registry: it lies.
+    Answer,
+    /// Raise a limit, or take a smaller model.
+    TooLarge,
+    /// Look at the storage, or at who changed the model.
+    Corrupt,
+    /// Change the rule, if it is wrong.
+    Policy,
+    /// Look at the disk.
+    Local,
+}
+
+impl RegistryError {
+    /// What a caller can do about it.
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            RegistryError::Invalid(_) => ErrorKind::Invalid,
+            RegistryError::Unavailable(_) => ErrorKind::Unavailable,
+            RegistryError::Slow(_) => ErrorKind::Slow,
+            RegistryError::Refused(_) => ErrorKind::Refused,
+            RegistryError::NotFound(_) => ErrorKind::NotFound,
+            RegistryError::Answer(_) => ErrorKind::Answer,
+            RegistryError::TooLarge(_) => ErrorKind::TooLarge,
+            RegistryError::Corrupt(_) => ErrorKind::Corrupt,
+            RegistryError::Policy(_) => ErrorKind::Policy,
+            RegistryError::Local(..) => ErrorKind::Local,
+        }
+    }
+
+    /// The same kind of error in other words.
+    pub(crate) fn reworded(&self, words: String) -> RegistryError {
+        match self.kind() {
+            ErrorKind::Invalid => RegistryError::Invalid(words),
+            ErrorKind::Unavailable | ErrorKind::Local => RegistryError::Unavailable(words),
+            ErrorKind::Slow => RegistryError::Slow(words),
+            ErrorKind::Refused => RegistryError::Refused(words),
+            ErrorKind::NotFound => RegistryError::NotFound(words),
+            ErrorKind::Answer => RegistryError::Answer(words),
+            ErrorKind::TooLarge => RegistryError::TooLarge(words),
+            ErrorKind::Corrupt => RegistryError::Corrupt(words),
+            ErrorKind::Policy => RegistryError::Policy(words),
+        }
+    }
+
+    /// May the rest of a file that broke off be asked for at once?
+    pub(crate) fn is_interruption(&self) -> bool {
+        matches!(self.kind(), ErrorKind::Unavailable | ErrorKind::Slow)
+    }
+}
+
+/// For `map_err`: what was being done, and to which file.
+pub(crate) fn local(doing: &str, path: &Path) -> impl FnOnce(io::Error) -> RegistryError {
+    let words = format!("cannot {doing} {}", path.display());
+    move |error| RegistryError::Local(words, error)
+}

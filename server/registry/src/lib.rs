@@ -1,0 +1,42 @@
+//! Where models come from, and the verified cache they are kept in.
+//!
+//! An address is parsed (`Uri`), a `Source` behind it resolves what it names now and fetches bytes, and
+//! `pull` brings them into the `Cache`, every byte hashed before anything parses it. Used by the
+//! lifecycle and by the command line; knows neither engines nor the hot path. Everything that a
+//! registry says is taken as written by a stranger.
+
+mod limits;
+mod error;
+mod digest;
+mod path;
+mod secret;
+mod uri;
+mod source;
+mod thread;
+mod versions;
+mod http;
+mod sources;
+mod schedule;
+mod progress;
+mod cache;
+mod download;
+mod archive;
+mod lock;
+mod signature;
+mod pull;
+
+pub use cache::{Cache, Fact, Fault, Lease, Listing, Record, Swept};
+pub use digest::Digest;
+pub use error::{ErrorKind, RegistryError};
+pub use http::AddressPolicy;
+pub use limits::Limits;
+pub use lock::{Lock, Pinned};
+pub use path::RelativePath;
+pub use progress::{Progress, Silent};
+pub use pull::{Pulled, Puller};
+pub use schedule::Schedule;
+pub use secret::{Environment, Secret};
+pub use signature::{PublicKey, SignaturePolicy};
+pub use source::{Fetched, Form, Manifest, Remote, Resolution, Source};
+pub use sources::Registries;
+pub use uri::{FORMS, Uri};

@@ -1,0 +1,293 @@
+//! From an address to a model in use.
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+
+use futures_util::{StreamExt as _, TryStreamExt as _, stream};
+use tokio::time::timeout;
+
+use crate::archive::{Files, Unpack};
+use crate::cache::{Cache, Fact, Flock, Lease, Listing, Record, Staging};
+use crate::digest::Digest;
+use crate::download::{self, Job};
+use crate::error::RegistryError;
+use crate::limits::Limits;
+use crate::lock::Lock;
+use crate::path::{RelativePath, check_together};
+use crate::progress::Progress;
+use crate::signature::SignaturePolicy;
+use crate::source::{Form, Manifest, Remote, Resolution, Source};
+use crate::sources::Registries;
+use crate::thread;
+use crate::uri::Uri;
+
+/// Files of one model that are fetched at a time. Several hide the latency of small files; one is enough
+/// for the bandwidth of a large one. Each takes 4 MiB at most.
+const FETCHES_MAX: usize = 4;
+
+/// What a pull works with.
+#[derive(Clone, Copy)]
+pub struct Puller<'a> {
+    /// Where models come from.
+    pub registries: &'a Registries,
+    /// Where they go.
+    pub cache: &'a Cache,
+    /// What they must be: an address that is pinned is that or nothing.
+    pub lock: &'a Lock,
+    /// Who must have signed them.
+    pub signatures: &'a SignaturePolicy,
+    /// Who wants to know.
+    pub progress: &'a dyn Progress,
+}
+
+/// A model that was pulled, or was there.
+#[derive(Debug)]
+pub struct Pulled {
+    /// It, in use.
+    pub lease: Lease,
+    /// What is known of it.
+    pub record: Record,
+    /// Did any of it have to be fetched?
+    pub fetched: bool,
+}
+
+impl Puller<'_> {
+    /// Brings what the address names now into the cache and into use.
+    ///
+    /// A pinned model that is in the cache is taken from there without asking anyone.
+    pub async fn pull(&self, uri: &Uri) -> Result<Pulled, RegistryError> {
+        if let Some(pulled) = self.pinned(uri).await? {
+            return Ok(pulled);
+        }
+        let limits = self.registries.limits();
+        let name = Digest::of(format!("pull {}", uri.as_str()).as_bytes()).hex();
+        let _flight = Flock::wait(&self.cache.lock(&name), limits.lock_max).await?;
+        let source = self.registries.source(uri)?;
+        let known = self.known(uri)?;
+        let identity = known.as_ref().map(|it| it.identity.as_str());
+        let mut resolution = self.look(uri, source.as_ref(), identity).await?;
+        if let (Resolution::Manifest(found), Some(known)) = (&resolution, identity)
+            && found.identity == known
+        {
+            resolution = Resolution::Unchanged; // not every server can say so
+        }
+        if let (Resolution::Unchanged, Some(record)) = (&resolution, known) {
+            // What is in the cache may be damaged; then it is gone now, and is fetched once more.
+            match self.lease(&record).await {
+                Ok(Some(lease)) => {
+                    self.signed(uri, &lease)?;
+                    return self.judged(uri, Pulled { lease, record, fetched: false });
+                }
+                Ok(None) | Err(RegistryError::Corrupt(_)) => {
+                    resolution = self.look(uri, source.as_ref(), None).await?
+                }
+                Err(other) => return Err(other),
+            }
+        }
+        let Resolution::Manifest(manifest) = resolution else {
+            let words = format!("{uri}: unchanged, but since when it does not say");
+            return Err(RegistryError::Answer(words));
+        };
+        self.fetch(uri, source.as_ref(), manifest).await
+    }
+
+    /// What the cache has for an address, without asking its registry.
+    pub async fn offline(&self, uri: &Uri) -> Result<Pulled, RegistryError> {
+        if let Some(pulled) = self.pinned(uri).await? {
+            return Ok(pulled);
+        }
+        let missing = || RegistryError::NotFound(format!("{uri} is not in the cache"));
+        let record = self.cache.record(uri)?.ok_or_else(missing)?;
+        let lease = self.lease(&record).await?.ok_or_else(missing)?;
+        self.signed(uri, &lease)?;
+        self.judged(uri, Pulled { lease, record, fetched: false })
+    }
+
+    async fn pinned(&self, uri: &Uri) -> Result<Option<Pulled>, RegistryError> {
+        let Some(pinned) = self.lock.get(uri) else { return Ok(None) };
+        let tree = pinned.listing.digest();
+        let (uri_text, identity) = (uri.as_str().to_owned(), pinned.identity.clone());
+        let fresh = Record { uri: uri_text, identity, tree: tree.to_string(), ..Record::default() };
+        let seen = self.cache.record(uri)?.filter(|it| it.tree() == Some(tree));
+        let record = seen.unwrap_or(fresh);
+        match self.lease(&record).await {
+            Ok(Some(lease)) => {
+                self.signed(uri, &lease)?;
+                Ok(Some(Pulled { lease, record, fetched: false }))
+            }
+            Ok(None) | Err(RegistryError::Corrupt(_)) => Ok(None),
+            Err(other) => Err(other),
+        }
+    }
+
+    async fn look(
+        &self,
+        uri: &Uri,
+        source: &dyn Source,
+        known: Option<&str>,
+    ) -> Result<Resolution, RegistryError> {
+        let most = self.registries.limits().look_max;
+        let Ok(resolution) = timeout(most, source.resolve(known)).await else {
+            return Err(RegistryError::Slow(format!("{uri}: not resolved within {most:?}")));
+        };
+        resolution
+    }
+
+    /// The last look, if what it found is still there and can be told from another.
+    fn known(&self, uri: &Uri) -> Result<Option<Record>, RegistryError> {
+        let there = |it: &Record| it.tree().is_some_and(|it| self.cache.has(it));
+        Ok(self.cache.record(uri)?.filter(|it| !it.identity.is_empty() && there(it)))
+    }
+
+    async fn lease(&self, record: &Record) -> Result<Option<Lease>, RegistryError> {
+        let Some(tree) = record.tree() else { return Ok(None) };
+        let cache = self.cache.clone();
+        thread::run("registry/hash", move || cache.lease(tree)).await
+    }
+
+    fn judged(&self, uri: &Uri, pulled: Pulled) -> Result<Pulled, RegistryError> {
+        if let Some(pinned) = self.lock.get(uri) {
+            pinned.check(uri, pulled.lease.listing())?;
+        }
+        Ok(pulled)
+    }
+
+    fn signed(&self, uri: &Uri, lease: &Lease) -> Result<(), RegistryError> {
+        self.signatures.check(uri, lease.folder(), lease.listing())
+    }
+
+    async fn fetch(
+        &self,
+        uri: &Uri,
+        source: &dyn Source,
+        manifest: Manifest,
+    ) -> Result<Pulled, RegistryError> {
+        let limits = self.registries.limits();
+        let declared = declared(uri, &manifest, limits)?;
+        self.progress.expects(declared);
+        self.make_room(uri, declared).await?;
+        let staging = Staging::new(self.cache)?;
+        let jobs = manifest.files.iter().enumerate().map(|(n, file)| {
+            let job = self.job((uri, &manifest), source, (n, file), &staging);
+            async move {
+                let job = job?;
+                let to = job.to.clone();
+                let (digest, size) = job.run().await?;
+                Ok::<_, RegistryError>((file, to, Fact { digest, size }))
+            }
+        });
+        let arrived: Vec<_> = stream::iter(jobs).buffered(FETCHES_MAX).try_collect().await?;
+        let (staging, listing) = self.publishable(uri, staging, arrived).await?;
+        let record = Record {
+            uri: uri.as_str().to_owned(),
+            identity: manifest.identity,
+            version: manifest.version,
+            tree: listing.digest().to_string(),
+            tags: manifest.tags,
+            provenance: manifest.provenance,
+        };
+        let (cache, uri) = (self.cache.clone(), uri.clone());
+        thread::run("registry/write", move || {
+            let lease = staging.publish(&cache, &listing)?;
+            cache.remember(&uri, &record)?;
+            Ok(Pulled { lease, record, fetched: true })
+        })
+        .await
+    }
+
+    fn job<'a>(
+        &'a self,
+        (uri, manifest): (&Uri, &Manifest),
+        source: &'a dyn Source,
+        (n, file): (usize, &'a Remote),
+        staging: &Staging,
+    ) -> Result<Job<'a>, RegistryError> {
+        let pinned = self.lock.get(uri).filter(|_| file.form == Form::Plain);
+        let pinned = pinned.and_then(|it| it.listing.get(&file.path)).map(|it| it.digest);
+        if let (Some(pinned), Some(declared)) = (pinned, file.digest)
+            && pinned != declared
+        {
+            let words = format!("{uri}: {} is pinned to {pinned} and is {declared}", file.path);
+            return Err(RegistryError::Policy(words));
+        }
+        let to = match file.form {
+            Form::Plain => staging.place(&file.path)?,
+            Form::Tar { .. } => staging.aside(&format!("archive-{n}")),
+        };
+        let digest = file.digest.or(pinned);
+        let origin = format!("{}\n{}", uri.as_str(), manifest.identity);
+        Ok(Job {
+            cache: self.cache,
+            source,
+            file,
+            key: download::key(file, digest, &origin),
+            lasting: digest.is_some() || !manifest.identity.is_empty(),
+            digest,
+            to,
+            limits: self.registries.limits(),
+            progress: self.progress,
+        })
+    }
+
+    /// Unpacks archives and checks what must hold before anyone may see the model.
+    async fn publishable(
+        &self,
+        uri: &Uri,
+        staging: Staging,
+        arrived: Vec<(&Remote, PathBuf, Fact)>,
+    ) -> Result<(Staging, Listing), RegistryError> {
+        let arrived: Vec<(RelativePath, Form, PathBuf, Fact)> = arrived
+            .into_iter()
+            .map(|(file, to, fact)| (file.path.clone(), file.form.clone(), to, fact))
+            .collect();
+        let (cache, limits) = (self.cache.clone(), self.registries.limits().clone());
+        let unpack = thread::run("registry/unpack", move || {
+            let mut files = Files::new();
+            let unpack = Unpack { cache: &cache, staging: &staging, limits: &limits };
+            for (path, form, at, fact) in arrived {
+                match form {
+                    Form::Plain => drop(files.insert(path, fact)),
+                    Form::Tar { gzip, folder } => unpack.run(&at, (gzip, &folder), &mut files)?,
+                }
+            }
+            Ok((staging, Listing::new(files)?))
+        });
+        let (staging, listing) = unpack.await?;
+        if listing.iter().next().is_none() {
+            return Err(RegistryError::NotFound(format!("{uri} has no files")));
+        }
+        if let Some(pinned) = self.lock.get(uri) {
+            pinned.check(uri, &listing)?;
+        }
+        self.signatures.check(uri, &staging.aside("tree/files"), &listing)?;
+        Ok((staging, listing))
+    }
+
+    async fn make_room(&self, uri: &Uri, bytes: u64) -> Result<(), RegistryError> {
+        let most = self.cache.bytes_max();
+        if bytes > most {
+            let words = format!("{uri} has {bytes} bytes, the cache holds {most}");
+            return Err(RegistryError::TooLarge(words));
+        }
+        let keep: BTreeSet<Digest> = self.lock.iter().map(|(_, it)| it.listing.digest()).collect();
+        let cache = self.cache.clone();
+        thread::run("registry/sweep", move || cache.sweep(bytes, &keep)).await.map(drop)
+    }
+}
+
+/// Bytes that are declared, if files, names and sizes are such as may be.
+fn declared(uri: &Uri, manifest: &Manifest, limits: &Limits) -> Result<u64, RegistryError> {
+    let too_large = |words: String| Err(RegistryError::TooLarge(format!("{uri}: {words}")));
+    let most = limits.files_max;
+    if manifest.files.len() > most {
+        return too_large(format!("{} files, at most {most}", manifest.files.len()));
+    }
+    let plain = manifest.files.iter().filter(|it| it.form == Form::Plain);
+    check_together(plain.map(|it| &it.path))?;
+    let sizes = manifest.files.iter().filter_map(|it| it.size);
+    let bytes = sizes.fold(0, u64::saturating_add);
+    match bytes > limits.model_bytes_max {
+        true => too_large(format!("{bytes} bytes, at most {}", limits.model_bytes_max)),
+        false => Ok(bytes),
+    }
+}

@@ -1,0 +1,332 @@
+//! `mlflow://`: a registered model of an MLflow tracking server, over its REST API.
+//!
+//! MLflow declares no digests, and the time of a version does not change when an alias moves. So a look
+//! asks for the alias and for where the version's files lie, and those two are the identity.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use async_trait::async_trait;
+use http::header::CONTENT_TYPE;
+use http::{HeaderName, HeaderValue, Method, StatusCode};
+use serde::de::DeserializeOwned;
+use url::Url;
+
+use super::Registries;
+use super::mlflow_api::{
+    DownloadUri, Listing, ModelVersion, Signed, VersionAnswer, VersionsAnswer,
+};
+use super::web;
+use crate::error::RegistryError;
+use crate::http::{Ask, Trust, Want, parsed, refusal};
+use crate::path::RelativePath;
+use crate::secret::{basic, bearer};
+use crate::source::{Fetched, Form, Manifest, Remote, Resolution, Source};
+use crate::uri::{MlflowVersion, Uri};
+
+/// Where a proxied artifact lies, in `Remote::at`.
+const PROXIED: &str = "mlflow-artifacts:";
+
+/// One registered model.
+#[derive(Debug)]
+pub(super) struct Mlflow {
+    registries: Registries,
+    server: Url,
+    model: String,
+    at: MlflowVersion,
+    authorization: Option<HeaderValue>,
+    workspace: Option<HeaderValue>,
+    /// The store that the artifacts lie in, where the server does not hand them out itself.
+    elsewhere: Mutex<Option<Arc<dyn Source>>>,
+    /// Does the server sign addresses of its storage? Until it says no.
+    signs: AtomicBool,
+}
+
+impl Mlflow {
+    pub(super) fn new(
+        registries: Registries,
+        server: &Url,
+        (model, at): (String, MlflowVersion),
+        workspace: Option<&str>,
+    ) -> Result<Mlflow, RegistryError> {
+        let environment = registries.environment();
+        let get = |name| environment.get(name);
+        let authorization = match (get("MLFLOW_TRACKING_USERNAME"), get("MLFLOW_TRACKING_TOKEN")) {
+            (Some(user), _) => {
+                Some(basic(user, get("MLFLOW_TRACKING_PASSWORD").unwrap_or_default())?)
+            }
+            (None, Some(token)) => Some(bearer(token)?),
+            (None, None) => None,
+        };
+        let wrong = |_| RegistryError::Invalid("workspace: not fit for a header".to_owned());
+        let workspace = workspace.map(HeaderValue::try_from).transpose().map_err(wrong)?;
+        let (elsewhere, signs) = (Mutex::new(None), AtomicBool::new(true));
+        let server = server.clone();
+        Ok(Mlflow { registries, server, model, at, authorization, workspace, elsewhere, signs })
+    }
+
+    fn ask(
+        &self,
+        method: Method,
+        path: &str,
+        query: &[(&str, &str)],
+    ) -> Result<Ask, RegistryError> {
+        let wrong = |_| RegistryError::Invalid(format!("{path:?} is no path"));
+        let mut url = self.server.join(path).map_err(wrong)?;
+        if !query.is_empty() {
+            url.query_pairs_mut().extend_pairs(query);
+        }
+        let ask = Ask::new(method, url, Trust::Configured);
+        let workspace = HeaderName::from_static("x-mlflow-workspace");
+        Ok(ask.authorized(self.authorization.clone()).with(workspace, self.workspace.clone()))
+    }
+
+    async fn api<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        query: &[(&str, &str)],
+    ) -> Result<T, RegistryError> {
+        let ask = self.ask(Method::GET, &format!("api/2.0/mlflow/{path}"), query)?;
+        self.judged(ask).await
+    }
+
+    /// An unknown alias is a 400 to MLflow; to us it is something that is not there.
+    async fn judged<T: DeserializeOwned>(&self, ask: Ask) -> Result<T, RegistryError> {
+        let url = ask.url.clone();
+        let (status, headers, body) = self.registries.http().small(ask).await?;
+        if status.is_success() {
+            return parsed(&body, &headers, &url);
+        }
+        let error = refusal(status, &url, &body);
+        let missing = status == StatusCode::BAD_REQUEST && error.to_string().contains("not found");
+        Err(if missing { RegistryError::NotFound(error.to_string()) } else { error })
+    }
+
+    async fn version(&self) -> Result<ModelVersion, RegistryError> {
+        let name = self.model.as_str();
+        match &self.at {
+            MlflowVersion::Alias(alias) => {
+                let query = [("name", name), ("alias", alias)];
+                let answer: VersionAnswer = self.api("registered-models/alias", &query).await?;
+                Ok(answer.model_version)
+            }
+            MlflowVersion::Number(number) => {
+                let number = number.to_string();
+                let query = [("name", name), ("version", number.as_str())];
+                let answer: VersionAnswer = self.api("model-versions/get", &query).await?;
+                Ok(answer.model_version)
+            }
+            MlflowVersion::Stage(stage) => {
+                let path = "api/2.0/mlflow/registered-models/get-latest-versions";
+                let mut ask = self.ask(Method::POST, path, &[])?;
+                ask = ask.with(CONTENT_TYPE, Some(HeaderValue::from_static("application/json")));
+                let body = serde_json::json!({ "name": name, "stages": [stage] });
+                ask.body = body.to_string().into();
+                newest(self.judged(ask).await?, &format!("{name} has no version in stage {stage}"))
+            }
+            MlflowVersion::Latest => {
+                let filter = format!("name='{}'", name.replace('\'', "\\'"));
+                let query = [
+                    ("filter", filter.as_str()),
+                    ("order_by", "version_number DESC"),
+                    ("max_results", "1"),
+                ];
+                let found = self.api("model-versions/search", &query).await?;
+                newest(found, &format!("{name} has no version"))
+            }
+        }
+    }
+
+    async fn manifest(
+        &self,
+        identity: String,
+        found: ModelVersion,
+        root: &str,
+    ) -> Result<Manifest, RegistryError> {
+        let files = match self.proxied(root)? {
+            Some(folder) => self.list(&folder).await?,
+            None => self.list_elsewhere(root).await?,
+        };
+        let mut tags: BTreeMap<_, _> =
+            found.tags.into_iter().map(|it| (it.key, it.value)).collect();
+        if !found.aliases.is_empty() {
+            tags.insert("aliases".to_owned(), found.aliases.join(","));
+        }
+        let words = [
+            ("mlflow.run_id", found.run_id),
+            ("mlflow.source", found.source),
+            ("mlflow.stage", found.current_stage),
+            ("mlflow.description", found.description),
+            ("mlflow.created_ms", found.creation_timestamp.to_string()),
+        ];
+        let told = words.into_iter().filter(|(_, value)| !value.is_empty());
+        let provenance = told.map(|(key, value)| (key.to_owned(), value)).collect();
+        let version = found.version.parse().ok();
+        Ok(Manifest { identity, version, files, tags, provenance })
+    }
+
+    /// The path of artifacts that the server itself hands out; `None` if they lie in a store.
+    fn proxied(&self, root: &str) -> Result<Option<String>, RegistryError> {
+        let Some(rest) = root.strip_prefix(PROXIED) else { return Ok(None) };
+        let path = match rest.strip_prefix("//") {
+            None => rest,
+            Some(rest) => {
+                let (authority, path) = rest.split_once('/').unwrap_or((rest, ""));
+                let ours = &self.server[url::Position::BeforeHost..url::Position::AfterPort];
+                if !authority.is_empty() && authority != ours {
+                    let words = format!("its files lie on another server, {authority:?}");
+                    return Err(RegistryError::Policy(words));
+                }
+                path
+            }
+        };
+        let path = path.trim_matches('/');
+        RelativePath::new(path)?;
+        Ok(Some(path.to_owned()))
+    }
+
+    /// Everything under a folder; MLflow lists one folder at a time.
+    async fn list(&self, root: &str) -> Result<Vec<Remote>, RegistryError> {
+        let most = self.registries.limits().files_max;
+        let (mut folders, mut files, mut asked) = (vec![String::new()], Vec::new(), 0);
+        while let Some(folder) = folders.pop() {
+            asked += 1;
+            let full = joined(root, &folder);
+            let path = "api/2.0/mlflow-artifacts/artifacts";
+            let ask = self.ask(Method::GET, path, &[("path", &full)])?;
+            let listing: Listing = self.judged(ask).await?;
+            for listed in listing.files {
+                let path = RelativePath::new(&joined(&folder, &listed.path))?;
+                if listed.is_dir {
+                    folders.push(path.as_str().to_owned());
+                    continue;
+                }
+                let at = format!("{PROXIED}{}", joined(root, path.as_str()));
+                let size = listed.file_size;
+                files.push(Remote {
+                    path,
+                    size,
+                    digest: None,
+                    validator: None,
+                    form: Form::Plain,
+                    at,
+                });
+            }
+            if files.len() > most || asked + folders.len() > most {
+                let words = format!("{} has more than {most} files", self.model);
+                return Err(RegistryError::TooLarge(words));
+            }
+        }
+        if files.is_empty() {
+            return Err(RegistryError::NotFound(format!("{} has no files", self.model)));
+        }
+        Ok(files)
+    }
+
+    /// Files of a store that the server only points to. Only object stores: a path of its own machine
+    /// says nothing here, and one of ours is none of its business.
+    async fn list_elsewhere(&self, root: &str) -> Result<Vec<Remote>, RegistryError> {
+        let scheme = root.split(':').next().unwrap_or_default();
+        if !matches!(scheme, "s3" | "gs" | "az") {
+            let words = format!(
+                "the files of {} lie at {root:?}, which only the MLflow server itself can read: start \
+                 it with --artifacts-destination, or keep them in s3://, gs:// or az://",
+                self.model
+            );
+            return Err(RegistryError::Policy(words));
+        }
+        let uri: Uri = root.parse()?;
+        let source = self.registries.source(&uri)?;
+        let resolution = source.resolve(None).await?;
+        *self.elsewhere.lock().unwrap_or_else(PoisonError::into_inner) = Some(source);
+        match resolution {
+            Resolution::Manifest(manifest) => Ok(manifest.files),
+            Resolution::Unchanged => Ok(Vec::new()),
+        }
+    }
+
+    /// The address of a file in the server's own storage, if it gives one that we may use.
+    async fn signed(&self, path: &str) -> Option<Ask> {
+        let path = format!("api/2.0/mlflow-artifacts/presigned/{}", encoded(path));
+        let ask = self.ask(Method::GET, &path, &[]).ok()?;
+        let url = ask.url.clone();
+        let (status, headers, body) = self.registries.http().small(ask).await.ok()?;
+        if !status.is_success() {
+            self.signs.store(false, Ordering::Relaxed);
+            return None;
+        }
+        let signed: Signed = parsed(&body, &headers, &url).ok()?;
+        let mut ask = Ask::new(Method::GET, Url::parse(&signed.url).ok()?, Trust::Remote);
+        for (name, value) in signed.headers {
+            ask.headers
+                .insert(HeaderName::try_from(name).ok()?, HeaderValue::try_from(value).ok()?);
+        }
+        Some(ask)
+    }
+}
+
+#[async_trait]
+impl Source for Mlflow {
+    async fn resolve(&self, known: Option<&str>) -> Result<Resolution, RegistryError> {
+        let found = self.version().await?;
+        if !found.status.is_empty() && found.status != "READY" {
+            let (name, version) = (&self.model, &found.version);
+            let words = format!("version {version} of {name} is {}", found.status);
+            return Err(RegistryError::Unavailable(words));
+        }
+        let query = [("name", self.model.as_str()), ("version", found.version.as_str())];
+        let place: DownloadUri = self.api("model-versions/get-download-uri", &query).await?;
+        let root = place.artifact_uri;
+        let (version, created) = (&found.version, found.creation_timestamp);
+        let identity = format!("{} {version} created {created} at {root}", self.model);
+        if known == Some(identity.as_str()) {
+            return Ok(Resolution::Unchanged);
+        }
+        Ok(Resolution::Manifest(self.manifest(identity, found, &root).await?))
+    }
+
+    async fn fetch(&self, file: &Remote, from: u64) -> Result<Fetched, RegistryError> {
+        let Some(path) = file.at.strip_prefix(PROXIED) else {
+            let source = self.elsewhere.lock().unwrap_or_else(PoisonError::into_inner).clone();
+            let unknown = || RegistryError::Invalid(format!("{} was not resolved", file.path));
+            return source.ok_or_else(unknown)?.fetch(file, from).await;
+        };
+        let name = file.path.as_str();
+        let html = name.ends_with(".html") || name.ends_with(".htm");
+        let want = Want { size: file.size, html, ..Want::default() };
+        let http = self.registries.http();
+        if self.signs.load(Ordering::Relaxed)
+            && let Some(ask) = self.signed(path).await
+        {
+            match web::fetch(http, ask, want, from).await {
+                // An address that we may not use: the server can hand the file out itself.
+                Err(RegistryError::Policy(_)) => self.signs.store(false, Ordering::Relaxed),
+                fetched => return fetched,
+            }
+        }
+        let path = format!("api/2.0/mlflow-artifacts/artifacts/{}", encoded(path));
+        web::fetch(http, self.ask(Method::GET, &path, &[])?, want, from).await
+    }
+}
+
+fn newest(answer: VersionsAnswer, none: &str) -> Result<ModelVersion, RegistryError> {
+    let number = |it: &ModelVersion| it.version.parse::<u64>().unwrap_or(0);
+    let newest = answer.model_versions.into_iter().max_by_key(number);
+    newest.ok_or_else(|| RegistryError::NotFound(none.to_owned()))
+}
+
+fn joined(folder: &str, name: &str) -> String {
+    if folder.is_empty() { name.to_owned() } else { format!("{folder}/{name}") }
+}
+
+/// A path as part of an address; `/` stays.
+pub(super) fn encoded(path: &str) -> String {
+    const KEPT: &percent_encoding::AsciiSet = &percent_encoding::NON_ALPHANUMERIC
+        .remove(b'/')
+        .remove(b'-')
+        .remove(b'_')
+        .remove(b'.')
+        .remove(b'~');
+    percent_encoding::utf8_percent_encode(path, KEPT).to_string()
+}

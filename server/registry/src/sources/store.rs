@@ -1,0 +1,239 @@
+//! `s3://`, `gs://` and `az://`: everything under a prefix of an object store.
+
+use std::fmt;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use futures_util::{StreamExt as _, TryStreamExt as _};
+use object_store::aws::AmazonS3Builder;
+use object_store::azure::MicrosoftAzureBuilder;
+use object_store::gcp::GoogleCloudStorageBuilder;
+use object_store::path::Path;
+use object_store::{
+    ClientOptions, Error, GetOptions, GetRange, ObjectMeta, ObjectStore, ObjectStoreExt as _,
+    RetryConfig,
+};
+use url::Url;
+
+use super::transport::Transport;
+use crate::digest::Digest;
+use crate::error::RegistryError;
+use crate::http::Http;
+use crate::path::RelativePath;
+use crate::secret::Environment;
+use crate::source::{Fetched, Form, Manifest, Remote, Resolution, Source};
+use crate::uri::{Place, StoreKind};
+use crate::versions;
+
+/// A prefix of a bucket.
+pub(super) struct Store {
+    store: Arc<dyn ObjectStore>,
+    /// The address, for people.
+    name: String,
+    prefix: String,
+    version: Option<u64>,
+    files_max: usize,
+}
+
+impl fmt::Debug for Store {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.debug_struct("Store").field("name", &self.name).finish_non_exhaustive()
+    }
+}
+
+impl Store {
+    pub(super) fn new(
+        http: Arc<Http>,
+        environment: &Environment,
+        place: &Place,
+    ) -> Result<Store, RegistryError> {
+        let Place::Store { kind, endpoint, bucket, prefix, version } = place else {
+            return Err(RegistryError::Invalid("no address of an object store".to_owned()));
+        };
+        let scheme = match kind {
+            StoreKind::S3 => "s3",
+            StoreKind::Gs => "gs",
+            StoreKind::Az => "az",
+        };
+        let name = format!("{scheme}://{bucket}/{prefix}");
+        let files_max = http.limits.files_max;
+        let store = match kind {
+            StoreKind::S3 => s3(http, environment, bucket, endpoint.as_ref()),
+            StoreKind::Gs => gs(http, environment, bucket),
+            StoreKind::Az => az(http, environment, bucket),
+        };
+        let store = store.map_err(|error| failed(&name, error))?;
+        Ok(Store { store, name, prefix: prefix.clone(), version: *version, files_max })
+    }
+
+    /// Every object under the prefix, or the one that it names.
+    async fn list(&self) -> Result<Vec<ObjectMeta>, RegistryError> {
+        let prefix = Path::from(self.prefix.as_str());
+        let most = self.files_max;
+        let listed = self.store.list(Some(&prefix)).take(most + 1);
+        let mut found: Vec<ObjectMeta> =
+            listed.try_collect().await.map_err(|error| failed(&self.name, error))?;
+        if found.len() > most {
+            let words = format!("{} has more than {most} files", self.name);
+            return Err(RegistryError::TooLarge(words));
+        }
+        // Consoles mark folders by empty objects whose names end in a slash.
+        found.retain(|it| it.location != prefix);
+        if found.is_empty() && !self.prefix.is_empty() {
+            found.push(self.store.head(&prefix).await.map_err(|error| failed(&self.name, error))?);
+        }
+        if found.is_empty() {
+            return Err(RegistryError::NotFound(format!("{} is empty", self.name)));
+        }
+        Ok(found)
+    }
+
+    fn remote(&self, object: ObjectMeta) -> Result<Remote, RegistryError> {
+        let at = object.location.to_string();
+        let full = RelativePath::new(&at)?;
+        let path = match full.within(&self.prefix) {
+            Some(path) => path,
+            None => RelativePath::new(full.name())?,
+        };
+        let (size, validator) = (Some(object.size), object.e_tag);
+        Ok(Remote { path, size, digest: None, validator, form: Form::Plain, at })
+    }
+}
+
+#[async_trait]
+impl Source for Store {
+    async fn resolve(&self, known: Option<&str>) -> Result<Resolution, RegistryError> {
+        let found = self.list().await?;
+        let files: Result<Vec<Remote>, _> = found.into_iter().map(|it| self.remote(it)).collect();
+        let (version, mut files) = versions::choose(files?, self.version)?;
+        files.sort_by(|a, b| a.path.cmp(&b.path));
+        let seen = files.iter().map(|it| format!("{} {:?} {:?}\n", it.path, it.size, it.validator));
+        let identity = format!("objects {}", Digest::of(seen.collect::<String>().as_bytes()));
+        if known == Some(identity.as_str()) {
+            return Ok(Resolution::Unchanged);
+        }
+        Ok(Resolution::Manifest(Manifest { identity, version, files, ..Manifest::default() }))
+    }
+
+    async fn fetch(&self, file: &Remote, from: u64) -> Result<Fetched, RegistryError> {
+        let name = format!("{}: {}", self.name, file.path);
+        let mut options = GetOptions::default().with_if_match(file.validator.clone());
+        if from > 0 {
+            options = options.with_range(Some(GetRange::Offset(from)));
+        }
+        let got = self.store.get_opts(&Path::from(file.at.as_str()), options).await;
+        let got = got.map_err(|error| failed(&name, error))?;
+        let (from, size) = (got.range.start, got.meta.size);
+        if file.size.is_some_and(|it| it != size) {
+            let words = format!("{name}: {size} bytes where {:?} were listed", file.size);
+            return Err(RegistryError::Answer(words));
+        }
+        let pieces = got.into_stream().map_err(move |error| failed(&name, error));
+        Ok(Fetched { from, size: Some(size), pieces: Box::pin(pieces) })
+    }
+}
+
+/// No retries of its own: when to ask again is the caller's to say.
+fn retry() -> RetryConfig {
+    RetryConfig { max_retries: 0, ..RetryConfig::default() }
+}
+
+/// The usual variables, as the stores' own tools read them.
+fn s3(
+    http: Arc<Http>,
+    environment: &Environment,
+    bucket: &str,
+    endpoint: Option<&Url>,
+) -> object_store::Result<Arc<dyn ObjectStore>> {
+    let mut builder = AmazonS3Builder::new();
+    for (name, value) in environment.starting("AWS_") {
+        if let Ok(key) = name.to_ascii_lowercase().parse() {
+            builder = builder.with_config(key, value);
+        }
+    }
+    let address = endpoint.map(|it| it.as_str().trim_end_matches('/'));
+    let named = ["AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_ENDPOINT"];
+    let address = address.or_else(|| named.iter().find_map(|it| environment.get(it)));
+    if let Some(address) = address {
+        builder = builder.with_endpoint(address).with_allow_http(address.starts_with("http://"));
+    }
+    let anonymous = environment.get("AWS_ACCESS_KEY_ID").is_none() && address.is_some();
+    let builder = if anonymous { builder.with_skip_signature(true) } else { builder };
+    let builder = builder.with_bucket_name(bucket).with_retry(retry());
+    Ok(Arc::new(builder.with_http_connector(Transport(http)).build()?))
+}
+
+fn gs(
+    http: Arc<Http>,
+    environment: &Environment,
+    bucket: &str,
+) -> object_store::Result<Arc<dyn ObjectStore>> {
+    let mut builder = GoogleCloudStorageBuilder::new();
+    for (name, value) in environment.starting("GOOGLE_") {
+        if let Ok(key) = name.to_ascii_lowercase().parse() {
+            builder = builder.with_config(key, value);
+        }
+    }
+    if let Some(file) = environment.get("GOOGLE_APPLICATION_CREDENTIALS") {
+        builder = builder.with_application_credentials(file);
+    }
+    let builder = builder.with_bucket_name(bucket).with_retry(retry());
+    Ok(Arc::new(builder.with_http_connector(Transport(http)).build()?))
+}
+
+fn az(
+    http: Arc<Http>,
+    environment: &Environment,
+    container: &str,
+) -> object_store::Result<Arc<dyn ObjectStore>> {
+    let mut builder = MicrosoftAzureBuilder::new();
+    for (name, value) in environment.starting("AZURE_") {
+        if let Ok(key) = name.to_ascii_lowercase().parse() {
+            builder = builder.with_config(key, value);
+        }
+    }
+    let local = environment.get("AZURE_STORAGE_ENDPOINT").is_some_and(|it| it.starts_with("http:"));
+    let options = ClientOptions::new().with_allow_http(local);
+    let builder = builder.with_container_name(container).with_retry(retry());
+    let builder = builder.with_client_options(options);
+    Ok(Arc::new(builder.with_http_connector(Transport(http)).build()?))
+}
+
+/// Sorts what the store's crate says. Its words for what failed below are ours: they come from
+/// `Transport`.
+fn failed(name: &str, error: Error) -> RegistryError {
+    let ours = below(&error);
+    let words =
+        || format!("{name}: {}", ours.map_or_else(|| first_line(&error), ToString::to_string));
+    match (&error, ours) {
+        (Error::NotFound { .. }, _) => RegistryError::NotFound(format!("{name} is not there")),
+        (Error::Precondition { .. } | Error::NotModified { .. }, _) => {
+            RegistryError::Answer(format!("{name} changed since it was listed"))
+        }
+        (Error::PermissionDenied { .. } | Error::Unauthenticated { .. }, _) => {
+            RegistryError::Refused(words())
+        }
+        (Error::InvalidPath { .. } | Error::UnknownConfigurationKey { .. }, _) => {
+            RegistryError::Invalid(words())
+        }
+        (_, Some(ours)) => ours.reworded(words()),
+        (_, None) => RegistryError::Unavailable(words()),
+    }
+}
+
+/// Our own error, if one lies below.
+fn below(error: &Error) -> Option<&RegistryError> {
+    let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(error);
+    while let Some(error) = cause {
+        if let Some(ours) = error.downcast_ref() {
+            return Some(ours);
+        }
+        cause = error.source();
+    }
+    None
+}
+
+/// Answers of stores are pages of XML: their beginning says what is wrong.
+fn first_line(error: &Error) -> String {
+    error.to_string().chars().map(|it| if it.is_control() { ' ' } else { it }).take(300).collect()
+}

@@ -1,0 +1,95 @@
+//! A cache and what it takes to pull into it.
+
+use std::time::Duration;
+
+use server_registry::{
+    AddressPolicy, Cache, Environment, ErrorKind, Limits, Lock, Pulled, Puller, Registries,
+    RegistryError, SignaturePolicy, Silent, Uri,
+};
+use tempfile::TempDir;
+
+/// Everything but the registry.
+pub(crate) struct House {
+    pub(crate) folder: TempDir,
+    pub(crate) cache: Cache,
+    pub(crate) lock: Lock,
+    pub(crate) policy: AddressPolicy,
+    pub(crate) limits: Limits,
+    pub(crate) environment: Vec<(String, String)>,
+    pub(crate) docker_config: Option<String>,
+}
+
+impl House {
+    pub(crate) fn new() -> House {
+        let folder = tempfile::tempdir().expect("a folder");
+        let cache = Cache::open(&folder.path().join("cache"), 1 << 30).expect("a cache");
+        House {
+            folder,
+            cache,
+            lock: Lock::default(),
+            policy: AddressPolicy::default(),
+            limits: Limits::default(),
+            environment: Vec::new(),
+            docker_config: None,
+        }
+    }
+
+    /// One that waits for nothing long.
+    pub(crate) fn impatient() -> House {
+        let (head_max, idle_max) = (Duration::from_millis(300), Duration::from_millis(300));
+        let limits = Limits { head_max, idle_max, ..Limits::default() };
+        House { limits, ..House::new() }
+    }
+
+    pub(crate) async fn pull(&self, uri: &str) -> Result<Pulled, RegistryError> {
+        let config = self.docker_config.as_ref().map(|text| {
+            let path = self.folder.path().join("config.json");
+            std::fs::write(&path, text).expect("written");
+            path
+        });
+        let environment: Environment = self.environment.iter().cloned().collect();
+        let registries = Registries::new(environment, config, self.policy, self.limits.clone());
+        let uri: Uri = uri.parse().expect("an address");
+        let puller = Puller {
+            registries: &registries,
+            cache: &self.cache,
+            lock: &self.lock,
+            signatures: &SignaturePolicy::Ignored,
+            progress: &Silent,
+        };
+        puller.pull(&uri).await
+    }
+
+    /// Pulls, and says what was found: `path=text` for each file.
+    pub(crate) async fn pulled(&self, uri: &str) -> String {
+        told(&self.pull(uri).await.expect("a model"))
+    }
+
+    /// Pulls in vain: nothing is published, and the error is of this kind and says this.
+    #[track_caller]
+    pub(crate) fn refused(
+        &self,
+        found: Result<Pulled, RegistryError>,
+        kind: ErrorKind,
+        says: &str,
+    ) {
+        let error = found.expect_err("no model");
+        assert_eq!(error.kind(), kind, "{error}");
+        assert!(error.to_string().contains(says), "{says:?} is not in {error}");
+        assert_eq!(self.cache.trees().expect("a list"), []);
+    }
+
+    /// Names in a folder of the cache.
+    pub(crate) fn entries(&self, folder: &str) -> usize {
+        std::fs::read_dir(self.cache.root().join(folder)).expect("a folder").count()
+    }
+}
+
+pub(crate) fn told(pulled: &Pulled) -> String {
+    let file = |path: &str| {
+        let bytes = std::fs::read(pulled.lease.folder().join(path)).expect("bytes");
+        format!("{path}={}", String::from_utf8_lossy(&bytes))
+    };
+    let files = pulled.lease.listing().iter().map(|(path, _)| file(path.as_str()));
+    files.collect::<Vec<_>>().join(" ")
+}

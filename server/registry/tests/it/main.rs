@@ -1,0 +1,7 @@
+//! Whole pulls against servers that misbehave. Those that behave are asked in `server/app/tests/registry`.
+
+mod house;
+mod lies;
+mod liar;
+mod protocols;
+mod sharing;
