@@ -4,6 +4,7 @@ mod models;
 mod predict;
 mod rollout;
 mod server;
+mod store;
 mod table;
 mod tune;
 mod version;
@@ -12,6 +13,7 @@ use std::io::{self, Write as _};
 use std::process::ExitCode;
 
 use clap::CommandFactory as _;
+use server_registry::{ErrorKind, RegistryError};
 
 use crate::cli::{Cli, ClientCommand, Command, ModelsCommand, RolloutCommand, ServerArgs};
 use crate::client::{Client, ClientError};
@@ -53,6 +55,9 @@ pub fn run(cli: Cli) -> ExitCode {
             ModelsCommand::List(server) => models::list(&server),
             ModelsCommand::Load { model, server } => models::change("load", &model, &server),
             ModelsCommand::Unload { model, server } => models::change("unload", &model, &server),
+            ModelsCommand::Pull(args) => return kept(store::pull(&args)).into(),
+            ModelsCommand::Verify(store) => return kept(store::verify(&store)).into(),
+            ModelsCommand::Lock { uris, store } => return kept(store::lock(&uris, &store)).into(),
         }),
         Command::Client { command: ClientCommand::Health(server) } => asked(health(&server)),
         Command::Rollout { command } => asked(match command {
@@ -95,6 +100,17 @@ fn asked(result: Result<String, ClientError>) -> Outcome {
         }
         Err(ClientError::Failed(error)) => complain(&format!("{error:#}"), Outcome::Failed),
     }
+}
+
+/// Whether a registry did not answer is told apart, as for a server.
+fn kept(result: Result<String, RegistryError>) -> Outcome {
+    let error = match result {
+        Ok(text) => return print(&text),
+        Err(error) => error,
+    };
+    let away = matches!(error.kind(), ErrorKind::Unavailable | ErrorKind::Slow);
+    let outcome = if away { Outcome::Unreachable } else { Outcome::Failed };
+    complain(&format!("{:#}", anyhow::Error::from(error)), outcome)
 }
 
 /// Prints a result. A reader that has gone away is no failure.
