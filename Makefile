@@ -13,8 +13,8 @@ SERVE_FLAGS ?=
 # Such as --quick, --rounds 7, --only steady idle, --overload-minutes 10.
 BENCH_FLAGS ?=
 
-.PHONY: help build serve test test-rust test-loom test-clients test-chart test-models lint bench \
-	bench-pictures bench-models models onnxruntime openvino clean
+.PHONY: help build serve test test-rust test-loom test-clients test-registry test-chart test-models lint bench \
+	bench-pictures bench-models models onnxruntime openvino docker-registry clean
 
 help: ## List these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' Makefile
@@ -26,7 +26,7 @@ serve: build ## Serve the sample models on ports 8000 (HTTP), 8001 (gRPC), 8002 
 	@$(MAKE) --no-print-directory onnxruntime || echo "ONNX Runtime could not be fetched: tract serves instead"
 	$(CARGO_TARGET_DIR)/release/salver serve --model-repository $(REPOSITORY) $(SERVE_FLAGS)
 
-test: test-rust test-loom test-clients test-models test-chart ## Run every test
+test: test-rust test-loom test-clients test-registry test-models test-chart ## Run every test
 
 test-rust: onnxruntime openvino ## Unit, conformance, property and system tests
 	$(CARGO) test --workspace --locked
@@ -38,6 +38,11 @@ test-clients: onnxruntime openvino $(VENV)/tests/ready ## The public clients aga
 	@# Built as `test-rust` builds it: another selection of crates would compile everything again.
 	$(CARGO) test --workspace --locked --no-run --quiet
 	SALVER_BIN=$(CARGO_TARGET_DIR)/debug/salver $(VENV)/tests/bin/python -m pytest -q server/app/tests/clients proto/tests
+
+test-registry: docker-registry $(VENV)/registry/ready ## Models from real registries: MLflow, S3, OCI, signatures
+	@# Built as `test-rust` builds it: another selection of crates would compile everything again.
+	$(CARGO) test --workspace --locked --no-run --quiet
+	SALVER_BIN=$(CARGO_TARGET_DIR)/debug/salver LIB=$(LIB) $(VENV)/registry/bin/python -m pytest -q -rs server/app/tests/registry
 
 test-models: $(VENV)/models/ready ## The committed models against a rebuild and their recorded answers
 	cd models && $(abspath $(VENV))/models/bin/python -m train.build --check
@@ -79,10 +84,17 @@ onnxruntime: ## Fetch ONNX Runtime's library, pinned
 openvino: ## Fetch OpenVINO's libraries, pinned
 	@$(PYTHON) backends/openvino/fetch.py $(LIB)/openvino
 
+docker-registry: ## Fetch Debian's OCI registry for the tests, if apt has it
+	@test -x $(LIB)/docker-registry/usr/bin/docker-registry || { \
+		mkdir -p $(LIB)/docker-registry && cd $(LIB)/docker-registry && \
+		apt-get download -qq docker-registry 2>/dev/null && dpkg -x docker-registry_*.deb . ; \
+	} || echo "docker-registry could not be fetched: the tests of oci:// against it are skipped"
+
 # A virtual environment for each set of requirements: they do not agree with one another.
 $(VENV)/tests/ready: server/app/tests/clients/requirements.txt
 $(VENV)/models/ready: models/requirements.txt
 $(VENV)/helm/ready: helm/tests/requirements.txt
+$(VENV)/registry/ready: server/app/tests/registry/requirements.txt
 $(VENV)/%/ready:
 	$(PYTHON) -m venv $(@D)
 	$(@D)/bin/python -m pip install --quiet --disable-pip-version-check -r $<
