@@ -1,0 +1,77 @@
+"""How fast a model is pulled, beside curl, from a file server on the loopback; and what memory it takes.
+
+    python3 loadtest/bench/pull.py --bin target/release --mib 1024 --rounds 5
+"""
+
+import argparse
+import os
+import shutil
+import socket
+import statistics
+import subprocess
+import tempfile
+import threading
+import time
+from pathlib import Path
+
+
+def serve(listener, path):
+    """Answers every request with the file, straight from the page cache."""
+    size = path.stat().st_size
+    head = f"HTTP/1.1 200 OK\r\nContent-Length: {size}\r\nETag: \"{size}\"\r\nConnection: close\r\n\r\n"
+    while True:
+        connection, _ = listener.accept()
+        with connection, path.open("rb") as file:
+            asked = connection.recv(65536)
+            connection.sendall(head.encode())
+            sent = size if asked.startswith(b"HEAD") else 0
+            while sent < size:
+                sent += os.sendfile(connection.fileno(), file.fileno(), sent, size - sent)
+
+
+def run(command):
+    """Seconds and the largest resident memory, in MiB."""
+    start = time.perf_counter()
+    process = subprocess.Popen([str(it) for it in command], stdout=subprocess.DEVNULL)
+    _, status, used = os.wait4(process.pid, 0)
+    seconds = time.perf_counter() - start
+    assert status == 0, command
+    return seconds, used.ru_maxrss / 1024
+
+
+def main():
+    arguments = argparse.ArgumentParser(description=__doc__)
+    arguments.add_argument("--bin", type=Path, default=Path("target/release"))
+    arguments.add_argument("--mib", type=int, default=1024)
+    arguments.add_argument("--rounds", type=int, default=5)
+    arguments = arguments.parse_args()
+    with tempfile.TemporaryDirectory() as folder, socket.create_server(("127.0.0.1", 0)) as listener:
+        folder = Path(folder)
+        model = folder / "model.onnx"
+        with model.open("wb") as file:
+            for _ in range(arguments.mib):
+                file.write(os.urandom(1 << 20))
+        threading.Thread(target=serve, args=(listener, model), daemon=True).start()
+        url = f"http://127.0.0.1:{listener.getsockname()[1]}/model.onnx"
+        rates = {"curl": [], "curl and sync": [], "salver models pull": []}
+        memory = []
+        for _ in range(arguments.rounds):
+            to = folder / "curl"
+            seconds, _ = run(["curl", "-s", "-o", to, url])
+            rates["curl"].append(arguments.mib / seconds)
+            to.unlink()
+            seconds, _ = run(["sh", "-c", f"curl -s -o {to} {url} && sync {to}"])
+            rates["curl and sync"].append(arguments.mib / seconds)
+            to.unlink()
+            cache = folder / "cache"
+            seconds, peak = run([arguments.bin / "salver", "models", "pull", url, "--cache", cache])
+            rates["salver models pull"].append(arguments.mib / seconds)
+            memory.append(peak)
+            shutil.rmtree(cache)
+        for name, found in rates.items():
+            print(f"{name}: {statistics.median(found):.0f} ({min(found):.0f} - {max(found):.0f}) MiB/s")
+        print(f"peak of resident memory: {statistics.median(memory):.0f} MiB")
+
+
+if __name__ == "__main__":
+    main()
