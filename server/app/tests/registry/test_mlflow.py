@@ -1,6 +1,7 @@
 """`mlflow://` against MLflow itself."""
 
 import uuid
+from pathlib import Path
 
 import pytest
 from mlflow import MlflowClient
@@ -111,10 +112,15 @@ def test_a_login_and_files_in_s3(guarded, tmp_path, salver):
     assert done.returncode == 1 and "wrong-wrong" not in done.stderr, done.stderr
 
 
-def test_signed_addresses_are_followed_where_that_is_allowed(guarded, tmp_path):
+def test_signed_addresses_are_followed_where_that_is_allowed(guarded, started, tmp_path):
     version = guarded.publish(ONE)
-    inside = Salver(tmp_path, SALVER_ALLOW_PRIVATE_ADDRESSES="true", **LOGIN)
-    assert inside.pull(guarded.uri(f"/{version}")).files() == ONE
+    log = Path(started["s3"].log.name)
+    for allowed in ("false", "true"):
+        inside = Salver(tmp_path / allowed, SALVER_ALLOW_PRIVATE_ADDRESSES=allowed, **LOGIN)
+        before = log.stat().st_size
+        assert inside.pull(guarded.uri(f"/{version}")).files() == ONE
+        followed = b"X-Amz-Signature=" in log.read_bytes()[before:]
+        assert followed == (allowed == "true")
 
 
 def test_a_server_that_is_gone(salver):

@@ -13,7 +13,8 @@ def put(s3, prefix, contents):
 
 def test_a_prefix_of_a_bucket(s3, salver_s3):
     put(s3, "plain", ONE)
-    s3.put_object(Bucket="models", Key="plain/", Body=b"")  # as consoles mark folders
+    for mark in ("plain/", "plain/sub/"):  # as consoles mark folders
+        s3.put_object(Bucket="models", Key=mark, Body=b"")
     first = salver_s3.pull("s3://models/plain")
     assert (first.fetched, first.version, first.files()) == (True, None, ONE)
     assert not salver_s3.pull("s3://models/plain").fetched

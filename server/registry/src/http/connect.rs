@@ -6,12 +6,14 @@
 use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use rustls::pki_types::ServerName;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, lookup_host};
+use tokio::sync::OnceCell;
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
@@ -20,11 +22,12 @@ use url::{Host, Url};
 use super::address::{AddressPolicy, Trust};
 use crate::error::RegistryError;
 use crate::limits::{ADDRESSES_MAX, Limits};
+use crate::thread;
 
 /// Opens connections. The system's certificates are read by the first that needs them.
 #[derive(Default)]
 pub(super) struct Connector {
-    tls: OnceLock<Result<TlsConnector, String>>,
+    tls: OnceCell<TlsConnector>,
 }
 
 impl Connector {
@@ -36,7 +39,8 @@ impl Connector {
         (policy, limits): (AddressPolicy, &Limits),
     ) -> Result<Connection, RegistryError> {
         let host = url.host_str().unwrap_or_default();
-        match timeout(limits.connect_max, self.open(url, trust, policy)).await {
+        let open = self.open(url, (trust, policy), limits.connect_max);
+        match timeout(limits.connect_max, open).await {
             Ok(connection) => connection,
             Err(_) => {
                 let waited = limits.connect_max;
@@ -48,13 +52,20 @@ impl Connector {
     async fn open(
         &self,
         url: &Url,
-        trust: Trust,
-        policy: AddressPolicy,
+        (trust, policy): (Trust, AddressPolicy),
+        most: Duration,
     ) -> Result<Connection, RegistryError> {
         let host = url.host_str().unwrap_or_default();
         let mut last = format!("{host} has no address");
-        for address in addresses(url, trust, policy).await? {
-            match TcpStream::connect(address).await {
+        let addresses = addresses(url, trust, policy).await?;
+        // An address that swallows what is sent to it leaves time for the others.
+        let most = most / u32::try_from(addresses.len()).unwrap_or(1).max(1);
+        for address in addresses {
+            let Ok(connected) = timeout(most, TcpStream::connect(address)).await else {
+                last = format!("{host} ({address}): no connection within {most:?}");
+                continue;
+            };
+            match connected {
                 Ok(stream) => {
                     let _ = stream.set_nodelay(true); // only a matter of speed
                     return match url.scheme() {
@@ -71,7 +82,9 @@ impl Connector {
     async fn secure(&self, host: &str, stream: TcpStream) -> Result<Connection, RegistryError> {
         let wrong =
             |why: &dyn std::fmt::Display| RegistryError::Unavailable(format!("{host}: TLS: {why}"));
-        let connector = self.tls.get_or_init(connector).as_ref().map_err(|why| wrong(why))?;
+        // Reads hundreds of files.
+        let read = || thread::run("registry/roots", connector);
+        let connector = self.tls.get_or_try_init(read).await?;
         let bare = host.trim_start_matches('[').trim_end_matches(']').to_owned();
         let name = ServerName::try_from(bare).map_err(|error| wrong(&error))?;
         let stream = connector.connect(name, stream).await.map_err(|error| wrong(&error))?;
@@ -113,17 +126,18 @@ pub(crate) fn shown(url: &Url) -> String {
     format!("{}://{}{port}{}", url.scheme(), url.host_str().unwrap_or_default(), url.path())
 }
 
-fn connector() -> Result<TlsConnector, String> {
+fn connector() -> Result<TlsConnector, RegistryError> {
     let mut roots = rustls::RootCertStore::empty();
     let found = rustls_native_certs::load_native_certs();
     let (known, _) = roots.add_parsable_certificates(found.certs);
     if known == 0 {
-        return Err("this machine has no certificates to trust (set SSL_CERT_FILE)".to_owned());
+        let words = "TLS: this machine has no certificates to trust (set SSL_CERT_FILE)";
+        return Err(RegistryError::Unavailable(words.to_owned()));
     }
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let config = rustls::ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
-        .map_err(|error| error.to_string())?
+        .map_err(|error| RegistryError::Invalid(format!("TLS: {error}")))?
         .with_root_certificates(roots)
         .with_no_client_auth();
     Ok(TlsConnector::from(Arc::new(config)))

@@ -68,6 +68,10 @@ pub(crate) fn accept(
             if length.is_some_and(|it| it != size - start) {
                 return wrong(format!("206 with {length:?} bytes for the range {range:?}"));
             }
+            // Who does not say what the rest is of may have overlooked that it is of something else.
+            if let (Some(expected), None) = (want.validator, text(headers, ETAG)) {
+                return wrong(format!("206 without an ETag, where {expected} was seen"));
+            }
             Accepted { from: start, size: Some(size) }
         }
         _ => Accepted { from: 0, size: length },

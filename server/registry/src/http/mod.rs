@@ -16,7 +16,8 @@ use std::fmt;
 use bytes::Bytes;
 use futures_util::{StreamExt as _, stream};
 use http::header::{
-    ACCEPT_ENCODING, AUTHORIZATION, CONNECTION, COOKIE, HOST, LOCATION, USER_AGENT,
+    ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, CONNECTION, HOST, IF_NONE_MATCH, IF_RANGE, LOCATION,
+    RANGE, USER_AGENT,
 };
 use http::{HeaderMap, HeaderValue, Method, Request, StatusCode};
 use http_body_util::{BodyExt as _, Full};
@@ -121,14 +122,22 @@ impl Http {
         Err(RegistryError::Answer(format!("{first} redirects more than {most} times")))
     }
 
-    /// Asks for a small answer and reads it whole. The status is the caller's to judge.
+    /// Asks for a small answer and reads it whole, within the time for it. The status is the caller's
+    /// to judge.
     pub(crate) async fn small(
         &self,
         ask: Ask,
     ) -> Result<(StatusCode, HeaderMap, Bytes), RegistryError> {
-        let Answer { status, headers, url, pieces } = self.send(ask).await?;
-        let body = collected(pieces, self.limits.answer_bytes_max, &url).await?;
-        Ok((status, headers, body))
+        let (name, most) = (shown(&ask.url), self.limits.look_max);
+        let whole = async {
+            let Answer { status, headers, url, pieces } = self.send(ask).await?;
+            let body = collected(pieces, self.limits.answer_bytes_max, &url).await?;
+            Ok((status, headers, body))
+        };
+        match timeout(most, whole).await {
+            Ok(answered) => answered,
+            Err(_) => Err(RegistryError::Slow(format!("{name}: no whole answer within {most:?}"))),
+        }
     }
 
     /// Asks for JSON. Anything but 2xx is an error, in the server's own words if it has any.
@@ -142,6 +151,10 @@ impl Http {
     }
 
     async fn exchange(&self, ask: &Ask) -> Result<Answer, RegistryError> {
+        if !matches!(ask.url.scheme(), "http" | "https") {
+            let words = format!("{} is no address of the web", shown(&ask.url));
+            return Err(RegistryError::Invalid(words));
+        }
         let host = ask.url.host_str().unwrap_or_default().to_owned();
         let failed = |error: hyper::Error| {
             RegistryError::Unavailable(format!("{}: {}", shown(&ask.url), causes(&error)))
@@ -231,8 +244,14 @@ fn redirected(mut ask: Ask, location: &HeaderValue) -> Result<Ask, RegistryError
     }
     if url.origin() != ask.url.origin() {
         ask.trust = Trust::Remote;
-        ask.headers.remove(AUTHORIZATION);
-        ask.headers.remove(COOKIE);
+        // What else there is, credentials above all, was meant for the first.
+        let mut headers = HeaderMap::new();
+        for name in [ACCEPT, RANGE, IF_RANGE, IF_NONE_MATCH] {
+            if let Some(value) = ask.headers.remove(&name) {
+                headers.insert(name, value);
+            }
+        }
+        ask.headers = headers;
     }
     ask.url = url;
     Ok(ask)

@@ -1,6 +1,6 @@
 //! `file:`: a folder, or one file, of this machine.
 
-use std::fs::{self, File};
+use std::fs::{self, File, Metadata};
 use std::io::{Read as _, Seek as _, SeekFrom};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
@@ -42,7 +42,7 @@ impl Folder {
             let name = root.file_name().map(|it| it.to_string_lossy().into_owned());
             files.push(remote(&root, &RelativePath::new(&name.unwrap_or_default())?)?);
         } else {
-            self.walk(&root, &root, &mut files)?;
+            self.walk(&root, &root, &mut files, &mut 0)?;
         }
         files.sort_by(|a, b| a.path.cmp(&b.path));
         let (version, files) = versions::choose(files, self.version)?;
@@ -59,6 +59,7 @@ impl Folder {
         root: &Path,
         folder: &Path,
         files: &mut Vec<Remote>,
+        entries: &mut usize,
     ) -> Result<(), RegistryError> {
         let inside = folder.strip_prefix(root).unwrap_or(folder);
         if inside.components().count() >= DEPTH_MAX {
@@ -71,13 +72,20 @@ impl Folder {
             if name.as_encoded_bytes().starts_with(b".") {
                 continue; // what editors, Git and mounts leave behind is no part of a model
             }
+            // Links to folders around them have no end, and no files.
+            *entries += 1;
+            let most = self.limits.files_max;
+            if files.len() > most || *entries > most.saturating_mul(4) {
+                let words = format!("{} has more than {most} files, or links", root.display());
+                return Err(RegistryError::TooLarge(words));
+            }
             let real = path.canonicalize().map_err(local("open", &path))?;
             if !real.starts_with(root) {
                 let words = format!("{} is a link out of the model", path.display());
                 return Err(RegistryError::Policy(words));
             }
             if real.is_dir() {
-                self.walk(root, &path, files)?;
+                self.walk(root, &path, files, entries)?;
                 continue;
             }
             let inside = path.strip_prefix(root).unwrap_or(&path);
@@ -85,10 +93,6 @@ impl Folder {
                 .to_str()
                 .ok_or_else(|| RegistryError::Policy(format!("{} is not UTF-8", path.display())))?;
             files.push(remote(&path, &RelativePath::new(text)?)?);
-            if files.len() > self.limits.files_max {
-                let words = format!("{} has more than {} files", root.display(), files.len() - 1);
-                return Err(RegistryError::TooLarge(words));
-            }
         }
         Ok(())
     }
@@ -100,10 +104,23 @@ fn remote(path: &Path, name: &RelativePath) -> Result<Remote, RegistryError> {
     if !about.is_file() {
         return Err(RegistryError::Policy(format!("{} is no plain file", path.display())));
     }
-    let (inode, at) = (about.ino(), path.to_string_lossy().into_owned());
-    let validator = format!("{inode}-{}-{}.{}", about.len(), about.mtime(), about.mtime_nsec());
-    let (size, validator) = (Some(about.len()), Some(validator));
+    let at = path.to_string_lossy().into_owned();
+    let (size, validator) = (Some(about.len()), Some(validator(&about)));
     Ok(Remote { path: name.clone(), size, digest: None, validator, form: Form::Plain, at })
+}
+
+fn validator(about: &Metadata) -> String {
+    let (inode, size) = (about.ino(), about.len());
+    format!("{inode}-{size}-{}.{}", about.mtime(), about.mtime_nsec())
+}
+
+/// Is an open file the one that was seen, as it was? Else what was read of it may be half of each.
+fn check_same(file: &File, seen: Option<&str>, path: &Path) -> Result<(), RegistryError> {
+    let now = validator(&file.metadata().map_err(local("open", path))?);
+    match seen.is_some_and(|it| it != now) {
+        true => Err(RegistryError::Answer(format!("{} changed while it was read", path.display()))),
+        false => Ok(()),
+    }
 }
 
 #[async_trait]
@@ -118,10 +135,11 @@ impl Source for Folder {
     }
 
     async fn fetch(&self, file: &Remote, from: u64) -> Result<Fetched, RegistryError> {
-        let path = PathBuf::from(&file.at);
-        let opened = path.clone();
+        let (path, seen) = (PathBuf::from(&file.at), file.validator.clone());
+        let (opened, expected) = (path.clone(), seen.clone());
         let (mut file, size) = thread::run("registry/file", move || {
             let mut file = File::open(&opened).map_err(local("open", &opened))?;
+            check_same(&file, expected.as_deref(), &opened)?;
             file.seek(SeekFrom::Start(from)).map_err(local("read", &opened))?;
             let size = file.metadata().map_err(local("open", &opened))?.len();
             Ok((file, size))
@@ -132,7 +150,10 @@ impl Source for Folder {
             loop {
                 let mut piece = BytesMut::zeroed(BUFFER_BYTES);
                 let piece = match file.read(&mut piece) {
-                    Ok(0) => return,
+                    Ok(0) => match check_same(&file, seen.as_deref(), &path) {
+                        Ok(()) => return,
+                        Err(error) => Err(error),
+                    },
                     Ok(read) => Ok(piece.split_to(read).freeze()),
                     Err(error) => Err(local("read", &path)(error)),
                 };
@@ -148,3 +169,7 @@ impl Source for Folder {
         Ok(Fetched { from, size: Some(size), pieces: Box::pin(stream::unfold(receive, next)) })
     }
 }
+
+#[cfg(test)]
+#[path = "file_tests.rs"]
+mod tests;

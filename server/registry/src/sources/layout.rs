@@ -79,14 +79,28 @@ impl OciManifest {
     pub(super) fn files(&self) -> Result<Vec<Remote>, RegistryError> {
         let kind = self.config.media_type.as_str();
         let image = kind.contains("image.config") || kind.contains("container.image");
-        let remotes = self.layers.iter().enumerate().map(|(n, layer)| remote(n, layer, image));
+        let (mut all, mut so_far) = (BTreeMap::new(), BTreeMap::new());
+        for layer in &self.layers {
+            *all.entry(layer.media_type.as_str()).or_insert(0) += 1;
+        }
+        let remotes = self.layers.iter().enumerate().map(|(n, layer)| {
+            let kind = layer.media_type.as_str();
+            let shard = so_far.entry(kind).or_insert(0);
+            *shard += 1;
+            remote((n, (*shard, all.get(kind).copied().unwrap_or(1))), layer, image)
+        });
         remotes.collect()
     }
 }
 
-fn remote(n: usize, layer: &Descriptor, image: bool) -> Result<Remote, RegistryError> {
+/// What the `n`th layer becomes, which is the `shard.0`th of `shard.1` of its type.
+fn remote(
+    (n, shard): (usize, (usize, usize)),
+    layer: &Descriptor,
+    image: bool,
+) -> Result<Remote, RegistryError> {
     let kind = layer.media_type.as_str();
-    let wrong = |why: &str| RegistryError::Policy(format!("layer {n} ({kind}) {why}"));
+    let wrong = |why: &str| RegistryError::Policy(format!("layer {n} ({kind:?}) {why}"));
     let digest: Digest = layer.digest.parse()?;
     if kind.ends_with("zstd") {
         return Err(wrong("is compressed with zstd, which is not unpacked here"));
@@ -104,24 +118,29 @@ fn remote(n: usize, layer: &Descriptor, image: bool) -> Result<Remote, RegistryE
         let (gzip, folder) = (kind.ends_with("gzip"), folder.to_owned());
         (RelativePath::new(&format!("layer-{n}.tar"))?, Form::Tar { gzip, folder })
     } else {
-        let name = title.or_else(|| docker_name(kind)).ok_or_else(|| wrong("has no file name"))?;
+        let title = title.map(str::to_owned).or_else(|| docker_name(kind, shard));
+        let name = title.ok_or_else(|| wrong("has no file name"))?;
         (RelativePath::new(name.trim_start_matches("./"))?, Form::Plain)
     };
     let at = digest.to_string();
     Ok(Remote { path, size: Some(layer.size), digest: Some(digest), validator: None, form, at })
 }
 
-/// Docker's models name files by their type alone, one of each.
-fn docker_name(kind: &str) -> Option<&'static str> {
-    Some(match kind.strip_prefix("application/vnd.docker.ai.")? {
-        "gguf.v3" => "model.gguf",
-        "gguf.v3.lora" => "lora.gguf",
-        "gguf.v3.mmproj" => "mmproj.gguf",
-        "safetensors" => "model.safetensors",
-        "chat.template.jinja" => "chat_template.jinja",
-        "license" => "LICENSE",
+/// Docker's models name files by their type alone; of several, the order of layers is that of shards.
+fn docker_name(kind: &str, (shard, shards): (usize, usize)) -> Option<String> {
+    let (stem, suffix) = match kind.strip_prefix("application/vnd.docker.ai.")? {
+        "gguf.v3" => ("model", ".gguf"),
+        "gguf.v3.lora" => ("lora", ".gguf"),
+        "gguf.v3.mmproj" => ("mmproj", ".gguf"),
+        "safetensors" => ("model", ".safetensors"),
+        "chat.template.jinja" => ("chat_template", ".jinja"),
+        "license" => ("LICENSE", ""),
         _ => return None,
-    })
+    };
+    match shards {
+        0 | 1 => Some(format!("{stem}{suffix}")),
+        _ => Some(format!("{stem}-{shard:05}-of-{shards:05}{suffix}")),
+    }
 }
 
 #[cfg(test)]

@@ -59,6 +59,22 @@ fn docker_models_and_oras() {
 }
 
 #[test]
+fn shards_of_docker_models_are_numbered() {
+    let layer = |kind: &str| {
+        format!(r#"{{"mediaType": "application/vnd.docker.ai.{kind}", "digest": "{DIGEST}"}}"#)
+    };
+    let layers = ["safetensors", "license", "safetensors"].map(layer).join(",");
+    let manifest: OciManifest =
+        serde_json::from_str(&format!(r#"{{"layers": [{layers}]}}"#)).expect("a manifest");
+    let files = manifest.files().expect("files");
+    let names: Vec<&str> = files.iter().map(|it| it.path.as_str()).collect();
+    assert_eq!(
+        names,
+        ["model-00001-of-00002.safetensors", "LICENSE", "model-00002-of-00002.safetensors"]
+    );
+}
+
+#[test]
 fn modelcars() {
     let expect = "layer-0.tar Tar { gzip: true, folder: \"models\" }";
     check(IMAGE, "oci.image.layer.v1.tar+gzip", "", expect);

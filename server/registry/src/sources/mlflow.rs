@@ -1,7 +1,8 @@
 //! `mlflow://`: a registered model of an MLflow tracking server, over its REST API.
 //!
 //! MLflow declares no digests, and the time of a version does not change when an alias moves. So a look
-//! asks for the alias and for where the version's files lie, and those two are the identity.
+//! asks for the alias: the version that it names, when that was made and of what are the identity. Where the
+//! files lie is asked when they are wanted.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -23,7 +24,7 @@ use crate::http::{Ask, Trust, Want, parsed, refusal};
 use crate::path::RelativePath;
 use crate::secret::{basic, bearer};
 use crate::source::{Fetched, Form, Manifest, Remote, Resolution, Source};
-use crate::uri::{MlflowVersion, Uri};
+use crate::uri::{MlflowVersion, Place, Uri};
 
 /// Where a proxied artifact lies, in `Remote::at`.
 const PROXIED: &str = "mlflow-artifacts:";
@@ -237,6 +238,14 @@ impl Mlflow {
             return Err(RegistryError::Policy(words));
         }
         let uri: Uri = root.parse()?;
+        if !matches!(uri.place, Place::Store { endpoint: None, .. }) {
+            // Our credentials are for the stores that we know, and so is our way into the network.
+            let words = format!(
+                "the files of {} lie at {root:?}: the server of a store is not for a registry to name",
+                self.model
+            );
+            return Err(RegistryError::Policy(words));
+        }
         let source = self.registries.source(&uri)?;
         let resolution = source.resolve(None).await?;
         *self.elsewhere.lock().unwrap_or_else(PoisonError::into_inner) = Some(source);
@@ -257,10 +266,17 @@ impl Mlflow {
             return None;
         }
         let signed: Signed = parsed(&body, &headers, &url).ok()?;
-        let mut ask = Ask::new(Method::GET, Url::parse(&signed.url).ok()?, Trust::Remote);
+        let place = Url::parse(&signed.url).ok()?;
+        if place.scheme() != "https" && place.scheme() != url.scheme() {
+            return None; // what was asked for in private is not fetched in the open
+        }
+        let mut ask = Ask::new(Method::GET, place, Trust::Remote);
         for (name, value) in signed.headers {
-            ask.headers
-                .insert(HeaderName::try_from(name).ok()?, HeaderValue::try_from(value).ok()?);
+            let name = HeaderName::try_from(name).ok()?;
+            // A store's own, and none that would change how the request is read.
+            if name.as_str().starts_with("x-") {
+                ask.headers.insert(name, HeaderValue::try_from(value).ok()?);
+            }
         }
         Some(ask)
     }
@@ -272,17 +288,17 @@ impl Source for Mlflow {
         let found = self.version().await?;
         if !found.status.is_empty() && found.status != "READY" {
             let (name, version) = (&self.model, &found.version);
-            let words = format!("version {version} of {name} is {}", found.status);
-            return Err(RegistryError::Unavailable(words));
+            let words = format!("version {version:?} of {name} is {:?}", found.status);
+            return Err(RegistryError::NotFound(words)); // not yet, or never; the server is well
         }
-        let query = [("name", self.model.as_str()), ("version", found.version.as_str())];
-        let place: DownloadUri = self.api("model-versions/get-download-uri", &query).await?;
-        let root = place.artifact_uri;
         let (version, created) = (&found.version, found.creation_timestamp);
-        let identity = format!("{} {version} created {created} at {root}", self.model);
+        let identity = format!("{} {version} created {created} of {}", self.model, found.source);
         if known == Some(identity.as_str()) {
             return Ok(Resolution::Unchanged);
         }
+        let query = [("name", self.model.as_str()), ("version", version.as_str())];
+        let place: DownloadUri = self.api("model-versions/get-download-uri", &query).await?;
+        let root = place.artifact_uri;
         Ok(Resolution::Manifest(self.manifest(identity, found, &root).await?))
     }
 
@@ -300,9 +316,9 @@ impl Source for Mlflow {
             && let Some(ask) = self.signed(path).await
         {
             match web::fetch(http, ask, want, from).await {
-                // An address that we may not use: the server can hand the file out itself.
-                Err(RegistryError::Policy(_)) => self.signs.store(false, Ordering::Relaxed),
-                fetched => return fetched,
+                Ok(fetched) => return Ok(fetched),
+                // Where we may not, or cannot, go: the server can hand the file out itself.
+                Err(_) => self.signs.store(false, Ordering::Relaxed),
             }
         }
         let path = format!("api/2.0/mlflow-artifacts/artifacts/{}", encoded(path));

@@ -1,5 +1,6 @@
 //! `s3://`, `gs://` and `az://`: everything under a prefix of an object store.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
 
@@ -10,15 +11,17 @@ use object_store::azure::MicrosoftAzureBuilder;
 use object_store::gcp::GoogleCloudStorageBuilder;
 use object_store::path::Path;
 use object_store::{
-    ClientOptions, Error, GetOptions, GetRange, ObjectMeta, ObjectStore, ObjectStoreExt as _,
-    RetryConfig,
+    ClientOptions, Error, GetOptions, GetRange, GetResult, ObjectMeta, ObjectStore,
+    ObjectStoreExt as _, RetryConfig,
 };
+use tokio::time::timeout;
 use url::Url;
 
-use super::transport::Transport;
+use super::transport::{Streamed, Transport};
 use crate::digest::Digest;
 use crate::error::RegistryError;
 use crate::http::Http;
+use crate::limits::Limits;
 use crate::path::RelativePath;
 use crate::secret::Environment;
 use crate::source::{Fetched, Form, Manifest, Remote, Resolution, Source};
@@ -32,7 +35,7 @@ pub(super) struct Store {
     name: String,
     prefix: String,
     version: Option<u64>,
-    files_max: usize,
+    limits: Limits,
 }
 
 impl fmt::Debug for Store {
@@ -56,20 +59,20 @@ impl Store {
             StoreKind::Az => "az",
         };
         let name = format!("{scheme}://{bucket}/{prefix}");
-        let files_max = http.limits.files_max;
+        let limits = http.limits.clone();
         let store = match kind {
             StoreKind::S3 => s3(http, environment, bucket, endpoint.as_ref()),
             StoreKind::Gs => gs(http, environment, bucket),
             StoreKind::Az => az(http, environment, bucket),
         };
         let store = store.map_err(|error| failed(&name, error))?;
-        Ok(Store { store, name, prefix: prefix.clone(), version: *version, files_max })
+        Ok(Store { store, name, prefix: prefix.clone(), version: *version, limits })
     }
 
     /// Every object under the prefix, or the one that it names.
     async fn list(&self) -> Result<Vec<ObjectMeta>, RegistryError> {
         let prefix = Path::from(self.prefix.as_str());
-        let most = self.files_max;
+        let most = self.limits.files_max;
         let listed = self.store.list(Some(&prefix)).take(most + 1);
         let mut found: Vec<ObjectMeta> =
             listed.try_collect().await.map_err(|error| failed(&self.name, error))?;
@@ -77,7 +80,9 @@ impl Store {
             let words = format!("{} has more than {most} files", self.name);
             return Err(RegistryError::TooLarge(words));
         }
-        // Consoles mark folders by empty objects whose names end in a slash.
+        // Consoles mark folders by empty objects whose names end in a slash, which is gone here.
+        let folders: BTreeSet<String> = found.iter().flat_map(|it| above(&it.location)).collect();
+        found.retain(|it| it.size > 0 || !folders.contains::<str>(it.location.as_ref()));
         found.retain(|it| it.location != prefix);
         if found.is_empty() && !self.prefix.is_empty() {
             found.push(self.store.head(&prefix).await.map_err(|error| failed(&self.name, error))?);
@@ -98,6 +103,33 @@ impl Store {
         let (size, validator) = (Some(object.size), object.e_tag);
         Ok(Remote { path, size, digest: None, validator, form: Form::Plain, at })
     }
+
+    async fn get(&self, file: &Remote, from: u64) -> object_store::Result<GetResult> {
+        let mut extensions = http::Extensions::new();
+        extensions.insert(Streamed);
+        let options = GetOptions::default().with_if_match(file.validator.clone());
+        let mut options = options.with_extensions(extensions);
+        if from > 0 {
+            options = options.with_range(Some(GetRange::Offset(from)));
+        }
+        self.store.get_opts(&Path::from(file.at.as_str()), options).await
+    }
+
+    /// From byte `from` on; where the store cannot do that, from the beginning.
+    async fn get_or_restart(&self, file: &Remote, from: u64) -> object_store::Result<GetResult> {
+        match self.get(file, from).await {
+            Err(error @ Error::Generic { .. }) if from > 0 && below(&error).is_none() => {
+                self.get(file, 0).await
+            }
+            got => got,
+        }
+    }
+}
+
+/// The folders that a name lies in.
+fn above(location: &Path) -> Vec<String> {
+    let text: &str = location.as_ref();
+    text.match_indices('/').map(|(end, _)| text[..end].to_owned()).collect()
 }
 
 #[async_trait]
@@ -117,13 +149,21 @@ impl Source for Store {
 
     async fn fetch(&self, file: &Remote, from: u64) -> Result<Fetched, RegistryError> {
         let name = format!("{}: {}", self.name, file.path);
-        let mut options = GetOptions::default().with_if_match(file.validator.clone());
-        if from > 0 {
-            options = options.with_range(Some(GetRange::Offset(from)));
-        }
-        let got = self.store.get_opts(&Path::from(file.at.as_str()), options).await;
+        // A token for it may have to be fetched first, in an answer that is held.
+        let most = self.limits.look_max;
+        let Ok(got) = timeout(most, self.get_or_restart(file, from)).await else {
+            return Err(RegistryError::Slow(format!("{name}: no answer within {most:?}")));
+        };
         let got = got.map_err(|error| failed(&name, error))?;
         let (from, size) = (got.range.start, got.meta.size);
+        if let Some(seen) = &file.validator {
+            let found = got.meta.e_tag.as_deref().unwrap_or_default();
+            let unknown = found.is_empty() && from == 0;
+            if !unknown && bare(seen) != bare(found) {
+                let words = format!("{name} changed: ETag {found:?} where {seen:?} was listed");
+                return Err(RegistryError::Answer(words));
+            }
+        }
         if file.size.is_some_and(|it| it != size) {
             let words = format!("{name}: {size} bytes where {:?} were listed", file.size);
             return Err(RegistryError::Answer(words));
@@ -131,6 +171,11 @@ impl Source for Store {
         let pieces = got.into_stream().map_err(move |error| failed(&name, error));
         Ok(Fetched { from, size: Some(size), pieces: Box::pin(pieces) })
     }
+}
+
+/// An ETag without what lists and answers of stores quote it by, each in its own way.
+fn bare(etag: &str) -> &str {
+    etag.trim_start_matches("W/").trim_matches('"')
 }
 
 /// No retries of its own: when to ask again is the caller's to say.
@@ -157,7 +202,14 @@ fn s3(
     if let Some(address) = address {
         builder = builder.with_endpoint(address).with_allow_http(address.starts_with("http://"));
     }
-    let anonymous = environment.get("AWS_ACCESS_KEY_ID").is_none() && address.is_some();
+    let credentials = [
+        "AWS_ACCESS_KEY_ID",
+        "AWS_WEB_IDENTITY_TOKEN_FILE",
+        "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI",
+        "AWS_CONTAINER_CREDENTIALS_FULL_URI",
+    ];
+    let known = credentials.iter().any(|it| environment.get(it).is_some());
+    let anonymous = !known && address.is_some();
     let builder = if anonymous { builder.with_skip_signature(true) } else { builder };
     let builder = builder.with_bucket_name(bucket).with_retry(retry());
     Ok(Arc::new(builder.with_http_connector(Transport(http)).build()?))

@@ -18,6 +18,10 @@ use url::Url;
 use crate::error::{ErrorKind, RegistryError};
 use crate::http::{Ask, Http, Trust, refusal, shown};
 
+/// Marks the request for an object, whose bytes are not held in memory. All others are.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Streamed;
+
 /// Hands out the client.
 #[derive(Clone, Debug)]
 pub(super) struct Transport(pub(super) Arc<Http>);
@@ -35,7 +39,7 @@ impl HttpService for Transport {
         let url = Url::parse(&head.uri.to_string());
         let url = url.map_err(|error| HttpError::new(HttpErrorKind::Unknown, error))?;
         let listing = is_listing(&url);
-        let held = listing || head.method != http::Method::GET;
+        let streamed = head.extensions.get::<Streamed>().is_some();
         let body = body.collect().await?.to_bytes();
         // A store that redirects is not the one that was configured: its answer stands as it is.
         let ask = Ask {
@@ -51,13 +55,15 @@ impl HttpService for Transport {
             // The store's crate tells these apart for objects, but not for lists.
             return Err(failed(refusal(answer.status, &answer.url, b"")));
         }
+        // An error's words are held as well.
+        let held = !streamed || !answer.status.is_success();
         let (most, name) = (self.0.limits.answer_bytes_max as u64, shown(&answer.url));
         let mut seen = 0;
         let pieces = answer.pieces.map(move |piece| {
             let piece = piece.map_err(failed)?;
             seen += piece.len() as u64;
             if held && seen > most {
-                let words = format!("{name} lists with more than {most} bytes");
+                let words = format!("{name} answers with more than {most} bytes");
                 return Err(failed(RegistryError::TooLarge(words)));
             }
             Ok(Frame::data(piece))
@@ -70,7 +76,7 @@ impl HttpService for Transport {
     }
 }
 
-/// Lists are held in memory, as are answers to anything but a GET.
+/// Is it a list of objects that is asked for?
 fn is_listing(url: &Url) -> bool {
     url.query_pairs().any(|(key, _)| matches!(key.as_ref(), "list-type" | "comp" | "prefix"))
 }

@@ -5,3 +5,4 @@ mod lies;
 mod liar;
 mod protocols;
 mod sharing;
+mod stores;
