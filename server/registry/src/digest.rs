@@ -76,6 +76,7 @@ impl FromStr for Digest {
 }
 
 /// Hashes what passes.
+#[derive(Clone)]
 pub(crate) struct Hasher(Context);
 
 impl Hasher {
@@ -101,6 +102,11 @@ impl Hasher {
             self.update(&buffer[..read]);
             bytes += read as u64;
         }
+    }
+
+    /// Of what has passed until now.
+    pub(crate) fn so_far(&self) -> Digest {
+        self.clone().finish()
     }
 
     pub(crate) fn finish(self) -> Digest {

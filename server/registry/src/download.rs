@@ -1,12 +1,15 @@
 //! One file: from its source to the disk, hashed on the way.
 //!
 //! The network is read here; hashing and writing is done by a thread of the file's own, a few pieces behind.
-//! What broke off stays as a partial file and is gone on with where that is safe: when the registry can be
-//! asked for the very same content, by its validator, or when its digest is known.
+//! What broke off stays as a partial file and is gone on with where that is safe: when its digest is known;
+//! or when the registry can be asked for the very same content, by its validator, and what is there still is
+//! what came. Bytes that nobody synced need not be, after a crash.
 
 use std::fs::{self, File, OpenOptions};
-use std::io::{Seek as _, SeekFrom, Write as _};
-use std::path::PathBuf;
+use std::io::{Read as _, Seek as _, SeekFrom, Write as _};
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
 use futures_util::StreamExt as _;
@@ -23,12 +26,20 @@ use crate::progress::Progress;
 use crate::source::{Pieces, Remote, Source};
 use crate::thread;
 
+/// After so many bytes what has come is noted: as many are lost at most when the process is killed.
+const NOTED_EVERY: u64 = 16 << 20;
+
 /// What is written beside a partial file.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Note {
     /// What the beginning was of.
     #[serde(default)]
     validator: Option<String>,
+    /// So many bytes of it have this digest.
+    #[serde(default)]
+    bytes: u64,
+    #[serde(default)]
+    so_far: Option<String>,
     /// Set when it is whole: the blob.
     #[serde(default)]
     done: Option<String>,
@@ -36,15 +47,18 @@ pub(crate) struct Note {
 
 impl Note {
     pub(crate) fn read(cache: &Cache, key: &str) -> Option<Note> {
-        serde_json::from_slice(&fs::read(cache.partial(&format!("{key}.json"))).ok()?).ok()
+        serde_json::from_slice(&fs::read(Note::path(cache, key)).ok()?).ok()
     }
 
-    fn write(&self, cache: &Cache, key: &str) -> Result<(), RegistryError> {
-        let path = cache.partial(&format!("{key}.json"));
+    fn path(cache: &Cache, key: &str) -> PathBuf {
+        cache.partial(&format!("{key}.json"))
+    }
+
+    fn write(&self, path: &Path) -> Result<(), RegistryError> {
         let text = serde_json::to_vec(self);
-        let text = text.map_err(|it| local("write", &path)(std::io::Error::other(it)))?;
+        let text = text.map_err(|it| local("write", path)(std::io::Error::other(it)))?;
         // Neither synced nor renamed: a note that is torn is none, and a download begins anew.
-        fs::write(&path, &text).map_err(local("write", &path))
+        fs::write(path, &text).map_err(local("write", path))
     }
 
     pub(crate) fn done(&self) -> Option<Digest> {
@@ -65,6 +79,8 @@ pub(crate) struct Job<'a> {
     pub(crate) digest: Option<Digest>,
     /// Its place in a staging.
     pub(crate) to: PathBuf,
+    /// Bytes that the files of the model whose length is not declared may still have together.
+    pub(crate) room: &'a AtomicU64,
     pub(crate) limits: &'a Limits,
     pub(crate) progress: &'a dyn Progress,
 }
@@ -76,6 +92,9 @@ struct Partial {
     file: File,
     hasher: Hasher,
     bytes: u64,
+    /// Where what is known of it is written down.
+    note: PathBuf,
+    validator: Option<String>,
     _lock: Flock,
 }
 
@@ -88,6 +107,7 @@ impl Job<'_> {
             return Ok(found);
         }
         let mut partial = self.begin(lock).await?;
+        self.came(partial.bytes)?;
         let mut resumes = 0;
         loop {
             let from = partial.bytes;
@@ -128,19 +148,29 @@ impl Job<'_> {
         let (known, resumable) = (self.digest.is_some(), self.resumable());
         let validator = self.file.validator.clone();
         thread::run("registry/hash", move || {
-            let note = Note::read(&cache, &key).unwrap_or_default();
-            let resume = resumable && (known || note.validator == validator);
-            Note { validator, done: None }.write(&cache, &key)?;
+            let noted = Note::read(&cache, &key).unwrap_or_default();
+            let resume = resumable && (known || noted.validator == validator);
             let path = cache.partial(&key);
+            // One with a second name is a blob, or becomes one: nobody writes to it again.
+            if fs::metadata(&path).is_ok_and(|it| it.nlink() > 1) {
+                fs::remove_file(&path).map_err(local("remove", &path))?;
+            }
             let mut options = OpenOptions::new();
             let opened = options.read(true).write(true).create(true).truncate(!resume).open(&path);
-            let mut file = opened.map_err(local("open", &path))?;
+            let file = opened.map_err(local("open", &path))?;
             let mut hasher = Hasher::new();
-            let bytes = hasher.read(&mut file).map_err(local("read", &path))?;
-            let mut partial = Partial { path, file, hasher, bytes, _lock: lock };
-            if partial.bytes >= most {
-                partial.restart()?; // nothing would be left to ask for
+            let trusted = if known { u64::MAX } else { noted.bytes };
+            let read = hasher.read(&mut (&file).take(trusted));
+            let bytes = read.map_err(local("read", &path))?;
+            file.set_len(bytes).map_err(local("empty", &path))?;
+            let same = known || noted.so_far == Some(hasher.so_far().to_string());
+            let note = Note::path(&cache, &key);
+            let mut partial = Partial { path, file, hasher, bytes, note, validator, _lock: lock };
+            // Other bytes than came; or all of them, and nothing would be left to ask for.
+            if !same || partial.bytes >= most {
+                partial.restart()?;
             }
+            partial.take_note()?;
             Ok(partial)
         })
         .await
@@ -166,13 +196,18 @@ impl Job<'_> {
             }
             Err(error) => return Ok((partial, Err(error))),
         };
+        if fetched.from != 0 && fetched.from != partial.bytes {
+            let (asked, from) = (partial.bytes, fetched.from);
+            let words = format!("{}: bytes from {from} on, asked from {asked}", self.file.path);
+            return Err(RegistryError::Answer(words));
+        }
         if fetched.from != partial.bytes {
             partial.restart()?;
         }
         let declared = fetched.size.or(self.file.size);
         let most = self.size_max();
-        if declared.is_some_and(|it| it > most) {
-            let words = format!("{}: {declared:?} bytes, at most {most}", self.file.path);
+        if let Some(bytes) = declared.filter(|it| *it > most) {
+            let words = format!("{}: {bytes} bytes, at most {most}", self.file.path);
             return Err(RegistryError::TooLarge(words));
         }
         let start = partial.bytes;
@@ -206,8 +241,8 @@ impl Job<'_> {
                 let words = format!("{}: more than the {most} bytes declared", self.file.path);
                 return Err(RegistryError::Answer(words));
             }
-            pace.came(piece.len() as u64, self.limits, &self.file.at)?;
-            self.progress.moved(piece.len() as u64);
+            pace.came(piece.len() as u64, self.limits, self.file.path.as_str())?;
+            self.came(piece.len() as u64)?;
             if send.send(piece).await.is_err() {
                 break; // the writer has ended, and says why
             }
@@ -215,11 +250,25 @@ impl Job<'_> {
         Ok(())
     }
 
+    /// Takes note of bytes that are there. Those that nobody declared may be too many.
+    fn came(&self, bytes: u64) -> Result<(), RegistryError> {
+        self.progress.moved(bytes);
+        if self.file.size.is_some() {
+            return Ok(());
+        }
+        let taken = self
+            .room
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |it| it.checked_sub(bytes));
+        taken.map(drop).map_err(|left| {
+            let words = format!("{}: the model may have {left} bytes more", self.file.path);
+            RegistryError::TooLarge(words)
+        })
+    }
+
     /// Checks the digest and makes the bytes last.
     async fn finish(&self, mut partial: Partial) -> Result<(Digest, u64), RegistryError> {
-        let (cache, key, to) = (self.cache.clone(), self.key.clone(), self.to.clone());
+        let (cache, to) = (self.cache.clone(), self.to.clone());
         let (expected, name) = (self.digest, self.file.path.clone());
-        let validator = self.file.validator.clone();
         thread::run("registry/write", move || {
             partial.file.sync_all().map_err(local("sync", &partial.path))?;
             let hasher = std::mem::replace(&mut partial.hasher, Hasher::new());
@@ -230,7 +279,8 @@ impl Job<'_> {
                 return Err(RegistryError::Corrupt(words));
             }
             settle(&cache, &partial.path, digest, &to)?;
-            Note { validator, done: Some(digest.to_string()) }.write(&cache, &key)?;
+            let done = Some(digest.to_string());
+            Note { done, ..Note::default() }.write(&partial.note)?;
             Ok((digest, partial.bytes))
         })
         .await
@@ -245,13 +295,26 @@ impl Partial {
         Ok(())
     }
 
+    /// Writes down what is there, by which another process can tell whether it still is.
+    fn take_note(&self) -> Result<(), RegistryError> {
+        let so_far = Some(self.hasher.so_far().to_string());
+        let (validator, bytes) = (self.validator.clone(), self.bytes);
+        Note { validator, bytes, so_far, done: None }.write(&self.note)
+    }
+
     /// Takes pieces until there are no more.
     fn write(mut self, mut pieces: mpsc::Receiver<Bytes>) -> Result<Partial, RegistryError> {
+        let mut noted = self.bytes;
         while let Some(piece) = pieces.blocking_recv() {
             self.hasher.update(&piece);
             self.file.write_all(&piece).map_err(local("write", &self.path))?;
             self.bytes += piece.len() as u64;
+            if self.bytes - noted >= NOTED_EVERY {
+                self.take_note()?;
+                noted = self.bytes;
+            }
         }
+        self.take_note()?;
         Ok(self)
     }
 }

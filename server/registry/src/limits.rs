@@ -14,9 +14,11 @@ pub struct Limits {
     pub model_bytes_max: u64,
     /// Bytes of an answer that is held in memory: listings, manifests, tokens.
     pub answer_bytes_max: usize,
-    /// How many times larger an archive may become than it is. Deflate cannot do more than 1032 to 1;
-    /// weights hardly shrink at all.
+    /// How many times larger an archive may become than it is. Weights hardly shrink at all; deflate
+    /// could do 1032 to 1.
     pub unpack_ratio_max: u64,
+    /// What a small archive may become whatever the ratio: text and zeros shrink well.
+    pub unpack_bytes_free: u64,
     /// Redirects of one request. Registries use one, to their storage.
     pub redirects_max: usize,
     /// From nothing to a connection: name, TCP and TLS.
@@ -46,7 +48,8 @@ impl Default for Limits {
             file_bytes_max: 256 << 30,
             model_bytes_max: 1 << 40,
             answer_bytes_max: 8 << 20,
-            unpack_ratio_max: 1032,
+            unpack_ratio_max: 100,
+            unpack_bytes_free: 64 << 20,
             redirects_max: 5,
             connect_max: Duration::from_secs(10),
             head_max: Duration::from_secs(120),

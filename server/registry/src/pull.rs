@@ -2,9 +2,9 @@
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
+use std::sync::atomic::AtomicU64;
 
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
-use tokio::time::timeout;
 
 use crate::archive::{Files, Unpack};
 use crate::cache::{Cache, Fact, Flock, Lease, Listing, Record, Staging};
@@ -16,7 +16,7 @@ use crate::lock::Lock;
 use crate::path::{RelativePath, check_together};
 use crate::progress::Progress;
 use crate::signature::SignaturePolicy;
-use crate::source::{Form, Manifest, Remote, Resolution, Source};
+use crate::source::{self, Form, Manifest, Remote, Resolution, Source};
 use crate::sources::Registries;
 use crate::thread;
 use crate::uri::Uri;
@@ -54,7 +54,9 @@ pub struct Pulled {
 impl Puller<'_> {
     /// Brings what the address names now into the cache and into use.
     ///
-    /// A pinned model that is in the cache is taken from there without asking anyone.
+    /// A pinned model that is in the cache is taken from there without asking anyone. Dropped before it
+    /// ends, it leaves what the next pull can go on with. Small files are read, and locks tried, by the
+    /// thread that drives it: give it one of its own, not one that answers requests.
     pub async fn pull(&self, uri: &Uri) -> Result<Pulled, RegistryError> {
         if let Some(pulled) = self.pinned(uri).await? {
             return Ok(pulled);
@@ -66,20 +68,19 @@ impl Puller<'_> {
         let known = self.known(uri)?;
         let identity = known.as_ref().map(|it| it.identity.as_str());
         let mut resolution = self.look(uri, source.as_ref(), identity).await?;
-        if let (Resolution::Manifest(found), Some(known)) = (&resolution, identity)
-            && found.identity == known
-        {
-            resolution = Resolution::Unchanged; // not every server can say so
-        }
-        if let (Resolution::Unchanged, Some(record)) = (&resolution, known) {
+        if let Some(record) = self.here(uri, &resolution, known)? {
             // What is in the cache may be damaged; then it is gone now, and is fetched once more.
-            match self.lease(&record).await {
+            match self.lease(uri, &record).await {
                 Ok(Some(lease)) => {
-                    self.signed(uri, &lease)?;
+                    if resolution != Resolution::Unchanged {
+                        self.cache.remember(uri, &record)?;
+                    }
                     return self.judged(uri, Pulled { lease, record, fetched: false });
                 }
                 Ok(None) | Err(RegistryError::Corrupt(_)) => {
-                    resolution = self.look(uri, source.as_ref(), None).await?
+                    if resolution == Resolution::Unchanged {
+                        resolution = self.look(uri, source.as_ref(), None).await?;
+                    }
                 }
                 Err(other) => return Err(other),
             }
@@ -98,23 +99,19 @@ impl Puller<'_> {
         }
         let missing = || RegistryError::NotFound(format!("{uri} is not in the cache"));
         let record = self.cache.record(uri)?.ok_or_else(missing)?;
-        let lease = self.lease(&record).await?.ok_or_else(missing)?;
-        self.signed(uri, &lease)?;
+        let lease = self.lease(uri, &record).await?.ok_or_else(missing)?;
         self.judged(uri, Pulled { lease, record, fetched: false })
     }
 
     async fn pinned(&self, uri: &Uri) -> Result<Option<Pulled>, RegistryError> {
         let Some(pinned) = self.lock.get(uri) else { return Ok(None) };
         let tree = pinned.listing.digest();
-        let (uri_text, identity) = (uri.as_str().to_owned(), pinned.identity.clone());
-        let fresh = Record { uri: uri_text, identity, tree: tree.to_string(), ..Record::default() };
+        let (name, identity) = (uri.to_string(), pinned.identity.clone());
+        let fresh = Record { uri: name, identity, tree: tree.to_string(), ..Record::default() };
         let seen = self.cache.record(uri)?.filter(|it| it.tree() == Some(tree));
         let record = seen.unwrap_or(fresh);
-        match self.lease(&record).await {
-            Ok(Some(lease)) => {
-                self.signed(uri, &lease)?;
-                Ok(Some(Pulled { lease, record, fetched: false }))
-            }
+        match self.lease(uri, &record).await {
+            Ok(Some(lease)) => Ok(Some(Pulled { lease, record, fetched: false })),
             Ok(None) | Err(RegistryError::Corrupt(_)) => Ok(None),
             Err(other) => Err(other),
         }
@@ -126,11 +123,7 @@ impl Puller<'_> {
         source: &dyn Source,
         known: Option<&str>,
     ) -> Result<Resolution, RegistryError> {
-        let most = self.registries.limits().look_max;
-        let Ok(resolution) = timeout(most, source.resolve(known)).await else {
-            return Err(RegistryError::Slow(format!("{uri}: not resolved within {most:?}")));
-        };
-        resolution
+        source::look(uri, source, known, self.registries.limits().look_max).await
     }
 
     /// The last look, if what it found is still there and can be told from another.
@@ -139,10 +132,32 @@ impl Puller<'_> {
         Ok(self.cache.record(uri)?.filter(|it| !it.identity.is_empty() && there(it)))
     }
 
-    async fn lease(&self, record: &Record) -> Result<Option<Lease>, RegistryError> {
+    /// What the cache has of what was found: the same as at the last look, or as at one before it.
+    fn here(
+        &self,
+        uri: &Uri,
+        found: &Resolution,
+        known: Option<Record>,
+    ) -> Result<Option<Record>, RegistryError> {
+        let Resolution::Manifest(found) = found else { return Ok(known) };
+        let seen = self.cache.seen(uri, &found.identity)?;
+        let there = seen.filter(|it| it.tree().is_some_and(|it| self.cache.has(it)));
+        // What people say of it may have changed since.
+        let (tags, provenance) = (found.tags.clone(), found.provenance.clone());
+        Ok(there.map(|it| Record { tags, provenance, ..it }))
+    }
+
+    /// Takes a model of the cache into use: every byte hashed, and signed by whom the policy wants.
+    async fn lease(&self, uri: &Uri, record: &Record) -> Result<Option<Lease>, RegistryError> {
         let Some(tree) = record.tree() else { return Ok(None) };
-        let cache = self.cache.clone();
-        thread::run("registry/hash", move || cache.lease(tree)).await
+        let (cache, uri) = (self.cache.clone(), uri.clone());
+        let signatures = self.signatures.clone();
+        let lease = move || {
+            let Some(lease) = cache.lease(tree)? else { return Ok(None) };
+            signatures.check(&uri, lease.folder(), lease.listing())?;
+            Ok(Some(lease))
+        };
+        thread::run("registry/hash", lease).await
     }
 
     fn judged(&self, uri: &Uri, pulled: Pulled) -> Result<Pulled, RegistryError> {
@@ -150,10 +165,6 @@ impl Puller<'_> {
             pinned.check(uri, pulled.lease.listing())?;
         }
         Ok(pulled)
-    }
-
-    fn signed(&self, uri: &Uri, lease: &Lease) -> Result<(), RegistryError> {
-        self.signatures.check(uri, lease.folder(), lease.listing())
     }
 
     async fn fetch(
@@ -166,9 +177,11 @@ impl Puller<'_> {
         let declared = declared(uri, &manifest, limits)?;
         self.progress.expects(declared);
         self.make_room(uri, declared).await?;
+        let most = limits.model_bytes_max.min(self.cache.bytes_max());
+        let room = AtomicU64::new(most.saturating_sub(declared));
         let staging = Staging::new(self.cache)?;
         let jobs = manifest.files.iter().enumerate().map(|(n, file)| {
-            let job = self.job((uri, &manifest), source, (n, file), &staging);
+            let job = self.job((uri, &manifest), source, (n, file), (&staging, &room));
             async move {
                 let job = job?;
                 let to = job.to.clone();
@@ -179,17 +192,21 @@ impl Puller<'_> {
         let arrived: Vec<_> = stream::iter(jobs).buffered(FETCHES_MAX).try_collect().await?;
         let (staging, listing) = self.publishable(uri, staging, arrived).await?;
         let record = Record {
-            uri: uri.as_str().to_owned(),
+            uri: uri.to_string(),
             identity: manifest.identity,
             version: manifest.version,
             tree: listing.digest().to_string(),
             tags: manifest.tags,
             provenance: manifest.provenance,
         };
-        let (cache, uri) = (self.cache.clone(), uri.clone());
+        let (cache, uri, keep) = (self.cache.clone(), uri.clone(), self.pinned_trees());
         thread::run("registry/write", move || {
             let lease = staging.publish(&cache, &listing)?;
             cache.remember(&uri, &record)?;
+            if listing.bytes() > declared {
+                // More came than room was made for.
+                cache.sweep(0, &keep)?;
+            }
             Ok(Pulled { lease, record, fetched: true })
         })
         .await
@@ -200,7 +217,7 @@ impl Puller<'_> {
         (uri, manifest): (&Uri, &Manifest),
         source: &'a dyn Source,
         (n, file): (usize, &'a Remote),
-        staging: &Staging,
+        (staging, room): (&Staging, &'a AtomicU64),
     ) -> Result<Job<'a>, RegistryError> {
         let pinned = self.lock.get(uri).filter(|_| file.form == Form::Plain);
         let pinned = pinned.and_then(|it| it.listing.get(&file.path)).map(|it| it.digest);
@@ -224,6 +241,7 @@ impl Puller<'_> {
             lasting: digest.is_some() || !manifest.identity.is_empty(),
             digest,
             to,
+            room,
             limits: self.registries.limits(),
             progress: self.progress,
         })
@@ -241,26 +259,31 @@ impl Puller<'_> {
             .map(|(file, to, fact)| (file.path.clone(), file.form.clone(), to, fact))
             .collect();
         let (cache, limits) = (self.cache.clone(), self.registries.limits().clone());
-        let unpack = thread::run("registry/unpack", move || {
+        let (pinned, signatures) = (self.lock.get(uri).cloned(), self.signatures.clone());
+        let uri = uri.clone();
+        let work = move || {
             let mut files = Files::new();
-            let unpack = Unpack { cache: &cache, staging: &staging, limits: &limits };
+            let plain = arrived.iter().filter(|(_, form, ..)| *form == Form::Plain);
+            let plain = plain.fold(0, |all: u64, (.., fact)| all.saturating_add(fact.size));
+            let left = limits.model_bytes_max.min(cache.bytes_max()).saturating_sub(plain);
+            let mut unpack = Unpack { cache: &cache, staging: &staging, limits: &limits, left };
             for (path, form, at, fact) in arrived {
                 match form {
                     Form::Plain => drop(files.insert(path, fact)),
                     Form::Tar { gzip, folder } => unpack.run(&at, (gzip, &folder), &mut files)?,
                 }
             }
-            Ok((staging, Listing::new(files)?))
-        });
-        let (staging, listing) = unpack.await?;
-        if listing.iter().next().is_none() {
-            return Err(RegistryError::NotFound(format!("{uri} has no files")));
-        }
-        if let Some(pinned) = self.lock.get(uri) {
-            pinned.check(uri, &listing)?;
-        }
-        self.signatures.check(uri, &staging.aside("tree/files"), &listing)?;
-        Ok((staging, listing))
+            let listing = Listing::new(files)?;
+            if listing.iter().next().is_none() {
+                return Err(RegistryError::NotFound(format!("{uri} has no files")));
+            }
+            if let Some(pinned) = pinned {
+                pinned.check(&uri, &listing)?;
+            }
+            signatures.check(&uri, &staging.aside("tree/files"), &listing)?;
+            Ok((staging, listing))
+        };
+        thread::run("registry/unpack", work).await
     }
 
     async fn make_room(&self, uri: &Uri, bytes: u64) -> Result<(), RegistryError> {
@@ -269,9 +292,13 @@ impl Puller<'_> {
             let words = format!("{uri} has {bytes} bytes, the cache holds {most}");
             return Err(RegistryError::TooLarge(words));
         }
-        let keep: BTreeSet<Digest> = self.lock.iter().map(|(_, it)| it.listing.digest()).collect();
-        let cache = self.cache.clone();
+        let (cache, keep) = (self.cache.clone(), self.pinned_trees());
         thread::run("registry/sweep", move || cache.sweep(bytes, &keep)).await.map(drop)
+    }
+
+    /// What no sweep takes.
+    fn pinned_trees(&self) -> BTreeSet<Digest> {
+        self.lock.iter().map(|(_, it)| it.listing.digest()).collect()
     }
 }
 

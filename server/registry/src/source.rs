@@ -3,14 +3,17 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::pin::Pin;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::Stream;
+use tokio::time::timeout;
 
 use crate::digest::Digest;
 use crate::error::RegistryError;
 use crate::path::RelativePath;
+use crate::uri::Uri;
 
 /// One model's place in a registry.
 ///
@@ -19,14 +22,28 @@ use crate::path::RelativePath;
 #[async_trait]
 pub trait Source: fmt::Debug + Send + Sync {
     /// What the address names now. `known` is the identity that was seen last: if it is the same still,
-    /// the answer may be `Unchanged`, cheaply.
+    /// the answer may be `Unchanged`, for the price of one small request where the registry can (a store
+    /// lists, a thousand objects a request). Opens no files and blocks nobody.
     ///
-    /// One try: pauses and retries are the caller's (`Schedule`).
+    /// One try: pauses and retries are the caller's (`Rounds`).
     async fn resolve(&self, known: Option<&str>) -> Result<Resolution, RegistryError>;
 
     /// The bytes of one of the files that `resolve` named, from byte `from` on if the registry can do
     /// that and knows the content to be the same; from the beginning otherwise.
     async fn fetch(&self, file: &Remote, from: u64) -> Result<Fetched, RegistryError>;
+}
+
+/// `Source::resolve` within the time for it.
+pub(crate) async fn look(
+    uri: &Uri,
+    source: &dyn Source,
+    known: Option<&str>,
+    most: Duration,
+) -> Result<Resolution, RegistryError> {
+    match timeout(most, source.resolve(known)).await {
+        Ok(resolution) => resolution,
+        Err(_) => Err(RegistryError::Slow(format!("{uri}: not resolved within {most:?}"))),
+    }
 }
 
 /// What an address names.

@@ -37,7 +37,8 @@ fn unpacked(archives: &[Vec<u8>], folder: &str, limits: &Limits) -> Result<Strin
     let home = tempfile::tempdir().expect("a folder");
     let cache = Cache::open(&home.path().join("cache"), 1 << 30).expect("a cache");
     let staging = Staging::new(&cache).expect("a staging");
-    let unpack = Unpack { cache: &cache, staging: &staging, limits };
+    let left = limits.model_bytes_max;
+    let mut unpack = Unpack { cache: &cache, staging: &staging, limits, left };
     let mut files = Files::new();
     for bytes in archives {
         let path = home.path().join("archive");
@@ -119,6 +120,9 @@ fn later_layers_replace_and_remove() {
     check(&[tar("d/a=1 d/b=1 e=1"), tar("d/c=2 d/.wh..wh..opq=")], "", "d/c=2 e=1");
     check(&[tar("d/a=1 dx=1"), tar(".wh.d=")], "", "dx=1");
     check(&[tar("a=1 a=2")], "", "a=2");
+    check(&[tar("models/a=1"), tar(".wh.models= models/b=2")], "models", "b=2");
+    check(&[tar("models/a=1"), tar("./.wh..wh..opq= models/b=2")], "models", "b=2");
+    check(&[tar("models/a=1"), tar(".wh.modelsx= models/b=2")], "models", "a=1 b=2");
 }
 
 #[test]
@@ -129,6 +133,9 @@ fn broken_archives() {
     let mut wrong = whole.clone();
     wrong[0] = b'b';
     check(&[wrong], "", "wrong sum");
+    let mut marked = whole.clone();
+    marked[148] = 0x80;
+    check(&[marked], "", "a number that is none");
     check(&[[&[0x1f, 0x8b], &whole[..]].concat()], "", "cannot be unpacked");
 }
 
@@ -140,9 +147,11 @@ fn sizes_that_cannot_be() {
     header[148..156].fill(b' ');
     let sum: u32 = header.iter().map(|it| u32::from(*it)).sum();
     header[148..156].copy_from_slice(format!("{sum:06o}\0 ").as_bytes());
-    check(&[header], "", "ends in the middle");
-    let pax = [raw("pax", b'x', b"28 size=18446744073709551615\n"), raw("x", b'0', b"1")];
-    check(&[pax.concat()], "", "Answer");
+    check(&[header.clone()], "", "TooLarge: a in an archive has 18446744073709551360 bytes");
+    check(&[header], "elsewhere", "a size past all");
+    let pax = [raw("pax", b'x', b"29 size=18446744073709551615\n"), raw("x", b'0', b"1")];
+    check(&[pax.concat()], "", "TooLarge");
+    check(&[pax.concat()], "elsewhere", "a size past all");
 }
 
 #[test]
@@ -153,14 +162,24 @@ fn archives_that_grow() {
     assert!(bomb.len() < 20_000);
     let told =
         |limits: Limits| unpacked(std::slice::from_ref(&bomb), "", &limits).map(|it| it.len());
-    assert_eq!(told(Limits::default()).expect("within deflate's own ratio"), (8 << 20) + 6);
-    for limits in [
-        Limits { unpack_ratio_max: 100, ..Limits::default() },
-        Limits { model_bytes_max: 1 << 20, ..Limits::default() },
+    assert_eq!(told(Limits::default()).expect("few bytes in all"), (8 << 20) + 6);
+    for (limits, says) in [
+        (Limits { unpack_bytes_free: 0, ..Limits::default() }, "unpacks to more than its limit"),
+        (
+            Limits { model_bytes_max: 1 << 20, ..Limits::default() },
+            "the model may have 1048576 more",
+        ),
     ] {
         let error = told(limits).expect_err("too large");
-        assert_eq!(error.to_string(), "an archive unpacks to more than its limit");
+        assert!(matches!(error, RegistryError::TooLarge(_)), "{error:?}");
+        assert!(error.to_string().contains(says), "{error}");
     }
+    // Archives that are small enough each, and too large together.
+    let halves = ["a", "b"].map(|name| tar(&format!("{name}={}", "x".repeat(1024))));
+    let limits = Limits { model_bytes_max: 1600, ..Limits::default() };
+    assert!(unpacked(&halves[..1], "", &limits).is_ok());
+    let error = unpacked(&halves, "", &limits).expect_err("too large");
+    assert!(error.to_string().contains("the model may have 576 more"), "{error}");
     let many: Vec<u8> = (0..200).flat_map(|n| raw(&format!("d{n}/"), b'5', b"")).collect();
     let few = Limits { files_max: 10, ..Limits::default() };
     assert!(unpacked(&[many], "", &few).is_err());
@@ -169,20 +188,23 @@ fn archives_that_grow() {
 }
 
 proptest! {
-    /// Headers with good sums and anything else in them: an answer, and no panic.
+    /// Headers with good sums, or bad ones, and anything else in them: an answer, and no panic.
     #[test]
     fn no_header_breaks_it(
         changes in prop::collection::vec((0usize..512, any::<u8>()), 0..8),
         kind in prop::sample::select(b"0\x0057LKxg".to_vec()),
         tail in prop::collection::vec(any::<u8>(), 0..600),
+        good in any::<bool>(),
     ) {
         let mut all = raw("a", kind, &tail);
         for (place, byte) in changes {
             all[place] = byte;
         }
-        all[148..156].fill(b' ');
-        let sum: u32 = all[..512].iter().map(|it| u32::from(*it)).sum();
-        all[148..156].copy_from_slice(format!("{sum:06o}\0 ").as_bytes());
+        if good {
+            all[148..156].fill(b' ');
+            let sum: u32 = all[..512].iter().map(|it| u32::from(*it)).sum();
+            all[148..156].copy_from_slice(format!("{sum:06o}\0 ").as_bytes());
+        }
         let mut tar = Tar::new(all.as_slice());
         let mut read = 0;
         while let Ok(Some(_)) = tar.next() {

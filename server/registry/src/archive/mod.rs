@@ -19,6 +19,8 @@ use tar::{Kind, Tar};
 
 /// How layers of an image say that a file of an earlier one is gone.
 const WHITEOUT: &str = ".wh.";
+/// Likewise, that everything of a folder is.
+const OPAQUE: &str = ".wh..wh..opq";
 
 /// Files of a model so far, by name; later layers replace earlier ones.
 pub(crate) type Files = BTreeMap<RelativePath, Fact>;
@@ -28,20 +30,22 @@ pub(crate) struct Unpack<'a> {
     pub(crate) cache: &'a Cache,
     pub(crate) staging: &'a Staging,
     pub(crate) limits: &'a Limits,
+    /// Bytes of files that all archives of the model together may still bring.
+    pub(crate) left: u64,
 }
 
 impl Unpack<'_> {
     /// Adds the files of the archive at `path` to `files`: those in `folder`, which becomes the root.
     pub(crate) fn run(
-        &self,
+        &mut self,
         path: &Path,
         (gzip, folder): (bool, &str),
         files: &mut Files,
     ) -> Result<(), RegistryError> {
         let packed = File::open(path).map_err(local("open", path))?;
         let size = packed.metadata().map_err(local("open", path))?.len();
-        let most = size.saturating_mul(self.limits.unpack_ratio_max).saturating_add(64 << 10);
-        let most = most.min(self.limits.model_bytes_max);
+        let most = size.saturating_mul(self.limits.unpack_ratio_max);
+        let most = most.max(self.limits.unpack_bytes_free).min(self.limits.model_bytes_max);
         let buffered = BufReader::with_capacity(256 << 10, packed);
         let plain: Box<dyn Read> = match gzip {
             true => Box::new(MultiGzDecoder::new(buffered)),
@@ -54,6 +58,10 @@ impl Unpack<'_> {
             entries += 1;
             if entries > self.limits.files_max.saturating_mul(16) {
                 return Err(RegistryError::TooLarge(format!("{entries} entries in an archive")));
+            }
+            if hides_all(&entry.name, folder) {
+                self.hide("", files)?;
+                continue;
             }
             let inside = match within(&entry.name, folder) {
                 Some(name) => RelativePath::new(name)?,
@@ -75,24 +83,25 @@ impl Unpack<'_> {
     /// `own` are files of this archive, `lower` those of archives before: what is marked as gone is gone
     /// from these.
     fn entry<R: Read>(
-        &self,
+        &mut self,
         path: &RelativePath,
         tar: &mut Tar<R>,
         (own, lower): (&mut Files, &mut Files),
     ) -> Result<(), RegistryError> {
         if let Some(gone) = path.name().strip_prefix(WHITEOUT) {
             let folder = path.as_str().strip_suffix(path.name()).unwrap_or_default();
-            let target = if gone == ".wh..opq" { folder } else { &format!("{folder}{gone}") };
-            let gone: Vec<RelativePath> =
-                lower.keys().filter(|it| hides(target, it)).cloned().collect();
-            for path in gone {
-                lower.remove(&path);
-                remove(&self.staging.place(&path)?)?;
-            }
-            return Ok(());
+            let one = format!("{folder}{gone}");
+            let whole = path.name() == OPAQUE;
+            return self.hide(if whole { folder } else { &one }, lower);
         }
         if own.len() + lower.len() >= self.limits.files_max {
             let words = format!("more than {} files in archives", self.limits.files_max);
+            return Err(RegistryError::TooLarge(words));
+        }
+        if tar.left() > self.left {
+            let (bytes, left) = (tar.left(), self.left);
+            let words =
+                format!("{path} in an archive has {bytes} bytes, the model may have {left} more");
             return Err(RegistryError::TooLarge(words));
         }
         let to = self.staging.place(path)?;
@@ -101,9 +110,27 @@ impl Unpack<'_> {
         }
         let aside = self.staging.aside("unpacked");
         let fact = write(&aside, tar)?;
+        self.left -= fact.size;
         own.insert(path.clone(), fact);
         settle(self.cache, &aside, fact.digest, &to)
     }
+
+    /// Takes away what a mark for `target` hides.
+    fn hide(&self, target: &str, lower: &mut Files) -> Result<(), RegistryError> {
+        let gone: Vec<RelativePath> =
+            lower.keys().filter(|it| hides(target, it)).cloned().collect();
+        for path in gone {
+            lower.remove(&path);
+            remove(&self.staging.place(&path)?)?;
+        }
+        Ok(())
+    }
+}
+
+/// Is this a mark outside `folder` that hides all of it: its own, or that of the root?
+fn hides_all(name: &str, folder: &str) -> bool {
+    let name = name.trim_start_matches("./");
+    !folder.is_empty() && (name == OPAQUE || name.strip_prefix(WHITEOUT) == Some(folder))
 }
 
 /// What is left of an entry's name within `folder`; `None` if it lies elsewhere. Names elsewhere, in the

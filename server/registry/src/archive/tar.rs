@@ -91,6 +91,11 @@ impl<R: Read> Tar<R> {
         Ok(read)
     }
 
+    /// Bytes left of the entry at hand.
+    pub(super) fn left(&self) -> u64 {
+        self.left
+    }
+
     fn skip(&mut self) -> Result<(), RegistryError> {
         let most =
             self.left.checked_add(self.filling).ok_or_else(|| wrong("has a size past all"))?;
@@ -175,12 +180,14 @@ fn pax(mut text: &[u8], extra: &mut Extra) -> Result<(), RegistryError> {
 /// Octal digits; or, for large numbers, big-endian bytes after a first bit that is set.
 fn number(field: &[u8]) -> Result<u64, RegistryError> {
     let faulty = || wrong("has a number that is none");
-    if field[0] & 0x80 != 0 {
-        let (high, low) = field.split_at(field.len() - 8);
-        if high[0] != 0x80 || high[1..].iter().any(|it| *it != 0) {
+    if field.first().is_some_and(|it| it & 0x80 != 0) {
+        // The sum of a header has eight bytes, in which a large number has no room.
+        let (high, low) = field.split_last_chunk::<8>().ok_or_else(faulty)?;
+        let (mark, high) = high.split_first().ok_or_else(faulty)?;
+        if *mark != 0x80 || high.iter().any(|it| *it != 0) {
             return Err(faulty());
         }
-        return Ok(low.iter().fold(0, |all, byte| all << 8 | u64::from(*byte)));
+        return Ok(u64::from_be_bytes(*low));
     }
     let text = text(field)?;
     let text = text.trim_matches(' ');

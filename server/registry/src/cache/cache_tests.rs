@@ -60,7 +60,11 @@ fn a_copy_is_one_of_its_own() {
     let tree = publish(&cache, "model.onnx=abc sub/w.bin=de");
     let lease = cache.lease(tree).expect("whole").expect("there");
     let to = folder.path().join("models");
+    let left = folder.path().join(format!(".models.{}", std::process::id()));
+    fs::create_dir(&left).expect("made");
+    fs::write(left.join("left"), "by one that died").expect("written");
     lease.copy_to(&to).expect("copied");
+    assert!(!to.join("left").exists());
     fs::write(to.join("model.onnx"), "xyz").expect("writable");
     assert!(lease.copy_to(&to).is_err(), "the folder is not empty");
     assert_eq!(fs::read(to.join("sub/w.bin")).expect("bytes"), b"de");
@@ -92,6 +96,74 @@ fn a_damaged_file_is_found_and_thrown_away() {
         cache.reuse(Digest::of(text.as_bytes()), &staging.aside("x")).expect("no fault")
     };
     assert_eq!((reused("second"), reused("first")), (None, Some(5)));
+}
+
+#[test]
+fn a_file_too_many_is_damage() {
+    let (_folder, cache) = empty(1000);
+    let tree = publish(&cache, "a=text sub/b=text");
+    let folder = cache.root().join("trees").join(tree.hex()).join("files");
+    fs::write(folder.join("sub/model.toml"), "x").expect("written");
+    let error = cache.lease(tree).expect_err("damaged");
+    assert!(error.to_string().contains("sub/model.toml does not belong to it"), "{error}");
+    assert_eq!(publish(&cache, "a=text sub/b=text"), tree);
+    std::os::unix::fs::symlink("a", folder.join("c")).expect("linked");
+    assert!(matches!(cache.lease(tree), Err(RegistryError::Corrupt(_))));
+}
+
+#[test]
+fn what_cannot_be_read_now_is_not_thrown_away() {
+    let damage = |error| is_damage(&RegistryError::Local(String::new(), error));
+    for kind in [io::ErrorKind::NotFound, io::ErrorKind::InvalidData, io::ErrorKind::IsADirectory] {
+        assert!(damage(kind.into()), "{kind}");
+    }
+    assert!(damage(io::Error::from_raw_os_error(EIO)));
+    const EMFILE: i32 = 24;
+    assert!(!damage(io::Error::from_raw_os_error(EMFILE)));
+    assert!(!damage(io::ErrorKind::PermissionDenied.into()));
+    // A link that leads to itself cannot be followed, and is not nothing either.
+    let (_folder, cache) = empty(1000);
+    let tree = publish(&cache, "a=text");
+    let path = cache.root().join("trees").join(tree.hex()).join("files/a");
+    fs::remove_file(&path).expect("removed");
+    std::os::unix::fs::symlink(&path, &path).expect("linked");
+    assert!(matches!(cache.lease(tree), Err(RegistryError::Local(..))));
+    fs::remove_file(&path).expect("removed");
+    fs::hard_link(cache.blob(Digest::of(b"text")), &path).expect("linked");
+    assert!(cache.lease(tree).expect("whole").is_some());
+}
+
+#[test]
+fn only_what_was_judged_is_thrown_away() {
+    let (folder, cache) = empty(1000);
+    let tree = publish(&cache, "a=text");
+    let old = cache.lease(tree).expect("whole").expect("there");
+    let place = cache.root().join("trees").join(tree.hex());
+    fs::rename(&place, folder.path().join("elsewhere")).expect("moved");
+    assert_eq!(publish(&cache, "a=text"), tree);
+    cache.discard(tree, &old.lock).expect("nothing to do");
+    assert!(cache.lease(tree).expect("whole").is_some());
+}
+
+#[test]
+fn a_model_without_its_lock_is_not_in_the_way_for_ever() {
+    let (_folder, cache) = empty(1000);
+    let tree = publish(&cache, "a=text");
+    fs::remove_file(cache.root().join("trees").join(tree.hex()).join("used")).expect("removed");
+    assert!(cache.lease(tree).expect("no fault").is_none());
+    assert_eq!(publish(&cache, "a=text"), tree);
+    assert!(cache.lease(tree).expect("whole").is_some());
+}
+
+/// A pull that is given up takes its staging along; the next one writes to the same partial file.
+#[test]
+fn bytes_that_find_no_place_can_still_be_written_to() {
+    let (_folder, cache) = empty(1000);
+    let from = cache.partial("x");
+    fs::write(&from, "text").expect("written");
+    let nowhere = cache.root().join("staging/gone/place");
+    assert!(settle(&cache, &from, Digest::of(b"text"), &nowhere).is_err());
+    assert_eq!(fs::metadata(&from).expect("there").permissions().mode() & 0o200, 0o200);
 }
 
 #[test]
@@ -222,10 +294,51 @@ fn a_record_is_kept_by_address() {
     let record = Record { uri: uri.to_string(), identity: "x".to_owned(), ..Record::default() };
     cache.remember(&uri, &record).expect("kept");
     assert_eq!(cache.record(&uri).expect("one"), Some(record));
-    assert_eq!(entries(&cache, "records"), 1);
-    let path = fs::read_dir(cache.root().join("records")).expect("a folder").next();
-    fs::write(path.expect("one").expect("one").path(), "{").expect("written");
+    assert_eq!(cache.seen(&uri, "x").expect("one").expect("one").identity, "x");
+    assert_eq!(cache.seen(&uri, "y").expect("none"), None);
+    assert_eq!(cache.seen(&uri, "").expect("none"), None);
+    assert_eq!(entries(&cache, "records"), 2, "the last, and this one");
+    for entry in fs::read_dir(cache.root().join("records")).expect("a folder") {
+        fs::write(entry.expect("an entry").path(), "{").expect("written");
+    }
     assert_eq!(cache.record(&uri).expect("none"), None);
+}
+
+#[test]
+fn addresses_that_hold_keys_are_not_written_down() {
+    let (_folder, cache) = empty(1000);
+    let uri: Uri = "https://h/m.onnx?sig=hush".parse().expect("an address");
+    let record = Record { uri: uri.to_string(), ..Record::default() };
+    cache.remember(&uri, &record).expect("kept");
+    assert_eq!(cache.record(&uri).expect("one").expect("one").uri, "https://h/m.onnx?..");
+    let other: Uri = "https://h/m.onnx?sig=other".parse().expect("an address");
+    assert_eq!(cache.record(&other).expect("none"), None);
+}
+
+fn age(path: &Path) {
+    let file = File::open(path).expect("open");
+    file.set_modified(SystemTime::UNIX_EPOCH).expect("touched");
+}
+
+#[test]
+fn records_of_what_is_gone_go_as_well() {
+    let (_folder, cache) = empty(1000);
+    let tree = publish(&cache, "a=text");
+    let (here, gone): (Uri, Uri) = ("s3://b/here".parse().unwrap(), "s3://b/gone".parse().unwrap());
+    for (uri, tree) in [(&here, tree), (&gone, Digest::of(b"gone"))] {
+        let record = Record { tree: tree.to_string(), ..Record::default() };
+        cache.remember(uri, &record).expect("kept");
+    }
+    let records = cache.root().join("records");
+    fs::write(records.join(".x.json.1"), "{}").expect("written");
+    cache.sweep(0, &BTreeSet::new()).expect("swept");
+    assert_eq!(entries(&cache, "records"), 3, "all of them may be at work");
+    for entry in fs::read_dir(&records).expect("a folder") {
+        age(&entry.expect("an entry").path());
+    }
+    cache.sweep(0, &BTreeSet::new()).expect("swept");
+    assert_eq!(entries(&cache, "records"), 1);
+    assert!(cache.record(&here).expect("one").is_some());
 }
 
 #[test]

@@ -15,6 +15,8 @@ use crate::error::{RegistryError, local};
 
 /// What a process that died left behind is removed when it is so old.
 const LEFT_BEHIND: Duration = Duration::from_secs(3600);
+/// A note that a file is whole serves a pull that was given up and is taken up again, at most so late.
+const NOTES_KEPT: Duration = Duration::from_secs(7 * 24 * 3600);
 
 /// Something that can be thrown away as a whole.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -84,9 +86,9 @@ pub(super) fn sweep(
                 // Locked while it is moved away: who comes now finds another file, or none.
                 let held = Flock::try_on(&used, Hold::Exclusive, false);
                 let held = held.map_err(local("lock", &used))?;
-                if held.is_some() {
+                if let Some(held) = held {
                     let listing = read(cache, *digest);
-                    cache.discard(*digest)?;
+                    cache.discard(*digest, &held)?;
                     swept.trees.push(*digest);
                     for (_, fact) in listing.iter().flat_map(Listing::iter) {
                         remove_loose(cache, fact.digest)?;
@@ -147,9 +149,10 @@ fn look(cache: &Cache, keep: &BTreeSet<Digest>) -> Result<Vec<Item>, RegistryErr
     Ok(items)
 }
 
-/// Removes what dead processes left: stagings, and locks and notes that nobody needs.
+/// Removes what dead processes left: stagings, and locks, notes and records that nobody needs.
 fn tidy(cache: &Cache) -> Result<(), RegistryError> {
-    let old = |about: &Metadata| when(about).elapsed().is_ok_and(|it| it > LEFT_BEHIND);
+    let older = |about: &Metadata, than| when(about).elapsed().is_ok_and(|it| it > than);
+    let old = |about: &Metadata| older(about, LEFT_BEHIND);
     each(&cache.root.join("staging"), |entry, about| {
         let lock = Flock::try_on(&entry.path().join("lock"), Hold::Exclusive, false);
         let dead = matches!(lock, Ok(Some(_))) || old(about) && !entry.path().join("lock").exists();
@@ -169,9 +172,16 @@ fn tidy(cache: &Cache) -> Result<(), RegistryError> {
         if let Some(key) = name.strip_suffix(".json") {
             let done = crate::download::Note::read(cache, key).and_then(|it| it.done());
             let blob = done.is_some_and(|it| cache.blob(it).exists());
-            if old(about) && !blob && !cache.partial(key).exists() {
+            let serves = blob && !older(about, NOTES_KEPT) || cache.partial(key).exists();
+            if old(about) && !serves {
                 let _ = fs::remove_file(entry.path());
             }
+        }
+    })?;
+    each(&cache.root.join("records"), |entry, about| {
+        let aside = entry.file_name().as_encoded_bytes().starts_with(b".");
+        if old(about) && (aside || !cache.is_backed(&entry.path())) {
+            let _ = fs::remove_file(entry.path());
         }
     })
 }

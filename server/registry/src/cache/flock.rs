@@ -42,8 +42,12 @@ impl Flock {
                 Hold::Exclusive => file.try_lock(),
             };
             match locked {
-                Ok(()) if is_at(&file, path)? => return Ok(Some(Flock(file))),
-                Ok(()) => {} // what was locked has been removed meanwhile: look again
+                Ok(()) => {
+                    let held = Flock(file);
+                    if held.is_at(path)? {
+                        return Ok(Some(held));
+                    } // what was locked has been removed meanwhile: look again
+                }
                 Err(TryLockError::WouldBlock) => return Ok(None),
                 Err(TryLockError::Error(error)) => return Err(error),
             }
@@ -70,14 +74,14 @@ impl Flock {
     pub(crate) fn file(&self) -> &File {
         &self.0
     }
-}
 
-/// Is this still the file that the path names?
-fn is_at(file: &File, path: &Path) -> io::Result<bool> {
-    let held = file.metadata()?;
-    match fs::metadata(path) {
-        Ok(there) => Ok((there.dev(), there.ino()) == (held.dev(), held.ino())),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
-        Err(error) => Err(error),
+    /// Is this still the file that the path names?
+    pub(super) fn is_at(&self, path: &Path) -> io::Result<bool> {
+        let held = self.0.metadata()?;
+        match fs::metadata(path) {
+            Ok(there) => Ok((there.dev(), there.ino()) == (held.dev(), held.ino())),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+            Err(error) => Err(error),
+        }
     }
 }

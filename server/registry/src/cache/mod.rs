@@ -23,6 +23,7 @@ pub(crate) use flock::Flock;
 pub use listing::{Fact, Listing};
 pub use record::Record;
 pub(crate) use record::replace;
+use staging::sync_all;
 pub(crate) use staging::{Staging, settle};
 
 use std::collections::BTreeSet;
@@ -34,6 +35,7 @@ use std::time::{Duration, SystemTime};
 
 use crate::digest::Digest;
 use crate::error::{RegistryError, local};
+use crate::path::RelativePath;
 use flock::Hold;
 
 /// A folder of models.
@@ -49,13 +51,13 @@ pub struct Lease {
     folder: PathBuf,
     listing: Listing,
     digest: Digest,
-    _lock: Flock,
+    lock: Flock,
 }
 
 impl Lease {
     /// Of a tree whose bytes have been hashed, and whose lock is held.
     fn new(tree: &Path, listing: Listing, digest: Digest, lock: Flock) -> Lease {
-        Lease { folder: tree.join("files"), listing, digest, _lock: lock }
+        Lease { folder: tree.join("files"), listing, digest, lock }
     }
 
     /// Where its files lie. They are read-only: a change would be one to the cache.
@@ -81,7 +83,10 @@ impl Lease {
         let beside = to.parent().filter(|it| !it.as_os_str().is_empty()).unwrap_or(Path::new("."));
         let aside = format!(".{}.{}", name.to_string_lossy(), std::process::id());
         let aside = beside.join(aside);
+        // Of a process that had our number and died half way, as the first of a container always has.
+        let _ = fs::remove_dir_all(&aside);
         let copied = self.copy_files(&aside).and_then(|()| {
+            sync_all(&aside)?;
             fs::rename(&aside, to).map_err(local("fill", to))?;
             sync_folder(beside)
         });
@@ -164,8 +169,9 @@ impl Cache {
         match self.check(&lease) {
             Ok(()) => Ok(Some(lease)),
             Err(why) => {
-                drop(lease);
-                self.discard(tree)?;
+                if matches!(why, RegistryError::Corrupt(_)) {
+                    self.discard(tree, &lease.lock)?;
+                }
                 Err(why)
             }
         }
@@ -192,32 +198,35 @@ impl Cache {
         let touched = lock.file().set_times(FileTimes::new().set_modified(SystemTime::now()));
         touched.map_err(local("touch", &used))?;
         let path = folder.join("listing");
-        let listing = fs::read_to_string(&path).ok().and_then(|it| Listing::parse(&it, tree));
+        let listing = match fs::read_to_string(&path).map_err(local("read", &path)) {
+            Ok(text) => Listing::parse(&text, tree),
+            Err(error) if is_damage(&error) => None,
+            Err(error) => return Err(error),
+        };
         let Some(listing) = listing else {
-            drop(lock);
-            self.discard(tree)?;
+            self.discard(tree, &lock)?;
             let words = format!("{} is not the listing it is named after", path.display());
             return Err(RegistryError::Corrupt(words));
         };
         Ok(Some(Lease::new(&folder, listing, tree, lock)))
     }
 
-    /// Hashes every file.
+    /// Hashes every file; there may be no others.
     fn check(&self, lease: &Lease) -> Result<(), RegistryError> {
         let mut wrong = Vec::new();
         for (path, fact) in lease.listing.iter() {
-            let file = path.under(&lease.folder);
-            let found = Digest::of_file(&file);
-            if found.as_ref().ok() == Some(&(fact.digest, fact.size)) {
-                continue;
-            }
-            let found = found.map_or_else(
-                |error| error.to_string(),
-                |(digest, size)| format!("{digest}, {size} bytes"),
-            );
+            let found = match Digest::of_file(&path.under(&lease.folder)) {
+                Ok(found) if found == (fact.digest, fact.size) => continue,
+                Ok((digest, size)) => format!("{digest}, {size} bytes"),
+                Err(error) if is_damage(&error) => error.to_string(),
+                Err(error) => return Err(error),
+            };
             wrong.push(format!("{path} is not {} with {} bytes: {found}", fact.digest, fact.size));
             // The blob is the same file by another name.
             let _ = fs::remove_file(self.blob(fact.digest));
+        }
+        if wrong.is_empty() {
+            strangers(&lease.folder, &lease.folder, (&lease.listing, &mut wrong))?;
         }
         match wrong.first() {
             None => Ok(()),
@@ -251,8 +260,13 @@ impl Cache {
         evict::sweep(self, self.bytes_max.saturating_sub(room), keep)
     }
 
-    /// Takes a tree out of sight and removes it. Those who have its files open keep them.
-    fn discard(&self, tree: Digest) -> Result<(), RegistryError> {
+    /// Takes a tree out of sight and removes it. Those who have its files open keep them. `held` is its
+    /// lock: if that is no longer the tree's, the tree is another, and not the one that was judged.
+    fn discard(&self, tree: Digest, held: &Flock) -> Result<(), RegistryError> {
+        let used = self.tree(tree).join("used");
+        if !held.is_at(&used).map_err(local("open", &used))? {
+            return Ok(());
+        }
         let staging = Staging::new(self)?;
         let (from, to) = (self.tree(tree), staging.folder().join("discarded"));
         match fs::rename(&from, &to) {
@@ -268,7 +282,8 @@ impl Cache {
         let blob = self.blob(digest);
         match fs::hard_link(&blob, to) {
             Ok(()) => {}
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            // Not there; another user's; or the same in so many models that it can have no more names.
+            Err(error) if cannot_link(&error) => return Ok(None),
             Err(error) => return Err(local("link", &blob)(error)),
         }
         // From here on it cannot be swept away: the link keeps it.
@@ -296,6 +311,46 @@ impl Cache {
     fn tree(&self, digest: Digest) -> PathBuf {
         self.root.join("trees").join(digest.hex())
     }
+}
+
+/// What Linux says when a disk cannot read a block.
+const EIO: i32 = 5;
+
+/// Is it the file that is damaged? Or is it us who cannot read it now: too many are open, a mount is away?
+/// Then it must not be thrown away: its registry may be down as well.
+fn is_damage(error: &RegistryError) -> bool {
+    use io::ErrorKind::{InvalidData, IsADirectory, NotADirectory, NotFound};
+    let RegistryError::Local(_, error) = error else { return false };
+    let gone = matches!(error.kind(), NotFound | NotADirectory | IsADirectory | InvalidData);
+    gone || error.raw_os_error() == Some(EIO)
+}
+
+fn cannot_link(error: &io::Error) -> bool {
+    use io::ErrorKind::{NotFound, PermissionDenied, TooManyLinks};
+    matches!(error.kind(), NotFound | PermissionDenied | TooManyLinks)
+}
+
+/// Says what lies in the folder of a model and is none of its files. Whoever reads the folder would read it.
+fn strangers(
+    root: &Path,
+    folder: &Path,
+    (listing, wrong): (&Listing, &mut Vec<String>),
+) -> Result<(), RegistryError> {
+    for entry in fs::read_dir(folder).map_err(local("list", folder))? {
+        let entry = entry.map_err(local("list", folder))?;
+        let path = entry.path();
+        let kind = entry.file_type().map_err(local("list", &path))?;
+        if kind.is_dir() {
+            strangers(root, &path, (listing, &mut *wrong))?;
+            continue;
+        }
+        let name = path.strip_prefix(root).ok().and_then(Path::to_str);
+        let name = name.and_then(|it| RelativePath::new(it).ok());
+        if !kind.is_file() || name.is_none_or(|it| listing.get(&it).is_none()) {
+            wrong.push(format!("{} does not belong to it", path.display()));
+        }
+    }
+    Ok(())
 }
 
 /// Makes the names in a folder last.

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{self, Write as _};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
@@ -12,10 +12,10 @@ use crate::digest::Digest;
 use crate::error::{RegistryError, local};
 use crate::uri::Uri;
 
-/// The last look that went well.
+/// A look that went well.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Record {
-    /// The address.
+    /// The address, for people.
     pub uri: String,
     /// What the source called it.
     pub identity: String,
@@ -39,29 +39,48 @@ impl Record {
 }
 
 impl Cache {
-    /// What is known of an address. A record that cannot be read is none.
+    /// What the last look at an address found. A record that cannot be read is none.
     pub fn record(&self, uri: &Uri) -> Result<Option<Record>, RegistryError> {
-        let path = self.record_path(uri);
-        let text = match fs::read(&path) {
-            Ok(text) => text,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            Err(error) => return Err(local("read", &path)(error)),
-        };
-        let record: Option<Record> = serde_json::from_slice(&text).ok();
-        Ok(record.filter(|it| it.uri == uri.as_str()))
+        read(&self.record_path(uri, ""))
+    }
+
+    /// What was known of an address when it was `identity`: an alias may have been moved back.
+    pub(crate) fn seen(&self, uri: &Uri, identity: &str) -> Result<Option<Record>, RegistryError> {
+        match identity {
+            "" => Ok(None), // the registry could not tell one content from the next
+            identity => read(&self.record_path(uri, identity)),
+        }
     }
 
     /// Keeps what is known.
     pub(crate) fn remember(&self, uri: &Uri, record: &Record) -> Result<(), RegistryError> {
-        let path = self.record_path(uri);
+        let (last, seen) = (self.record_path(uri, ""), self.record_path(uri, &record.identity));
         let text = serde_json::to_vec_pretty(record);
-        let text = text.map_err(|error| local("write", &path)(io::Error::other(error)))?;
-        replace(&path, &text)
+        let text = text.map_err(|error| local("write", &last)(io::Error::other(error)))?;
+        if seen != last {
+            replace(&seen, &text)?;
+        }
+        replace(&last, &text)
     }
 
-    fn record_path(&self, uri: &Uri) -> std::path::PathBuf {
-        let name = format!("{}.json", Digest::of(uri.as_str().as_bytes()).hex());
-        self.root().join("records").join(name)
+    /// Is what a record speaks of still there?
+    pub(super) fn is_backed(&self, record: &Path) -> bool {
+        let record = read(record).ok().flatten();
+        record.and_then(|it| it.tree()).is_some_and(|it| self.has(it))
+    }
+
+    /// Addresses may hold what not everybody should read: they are not names of files, nor in them.
+    fn record_path(&self, uri: &Uri, identity: &str) -> PathBuf {
+        let name = Digest::of(format!("{}\n{identity}", uri.as_str()).as_bytes()).hex();
+        self.root().join("records").join(format!("{name}.json"))
+    }
+}
+
+fn read(path: &Path) -> Result<Option<Record>, RegistryError> {
+    match fs::read(path) {
+        Ok(text) => Ok(serde_json::from_slice(&text).ok()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(local("read", path)(error)),
     }
 }
 

@@ -82,8 +82,10 @@ impl Staging {
             match fs::rename(&tree, &to) {
                 Err(error) if is_there(&error) => match cache.lease(digest) {
                     Ok(Some(lease)) => return Ok(lease),
-                    // It was damaged, or swept: in either case it is no longer in the way.
-                    Ok(None) | Err(RegistryError::Corrupt(_)) => {}
+                    // Swept, or without the file that is locked to judge it: then it gets one.
+                    Ok(None) => drop(fs::File::create_new(to.join("used"))),
+                    // It was damaged, and is no longer in the way.
+                    Err(RegistryError::Corrupt(_)) => {}
                     Err(error) => return Err(error),
                 },
                 renamed => {
@@ -112,7 +114,7 @@ impl Drop for Staging {
 }
 
 /// Syncs a folder and those in it; their files were synced when they were written.
-fn sync_all(folder: &Path) -> Result<(), RegistryError> {
+pub(super) fn sync_all(folder: &Path) -> Result<(), RegistryError> {
     for entry in fs::read_dir(folder).map_err(local("list", folder))? {
         let entry = entry.map_err(local("list", folder))?;
         if entry.file_type().is_ok_and(|it| it.is_dir()) {
@@ -124,16 +126,17 @@ fn sync_all(folder: &Path) -> Result<(), RegistryError> {
 
 /// Gives the bytes at `from`, whole and hashed, their name among the blobs and a place in a staging,
 /// and takes the old name away. At no time is the blob without a second link, by which a sweep would know
-/// it for unused. The bytes are synced already; a crash may cost the name, which costs a download.
+/// it for unused. The bytes are synced already; a crash may cost the name, which costs a download. Where
+/// the staging has gone, `from` stays as it was, and can be written to.
 pub(crate) fn settle(
     cache: &Cache,
     from: &Path,
     digest: Digest,
     to: &Path,
 ) -> Result<(), RegistryError> {
+    fs::hard_link(from, to).map_err(local("link", to))?;
     let read_only = fs::Permissions::from_mode(0o444);
     fs::set_permissions(from, read_only).map_err(local("protect", from))?;
-    fs::hard_link(from, to).map_err(local("link", to))?;
     let blob = cache.blob(digest);
     match fs::hard_link(from, &blob) {
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}

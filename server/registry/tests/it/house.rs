@@ -1,5 +1,6 @@
 //! A cache and what it takes to pull into it.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use server_registry::{
@@ -41,14 +42,18 @@ impl House {
         House { limits, ..House::new() }
     }
 
-    pub(crate) async fn pull(&self, uri: &str) -> Result<Pulled, RegistryError> {
+    pub(crate) fn registries(&self) -> Registries {
         let config = self.docker_config.as_ref().map(|text| {
             let path = self.folder.path().join("config.json");
             std::fs::write(&path, text).expect("written");
             path
         });
         let environment: Environment = self.environment.iter().cloned().collect();
-        let registries = Registries::new(environment, config, self.policy, self.limits.clone());
+        Registries::new(environment, config, self.policy, self.limits.clone())
+    }
+
+    pub(crate) async fn pull(&self, uri: &str) -> Result<Pulled, RegistryError> {
+        let registries = self.registries();
         let uri: Uri = uri.parse().expect("an address");
         let puller = Puller {
             registries: &registries,
@@ -82,6 +87,13 @@ impl House {
     /// Names in a folder of the cache.
     pub(crate) fn entries(&self, folder: &str) -> usize {
         std::fs::read_dir(self.cache.root().join(folder)).expect("a folder").count()
+    }
+
+    /// The one file that is on its way.
+    pub(crate) fn partial(&self) -> PathBuf {
+        let entries = std::fs::read_dir(self.cache.root().join("partial")).expect("a folder");
+        let mut paths = entries.map(|it| it.expect("an entry").path());
+        paths.find(|it| it.extension().is_none()).expect("a partial file")
     }
 }
 

@@ -235,6 +235,63 @@ async fn a_server_that_always_breaks_off_is_given_up_and_gone_on_with_later() {
 }
 
 #[tokio::test]
+async fn a_beginning_is_gone_on_with_by_the_next_pull() {
+    let gets = AtomicUsize::new(0);
+    let liar = Liar::start(move |asked| match is_head(asked) {
+        true => head("\"a\""),
+        false => match gets.fetch_add(1, Ordering::Relaxed) {
+            0 => raw("200 OK; ETag: \"a\"; Content-Length: 10", "0123"),
+            1 => raw("503 Service Unavailable", ""),
+            _ => rest(asked),
+        },
+    })
+    .await;
+    let house = House::new();
+    house.refused(house.pull(&uri(&liar)).await, ErrorKind::Unavailable, "503");
+    assert_eq!(house.pulled(&uri(&liar)).await, "model.onnx=0123456789");
+    assert_eq!(liar.requests().pop().expect("a request").header("range"), "bytes=4-");
+}
+
+/// As after a machine that died before it wrote down what it had been given.
+#[tokio::test]
+async fn a_beginning_that_is_not_what_came_is_not_gone_on_with() {
+    for damage in ["0000", "01", "", "01234567"] {
+        let liar = breaks_off(4, |asked| match asked.header("range").as_str() {
+            "" => reply("200 OK; ETag: \"a\"", DIGITS),
+            "bytes=4-" => raw("503 Service Unavailable", ""),
+            other => raw(&format!("500 {other}"), ""),
+        })
+        .await;
+        let house = House::new();
+        house.refused(house.pull(&uri(&liar)).await, ErrorKind::Unavailable, "503");
+        std::fs::write(house.partial(), damage).expect("written");
+        let pulled = house.pull(&uri(&liar)).await;
+        if damage == "01234567" {
+            // What came is there, and more, which is not believed.
+            house.refused(pulled, ErrorKind::Unavailable, "503");
+        } else {
+            assert_eq!(told(&pulled.expect("a model")), "model.onnx=0123456789", "{damage}");
+        }
+    }
+}
+
+/// As after a process that died when it had given the bytes their name, and not yet taken the old one.
+#[tokio::test]
+async fn a_beginning_that_is_a_blob_is_not_written_to() {
+    let liar = breaks_off(4, |asked| match asked.header("range").as_str() {
+        "" => reply("200 OK; ETag: \"a\"", DIGITS),
+        _ => raw("503 Service Unavailable", ""),
+    })
+    .await;
+    let house = House::new();
+    house.refused(house.pull(&uri(&liar)).await, ErrorKind::Unavailable, "503");
+    let blob = house.cache.root().join("blobs/left");
+    std::fs::hard_link(house.partial(), &blob).expect("linked");
+    assert_eq!(house.pulled(&uri(&liar)).await, "model.onnx=0123456789");
+    assert_eq!(std::fs::read(&blob).expect("bytes"), b"0123");
+}
+
+#[tokio::test]
 async fn without_a_validator_nothing_is_gone_on_with() {
     let liar = Liar::start(|asked| match is_head(asked) {
         true => raw("200 OK; Content-Length: 10", ""),

@@ -1,9 +1,12 @@
 //! What several pulls share, and what is there when the registry is not.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
 use server_registry::{Digest, ErrorKind, Pinned};
 
 use crate::house::{House, told};
-use crate::liar::{Liar, raw, reply};
+use crate::liar::{Liar, Reply, raw, reply};
 
 async fn honest() -> Liar {
     Liar::start(|asked| match asked.line.starts_with("HEAD") {
@@ -47,6 +50,29 @@ async fn a_damaged_model_is_fetched_again() {
     assert_eq!((told(&again).as_str(), again.fetched), ("model.onnx=model", true));
     let gets = liar.asked().iter().filter(|it| it.starts_with("GET")).count();
     assert_eq!(gets, 2, "once at first, and once again");
+}
+
+#[tokio::test]
+async fn what_is_moved_back_is_not_fetched_again() {
+    let version = Arc::new(AtomicU64::new(1));
+    let now = version.clone();
+    let liar = Liar::start(move |asked| {
+        let now = now.load(Ordering::Relaxed);
+        match asked.line.starts_with("HEAD") {
+            true => raw(&format!("200 OK; ETag: \"{now}\"; Content-Length: 1"), ""),
+            false => reply(&format!("200 OK; ETag: \"{now}\""), now.to_string()),
+        }
+    })
+    .await;
+    let house = House::new();
+    for (now, fetched) in [(1, true), (2, true), (1, false), (2, false)] {
+        version.store(now, Ordering::Relaxed);
+        let pulled = house.pull(&uri(&liar)).await.expect("a model");
+        assert_eq!((told(&pulled), pulled.fetched), (format!("model.onnx={now}"), fetched));
+        let known = house.cache.record(&uri(&liar).parse().expect("an address"));
+        assert_eq!(known.expect("a record").expect("a record"), pulled.record);
+    }
+    assert_eq!(liar.asked().iter().filter(|it| it.starts_with("GET")).count(), 2);
 }
 
 #[tokio::test]
@@ -96,4 +122,18 @@ async fn a_cache_that_is_too_small_says_so() {
     let root = house.cache.root().to_owned();
     house.cache = server_registry::Cache::open(&root, 4).expect("a cache");
     house.refused(house.pull(&uri(&liar)).await, ErrorKind::TooLarge, "5 bytes, the cache holds 4");
+}
+
+/// What nobody declared is bounded by what the cache holds.
+#[tokio::test]
+async fn a_cache_that_turns_out_too_small_says_so() {
+    let liar = Liar::start(|asked| match asked.line.starts_with("HEAD") {
+        true => raw("200 OK; ETag: \"a\"", ""),
+        false => Reply::Endless(b"HTTP/1.1 200 OK\r\nETag: \"a\"\r\n\r\n".to_vec()),
+    })
+    .await;
+    let mut house = House::new();
+    let root = house.cache.root().to_owned();
+    house.cache = server_registry::Cache::open(&root, 1 << 20).expect("a cache");
+    house.refused(house.pull(&uri(&liar)).await, ErrorKind::TooLarge, "the model may have");
 }
