@@ -1,9 +1,9 @@
 //! Where models come from, and the verified cache they are kept in.
 //!
-//! An address is parsed (`Uri`), a `Source` behind it resolves what it names now and fetches bytes, and
-//! `pull` brings them into the `Cache`, every byte hashed before anything parses it. Used by the
-//! lifecycle and by the command line; knows neither engines nor the hot path. Everything that a
-//! registry says is taken as written by a stranger.
+//! An address is parsed (`Uri`), a `Source` behind it resolves what it names now and fetches bytes, a
+//! `Watch` looks whether that has changed, and a `Puller` brings it into the `Cache`, every byte hashed
+//! before anything parses it. For the lifecycle and the command line; knows neither engines nor the hot
+//! path. Everything that a registry says is taken as written by a stranger.
 
 mod limits;
 mod error;
@@ -24,6 +24,8 @@ mod archive;
 mod lock;
 mod signature;
 mod pull;
+mod watch;
+mod rounds;
 
 pub use cache::{Cache, Fact, Fault, Lease, Listing, Record, Swept};
 pub use digest::Digest;
@@ -34,9 +36,10 @@ pub use lock::{Lock, Pinned};
 pub use path::RelativePath;
 pub use progress::{Progress, Silent};
 pub use pull::{Pulled, Puller};
-pub use schedule::Schedule;
+pub use rounds::Rounds;
 pub use secret::{Environment, Secret};
 pub use signature::{PublicKey, SignaturePolicy};
 pub use source::{Fetched, Form, Manifest, Remote, Resolution, Source};
 pub use sources::Registries;
 pub use uri::{FORMS, Uri};
+pub use watch::{Seen, Watch};

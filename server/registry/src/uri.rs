@@ -18,7 +18,7 @@ pub const FORMS: &str = "file:DIR, mlflow://HOST:PORT/MODEL@ALIAS, s3://BUCKET/P
 gs://BUCKET/PREFIX, az://CONTAINER/PREFIX, https://HOST/FILE, oci://HOST/NAME:TAG, hf://ORG/NAME@REVISION";
 
 /// Where a model comes from.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Uri {
     text: String,
     pub(crate) place: Place,
@@ -73,15 +73,23 @@ impl Uri {
         &self.text
     }
 
-    /// May what it names be another tomorrow? A digest cannot.
-    pub fn is_pinned(&self) -> bool {
+    /// Names the registry that it lies in: addresses that are alike in this ask the same server.
+    pub fn registry(&self) -> String {
         match &self.place {
-            Place::Web { digest, .. } => digest.is_some(),
-            Place::Oci { at, .. } => matches!(at, OciReference::Digest(_)),
-            Place::File { .. } | Place::Mlflow { .. } | Place::Store { .. } | Place::Hf { .. } => {
-                false
-            }
+            Place::File { .. } => "file".to_owned(),
+            Place::Mlflow { server, .. } | Place::Oci { server, .. } => server.to_string(),
+            Place::Store { kind, endpoint: None, .. } => format!("{kind:?}"),
+            Place::Store { endpoint: Some(server), .. } => server.to_string(),
+            Place::Web { url, .. } => url.origin().ascii_serialization(),
+            Place::Hf { .. } => "hf".to_owned(),
         }
+    }
+}
+
+impl fmt::Debug for Uri {
+    /// As for people: a query has no place in a log.
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "Uri({self})")
     }
 }
 

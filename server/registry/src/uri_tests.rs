@@ -95,6 +95,7 @@ fn web_servers() {
     refused("https://example.com/m.onnx#md5:1", "is no digest");
     let uri: Uri = "https://h/m.onnx?X-Amz-Signature=abc".parse().expect("an address");
     assert_eq!(uri.to_string(), "https://h/m.onnx?..");
+    assert_eq!(format!("{uri:?}"), "Uri(https://h/m.onnx?..)");
 }
 
 #[test]
@@ -117,6 +118,22 @@ fn the_hub() {
     refused("hf://wine", "expected hf://");
     refused("hf://org/..", "expected hf://");
     refused("hf://org/wine/../x", "empty, . or ..");
+}
+
+#[test]
+fn addresses_of_one_registry_are_alike() {
+    #[track_caller]
+    fn check(text: &str, expect: &str) {
+        assert_eq!(text.parse::<Uri>().expect("an address").registry(), expect);
+    }
+    check("mlflow://ml:5000/wine@champion", "http://ml:5000/");
+    check("mlflow://ml:5000/beer/3?workspace=w", "http://ml:5000/");
+    check("s3://models/wine", "S3");
+    check("s3://http://127.0.0.1:9000/models/wine", "http://127.0.0.1:9000/");
+    check("https://h/a/m.onnx?key=hush", "https://h");
+    check("oci://ghcr.io/org/wine:v1", "https://ghcr.io/");
+    check("hf://org/wine", "hf");
+    check("file:/models", "file");
 }
 
 #[test]

@@ -6,3 +6,4 @@ mod liar;
 mod protocols;
 mod sharing;
 mod stores;
+mod watch;
