@@ -57,13 +57,20 @@ struct RawFile {
 }
 
 impl Lock {
-    /// Reads a file. One that is not there pins nothing.
+    /// Reads a file. One that is not there is an error: who names it wants what it pins.
     pub fn read(path: &Path) -> Result<Lock, RegistryError> {
-        match fs::read_to_string(path) {
-            Ok(text) => Lock::parse(&text)
-                .map_err(|error| RegistryError::Invalid(format!("{}: {error}", path.display()))),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Lock::default()),
-            Err(error) => Err(local("read", path)(error)),
+        let text = fs::read_to_string(path).map_err(local("read", path))?;
+        let named = |error| RegistryError::Invalid(format!("{}: {error}", path.display()));
+        Lock::parse(&text).map_err(named)
+    }
+
+    /// Likewise, to write it again: one that is not there yet pins nothing.
+    pub fn read_or_new(path: &Path) -> Result<Lock, RegistryError> {
+        match Lock::read(path) {
+            Err(RegistryError::Local(_, error)) if error.kind() == io::ErrorKind::NotFound => {
+                Ok(Lock::default())
+            }
+            read => read,
         }
     }
 

@@ -26,7 +26,8 @@ fn what_is_written_is_read() {
     assert_eq!(pin.listing.bytes(), 2);
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("models.lock");
-    assert_eq!(Lock::read(&path).expect("nothing yet"), Lock::default());
+    assert!(Lock::read(&path).is_err(), "it is not there");
+    assert_eq!(Lock::read_or_new(&path).expect("nothing yet"), Lock::default());
     lock.write(&path).expect("written");
     assert_eq!(Lock::read(&path).expect("a lock"), lock);
 }

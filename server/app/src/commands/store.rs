@@ -30,6 +30,11 @@ struct Store {
 
 impl Store {
     fn open(args: &StoreArgs) -> Result<Store, RegistryError> {
+        let lock = args.lock.as_deref().map(Lock::read).transpose()?.unwrap_or_default();
+        Store::with(args, lock)
+    }
+
+    fn with(args: &StoreArgs, lock: Lock) -> Result<Store, RegistryError> {
         let nowhere = "there is no home for a cache: name a folder with --cache";
         let default = || user_cache().map(|it| it.join("salver/models"));
         let folder = args.cache.clone().or_else(default);
@@ -37,7 +42,6 @@ impl Store {
         let policy = AddressPolicy { allow_private: args.allow_private_addresses };
         let registries = Registries::new(environment(), docker_config(), policy, Limits::default());
         let cache = Cache::open(&folder, args.cache_bytes_max)?;
-        let lock = args.lock.as_deref().map(Lock::read).transpose()?.unwrap_or_default();
         let signatures = signatures(&args.signer)?;
         Ok(Store { registries, cache, lock_path: args.lock.clone(), lock, signatures })
     }
@@ -105,7 +109,7 @@ pub(crate) fn verify(args: &StoreArgs) -> Result<String, RegistryError> {
 pub(crate) fn lock(uris: &[String], args: &StoreArgs) -> Result<String, RegistryError> {
     let mut uris: Vec<Uri> = uris.iter().map(|it| it.parse()).collect::<Result<_, _>>()?;
     let path = args.lock.clone().unwrap_or_else(|| PathBuf::from("models.lock"));
-    let store = Store::open(&StoreArgs { lock: Some(path.clone()), ..args.clone() })?;
+    let store = Store::with(args, Lock::read_or_new(&path)?)?;
     if uris.is_empty() {
         let known: Result<Vec<Uri>, _> = store.lock.iter().map(|(uri, _)| uri.parse()).collect();
         uris = known?;
@@ -115,7 +119,7 @@ pub(crate) fn lock(uris: &[String], args: &StoreArgs) -> Result<String, Registry
         return Err(RegistryError::Invalid(words));
     }
     let meter = Meter::default();
-    let (unpinned, mut lock) = (Lock::default(), store.lock.clone());
+    let (unpinned, mut pins) = (Lock::default(), Vec::new());
     let mut lines = Vec::new();
     for uri in &uris {
         let pulled = block_on(store.puller(&unpinned, &meter).pull(uri));
@@ -126,7 +130,12 @@ pub(crate) fn lock(uris: &[String], args: &StoreArgs) -> Result<String, Registry
             OutputFormat::Text => told(uri, &pulled, pulled.lease.folder()),
             OutputFormat::Json => object(&pulled, pulled.lease.folder()).to_string(),
         });
-        lock.pin(uri, Pinned { identity, listing });
+        pins.push((uri, Pinned { identity, listing }));
+    }
+    // Read again: the pulls took their time, and someone may have pinned others meanwhile.
+    let mut lock = Lock::read_or_new(&path)?;
+    for (uri, pinned) in pins {
+        lock.pin(uri, pinned);
     }
     lock.write(&path)?;
     Ok(lines.join("\n"))
