@@ -25,9 +25,10 @@ fn outputs_get_the_lengths_of_a_real_answer() {
 fn every_protocol_has_a_ceiling() {
     let echo = Echo::start(&["x:FP32:-1x4"], &["y:FP32:-1x3"]);
     let (grpc, http) = (echo.grpc, echo.http);
+    // Long enough for an answer on a machine that is busy with other tests.
     for url in [format!("grpc://{grpc}"), format!("http://{http}"), format!("tfs://{http}")] {
         for load in ["--concurrency 1", "--rate 10"] {
-            let ceiling = Ceiling::measure(&plan(&format!("--url {url} --ceiling 20ms {load}")));
+            let ceiling = Ceiling::measure(&plan(&format!("--url {url} --ceiling 250ms {load}")));
             let ceiling = ceiling.expect("an echo answers");
             assert!(ceiling.requests_per_s >= ceiling.echo_per_s, "{url}: {ceiling:?}");
             assert!(ceiling.echo_per_s > 0.0 && ceiling.us_per_request > 0.0, "{url}: {ceiling:?}");
