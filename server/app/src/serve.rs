@@ -1,5 +1,6 @@
 //! The server: its parts put together, run until a signal, and taken down from the outside in.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -7,7 +8,6 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
-use server_conductor::Conductor;
 use server_frontend::{Bound, ConnectionLimits, Control, Drain, Frontend, Listening, Shared};
 use server_lifecycle::{Clock, Defaults, Engines, Lifecycle};
 use server_serving::{Admission, Cores, Serving};
@@ -75,7 +75,9 @@ impl Server {
         };
 
         let serving = Arc::new(Serving::new(Admission::new(settings.admission)));
-        let options = lifecycle_options(settings, &engines);
+        let rollouts = rollouts(settings)?;
+        let mut options = lifecycle_options(settings, &engines);
+        options.directions = rollouts.directions();
         let lifecycle = server_lifecycle::start(options, engines, Arc::clone(&serving))
             .with_context(|| format!("model repository {}", settings.model_repository.display()))?;
         let limits = ConnectionLimits {
@@ -85,7 +87,7 @@ impl Server {
         let shared = Arc::new(Shared {
             serving: Arc::clone(&serving),
             lifecycle: lifecycle.clone(),
-            conductor: conduct(settings, &lifecycle, &serving)?,
+            conductor: rollouts.start(lifecycle.clone(), Arc::clone(&serving))?,
             version: env!("CARGO_PKG_VERSION"),
             options: server_frontend::Options {
                 request_bytes_max: settings.request_bytes_max,
@@ -138,16 +140,12 @@ impl Server {
     }
 }
 
-fn conduct(
-    settings: &Settings,
-    lifecycle: &Lifecycle,
-    serving: &Arc<Serving>,
-) -> anyhow::Result<Conductor> {
+fn rollouts(settings: &Settings) -> anyhow::Result<server_conductor::Kept> {
     let folder = settings.state.clone();
     let options =
         server_conductor::Options { folder: folder.clone(), interval: settings.rollout_interval };
-    let started = server_conductor::start(&options, lifecycle.clone(), Arc::clone(serving));
-    started.with_context(|| format!("state of rollouts {}", folder.unwrap_or_default().display()))
+    let read = server_conductor::read(&options);
+    read.with_context(|| format!("state of rollouts {}", folder.unwrap_or_default().display()))
 }
 
 fn lifecycle_options(settings: &Settings, engines: &Engines) -> server_lifecycle::Options {
@@ -170,6 +168,7 @@ fn lifecycle_options(settings: &Settings, engines: &Engines) -> server_lifecycle
             load: settings.load,
             engines: engines.names(),
         },
+        directions: BTreeMap::new(),
     }
 }
 

@@ -7,6 +7,8 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use server_rollout::{Evidence, Rollout};
 
+use crate::declared::Wish;
+
 /// The log is begun anew above this, and the one before is kept: years of decisions.
 const AUDIT_BYTES_MAX: u64 = 64 << 20;
 
@@ -16,6 +18,19 @@ pub(crate) struct Saved {
     pub(crate) rollout: Rollout,
     /// Decisions so far, the latest last.
     pub(crate) evidence: Vec<Evidence>,
+    /// The model's file asked for it, not an operator.
+    #[serde(default)]
+    pub(crate) is_declared: bool,
+    /// What the model's file wanted when it began, or wants now that it is over and fulfilled.
+    #[serde(default)]
+    pub(crate) wish: Option<Wish>,
+}
+
+impl Saved {
+    /// One that begins.
+    pub(crate) fn new(rollout: Rollout, is_declared: bool, wish: Option<Wish>) -> Saved {
+        Saved { rollout, evidence: Vec::new(), is_declared, wish }
+    }
 }
 
 /// A folder, or nothing: then a restart forgets.
@@ -85,14 +100,23 @@ impl Files {
 mod tests {
     use super::*;
 
+    use std::sync::Arc;
+
     use server_base::{ModelName, Version};
+    use server_lifecycle::Declared;
     use server_rollout::{Command, Moment, RawPlan, Subject};
 
     fn saved() -> Saved {
         let model = ModelName::new("Größe x").expect("a name");
         let subject = Subject::new(model, Version(1), Version(2)).expect("two versions");
         let plan = RawPlan::default().validate().expect("the defaults");
-        Saved { rollout: Rollout::new(subject, plan, Moment(5)), evidence: Vec::new() }
+        let wish = Declared {
+            model: subject.model().clone(),
+            version: Version(2),
+            print: u64::MAX,
+            plan: Arc::new(plan.clone()),
+        };
+        Saved::new(Rollout::new(subject, plan, Moment(5)), true, Some(Wish::of(&wish)))
     }
 
     #[test]

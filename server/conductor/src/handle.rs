@@ -54,11 +54,14 @@ pub struct View {
     pub evidence: Vec<Evidence>,
     /// What was asked for.
     pub plan: Plan,
+    /// The model's file asked for it, not an operator.
+    #[serde(rename = "declared")]
+    pub is_declared: bool,
 }
 
 impl View {
     pub(crate) fn of(saved: &Saved) -> View {
-        let Saved { rollout, evidence } = saved;
+        let Saved { rollout, evidence, is_declared, wish: _ } = saved;
         View {
             subject: rollout.subject().clone(),
             state: rollout.state(),
@@ -67,6 +70,7 @@ impl View {
             findings: rollout.findings(),
             evidence: evidence.clone(),
             plan: rollout.plan().clone(),
+            is_declared: *is_declared,
         }
     }
 }

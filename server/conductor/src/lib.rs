@@ -6,10 +6,11 @@
 
 mod files;
 mod gauge;
+mod declared;
 mod ride;
 mod driver;
 mod handle;
 pub mod metrics;
 
-pub use driver::{Options, start};
+pub use driver::{Kept, Options, read};
 pub use handle::{Conductor, ConductorError, View};

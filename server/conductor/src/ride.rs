@@ -11,6 +11,7 @@ use server_rollout::{
 };
 use server_serving::{Servable, Serving, Shadow};
 
+use crate::declared::Wish;
 use crate::files::{Files, Saved};
 use crate::gauge::Gauge;
 use crate::metrics;
@@ -71,11 +72,10 @@ impl Ride {
         &self.saved.rollout
     }
 
-    /// Another rollout of the model may begin.
-    pub(crate) fn is_over(&self, now: Moment) -> bool {
+    /// Another rollout of the model may begin. An old version that is still kept ready is let go then.
+    pub(crate) fn is_over(&self) -> bool {
         match self.rollout().state() {
-            State::RolledBack => true,
-            State::Promoted { warm_until } => warm_until <= now,
+            State::RolledBack | State::Promoted { .. } => true,
             State::Running { .. } | State::Held { .. } => false,
         }
     }
@@ -101,9 +101,7 @@ impl Ride {
                 self.record(world, evidence);
             }
         }
-        if let Err(error) = world.files.write(&self.saved) {
-            tracing::error!(model = %self.rollout().subject().model(), %error, "a rollout cannot be written down");
-        }
+        self.write(world);
         self.direct(world, now).await;
         let both = self.both(world.serving);
         for action in actions {
@@ -144,7 +142,7 @@ impl Ride {
     }
 
     /// Which versions are wanted and who gets how much, from the state alone.
-    fn direction(&self, now: Moment) -> Direction {
+    pub(crate) fn direction(&self, now: Moment) -> Direction {
         let rollout = self.rollout();
         let (stable, canary) = (rollout.subject().stable(), rollout.subject().canary());
         let wanted: BTreeSet<Version> = match rollout.state() {
@@ -284,6 +282,24 @@ impl Ride {
         self.saved.evidence.push(evidence.clone());
         let surplus = self.saved.evidence.len().saturating_sub(EVIDENCE_MAX);
         self.saved.evidence.drain(..surplus);
+    }
+
+    /// Another version is wanted than the candidate.
+    pub(crate) async fn withdraw(&mut self, world: &World<'_>, now: Moment) {
+        let actions = self.saved.rollout.withdraw(now);
+        self.act(world, actions, now).await;
+    }
+
+    /// What the model's file wants is what serves.
+    pub(crate) fn note(&mut self, world: &World<'_>, wish: Wish) {
+        self.saved.wish = Some(wish);
+        self.write(world);
+    }
+
+    fn write(&self, world: &World<'_>) {
+        if let Err(error) = world.files.write(&self.saved) {
+            tracing::error!(model = %self.rollout().subject().model(), %error, "a rollout cannot be written down");
+        }
     }
 
     /// What an operator said.

@@ -3,14 +3,17 @@
 //! No key is needed. Every fault is reported, with its key; nothing else reads the file.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::time::Duration;
 
 use backend_api::{Optimization, Options, Precision};
 use server_base::settings::Section;
 use server_base::{Version, VersionChoice, limits};
+use server_rollout::Plan;
 use server_serving::{Batching, Sizes};
 
 use crate::contradictions;
+use crate::declared;
 use crate::padding::{PaddingConfig, sizes};
 use crate::policy::Transition;
 use crate::traffic::{self, TrafficConfig};
@@ -56,7 +59,7 @@ pub enum VersionPolicy {
 }
 
 /// A checked `model.toml`.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct ModelConfig {
     /// The engine's name; `None` is whichever can.
     pub engine: Option<String>,
@@ -72,6 +75,8 @@ pub struct ModelConfig {
     pub labels: BTreeMap<String, Version>,
     /// How requests that name no version are shared out.
     pub traffic: TrafficConfig,
+    /// How a new version takes over; `None`: at once.
+    pub rollout: Option<Arc<Plan>>,
     /// How requests are joined; `rows_max` 0 means never.
     pub batching: Batching,
     /// What requests are padded to.
@@ -106,6 +111,7 @@ impl ModelConfig {
             idle_unload: None,
             labels: BTreeMap::new(),
             traffic: TrafficConfig::default(),
+            rollout: None,
             warmup_rows: vec![1, batching.rows_max],
             batching,
             padding: PaddingConfig::default(),
@@ -146,6 +152,7 @@ impl ModelConfig {
         }
         set(&mut self.labels, root.with("labels", labels));
         set(&mut self.traffic, root.section("traffic", TrafficConfig::read));
+        self.rollout = root.with("rollout", declared::plan);
         set(&mut self.timeout, millis(root, "timeout_ms", limits::REQUEST_TIMEOUT_MAX));
         if let Some(rows) = root.integer("max_batch_size", 0..=limits::BATCH_ROWS_MAX) {
             self.batching.rows_max = rows;
@@ -162,6 +169,7 @@ impl ModelConfig {
         let session = root.section("onnxruntime", |it| self.read_onnxruntime(it)).is_some();
         contradictions::check(self, root, session);
         traffic::check(self, root);
+        declared::check(self, root);
     }
 
     fn read_batching(&mut self, section: &mut Section<'_>) {

@@ -68,6 +68,7 @@ fn every_key_is_read() {
             weights: BTreeMap::from([("stable".to_owned(), 9), ("2".to_owned(), 1)]),
             sticky: Some("x-user".to_owned()),
         },
+        rollout: None,
         batching: Batching {
             rows_max: 8,
             delay_max: Duration::from_micros(500),

@@ -234,6 +234,7 @@ pub(crate) fn print(found: &FoundVersion, config: &ModelConfig) -> u64 {
         idle_unload: _,
         labels: _,
         traffic: _,
+        rollout: _,
         batching,
         padding,
         probe_rows,

@@ -9,6 +9,7 @@ use crossbeam_channel::{Sender, bounded};
 use server_base::{IdError, Kind, ModelName, Version};
 use tokio::sync::{oneshot, watch};
 
+use crate::declared::Declared;
 use crate::direction::Direction;
 use crate::manager::Message;
 use crate::state::State;
@@ -105,11 +106,18 @@ impl Readiness {
     }
 }
 
+/// What the manager tells everybody.
+#[derive(Clone, Default)]
+pub(crate) struct Told {
+    pub(crate) index: Arc<ArcSwap<Vec<Entry>>>,
+    pub(crate) declared: Arc<ArcSwap<Vec<Declared>>>,
+}
+
 /// The lifecycle, for those who do not run it. Clones speak to the same manager.
 #[derive(Clone)]
 pub struct Lifecycle {
     pub(crate) commands: Sender<Message>,
-    pub(crate) index: Arc<ArcSwap<Vec<Entry>>>,
+    pub(crate) told: Told,
     pub(crate) readiness: Arc<Readiness>,
     pub(crate) changed: Arc<watch::Sender<u64>>,
 }
@@ -117,7 +125,12 @@ pub struct Lifecycle {
 impl Lifecycle {
     /// Every model and version, by name and number.
     pub fn index(&self) -> Arc<Vec<Entry>> {
-        self.index.load_full()
+        self.told.index.load_full()
+    }
+
+    /// What the files of models ask to have rolled out, whether that has happened or not.
+    pub fn declared(&self) -> Arc<Vec<Declared>> {
+        self.told.declared.load_full()
     }
 
     /// Whether traffic may come.

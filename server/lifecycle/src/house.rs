@@ -62,6 +62,7 @@ pub(crate) fn options(root: &Path, engines: &Engines) -> Options {
             load: crate::config::LoadPolicy::Eager,
             engines: engines.names(),
         },
+        directions: std::collections::BTreeMap::new(),
     }
 }
 

@@ -22,6 +22,7 @@ mod leak;
 mod padding;
 mod traffic;
 mod direction;
+mod declared;
 mod probe;
 mod loader;
 mod manager;
@@ -43,6 +44,7 @@ pub mod metrics;
 
 pub use clock::Clock;
 pub use config::{Defaults, LoadPolicy, ModelConfig, VersionPolicy};
+pub use declared::Declared;
 pub use direction::Direction;
 pub use engines::{Engines, Missing};
 pub use handle::{Entry, Lifecycle, LifecycleError, Readiness};

@@ -161,19 +161,28 @@ impl Manager {
                 }
                 self.commands.unload(reply);
             }
-            Message::Direct(name, direction, reply) => match self.models.get_mut(&name) {
-                Some(model) => {
-                    model.set_direction(direction);
-                    // It is done when the table says so.
-                    self.commands.unload(reply);
-                }
-                None => {
-                    let unknown = LifecycleError::Unknown { model: name.to_string() };
-                    let _ = reply.send(Err(unknown));
-                }
-            },
+            Message::Direct(name, direction, reply) => self.direct(name, direction, reply),
             Message::Asked => {}    // what for is seen to by every turn
             Message::Stop(..) => {} // handled by `run`
+        }
+    }
+
+    /// One that is not there yet, or again, is directed when it comes.
+    fn direct(&mut self, name: ModelName, direction: Option<Direction>, reply: Reply) {
+        match self.models.get_mut(&name) {
+            Some(model) => {
+                model.set_direction(direction.clone());
+                // It is done when the table says so.
+                self.commands.unload(reply);
+            }
+            None => {
+                let unknown = LifecycleError::Unknown { model: name.to_string() };
+                let _ = reply.send(Err(unknown));
+            }
+        }
+        match direction {
+            Some(it) => drop(self.options.directions.insert(name, it)),
+            None => drop(self.options.directions.remove(&name)),
         }
     }
 
@@ -203,7 +212,8 @@ impl Manager {
         for name in found.models.keys() {
             if !self.models.contains_key(name) {
                 let demand = self.rooms.demand(name);
-                let model = Model::new(demand, &self.options.defaults, self.is_running);
+                let mut model = Model::new(demand, &self.options.defaults, self.is_running);
+                model.set_direction(self.options.directions.get(name).cloned());
                 self.models.insert(name.clone(), model);
             }
         }

@@ -7,14 +7,12 @@ use std::task::{Context, Wake};
 
 use backend_fake::Fake;
 use server_base::VersionChoice;
-use server_serving::{Admission, AdmissionLimits, Cores, Serving};
+use server_serving::{Admission, AdmissionLimits, Serving};
 use tempfile::TempDir;
 use tokio::sync::{oneshot, watch};
 
-use crate::clock::Clock;
-use crate::config::Defaults;
 use crate::engines::Engines;
-use crate::handle::Readiness;
+use crate::handle::{Readiness, Told};
 use crate::house::{constant, engines, house, options, put};
 use crate::start::{rooms, start};
 
@@ -201,23 +199,7 @@ async fn rows_that_depend_on_neighbours_are_served_alone() {
 
 #[test]
 fn a_repository_that_cannot_be_read_is_an_error() {
-    let options = Options {
-        repository: "/nowhere/at/all".into(),
-        scan_interval: Duration::from_secs(1),
-        rest: Duration::ZERO,
-        loader_threads: 1,
-        drain: Duration::ZERO,
-        strict_readiness: false,
-        cores: Cores::new(1),
-        loaded_models_max: None,
-        clock: Clock::default(),
-        defaults: Defaults {
-            instances: 1,
-            transition: crate::policy::Transition::Availability,
-            load: crate::config::LoadPolicy::Eager,
-            engines: vec![],
-        },
-    };
+    let options = options("/nowhere/at/all".as_ref(), &Engines::default());
     let serving = Arc::new(Serving::new(Admission::new(AdmissionLimits::default())));
     start(options, Engines::default(), serving).err().expect("no repository, no server");
 }
@@ -239,7 +221,7 @@ fn by_hand(files: &[(&str, &str)]) -> ByHand {
         Loader::start(1, (&engines, &options.cores), &commands, options.drain).expect("a thread");
     let serving = Arc::new(Serving::new(Admission::new(AdmissionLimits::default())));
     let readiness = Arc::new(Readiness::new(true));
-    let shelf = Shelf::new(serving, Arc::default(), readiness, Arc::new(watch::Sender::new(0)));
+    let shelf = Shelf::new(serving, Told::default(), readiness, Arc::new(watch::Sender::new(0)));
     let scanner = Scanner::new(root.path(), engines.artifacts());
     let rooms = rooms(&options, &commands);
     let mut manager = Manager::new(options, Ends { scanner, loader, rooms, shelf });

@@ -13,7 +13,6 @@ use server_serving::metrics::RequestMetrics;
 use server_serving::{Demand, ModelEntry, Workers};
 
 use crate::config::{Defaults, ModelConfig, VersionPolicy};
-use crate::desired::desired;
 use crate::direction::Direction;
 use crate::folder::{Folder, print};
 use crate::handle::Entry;
@@ -356,42 +355,11 @@ impl Model {
         entries.sort_by_key(|it| it.version);
         entries
     }
-
-    fn desired(&self) -> BTreeSet<Version> {
-        if self.is_lazy() && !self.lazy.is_wanted() { BTreeSet::new() } else { self.wanted() }
-    }
-
-    /// The same, if it is asked for.
-    fn wanted(&self) -> BTreeSet<Version> {
-        if self.unloaded
-            || !self.folder.is_configured()
-            || (!self.folder.faults().is_empty() && !self.is_available())
-        {
-            return BTreeSet::new();
-        }
-        let present: BTreeSet<Version> = self.folder.present().keys().copied().collect();
-        match &self.direction {
-            Some(it) => present.intersection(&it.wanted).copied().collect(),
-            None => desired(&self.folder.config().versions, &present, &self.broken()),
-        }
-    }
-
-    /// Versions whose content on disk cannot be loaded, and of which no older content answers.
-    fn broken(&self) -> BTreeSet<Version> {
-        let prints: BTreeSet<(Version, u64)> = self.folder.prints().collect();
-        let failed = |it: &&Artifact| {
-            matches!(it.state, State::End { reason: Some(_) })
-                && prints.contains(&(it.version, it.print))
-        };
-        let answers = |version: Version| {
-            self.artifacts.iter().any(|it| it.version == version && it.state == State::Available)
-        };
-        let failed = self.artifacts.iter().filter(failed).map(|it| it.version);
-        failed.filter(|it| !answers(*it)).collect()
-    }
 }
 
 #[path = "ondemand.rs"]
 mod ondemand;
 #[path = "shown.rs"]
 mod shown;
+#[path = "wanted.rs"]
+mod wanted;

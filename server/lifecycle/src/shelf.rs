@@ -7,12 +7,11 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Instant;
 
-use arc_swap::ArcSwap;
 use server_base::{ModelName, Version};
 use server_serving::{Demand, Serving, Table};
 use tokio::sync::watch;
 
-use crate::handle::{Entry, Readiness};
+use crate::handle::{Readiness, Told};
 use crate::metrics;
 use crate::models::Model;
 
@@ -21,7 +20,7 @@ pub(crate) struct Shelf {
     serving: Arc<Serving>,
     /// The version that answers requests without a version.
     newest: HashMap<ModelName, Version>,
-    index: Arc<ArcSwap<Vec<Entry>>>,
+    told: Told,
     readiness: Arc<Readiness>,
     changed: Arc<watch::Sender<u64>>,
     started: Instant,
@@ -31,12 +30,12 @@ impl Shelf {
     /// With an empty table.
     pub(crate) fn new(
         serving: Arc<Serving>,
-        index: Arc<ArcSwap<Vec<Entry>>>,
+        told: Told,
         readiness: Arc<Readiness>,
         changed: Arc<watch::Sender<u64>>,
     ) -> Shelf {
         let (newest, started) = (HashMap::new(), Instant::now());
-        Shelf { serving, newest, index, readiness, changed, started }
+        Shelf { serving, newest, told, readiness, changed, started }
     }
 
     /// Brings everything up to date. `gone` are those of models that were there the last time;
@@ -61,7 +60,9 @@ impl Shelf {
         }
         if is_shown_anew {
             let index = models.values().flat_map(|it| it.shown().index.iter().cloned()).collect();
-            self.index.store(Arc::new(index));
+            self.told.index.store(Arc::new(index));
+            let declared = models.values().filter_map(|it| it.shown().declared.clone()).collect();
+            self.told.declared.store(Arc::new(declared));
         }
         let is_ready_anew = self.settle(models, resting);
         told.iter().for_each(|it| it.tell());

@@ -8,6 +8,7 @@ use server_serving::ModelEntry;
 use server_serving::metrics::RequestMetrics;
 
 use super::Model;
+use crate::declared::Declared;
 use crate::handle::Entry;
 use crate::metrics::StateMetrics;
 use crate::state::State;
@@ -22,6 +23,8 @@ pub(crate) struct Shown {
     pub(crate) is_served: bool,
     /// Does the start of the server wait for it?
     pub(crate) is_awaited: bool,
+    /// What is to be rolled out.
+    pub(crate) declared: Option<Declared>,
 }
 
 impl Shown {
@@ -33,6 +36,7 @@ impl Shown {
             is_available: false,
             is_served: false,
             is_awaited: false,
+            declared: None,
         }
     }
 }
@@ -52,7 +56,7 @@ impl Model {
         &self.shown
     }
 
-    /// Brings what others see up to date. True if the index says something new.
+    /// Brings what others see up to date. True if there is something new to be told.
     pub(crate) fn show(&mut self) -> bool {
         self.is_changed = false;
         self.show_states();
@@ -64,9 +68,10 @@ impl Model {
             index: self.index(),
             is_available,
             is_awaited: is_pending && !self.is_lazy(),
+            declared: self.declared(),
         };
         let last = std::mem::replace(&mut self.shown, shown);
-        last.index != self.shown.index
+        last.index != self.shown.index || last.declared != self.shown.declared
     }
 
     /// A version is shown in the state of that of its revisions that matters most: while the new

@@ -1,20 +1,22 @@
 //! Sets the lifecycle going: its options, its threads, its handle.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
-use arc_swap::ArcSwap;
 use crossbeam_channel::{Sender, bounded};
+use server_base::ModelName;
 use server_serving::{Bell, Cores, Serving};
 use tokio::sync::watch;
 
 use crate::clock::Clock;
 use crate::config::Defaults;
+use crate::direction::Direction;
 use crate::engines::Engines;
-use crate::handle::{Lifecycle, Readiness};
+use crate::handle::{Lifecycle, Readiness, Told};
 use crate::loader::Loader;
 use crate::manager::{Ends, MESSAGES_MAX, Manager, Message};
 use crate::rooms::Rooms;
@@ -45,6 +47,8 @@ pub struct Options {
     pub clock: Clock,
     /// What models get that do not say otherwise.
     pub defaults: Defaults,
+    /// What rollouts that began before this process say of their models, from the first load on.
+    pub directions: BTreeMap<ModelName, Direction>,
 }
 
 /// Starts the manager and its loaders. Fails if the repository cannot be read at all.
@@ -54,7 +58,7 @@ pub fn start(options: Options, engines: Engines, serving: Arc<Serving>) -> io::R
     let (commands, inbox) = bounded(MESSAGES_MAX);
     let changed = Arc::new(watch::Sender::new(0));
     let readiness = Arc::new(Readiness::new(options.strict_readiness));
-    let index = Arc::new(ArcSwap::from_pointee(Vec::new()));
+    let told = Told::default();
     let loader = Loader::start(
         options.loader_threads,
         (&engines, &options.cores),
@@ -63,12 +67,12 @@ pub fn start(options: Options, engines: Engines, serving: Arc<Serving>) -> io::R
     )?;
     let lifecycle = Lifecycle {
         commands,
-        index: Arc::clone(&index),
+        told: told.clone(),
         readiness: Arc::clone(&readiness),
         changed: Arc::clone(&changed),
     };
     let rooms = rooms(&options, &lifecycle.commands);
-    let shelf = Shelf::new(serving, index, readiness, changed);
+    let shelf = Shelf::new(serving, told, readiness, changed);
     let manager = Manager::new(options, Ends { scanner, loader, rooms, shelf });
     thread::Builder::new()
         .name("lifecycle".to_owned())

@@ -90,6 +90,21 @@ impl Rollout {
         }
     }
 
+    /// Something else is wanted than the candidate: the old version takes everything back, as long as
+    /// it is ready.
+    pub fn withdraw(&mut self, now: Moment) -> Vec<Action> {
+        match self.state() {
+            State::Running { .. } | State::Held { .. } => {
+                let findings = self.findings();
+                self.roll_back(now, Cause::Withdrawn, findings)
+            }
+            State::Promoted { warm_until } if now < warm_until => {
+                self.roll_back(now, Cause::Withdrawn, Vec::new())
+            }
+            State::Promoted { .. } | State::RolledBack => Vec::new(),
+        }
+    }
+
     fn refused(&self, command: Command, expected: &'static str) -> Refused {
         let model = self.subject().model().as_str().to_owned();
         Refused { command, model, state: self.state().words(self.plan()), expected }

@@ -128,3 +128,22 @@ fn the_old_version_can_be_had_back_while_it_is_ready() {
         "{shown}"
     );
 }
+
+#[test]
+fn what_is_not_wanted_any_more_goes_back() {
+    let expected = [
+        "weight 0 %, roll back, record RolledBack",
+        "shadow 0 %, weight 0 %, roll back, record RolledBack",
+        "weight 0 %, roll back, record RolledBack",
+        "weight 0 %, roll back, record RolledBack",
+        "weight 0 %, roll back, record RolledBack",
+        "",
+    ];
+    for ((place, mut house), expected) in places().into_iter().zip(expected) {
+        assert_eq!(house.withdraw(), expected, "in {place}");
+    }
+    let mut house = House::split(PLAN);
+    house.say(Command::Promote);
+    house.step(600);
+    assert_eq!(house.withdraw(), "", "the old version is not kept any more");
+}

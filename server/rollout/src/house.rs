@@ -69,6 +69,12 @@ impl House {
         }
     }
 
+    /// Another version is wanted than the candidate.
+    pub(crate) fn withdraw(&mut self) -> String {
+        let actions = self.rollout.withdraw(self.now);
+        self.obey(actions)
+    }
+
     /// Requests and errors of both since the stage began.
     pub(crate) fn count(&mut self, stable: [u64; 2], canary: [u64; 2]) {
         let arm = |[requests, errors]: [u64; 2]| Arm { requests, errors, ..Arm::default() };

@@ -56,6 +56,8 @@ pub enum Cause {
     MaxDuration,
     /// The operator said so.
     Operator(Command),
+    /// The candidate is not what is wanted any more.
+    Withdrawn,
 }
 
 impl fmt::Display for Cause {
@@ -67,6 +69,7 @@ impl fmt::Display for Cause {
             Cause::Fault(fault) => fault.fmt(out),
             Cause::MaxDuration => out.write_str("the time is over and nothing is proven"),
             Cause::Operator(command) => write!(out, "the operator said {command}"),
+            Cause::Withdrawn => out.write_str("another version is wanted now"),
         }
     }
 }

@@ -39,9 +39,14 @@ impl Bench {
         });
         let mut bench =
             Bench { house: Arc::new(house.await), stop: Arc::default(), callers: Vec::new() };
+        bench.call();
+        bench
+    }
+
+    fn call(&mut self) {
         for _ in 0..4 {
-            let (house, stop) = (Arc::clone(&bench.house), Arc::clone(&bench.stop));
-            bench.callers.push(tokio::spawn(async move {
+            let (house, stop) = (Arc::clone(&self.house), Arc::clone(&self.stop));
+            self.callers.push(tokio::spawn(async move {
                 let (mut client, mut turn) = (house.http().await, 0_u32);
                 while !stop.load(Ordering::Relaxed) {
                     turn += 1;
@@ -50,7 +55,6 @@ impl Bench {
                 }
             }));
         }
-        bench
     }
 
     async fn ask(&self, method: Method, path: &str, body: &Value) -> (StatusCode, Value) {
@@ -256,11 +260,110 @@ async fn a_rollout_survives_a_restart() {
     bench.end().await;
 }
 
+/// A model whose file asks for rollouts, with version 1, callers, and perhaps a second version.
+async fn declared(state: Option<std::path::PathBuf>, second: Option<&str>) -> Bench {
+    let settings = "[rollout]\nsteps = '10,50,100'\nstep_requests_min = 100\nstep_duration_s_min = 0\n\
+                    shadow_rows = 20\nshadow_percent = '100'\nlatency = false\nerror_rate_ok = 0.2\n";
+    let mut files = vec![("m/model.toml", settings), ("m/1/model.fake", STABLE)];
+    files.extend(second.map(|it| ("m/2/model.fake", it)));
+    let house = House::with(&files, |args| {
+        args.rollout_interval_ms = Some(10);
+        args.state = state;
+    });
+    let mut bench =
+        Bench { house: Arc::new(house.await), stop: Arc::default(), callers: Vec::new() };
+    bench.call();
+    bench
+}
+
+impl Bench {
+    fn arrives(&self, version: u64, content: &str) {
+        put(self.house.root.path(), &format!("m/{version}/model.fake"), content);
+    }
+
+    /// Waits until the rollout to that version is in a state of that name.
+    async fn comes(&self, version: u64, state: &str) -> Value {
+        let wait = async {
+            loop {
+                let view = self.view().await;
+                if view["canary"] == version && view["state"]["name"] == state {
+                    return view;
+                }
+                tokio::task::yield_now().await;
+            }
+        };
+        let waited = tokio::time::timeout(PATIENCE, wait).await;
+        match waited {
+            Ok(view) => view,
+            Err(_) => panic!("{:#}", self.view().await),
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_arrives_is_rolled_out_where_the_file_says_so() {
+    let bench = declared(None, None).await;
+    assert_eq!(bench.answers().await, "1");
+    bench.arrives(2, STABLE);
+    let view = bench.comes(2, "promoted").await;
+    assert_eq!(view["declared"], true);
+    assert_eq!(bench.answers().await, "2");
+    // The old version is let go when the next comes; one that is worse goes back to the second.
+    bench.arrives(3, &format!("{STABLE}on 13 fail\n"));
+    let view = bench.comes(3, "rolled_back").await;
+    assert_eq!(view["stable"], 2);
+    assert_eq!(bench.answers().await, "2");
+    // Mended in place it is tried again.
+    bench.arrives(3, STABLE);
+    bench.comes(3, "promoted").await;
+    bench.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_candidate_that_is_taken_away_goes_back() {
+    let bench = declared(None, None).await;
+    bench.arrives(2, STABLE);
+    bench.comes(2, "promoted").await;
+    std::fs::remove_dir_all(bench.house.root.path().join("m/2")).expect("removed");
+    let view = bench.comes(2, "rolled_back").await;
+    assert_eq!(causes(&view).last(), Some(&json!("withdrawn")), "{view:#}");
+    assert_eq!(bench.answers().await, "1");
+    bench.end().await;
+}
+
+/// What was rolled back is the newest there is, and must not be what a restart loads.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_rolled_back_stays_back_after_a_restart() {
+    let state = tempfile::tempdir().expect("scratch");
+    let folder = Some(state.path().to_path_buf());
+    let bench = declared(folder.clone(), None).await;
+    bench.arrives(2, "nonsense");
+    bench.comes(2, "rolled_back").await;
+    bench.end().await;
+    // Other content than before: it is tried anew, and is not what serves meanwhile.
+    let fails = format!("{STABLE}on 1 fail\non 13 fail\n");
+    let bench = declared(folder, Some(&fails)).await;
+    let view = bench.comes(2, "rolled_back").await;
+    assert_eq!(view["stable"], 1, "{view:#}");
+    assert_eq!(bench.answers().await, "1");
+    let two = bench.house.server().serving().table();
+    let served = two.servables().find(|it| it.version().0 == 2).map(|it| it.counts().requests);
+    assert_eq!(served.unwrap_or_default(), 0, "nobody was answered by it");
+    bench.end().await;
+}
+
 /// A model's file is all that counts for those that no rollout directs.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_new_version_may_come_after_its_rollout_began() {
     let bench = Bench::new(STABLE, None).await;
     std::fs::remove_dir_all(bench.house.root.path().join("m/2")).expect("removed");
+    let gone = async {
+        let lifecycle = bench.house.server().lifecycle();
+        while lifecycle.index().iter().any(|it| it.version == Some(server_base::Version(2))) {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, gone).await.expect("its end is seen");
     bench.start(&plan()).await;
     put(bench.house.root.path(), "m/2/model.fake", STABLE);
     bench.becomes("promoted").await;

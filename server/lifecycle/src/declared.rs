@@ -1,0 +1,62 @@
+//! What a `model.toml` with `[rollout]` asks for: new versions take over step by step.
+
+use std::sync::Arc;
+
+use server_base::settings::Section;
+use server_base::{ModelName, Version};
+use server_rollout::{Plan, RawPlan};
+
+use crate::config::{LoadPolicy, ModelConfig, VersionPolicy};
+
+/// The version that a model is to come to by a rollout.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Declared {
+    /// Whose.
+    pub model: ModelName,
+    /// What the version policy wants.
+    pub version: Version,
+    /// Changes with its content and with what its load uses of the configuration: what was rolled
+    /// back is tried again when this is another.
+    pub print: u64,
+    /// How it is to go.
+    pub plan: Arc<Plan>,
+}
+
+/// `[rollout]`, with the keys of a rollout's plan.
+pub(crate) fn plan(value: &toml::Value) -> Result<Arc<Plan>, String> {
+    let raw: RawPlan = value.clone().try_into().map_err(|it: toml::de::Error| {
+        // The place is in the file, not in the value.
+        it.message().to_owned()
+    })?;
+    raw.validate().map(Arc::new).map_err(|it| it.0.join("; "))
+}
+
+/// Reports what does not go together with rollouts.
+pub(crate) fn check(config: &ModelConfig, root: &mut Section<'_>) {
+    if config.rollout.is_none() {
+        return;
+    }
+    let versions = match &config.versions {
+        VersionPolicy::Latest(count) => *count,
+        VersionPolicy::Specific(versions) => versions.len(),
+        VersionPolicy::All => usize::MAX,
+    };
+    if versions != 1 {
+        let text = "a rollout leads from one version to another: expected a version_policy of one \
+                    version, { latest = 1 } or { specific = [N] }";
+        root.fault("rollout", text);
+    }
+    if !config.traffic.weights.is_empty() {
+        root.fault("rollout", "shares are the rollout's: expected no traffic.weights");
+    }
+    if config.load == LoadPolicy::Lazy {
+        root.fault(
+            "rollout",
+            "a model that is loaded on demand cannot be compared: expected load = \"eager\"",
+        );
+    }
+}
+
+#[cfg(test)]
+#[path = "declared_tests.rs"]
+mod tests;

@@ -1,0 +1,76 @@
+//! Which versions of a model are wanted now, and which one waits for a rollout.
+
+use std::collections::BTreeSet;
+
+use server_base::Version;
+
+use super::Model;
+use crate::declared::Declared;
+use crate::desired::desired;
+use crate::folder::print;
+use crate::state::State;
+
+impl Model {
+    pub(super) fn desired(&self) -> BTreeSet<Version> {
+        if self.is_lazy() && !self.lazy.is_wanted() { BTreeSet::new() } else { self.wanted() }
+    }
+
+    /// The same, if it is asked for.
+    pub(super) fn wanted(&self) -> BTreeSet<Version> {
+        if !self.may_be_wanted() {
+            return BTreeSet::new();
+        }
+        let present = self.present();
+        if let Some(direction) = &self.direction {
+            return present.intersection(&direction.wanted).copied().collect();
+        }
+        let wanted = desired(&self.folder.config().versions, &present, &self.broken());
+        let answer = self.answering();
+        if self.folder.config().rollout.is_none() || answer.is_empty() || wanted.is_subset(&answer)
+        {
+            return wanted;
+        }
+        answer // what is new is loaded when its rollout begins
+    }
+
+    /// What its file asks to have rolled out, whether that has happened or not.
+    pub(crate) fn declared(&self) -> Option<Declared> {
+        let config = self.folder.config();
+        let plan = config.rollout.clone().filter(|_| self.may_be_wanted())?;
+        // Even one that cannot be loaded: its rollout says so.
+        let wanted = desired(&config.versions, &self.present(), &BTreeSet::new());
+        let version = wanted.last().copied()?;
+        let print = print(self.folder.present().get(&version)?, config);
+        Some(Declared { model: self.name.clone(), version, print, plan })
+    }
+
+    fn may_be_wanted(&self) -> bool {
+        let is_sound = self.folder.faults().is_empty() || self.is_available();
+        !self.unloaded && self.folder.is_configured() && is_sound
+    }
+
+    fn present(&self) -> BTreeSet<Version> {
+        self.folder.present().keys().copied().collect()
+    }
+
+    /// Versions that answer, and whose content is still there.
+    fn answering(&self) -> BTreeSet<Version> {
+        let available = self.artifacts.iter().filter(|it| it.state == State::Available);
+        let versions = available.map(|it| it.version);
+        versions.filter(|it| self.folder.present().contains_key(it)).collect()
+    }
+
+    /// Versions whose content on disk cannot be loaded, and of which no older content answers.
+    fn broken(&self) -> BTreeSet<Version> {
+        let prints: BTreeSet<(Version, u64)> = self.folder.prints().collect();
+        let failed = |it: &&super::Artifact| {
+            matches!(it.state, State::End { reason: Some(_) })
+                && prints.contains(&(it.version, it.print))
+        };
+        let answers = |version: Version| {
+            self.artifacts.iter().any(|it| it.version == version && it.state == State::Available)
+        };
+        let failed = self.artifacts.iter().filter(failed).map(|it| it.version);
+        failed.filter(|it| !answers(*it)).collect()
+    }
+}
