@@ -13,8 +13,8 @@ SERVE_FLAGS ?=
 # Such as --quick, --rounds 7, --only steady idle, --overload-minutes 10.
 BENCH_FLAGS ?=
 
-.PHONY: help build serve test test-rust test-loom test-clients test-registry test-chart test-models lint bench \
-	bench-pictures bench-models models onnxruntime openvino docker-registry clean
+.PHONY: help build serve test test-rust test-loom test-clients test-balancer test-registry test-chart test-models lint bench \
+	bench-pictures bench-models models onnxruntime openvino docker-registry haproxy clean
 
 help: ## List these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' Makefile
@@ -26,7 +26,7 @@ serve: build ## Serve the sample models on ports 8000 (HTTP), 8001 (gRPC), 8002 
 	@$(MAKE) --no-print-directory onnxruntime || echo "ONNX Runtime could not be fetched: tract serves instead"
 	$(CARGO_TARGET_DIR)/release/salver serve --model-repository $(REPOSITORY) $(SERVE_FLAGS)
 
-test: test-rust test-loom test-clients test-registry test-models test-chart ## Run every test
+test: test-rust test-loom test-clients test-registry test-balancer test-models test-chart ## Run every test
 
 test-rust: onnxruntime openvino ## Unit, conformance, property and system tests
 	$(CARGO) test --workspace --locked
@@ -43,6 +43,10 @@ test-registry: docker-registry $(VENV)/registry/ready ## Models from real regist
 	@# Built as `test-rust` builds it: another selection of crates would compile everything again.
 	$(CARGO) test --workspace --locked --no-run --quiet
 	SALVER_BIN=$(CARGO_TARGET_DIR)/debug/salver LIB=$(LIB) $(VENV)/registry/bin/python -m pytest -q -rs server/app/tests/registry
+
+test-balancer: onnxruntime openvino haproxy $(VENV)/balancer/ready ## Real servers behind Envoy and HAProxy
+	$(CARGO) test --workspace --locked --no-run --quiet
+	SALVER_BIN=$(CARGO_TARGET_DIR)/debug/salver $(VENV)/balancer/bin/python -m pytest -q -rs server/app/tests/balancer
 
 test-models: $(VENV)/models/ready ## The committed models against a rebuild and their recorded answers
 	cd models && $(abspath $(VENV))/models/bin/python -m train.build --check
@@ -90,8 +94,14 @@ docker-registry: ## Fetch Debian's OCI registry for the tests, if apt has it
 		apt-get download -qq docker-registry 2>/dev/null && dpkg -x docker-registry_*.deb . ; \
 	} || echo "docker-registry could not be fetched: the tests of oci:// against it are skipped"
 
+haproxy: # Debian's, if it may be installed; without it its tests are skipped
+	@command -v haproxy >/dev/null || test -x /usr/sbin/haproxy || { \
+		test "$$(id -u)" = 0 && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq haproxy >/dev/null; \
+	} || echo "HAProxy is not installed, and cannot be from here: its tests are skipped"
+
 # A virtual environment for each set of requirements: they do not agree with one another.
 $(VENV)/tests/ready: server/app/tests/clients/requirements.txt
+$(VENV)/balancer/ready: server/app/tests/balancer/requirements.txt server/app/tests/clients/requirements.txt
 $(VENV)/models/ready: models/requirements.txt
 $(VENV)/helm/ready: helm/tests/requirements.txt
 $(VENV)/registry/ready: server/app/tests/registry/requirements.txt
