@@ -143,6 +143,9 @@ pub struct ServeArgs {
     /// Folder in which rollouts outlive the process [default: they do not]
     #[arg(long, env = "SALVER_STATE", value_name = "DIR")]
     pub state: Option<PathBuf>,
+    /// Where replicas meet that drive their rollouts together: file:DIR [default: each drives its own]
+    #[arg(long, env = "SALVER_ROLLOUT_SHARE", value_name = "URI")]
+    pub rollout_share: Option<String>,
     /// How often rollouts are looked at, in milliseconds [default: 1000]
     #[arg(long, env = "SALVER_ROLLOUT_INTERVAL_MS", value_name = "MS")]
     pub rollout_interval_ms: Option<u64>,

@@ -1,6 +1,7 @@
 //! The server: its parts put together, run until a signal, and taken down from the outside in.
 
 use std::collections::BTreeMap;
+use std::fs;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -142,10 +143,17 @@ impl Server {
 
 fn rollouts(settings: &Settings) -> anyhow::Result<server_conductor::Kept> {
     let folder = settings.state.clone();
-    let options =
-        server_conductor::Options { folder: folder.clone(), interval: settings.rollout_interval };
+    let share = settings.rollout_share.clone();
+    let options = server_conductor::Options {
+        folder: folder.clone(),
+        share: share.clone(),
+        // Without a name a number tells replicas apart.
+        host: fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default(),
+        interval: settings.rollout_interval,
+    };
     let read = server_conductor::read(&options);
-    read.with_context(|| format!("state of rollouts {}", folder.unwrap_or_default().display()))
+    let folders = [folder, share].map(|it| it.unwrap_or_default().display().to_string());
+    read.with_context(|| format!("state of rollouts {}", folders.join(" ")))
 }
 
 fn lifecycle_options(settings: &Settings, engines: &Engines) -> server_lifecycle::Options {

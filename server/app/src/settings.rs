@@ -25,6 +25,8 @@ pub struct Settings {
     pub model_repository: PathBuf,
     /// Where rollouts are written down; `None`: a restart forgets them.
     pub state: Option<PathBuf>,
+    /// Where replicas meet that drive rollouts together; `None`: each drives its own.
+    pub rollout_share: Option<PathBuf>,
     /// How often rollouts are looked at.
     pub rollout_interval: Duration,
     /// Address of every port.
@@ -148,6 +150,8 @@ fn over_file(args: ServeArgs, root: &mut Section<'_>) -> ServeArgs {
     let in_flight_bytes_max = number(args.in_flight_bytes_max, root, IN_FLIGHT_BYTES_MAX);
     let connections_max = number(args.connections_max, root, CONNECTIONS_MAX);
     let drain_timeout_s = number(args.drain_timeout_s, root, DRAIN_TIMEOUT_S);
+    let rollout_share = args.rollout_share.or(root.text("rollout_share").map(str::to_owned));
+    let rollout_share = share(rollout_share, root);
     let transition =
         [("availability", TransitionArg::Availability), ("resources", TransitionArg::Resources)];
     let schedulers = [("fair", SchedulerArg::Fair), ("off", SchedulerArg::Off)];
@@ -155,6 +159,7 @@ fn over_file(args: ServeArgs, root: &mut Section<'_>) -> ServeArgs {
         config: args.config,
         model_repository: args.model_repository.or(root.with("model_repository", path)),
         state: args.state.or(root.with("state", path)),
+        rollout_share,
         rollout_interval_ms,
         host: args.host.or(root.with("host", address)),
         http_port,
@@ -212,6 +217,7 @@ fn with_defaults(args: ServeArgs, cores: usize) -> Settings {
         // Empty is a fault: see `check`.
         model_repository: args.model_repository.unwrap_or_default(),
         state: args.state,
+        rollout_share: args.rollout_share.map(PathBuf::from),
         rollout_interval: Duration::from_millis(args.rollout_interval_ms.unwrap_or(1_000)),
         host: args.host.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED)),
         http_port: args.http_port.unwrap_or(8000),
@@ -247,6 +253,18 @@ fn with_defaults(args: ServeArgs, cores: usize) -> Settings {
         drain: args.drain_timeout_s.map_or(limits::DRAIN, Duration::from_secs),
         log_format: args.log_format.unwrap_or_default(),
         log_level: args.log_level.unwrap_or_else(|| "info".to_owned()),
+    }
+}
+
+/// The folder of `file:DIR`. Anything else is a fault.
+fn share(uri: Option<String>, root: &mut Section<'_>) -> Option<String> {
+    let uri = uri?;
+    match uri.strip_prefix("file:").map(|it| it.strip_prefix("//").unwrap_or(it)) {
+        Some(folder) if !folder.is_empty() => Some(folder.to_owned()),
+        _ => {
+            root.fault("rollout_share", &format!("{uri:?} is not file:DIR"));
+            None
+        }
     }
 }
 

@@ -106,3 +106,18 @@ fn more_threads_than_cores_are_doubted() {
     check(5, 4, &["instances: 5, and there are 4 cores"]);
     check(1, 9, &["worker_threads: 9, and there are 4 cores"]);
 }
+
+#[test]
+fn replicas_meet_in_a_folder() {
+    let check = |uri: &str, expect: Result<&str, &str>| {
+        let flags = ServeArgs { rollout_share: Some(uri.to_owned()), ..args() };
+        let read = Settings::new(flags, None).map(|it| it.rollout_share.expect("it is given"));
+        let expect = expect.map(PathBuf::from).map_err(|it| vec![it.to_owned()]);
+        assert_eq!(read, expect);
+    };
+    check("file:///mnt/share", Ok("/mnt/share"));
+    check("file:share", Ok("share"));
+    check("s3://bucket", Err("rollout_share: \"s3://bucket\" is not file:DIR"));
+    check("/mnt/share", Err("rollout_share: \"/mnt/share\" is not file:DIR"));
+    check("file:", Err("rollout_share: \"file:\" is not file:DIR"));
+}

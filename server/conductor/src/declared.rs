@@ -1,28 +1,14 @@
 //! What is to be done about a version that a model's file wants to have rolled out. Pure.
 
-use serde::{Deserialize, Serialize};
 use server_base::Version;
 use server_lifecycle::Declared;
+use server_replicas::{Saved, Wish};
 use server_rollout::{Moment, Rollout, State};
 
-use crate::files::Saved;
-
-/// What a file wants: a version as it is now.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Wish {
-    version: u64,
-    /// Changes with its content.
-    print: u64,
-}
-
-impl Wish {
-    pub(crate) fn of(declared: &Declared) -> Wish {
-        Wish { version: declared.version.0, print: declared.print }
-    }
-
-    fn version(self) -> Version {
-        Version(self.version)
-    }
+/// What a file wants. Replicas go by the number alone.
+pub(crate) fn wish(declared: &Declared, is_shared: bool) -> Wish {
+    let print = Some(declared.print).filter(|_| !is_shared);
+    Wish { version: declared.version.0, print }
 }
 
 /// What is to be done.
@@ -43,10 +29,11 @@ pub(crate) enum Due {
 
 /// Each wish is answered once: what was rolled back is not tried again until it is another.
 pub(crate) fn due(wish: Wish, serves: Option<Version>, last: Option<&Saved>, now: Moment) -> Due {
-    let begin = |from| if from == wish.version() { Due::Note } else { Due::Begin { from } };
+    let wanted = Version(wish.version);
+    let begin = |from| if from == wanted { Due::Note } else { Due::Begin { from } };
     let Some(last) = last else {
         return match serves {
-            Some(it) if it != wish.version() => begin(it),
+            Some(it) if it != wanted => begin(it),
             Some(_) | None => Due::Nothing,
         };
     };
@@ -59,7 +46,7 @@ pub(crate) fn due(wish: Wish, serves: Option<Version>, last: Option<&Saved>, now
         State::Running { .. } | State::Held { .. } if last.is_declared => Due::Withdraw,
         State::Running { .. } | State::Held { .. } => Due::Nothing,
         State::Promoted { warm_until }
-            if now < warm_until && last.is_declared && wish.version() == subject.stable() =>
+            if now < warm_until && last.is_declared && wanted == subject.stable() =>
         {
             Due::Withdraw
         }
@@ -83,16 +70,20 @@ mod tests {
     use server_base::ModelName;
     use server_rollout::{Command, RawPlan, Subject};
 
-    const A: Wish = Wish { version: 1, print: 10 };
-    const B: Wish = Wish { version: 2, print: 20 };
-    const C: Wish = Wish { version: 3, print: 30 };
+    const A: Wish = Wish { version: 1, print: Some(10) };
+    const B: Wish = Wish { version: 2, print: Some(20) };
+    const C: Wish = Wish { version: 3, print: Some(30) };
     /// The old version is kept for an hour.
     const SOON: Moment = Moment(1_000);
     const LATE: Moment = Moment(10_000_000);
 
     /// From 1 to 2, answering the wish for 2.
     fn last(is_declared: bool, end: &str) -> Saved {
-        let subject = Subject::new(ModelName::new("m").expect("a name"), A.version(), B.version());
+        let subject = Subject::new(
+            ModelName::new("m").expect("a name"),
+            Version(A.version),
+            Version(B.version),
+        );
         let plan = RawPlan { shadow_rows: Some(0), latency: Some(false), ..RawPlan::default() };
         let mut rollout =
             Rollout::new(subject.expect("two"), plan.validate().expect("a plan"), Moment(0));
@@ -112,15 +103,19 @@ mod tests {
 
     #[test]
     fn the_first_wish_is_rolled_out_from_what_serves() {
-        assert_eq!(due(B, Some(A.version()), None, SOON), Due::Begin { from: A.version() });
-        assert_eq!(due(B, Some(B.version()), None, SOON), Due::Nothing);
+        assert_eq!(
+            due(B, Some(Version(A.version)), None, SOON),
+            Due::Begin { from: Version(A.version) }
+        );
+        assert_eq!(due(B, Some(Version(B.version)), None, SOON), Due::Nothing);
         assert_eq!(due(B, None, None, SOON), Due::Nothing, "nothing to roll out from");
     }
 
     #[test]
     fn each_wish_is_answered_once() {
-        let anew = Wish { print: 21, ..B };
-        let (from_a, from_b) = (Due::Begin { from: A.version() }, Due::Begin { from: B.version() });
+        let anew = Wish { print: Some(21), ..B };
+        let (from_a, from_b) =
+            (Due::Begin { from: Version(A.version) }, Due::Begin { from: Version(B.version) });
         // is it the file's rollout, how it ended, what is wanted, when: what is due
         for (is_declared, end, wish, now, expect) in [
             (true, "", B, SOON, Due::Nothing),

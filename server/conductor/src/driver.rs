@@ -9,16 +9,18 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use server_base::{ModelName, Version};
 use server_lifecycle::{Declared, Direction, Lifecycle};
-use server_rollout::{Moment, Plan, Rollout, Subject};
+use server_replicas::Saved;
+use server_rollout::{Command, Moment, Plan, Rollout, Subject};
 use server_serving::Serving;
 use tokio::sync::mpsc;
 use tokio::time::{MissedTickBehavior, interval};
 
-use crate::declared::{Due, Wish, due};
-use crate::files::{Files, Saved};
+use crate::declared::{Due, due, wish};
+use crate::files::Files;
 use crate::handle::{Ask, Conductor, ConductorError, View};
 use crate::metrics;
 use crate::ride::{Ride, World};
+use crate::shared::{Rides, Shared};
 
 /// Operators that wait to be heard.
 const ASKS_MAX: usize = 64;
@@ -31,27 +33,38 @@ const RIDES_MAX: usize = 1_000;
 pub struct Options {
     /// Where they outlive the process; `None`: they do not.
     pub folder: Option<PathBuf>,
+    /// Where replicas meet that drive their rollouts together; then only the log of decisions is kept in `folder`.
+    pub share: Option<PathBuf>,
+    /// What this machine is called, for the name of the replica.
+    pub host: String,
     /// How often every rollout is looked at. The tests are valid however often that is.
     pub interval: Duration,
 }
 
-/// What was under way when the process before ended.
+/// What was under way when the process before ended, or is under way elsewhere.
 pub struct Kept {
     files: Files,
-    rides: BTreeMap<ModelName, Ride>,
+    rides: Rides,
     every: Duration,
+    shared: Option<Shared>,
 }
 
 /// Reads what is on the disk.
 pub fn read(options: &Options) -> io::Result<Kept> {
     let files = Files::open(options.folder.as_deref())?;
-    let mut rides = BTreeMap::new();
+    let every = options.interval;
+    if let Some(share) = &options.share {
+        let mut shared = Shared::open(share, &options.host, every, moment())?;
+        let rides = shared.read(moment())?;
+        return Ok(Kept { files, rides, every, shared: Some(shared) });
+    }
+    let mut rides = Rides::new();
     for saved in files.read()? {
         let model = saved.rollout.subject().model().clone();
         tracing::info!(%model, state = ?saved.rollout.state(), "taking up a rollout");
         rides.insert(model, Ride::new(saved));
     }
-    Ok(Kept { files, rides, every: options.interval })
+    Ok(Kept { files, rides, every, shared: None })
 }
 
 impl Kept {
@@ -63,10 +76,11 @@ impl Kept {
 
     /// Takes it up, and starts the thread. It ends when nobody holds the handle any more.
     pub fn start(self, lifecycle: Lifecycle, serving: Arc<Serving>) -> io::Result<Conductor> {
-        let Kept { files, rides, every } = self;
+        let Kept { files, rides, every, shared } = self;
         let (asks, inbox) = mpsc::channel(ASKS_MAX);
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
-        let driver = Driver { lifecycle, serving, files, rides, every, said: BTreeMap::new() };
+        let said = BTreeMap::new();
+        let driver = Driver { lifecycle, serving, files, rides, every, shared, said };
         thread::Builder::new()
             .name("conductor".to_owned())
             .spawn(move || runtime.block_on(driver.run(inbox)))?;
@@ -78,8 +92,9 @@ struct Driver {
     lifecycle: Lifecycle,
     serving: Arc<Serving>,
     files: Files,
-    rides: BTreeMap<ModelName, Ride>,
+    rides: Rides,
     every: Duration,
+    shared: Option<Shared>,
     /// Why what a model's file asks for could not begin, said once.
     said: BTreeMap<ModelName, ConductorError>,
 }
@@ -103,9 +118,14 @@ impl Driver {
         let now = moment();
         let world =
             World { serving: &self.serving, lifecycle: &self.lifecycle, files: &self.files };
-        for (model, ride) in &mut self.rides {
-            ride.turn(&world, now).await;
-            metrics::stands(model, ride.rollout());
+        match &mut self.shared {
+            Some(shared) => shared.turn(&mut self.rides, &world, now).await,
+            None => {
+                for (model, ride) in &mut self.rides {
+                    ride.turn(&world, now).await;
+                    metrics::stands(model, ride.rollout());
+                }
+            }
         }
         for declared in self.lifecycle.declared().iter() {
             self.answer_wish(declared, now).await;
@@ -115,31 +135,38 @@ impl Driver {
     /// Does what a model's file asks for.
     async fn answer_wish(&mut self, declared: &Declared, now: Moment) {
         let Declared { model, version, print: _, plan } = declared;
-        let wish = Wish::of(declared);
+        if self.shared.as_ref().is_some_and(|it| !it.may_say(model, now)) {
+            return;
+        }
+        let wish = wish(declared, self.shared.is_some());
         let table = self.serving.table();
         let serves = table.model(model.as_str()).and_then(|it| it.main()).map(|it| it.version());
         let last = self.rides.get(model).map(Ride::saved);
         let due = due(wish, serves, last, now);
         if let Due::Begin { from } = due {
-            let begun = Asked { from: Some(from), to: *version, is_declared: true };
-            let said = self.begin(model.as_str(), begun, Plan::clone(plan)).await.err();
-            if said.is_some() && said.as_ref() != self.said.get(model) {
-                let error = said.as_ref().map(ToString::to_string).unwrap_or_default();
-                tracing::warn!(%model, %version, error, "the rollout that model.toml asks for cannot begin");
-            }
-            match said {
-                Some(error) => drop(self.said.insert(model.clone(), error)),
-                None => drop(self.said.remove(model)),
-            }
-            return;
+            let asked = Asked { from: Some(from), to: *version, is_declared: true };
+            let error = self.begin(model.as_str(), asked, Plan::clone(plan)).await.err();
+            return self.say(model, *version, error);
         }
         let world =
             World { serving: &self.serving, lifecycle: &self.lifecycle, files: &self.files };
+        if let Some(shared) = &mut self.shared {
+            return shared.settle(&mut self.rides, &world, (model, due, wish), now).await;
+        }
         let Some(ride) = self.rides.get_mut(model) else { return };
         match due {
             Due::Withdraw => ride.withdraw(&world, now).await,
             Due::Note => ride.note(&world, wish),
             Due::Nothing | Due::Begin { .. } => {}
+        }
+    }
+
+    /// Says once why a rollout could not begin.
+    fn say(&mut self, model: &ModelName, version: Version, error: Option<ConductorError>) {
+        let Some(error) = error else { return drop(self.said.remove(model)) };
+        if self.said.get(model) != Some(&error) {
+            tracing::warn!(%model, %version, %error, "the rollout that model.toml asks for cannot begin");
+            self.said.insert(model.clone(), error);
         }
     }
 
@@ -152,25 +179,36 @@ impl Driver {
                 drop(reply.send(started));
             }
             Ask::Command { model, command, reply } => {
-                let now = moment();
-                let world = World {
-                    serving: &self.serving,
-                    lifecycle: &self.lifecycle,
-                    files: &self.files,
-                };
-                let done = match self.rides.get_mut(model.as_str()) {
-                    None => Err(ConductorError::NoRollout { model }),
-                    Some(ride) => match ride.command(&world, command, now).await {
-                        Ok(()) => Ok(View::of(ride.saved())),
-                        Err(refused) => Err(refused.into()),
-                    },
-                };
-                drop(reply.send(done));
+                drop(reply.send(self.command(&model, command).await));
             }
             Ask::Show { reply } => {
-                drop(reply.send(self.rides.values().map(|it| View::of(it.saved())).collect()));
+                drop(reply.send(self.rides.values().map(|it| self.view(it)).collect()));
             }
         }
+    }
+
+    /// As operators see it.
+    fn view(&self, ride: &Ride) -> View {
+        let model = ride.rollout().subject().model();
+        let shared = self.shared.as_ref().and_then(|it| it.shown(model, moment()));
+        View { shared, ..View::of(ride.saved()) }
+    }
+
+    async fn command(&mut self, model: &str, command: Command) -> Result<View, ConductorError> {
+        let now = moment();
+        let world =
+            World { serving: &self.serving, lifecycle: &self.lifecycle, files: &self.files };
+        let unknown = || ConductorError::NoRollout { model: model.to_owned() };
+        match &mut self.shared {
+            Some(shared) => {
+                shared.command(&mut self.rides, &world, (model, command), now).await?;
+            }
+            None => {
+                let ride = self.rides.get_mut(model).ok_or_else(unknown)?;
+                ride.command(&world, command, now).await?;
+            }
+        }
+        self.rides.get(model).map(|it| self.view(it)).ok_or_else(unknown)
     }
 
     async fn begin(
@@ -203,13 +241,17 @@ impl Driver {
         };
         let subject = Subject::new(name.clone(), stable, to)?;
         let declared = self.lifecycle.declared();
-        let wish = declared.iter().find(|it| it.model == name);
-        let wish = wish.map(Wish::of);
+        let declared = declared.iter().find(|it| it.model == name);
+        let wish = declared.map(|it| wish(it, self.shared.is_some()));
         let saved = Saved::new(Rollout::new(subject, plan, now), is_declared, wish);
-        self.files.write(&saved).map_err(|it| ConductorError::Disk(it.to_string()))?;
-        let mut ride = Ride::new(saved);
         let world =
             World { serving: &self.serving, lifecycle: &self.lifecycle, files: &self.files };
+        if let Some(shared) = &mut self.shared {
+            shared.begin(&mut self.rides, &world, saved, now).await?;
+            return self.rides.get(&name).map(|it| self.view(it)).ok_or_else(unknown);
+        }
+        self.files.write(&saved).map_err(|it| ConductorError::Disk(it.to_string()))?;
+        let mut ride = Ride::new(saved);
         ride.turn(&world, now).await;
         let view = View::of(ride.saved());
         self.rides.insert(name, ride);

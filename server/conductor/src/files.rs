@@ -4,34 +4,11 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
-use serde::{Deserialize, Serialize};
-use server_rollout::{Evidence, Rollout};
-
-use crate::declared::Wish;
+use server_replicas::Saved;
+use server_rollout::Evidence;
 
 /// The log is begun anew above this, and the one before is kept: years of decisions.
 const AUDIT_BYTES_MAX: u64 = 64 << 20;
-
-/// A rollout as it is written down.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub(crate) struct Saved {
-    pub(crate) rollout: Rollout,
-    /// Decisions so far, the latest last.
-    pub(crate) evidence: Vec<Evidence>,
-    /// The model's file asked for it, not an operator.
-    #[serde(default)]
-    pub(crate) is_declared: bool,
-    /// What the model's file wanted when it began, or wants now that it is over and fulfilled.
-    #[serde(default)]
-    pub(crate) wish: Option<Wish>,
-}
-
-impl Saved {
-    /// One that begins.
-    pub(crate) fn new(rollout: Rollout, is_declared: bool, wish: Option<Wish>) -> Saved {
-        Saved { rollout, evidence: Vec::new(), is_declared, wish }
-    }
-}
 
 /// A folder, or nothing: then a restart forgets.
 #[derive(Clone, Debug)]
@@ -100,23 +77,16 @@ impl Files {
 mod tests {
     use super::*;
 
-    use std::sync::Arc;
-
     use server_base::{ModelName, Version};
-    use server_lifecycle::Declared;
-    use server_rollout::{Command, Moment, RawPlan, Subject};
+    use server_replicas::Wish;
+    use server_rollout::{Command, Moment, RawPlan, Rollout, Subject};
 
     fn saved() -> Saved {
         let model = ModelName::new("Größe x").expect("a name");
         let subject = Subject::new(model, Version(1), Version(2)).expect("two versions");
         let plan = RawPlan::default().validate().expect("the defaults");
-        let wish = Declared {
-            model: subject.model().clone(),
-            version: Version(2),
-            print: u64::MAX,
-            plan: Arc::new(plan.clone()),
-        };
-        Saved::new(Rollout::new(subject, plan, Moment(5)), true, Some(Wish::of(&wish)))
+        let wish = Wish { version: 2, print: Some(u64::MAX) };
+        Saved::new(Rollout::new(subject, plan, Moment(5)), true, Some(wish))
     }
 
     #[test]

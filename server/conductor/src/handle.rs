@@ -2,12 +2,11 @@
 
 use serde::Serialize;
 use server_base::{Kind, Version};
+use server_replicas::{Saved, Shown};
 use server_rollout::{
     Command, Counts, Evidence, Finding, Plan, Refused, State, Subject, SubjectError, Weight,
 };
 use tokio::sync::{mpsc, oneshot};
-
-use crate::files::Saved;
 
 type Reply<T> = oneshot::Sender<T>;
 
@@ -57,6 +56,9 @@ pub struct View {
     /// The model's file asked for it, not an operator.
     #[serde(rename = "declared")]
     pub is_declared: bool,
+    /// Who takes part, where replicas share their rollouts.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub shared: Option<Shown>,
 }
 
 impl View {
@@ -71,6 +73,7 @@ impl View {
             evidence: evidence.clone(),
             plan: rollout.plan().clone(),
             is_declared: *is_declared,
+            shared: None,
         }
     }
 }
@@ -114,9 +117,12 @@ pub enum ConductorError {
         /// So many.
         most: usize,
     },
-    /// It could not be written down, and so was not begun.
+    /// It could not be written down, and so was not done.
     #[error("a rollout cannot be written down: {0}")]
     Disk(String),
+    /// What replicas share is out of reach.
+    #[error("{0}")]
+    Share(String),
     /// Too many operators.
     #[error("too many commands wait; try again later")]
     Busy,
@@ -132,7 +138,9 @@ impl ConductorError {
             ConductorError::UnknownModel { .. } | ConductorError::NoRollout { .. } => {
                 Kind::NotFound
             }
-            ConductorError::NothingServes { .. } | ConductorError::Stopping => Kind::Unavailable,
+            ConductorError::NothingServes { .. }
+            | ConductorError::Share(_)
+            | ConductorError::Stopping => Kind::Unavailable,
             ConductorError::UnderWay { .. }
             | ConductorError::Subject(_)
             | ConductorError::Refused(_) => Kind::Invalid,

@@ -8,6 +8,7 @@ mod files;
 mod gauge;
 mod declared;
 mod ride;
+mod shared;
 mod driver;
 mod handle;
 pub mod metrics;

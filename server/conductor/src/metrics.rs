@@ -8,6 +8,9 @@ const STATE: &str = "salver_rollout_state";
 const WEIGHT: &str = "salver_rollout_weight";
 const DECISIONS: &str = "salver_rollout_decisions_total";
 const EVIDENCE: &str = "salver_rollout_log_evidence";
+const LEADS: &str = "salver_rollout_leads";
+const REPLICAS: &str = "salver_rollout_replicas";
+const FAILURES: &str = "salver_rollout_share_failures_total";
 
 /// Everything this crate shows.
 pub const SERIES: &[Series] = &[
@@ -39,6 +42,27 @@ pub const SERIES: &[Series] = &[
         labels: &["model", "guard"],
         help: "ln of the e-value that the candidate is worse than allowed, by guard; it is rolled back \
                where that reaches ln of guards divided by alpha.",
+        buckets: &[],
+    },
+    Series {
+        name: LEADS,
+        kind: SeriesKind::Gauge,
+        labels: &["model"],
+        help: "1 where this replica decides about the model's rollout, 0 where another does.",
+        buckets: &[],
+    },
+    Series {
+        name: REPLICAS,
+        kind: SeriesKind::Gauge,
+        labels: &[],
+        help: "Replicas that share rollouts and were heard of lately, this one included.",
+        buckets: &[],
+    },
+    Series {
+        name: FAILURES,
+        kind: SeriesKind::Counter,
+        labels: &[],
+        help: "Turns in which what replicas share could not be read or written, or not all of it.",
         buckets: &[],
     },
 ];
@@ -74,4 +98,19 @@ pub(crate) fn decided(model: &ModelName, verdict: Verdict) {
         Verdict::Held => "held",
     };
     counter!(DECISIONS, "model" => model.shared(), "verdict" => verdict).increment(1);
+}
+
+/// Who decides.
+pub(crate) fn leads(model: &ModelName, leads: bool) {
+    gauge!(LEADS, "model" => model.shared()).set(if leads { 1.0 } else { 0.0 });
+}
+
+/// How many there are.
+pub(crate) fn replicas(living: usize) {
+    gauge!(REPLICAS).set(living as f64);
+}
+
+/// The others were out of reach.
+pub(crate) fn share_failed() {
+    counter!(FAILURES).increment(1);
 }

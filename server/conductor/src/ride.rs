@@ -11,13 +11,11 @@ use server_rollout::{
 };
 use server_serving::{Servable, Serving, Shadow};
 
-use crate::declared::Wish;
-use crate::files::{Files, Saved};
+use server_replicas::{Saved, Seen, Wish};
+
+use crate::files::Files;
 use crate::gauge::Gauge;
 use crate::metrics;
-
-/// Decisions that are kept with the rollout; all of them are in the log.
-const EVIDENCE_MAX: usize = 64;
 
 /// What a ride works with.
 pub(crate) struct World<'a> {
@@ -29,6 +27,8 @@ pub(crate) struct World<'a> {
 /// See the module.
 pub(crate) struct Ride {
     saved: Saved,
+    /// Which of the model's shared rollouts it is.
+    begun: u64,
     gauge: Gauge,
     /// Whose counts the gauge reads.
     stage: u32,
@@ -52,8 +52,14 @@ impl Ride {
     /// One that begins, or went on before the process was started.
     pub(crate) fn new(mut saved: Saved) -> Ride {
         saved.rollout.recount();
+        Ride::shared(saved, 0)
+    }
+
+    /// One that others decide too: what has been counted is not carried along, but added up each time.
+    pub(crate) fn shared(saved: Saved, begun: u64) -> Ride {
         Ride {
             saved,
+            begun,
             gauge: Gauge::default(),
             stage: 0,
             shadow: None,
@@ -64,6 +70,10 @@ impl Ride {
         }
     }
 
+    pub(crate) fn begun(&self) -> u64 {
+        self.begun
+    }
+
     pub(crate) fn saved(&self) -> &Saved {
         &self.saved
     }
@@ -72,7 +82,9 @@ impl Ride {
         &self.saved.rollout
     }
 
-    /// Another rollout of the model may begin. An old version that is still kept ready is let go then.
+    /// Another rollout of the model may begin.
+    ///
+    /// An old version that is still kept ready is let go then.
     pub(crate) fn is_over(&self) -> bool {
         match self.rollout().state() {
             State::RolledBack | State::Promoted { .. } => true,
@@ -88,6 +100,44 @@ impl Ride {
         let seen = self.observe(world, &both);
         let actions = self.saved.rollout.step(now, &seen);
         self.act(world, actions, now).await;
+    }
+
+    /// Acts by what was decided elsewhere, or here and written down.
+    pub(crate) async fn follow(&mut self, world: &World<'_>, saved: Saved, now: Moment) {
+        self.saved = saved;
+        self.direct(world, now).await;
+        let both = self.both(world.serving);
+        self.align(&both);
+    }
+
+    /// Looks, and leaves it to others what to make of it.
+    pub(crate) async fn look(&mut self, world: &World<'_>, now: Moment) -> Seen {
+        self.direct(world, now).await;
+        let both = self.both(world.serving);
+        self.align(&both);
+        let ready = [&both.stable, &both.canary].into_iter().flatten();
+        let ready = ready.map(|it| it.version().0).collect();
+        Seen { ready, observation: self.observe(world, &both), ..Seen::default() }
+    }
+
+    /// Where it stands, with what all have counted.
+    pub(crate) fn show(&mut self, saved: Saved) {
+        self.saved = saved;
+    }
+
+    /// The stage that the rollout is in, or none when it is over.
+    fn align(&mut self, both: &Both) {
+        match self.rollout().state() {
+            State::Running { .. } | State::Held { .. } => self.resume(both),
+            State::Promoted { .. } | State::RolledBack if self.stage > 0 => {
+                self.set_shadow(both, Weight::NONE, 0);
+                for it in [&both.stable, &both.canary].into_iter().flatten() {
+                    it.watch(None, false);
+                }
+                self.begin_stage(both, 0);
+            }
+            State::Promoted { .. } | State::RolledBack => {}
+        }
     }
 
     /// Does what a rollout has decided. It is written down first: a process that ends in between
@@ -165,7 +215,7 @@ impl Ride {
         Both { stable: find(subject.stable()), canary: find(subject.canary()) }
     }
 
-    /// After a restart: takes up the stage that the rollout is in.
+    /// After a restart, or a decision of another: takes up the stage that the rollout is in.
     fn resume(&mut self, both: &Both) {
         let (State::Running { phase } | State::Held { phase, .. }) = self.rollout().state() else {
             return;
@@ -180,6 +230,7 @@ impl Ride {
                 self.set_shadow(both, share, phase.stage());
             }
             Phase::Canary { .. } => {
+                self.set_shadow(both, Weight::NONE, 0);
                 let slow_above = self.rollout().slow_above();
                 for it in [&both.stable, &both.canary].into_iter().flatten() {
                     it.watch(slow_above, true);
@@ -270,18 +321,8 @@ impl Ride {
     }
 
     fn record(&mut self, world: &World<'_>, evidence: &Evidence) {
-        let (model, words) = (self.rollout().subject().model(), &evidence.words);
-        tracing::info!(
-            %model, stable = %evidence.subject.stable(), canary = %evidence.subject.canary(),
-            verdict = ?evidence.verdict, words, "rollout"
-        );
-        metrics::decided(model, evidence.verdict);
-        if let Err(error) = world.files.audit(evidence) {
-            tracing::error!(%model, %error, "a decision cannot be written down");
-        }
-        self.saved.evidence.push(evidence.clone());
-        let surplus = self.saved.evidence.len().saturating_sub(EVIDENCE_MAX);
-        self.saved.evidence.drain(..surplus);
+        told(world.files, evidence);
+        self.saved.keep(evidence.clone());
     }
 
     /// Another version is wanted than the candidate.
@@ -312,6 +353,19 @@ impl Ride {
         let actions = self.saved.rollout.command(now, command)?;
         self.act(world, actions, now).await;
         Ok(())
+    }
+}
+
+/// A decision, for all who read of it.
+pub(crate) fn told(files: &Files, evidence: &Evidence) {
+    let (model, words) = (evidence.subject.model(), &evidence.words);
+    tracing::info!(
+        %model, stable = %evidence.subject.stable(), canary = %evidence.subject.canary(),
+        verdict = ?evidence.verdict, words, "rollout"
+    );
+    metrics::decided(model, evidence.verdict);
+    if let Err(error) = files.audit(evidence) {
+        tracing::error!(%model, %error, "a decision cannot be written down");
     }
 }
 

@@ -1,0 +1,183 @@
+"""Three processes that share their rollouts in a folder: one decides, all follow, another takes over."""
+
+import itertools
+import random
+
+import pytest
+from server import FIXTURES, wait_for
+
+DOUBLE = (FIXTURES / "double.onnx").read_bytes()
+# The same inputs and outputs, other numbers: x * x instead of x + x.
+SQUARE = DOUBLE.replace(b"Add", b"Mul")
+ROLLOUT = "/v2/models/m/rollout"
+NOTHING_WATCHED = {"latency": False, "step_duration_s_min": 0, "error_rate_ok": 0.2}
+
+
+@pytest.fixture
+def three(start, repository, tmp_path):
+    """Three replicas; versions 2 and 3 are there, and the file wants the first."""
+    assert SQUARE != DOUBLE
+    repository.settings("m", "version_policy = { specific = [1] }\n")
+    for version, artifact in enumerate([DOUBLE, DOUBLE, SQUARE], start=1):
+        repository.version("m", version, artifact)
+    share = f"file:{tmp_path / 'share'}"
+    flags = {"rollout_share": share, "rollout_interval_ms": 50}
+    return [start(repository, **flags).settled() for _ in range(3)]
+
+
+def view(server):
+    return server.ask("GET", ROLLOUT).json()
+
+
+def begin(server, to, **plan):
+    answer = server.ask("POST", ROLLOUT, {"to": to, "plan": NOTHING_WATCHED | plan})
+    assert answer.status == 200, answer.body
+    return answer.json()
+
+
+def call(server):
+    """One request; the version that answered."""
+    row = [random.uniform(3, 4) for _ in range(4)]
+    tensor = {"name": "x", "shape": [1, 4], "datatype": "FP32", "data": row}
+    answer = server.ask("POST", "/v2/models/m/infer", {"inputs": [tensor]})
+    assert answer.status == 200, answer.body
+    return answer.json()["model_version"]
+
+
+def becomes(servers, condition, what):
+    """Asks all of them for predictions until each one's rollout is so."""
+    turns = itertools.cycle(servers)
+
+    def all_are():
+        for _ in range(30):
+            call(next(turns))
+        return all(condition(view(it)) for it in servers)
+
+    wait_for(all_are, what)
+
+
+def in_state(name):
+    return lambda it: it.get("state", {}).get("name") == name
+
+
+def test_a_good_one_takes_over_everywhere(three):
+    """No replica could prove it alone: it is counted together."""
+    begun = begin(three[0], 2, steps="50,100", shadow_rows=0, step_requests_min=300)
+    assert begun["shared"]["leader"] == begun["shared"]["me"]
+    for it in three[1:]:
+        wait_for(lambda it=it: view(it).get("state"), "it is heard of")
+        answer = it.ask("POST", ROLLOUT, {"to": 3})
+        assert (answer.status, b"is under way" in answer.body) == (400, True), answer.body
+    becomes(three, in_state("promoted"), "all have promoted it")
+    last = [view(it)["evidence"][-1] for it in three]
+    assert last[0] == last[1] == last[2]
+    assert last[0]["counts"]["canary"]["requests"] >= 300
+    assert {call(it) for it in three * 5} == {"2"}
+    # Of every replica the same: how it converged, and what is ready there.
+    replicas = view(three[1])["shared"]["replicas"]
+    assert len(replicas) == 3
+
+    def converged():
+        shown = view(three[1])["shared"]
+        return {it["acts_by"] for it in shown["replicas"]} == {shown["number"]}
+
+    wait_for(converged, "all act by the last decision")
+
+
+def test_a_bad_one_goes_back_everywhere(three):
+    """Found on copies of requests, counted together; nobody was answered by it."""
+    begin(three[1], 3, steps="50,100", shadow_rows=100_000, shadow_percent="100", difference_max=0.5)
+    becomes(three, in_state("rolled_back"), "all have rolled it back")
+    last = [view(it)["evidence"][-1] for it in three]
+    assert last[0] == last[1] == last[2]
+    assert last[0]["cause"] == {"guard": "difference"}, last[0]
+    assert {call(it) for it in three * 5} == {"1"}
+    for it in three:
+        shown = it.scrape("salver_rollout_state", model="m", state="rolled_back")
+        wait_for(lambda it=it: it.scrape("salver_rollout_replicas")[0].value == 3, "all are there")
+        assert [it.value for it in shown] == [1]
+    assert [it.scrape("salver_rollout_leads")[0].value for it in three] == [0, 1, 0]
+
+
+def test_a_leader_that_is_killed_is_replaced(three):
+    """The rollout goes on from where it was, and what the leader has counted is not lost."""
+    gone, *rest = three
+    begin(gone, 2, steps="50,100", shadow_rows=0, step_requests_min=400)
+    becomes(three, lambda it: it.get("weight") == "50", "all give it half of the requests")
+    leader = view(gone)["shared"]["leader"]
+    wait_for(lambda: view(rest[0])["counts"]["canary"]["requests"] > 0, "the counts are shared")
+    gone.process.kill()
+    gone.wait()
+
+    def replaced(it):
+        return it["shared"]["leader"] != leader and it["shared"]["term"] == 2
+
+    for it in rest:
+        wait_for(lambda it=it: replaced(view(it)), "another leads")
+        assert in_state("running")(view(it))
+    becomes(rest, in_state("promoted"), "the others have promoted it")
+    assert {call(it) for it in rest * 5} == {"2"}
+    # Whom an operator asks does not matter.
+    follower = next(it for it in rest if view(it)["shared"]["leader"] != view(it)["shared"]["me"])
+    answer = follower.ask("POST", f"{ROLLOUT}/abort")
+    assert answer.json()["state"]["name"] == "rolled_back", answer.body
+    for it in rest:
+        wait_for(lambda it=it: in_state("rolled_back")(view(it)), "all have rolled it back")
+        wait_for(lambda it=it: call(it) == "1", "the old version is back")
+
+
+def test_a_folder_that_is_gone_for_a_while(three, tmp_path):
+    """Every replica goes on as it was, says so once, and finds back."""
+    begin(three[0], 2, steps="50,100", shadow_rows=0, step_requests_min=1_000_000)
+    becomes(three, lambda it: it.get("weight") == "50", "all give it half of the requests")
+    share, away = tmp_path / "share", tmp_path / "away"
+    share.rename(away)
+    share.write_text("not a folder")
+    message = "rollouts are not shared; they stay as they are"
+    for it in three:
+        wait_for(lambda it=it: it.logs(message), "it says so")
+        assert it.scrape("salver_rollout_share_failures_total")[0].value > 0
+    answer = three[1].ask("POST", f"{ROLLOUT}/abort")
+    answer.refused(503, "the shared state cannot be reached")
+    assert {call(three[0]) for _ in range(100)} == {"1", "2"}
+    share.unlink()
+    away.rename(share)
+    for it in three:
+        wait_for(lambda it=it: it.logs("shared rollouts can be read and written again"), "it is back")
+    assert three[1].ask("POST", f"{ROLLOUT}/abort").status == 200
+    for it in three:
+        wait_for(lambda it=it: in_state("rolled_back")(view(it)), "all have rolled it back")
+
+
+SETTINGS = """
+[rollout]
+steps = "50,100"
+shadow_rows = 300
+shadow_percent = "100"
+step_requests_min = 200
+step_duration_s_min = 0
+latency = false
+error_rate_ok = 0.2
+difference_max = 0.5
+"""
+
+
+def test_what_arrives_is_rolled_out_everywhere(start, repository, tmp_path):
+    """The file asks for it: one begins, all follow; who comes later does not load what was rolled back."""
+    repository.settings("m", SETTINGS)
+    repository.version("m", 1, DOUBLE)
+    flags = {"rollout_share": f"file:{tmp_path / 'share'}", "rollout_interval_ms": 50}
+    replicas = [start(repository, **flags).settled() for _ in range(3)]
+    assert {call(it) for it in replicas} == {"1"}
+    repository.version("m", 2, DOUBLE)
+    becomes(replicas, in_state("promoted"), "all have promoted it")
+    assert {call(it) for it in replicas * 5} == {"2"}
+    repository.version("m", 3, SQUARE)
+
+    def back(it):
+        return it.get("canary") == 3 and in_state("rolled_back")(it)
+
+    becomes(replicas, back, "all have rolled the third back")
+    fourth = start(repository, **flags).settled()
+    assert {call(it) for it in [fourth, *replicas] * 5} == {"2"}
+    assert fourth.scrape("salver_requests_total", model="m", version="3") == []

@@ -1,0 +1,97 @@
+//! A store in memory that goes wrong as stores do.
+
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
+use std::io;
+use std::rc::Rc;
+
+use crate::store::Store;
+
+/// What happens to a replica's calls.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(crate) enum Weather {
+    #[default]
+    Fine,
+    /// Nothing comes through.
+    Cut,
+    /// Calls have their effect and fail all the same.
+    Lost,
+    /// What is replaced comes out half; what is created does not come out at all.
+    Torn,
+}
+
+/// Clones share the entries, each with weather of its own.
+#[derive(Debug, Default)]
+pub(crate) struct Memory {
+    entries: Rc<RefCell<BTreeMap<String, Vec<u8>>>>,
+    pub(crate) weather: Rc<Cell<Weather>>,
+}
+
+impl Memory {
+    /// The same entries, seen by another replica.
+    pub(crate) fn other(&self) -> Memory {
+        Memory { entries: Rc::clone(&self.entries), weather: Rc::default() }
+    }
+
+    pub(crate) fn put(&self, name: &str, bytes: &[u8]) {
+        self.entries.borrow_mut().insert(name.to_owned(), bytes.to_vec());
+    }
+
+    fn passes(&self) -> io::Result<()> {
+        if self.weather.get() == Weather::Cut { Err(io::Error::other("cut")) } else { Ok(()) }
+    }
+
+    fn answers<T>(&self, answer: T) -> io::Result<T> {
+        if self.weather.get() == Weather::Lost { Err(io::Error::other("lost")) } else { Ok(answer) }
+    }
+}
+
+impl Store for Memory {
+    fn create(&self, name: &str, bytes: &[u8]) -> io::Result<bool> {
+        self.passes()?;
+        if self.weather.get() == Weather::Torn {
+            return Err(io::Error::other("torn"));
+        }
+        let mut entries = self.entries.borrow_mut();
+        let new = !entries.contains_key(name);
+        if new {
+            entries.insert(name.to_owned(), bytes.to_vec());
+        }
+        self.answers(new)
+    }
+
+    fn replace(&self, name: &str, bytes: &[u8]) -> io::Result<()> {
+        self.passes()?;
+        let torn = self.weather.get() == Weather::Torn;
+        self.put(name, if torn { bytes.get(..bytes.len() / 2).unwrap_or(bytes) } else { bytes });
+        self.answers(())
+    }
+
+    fn read(&self, name: &str) -> io::Result<Option<Vec<u8>>> {
+        self.passes()?;
+        Ok(self.entries.borrow().get(name).cloned())
+    }
+
+    fn list(&self, folder: &str) -> io::Result<Vec<String>> {
+        self.passes()?;
+        let folder = format!("{folder}/");
+        let entries = self.entries.borrow();
+        let inside = entries.keys().filter_map(|it| it.strip_prefix(&folder));
+        let mut names: Vec<String> =
+            inside.filter_map(|it| it.split('/').next()).map(str::to_owned).collect();
+        names.dedup();
+        Ok(names)
+    }
+
+    fn remove(&self, name: &str) -> io::Result<()> {
+        self.passes()?;
+        self.entries.borrow_mut().remove(name);
+        self.answers(())
+    }
+}
+
+#[test]
+fn memory_is_a_store() {
+    let memory = Memory::default();
+    crate::store::conformance(&memory, &memory.other());
+}

@@ -1,0 +1,82 @@
+//! A decision, as all replicas read it.
+
+use serde::{Deserialize, Serialize};
+use server_rollout::{Action, Evidence, Moment, Rollout};
+
+use crate::id::ReplicaId;
+
+/// The only format so far. What bears another was written by another release, and is left alone.
+pub(crate) const FORMAT: u32 = 1;
+
+/// Decisions that are kept with the rollout.
+const EVIDENCE_MAX: usize = 64;
+
+/// A rollout as it is written down.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Saved {
+    /// Where it stands.
+    pub rollout: Rollout,
+    /// Decisions so far, the latest last.
+    pub evidence: Vec<Evidence>,
+    /// The model's file asked for it, not an operator.
+    #[serde(default)]
+    pub is_declared: bool,
+    /// What the model's file wanted when it began, or wants now that it is over and fulfilled.
+    #[serde(default)]
+    pub wish: Option<Wish>,
+}
+
+/// What a model's file wants: a version as it is now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Wish {
+    /// Its number.
+    pub version: u64,
+    /// Changes with its content. Replicas go by the number alone: the same content looks different to each.
+    pub print: Option<u64>,
+}
+
+impl Saved {
+    /// One that begins.
+    pub fn new(rollout: Rollout, is_declared: bool, wish: Option<Wish>) -> Saved {
+        Saved { rollout, evidence: Vec::new(), is_declared, wish }
+    }
+
+    /// Keeps a decision, and forgets the oldest where there are too many.
+    pub fn keep(&mut self, evidence: Evidence) {
+        self.evidence.push(evidence);
+        let surplus = self.evidence.len().saturating_sub(EVIDENCE_MAX);
+        self.evidence.drain(..surplus);
+    }
+
+    /// Keeps what is written down among the actions, and returns it.
+    pub(crate) fn keep_all(&mut self, actions: Vec<Action>) -> Vec<Evidence> {
+        let mut kept = Vec::new();
+        for action in actions {
+            if let Action::Record(evidence) = action {
+                self.keep((*evidence).clone());
+                kept.push(*evidence);
+            }
+        }
+        kept
+    }
+}
+
+/// An entry of a model's log.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Record {
+    pub(crate) format: u32,
+    /// Its number: one more than that of the record it rests on.
+    pub number: u64,
+    /// How often another has become the leader: the fencing token. Never less than in the record before.
+    pub term: u64,
+    /// Who decides from here on.
+    pub leader: ReplicaId,
+    /// Who wrote it: the leader, or whom an operator asked.
+    pub by: ReplicaId,
+    /// The number of the record with which this rollout began: counts bear it.
+    pub begun: u64,
+    /// When, by the clock of who wrote it. For readers: nothing rests on it.
+    pub at: Moment,
+    /// The rollout from here on.
+    pub saved: Saved,
+}
