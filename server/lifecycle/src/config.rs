@@ -16,6 +16,7 @@ use crate::contradictions;
 use crate::declared;
 use crate::padding::{PaddingConfig, sizes};
 use crate::policy::Transition;
+use crate::proof::ProofConfig;
 use crate::traffic::{self, TrafficConfig};
 
 /// Longest time without a request after which a model may be unloaded: a year, to be finite.
@@ -81,6 +82,8 @@ pub struct ModelConfig {
     pub batching: Batching,
     /// What requests are padded to.
     pub padding: PaddingConfig,
+    /// What a version has to prove before it is ready.
+    pub proof: ProofConfig,
     /// Is it checked at load that rows do not depend on their neighbours?
     pub probe_rows: bool,
     /// How long a request may take that does not say.
@@ -115,6 +118,7 @@ impl ModelConfig {
             warmup_rows: vec![1, batching.rows_max],
             batching,
             padding: PaddingConfig::default(),
+            proof: ProofConfig::default(),
             probe_rows: true,
             timeout: limits::REQUEST_TIMEOUT,
             instances: defaults.instances,
@@ -160,6 +164,7 @@ impl ModelConfig {
         }
         root.section("dynamic_batching", |it| self.read_batching(it));
         set(&mut self.padding, root.section("padding", PaddingConfig::read));
+        set(&mut self.proof, root.section("proof", ProofConfig::read));
         root.section("instances", |it| self.read_instances(it));
         root.section("scheduling", |it| {
             let weight = it.integer("weight", 1..=WEIGHT_MAX);

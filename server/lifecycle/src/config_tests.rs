@@ -42,6 +42,8 @@ const EVERY_KEY: &str = r#"
         inter_op_threads = 1
         spinning = true
         inline = false
+        [proof]
+        mismatches_max = 2
         [scheduling]
         weight = 5
         [warmup]
@@ -76,6 +78,7 @@ fn every_key_is_read() {
             ..Batching::default()
         },
         padding: PaddingConfig::default(),
+        proof: ProofConfig { mismatches_max: 2, ..ProofConfig::default() },
         probe_rows: false,
         timeout: Duration::from_millis(250),
         instances: 3,

@@ -1,9 +1,13 @@
 //! The engines of this process, and which of them loads a version.
 
+use std::fs::File;
+use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
 use backend_api::{Backend, BackendError, Model, Options};
+
+use crate::fault::LoadError;
 
 /// A loaded model, and the engine that loaded it.
 pub(crate) type FromEngine<'a> = (&'a dyn Backend, Box<dyn Model>);
@@ -87,12 +91,13 @@ impl Engines {
         wanted: Option<&str>,
         folder: &Path,
         options: &Options,
-    ) -> Result<FromEngine<'_>, String> {
+    ) -> Result<FromEngine<'_>, LoadError> {
         if let Some(it) = self.missing.iter().find(|it| Some(it.name) == wanted) {
             // Clients see the error; where libraries lie on this machine is for the log alone.
             let (name, reason) = (it.name, &it.reason);
             tracing::warn!(engine = name, reason, "a model wants an engine that is not available");
-            return Err(format!("engine {name} is not available; the server's log says why"));
+            let reason = format!("engine {name} is not available; the server's log says why");
+            return Err(LoadError::lasting(reason));
         }
         let asked: Vec<&Arc<dyn Backend>> = match wanted {
             Some(name) => self.available().filter(|it| it.name() == name).collect(),
@@ -116,15 +121,25 @@ impl Engines {
                     | BackendError::Run { .. }),
                 ) => {
                     reasons.push(it.to_string());
-                    break;
+                    return Err(doubt(&artifact, reasons.join("; ")));
                 }
             }
         }
         if reasons.is_empty() {
             let names: Vec<&str> = self.artifacts();
-            return Err(format!("no {} in {}", names.join(" or "), folder.display()));
+            let reason = format!("no {} in {}", names.join(" or "), folder.display());
+            return Err(LoadError::lasting(reason));
         }
-        Err(reasons.join("; "))
+        Err(LoadError::lasting(reasons.join("; ")))
+    }
+}
+
+/// An engine could not read a file. If nobody can, it is the disk's fault.
+fn doubt(artifact: &Path, reason: String) -> LoadError {
+    let read = File::open(artifact).and_then(|mut it| io::copy(&mut it, &mut io::sink()));
+    match read {
+        Ok(_) => LoadError::doubtful(reason),
+        Err(error) => LoadError::passing(format!("{reason}; reading the file fails: {error}")),
     }
 }
 

@@ -10,7 +10,7 @@ fn check(engines: &Engines, wanted: Option<&str>, expect: Result<&str, &str>) {
     std::fs::write(folder.path().join("model.fake"), model).expect("write");
     let loaded = engines.load(wanted, folder.path(), &Options::default());
     let shown = folder.path().display().to_string();
-    let got = loaded.map(|(it, _)| it.name()).map_err(|it| it.replace(&shown, "FOLDER"));
+    let got = loaded.map(|(it, _)| it.name()).map_err(|it| it.reason.replace(&shown, "FOLDER"));
     assert_eq!(got, expect.map_err(str::to_owned));
 }
 

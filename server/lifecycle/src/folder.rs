@@ -237,6 +237,7 @@ pub(crate) fn print(found: &FoundVersion, config: &ModelConfig) -> u64 {
         rollout: _,
         batching,
         padding,
+        proof,
         probe_rows,
         timeout,
         instances,
@@ -250,7 +251,7 @@ pub(crate) fn print(found: &FoundVersion, config: &ModelConfig) -> u64 {
     (found.look.print, engine, probe_rows, timeout, instances, weight, inline).hash(&mut hasher);
     (batching.rows_max, batching.delay_max, batching.queue_max).hash(&mut hasher);
     (batching.elements_max, &batching.sizes, padding).hash(&mut hasher);
-    (options, warmup_rows, warmup_axes).hash(&mut hasher);
+    (options, warmup_rows, warmup_axes, proof).hash(&mut hasher);
     hasher.finish()
 }
 

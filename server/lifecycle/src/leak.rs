@@ -4,9 +4,10 @@
 //! on each element by itself. Otherwise answers would depend on what lengths are configured,
 //! silently. So made-up requests are run at load, at their own length and padded.
 
-use backend_api::{Instance, Output, Signature, Tensor};
-use server_serving::{Padded, Padding, Sizes};
+use backend_api::{Instance, Signature, Tensor};
+use server_serving::{Padding, Sizes};
 
+use crate::asked::{run, run_padded};
 use crate::load::AxisLengths;
 use crate::padding::PaddingConfig;
 use crate::probe::{Verdict, difference, made_up};
@@ -66,7 +67,7 @@ fn try_length(
         Err(reason) => return Verdict::Unknown(reason),
     };
     // Alone it runs; if padded it does not, it cannot be padded.
-    match with_padding(instance, signature, padding, (&inputs, &padded)) {
+    match run_padded(instance, signature, padding, (&inputs, &padded)) {
         Ok(answers) => compare(signature, &alone, &answers),
         Err(reason) => Verdict::Mixed(reason),
     }
@@ -86,32 +87,6 @@ fn compare(signature: &Signature, alone: &[Tensor], padded: &[Tensor]) -> Verdic
         }
     }
     Verdict::Independent
-}
-
-fn with_padding(
-    instance: &mut dyn Instance,
-    signature: &Signature,
-    padding: &Padding,
-    (inputs, padded): (&[Tensor], &Padded),
-) -> Result<Vec<Tensor>, String> {
-    let inputs = padding.pad(inputs, padded).map_err(|it| it.to_string())?;
-    let outputs = run(instance, signature, &inputs)?;
-    let crop = |(place, output)| {
-        let spec = signature.outputs.get(place).ok_or("more outputs than declared")?;
-        padding.crop((place, spec), output, padded).map_err(|it| it.to_string())
-    };
-    outputs.into_iter().enumerate().map(crop).collect()
-}
-
-fn run(
-    instance: &mut dyn Instance,
-    signature: &Signature,
-    inputs: &[Tensor],
-) -> Result<Vec<Tensor>, String> {
-    let mut outputs: Vec<Output> =
-        signature.outputs.iter().map(|it| Output::prepare(it, 1)).collect();
-    instance.run(inputs, &mut outputs).map_err(|it| it.to_string())?;
-    outputs.into_iter().map(|it| it.into_tensor().map_err(|it| it.to_string())).collect()
 }
 
 #[cfg(test)]

@@ -16,7 +16,9 @@ mod policy;
 mod engines;
 mod eviction;
 mod lazy;
+mod fault;
 mod load;
+mod asked;
 mod shapes;
 mod leak;
 mod padding;
@@ -24,6 +26,8 @@ mod traffic;
 mod direction;
 mod declared;
 mod probe;
+mod proof;
+mod prove;
 mod loader;
 mod manager;
 mod models;
@@ -40,6 +44,8 @@ mod house;
 mod command_tests;
 #[cfg(test)]
 mod lazy_tests;
+#[cfg(test)]
+mod proof_tests;
 pub mod metrics;
 
 pub use clock::Clock;
@@ -49,6 +55,7 @@ pub use direction::Direction;
 pub use engines::{Engines, Missing};
 pub use handle::{Entry, Lifecycle, LifecycleError, Readiness};
 pub use policy::Transition;
+pub use proof::ProofConfig;
 pub use single::{Alone, Single, made_up_inputs};
 pub use start::{Options, start};
 pub use state::State;

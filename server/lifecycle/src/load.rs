@@ -17,8 +17,10 @@ use server_serving::{
 
 use crate::config::ModelConfig;
 use crate::engines::Engines;
+use crate::fault::LoadError;
 use crate::leak::leak;
 use crate::probe::{Verdict, probe};
+use crate::prove::{Proof, Subject, card, prove};
 use crate::shapes::borne_out;
 
 /// What is to be loaded, and how.
@@ -34,24 +36,43 @@ pub(crate) struct LoadJob {
 pub(crate) struct Loaded {
     pub(crate) workers: Workers,
     pub(crate) engine: &'static str,
+    pub(crate) proof: Proof,
     pub(crate) took: Duration,
 }
 
-/// Loads a version. The error is for the operator: it says what to do where that is known.
-pub(crate) fn load(engines: &Engines, cores: &Cores, job: &LoadJob) -> Result<Loaded, String> {
+impl Loaded {
+    /// Says that it is there, and how it is served.
+    pub(crate) fn log(&self) {
+        let servable = self.workers.servable();
+        let (model, version, plan) = (servable.model(), servable.version(), servable.plan());
+        tracing::info!(
+            %model, %version, engine = self.engine, instances = plan.instances,
+            cores_per_run = plan.width, weight = plan.weight,
+            max_batch_size = plan.batching.rows_max,
+            max_queue_delay_us = plan.batching.delay_max.as_secs_f64() * 1e6,
+            golden = self.proof.golden.as_ref().map(ToString::to_string),
+            latency_ms = self.proof.latency.map(|it| it.as_secs_f64() * 1e3),
+            took_s = self.took.as_secs_f64(), "model version is available"
+        );
+    }
+}
+
+/// Loads a version.
+pub(crate) fn load(engines: &Engines, cores: &Cores, job: &LoadJob) -> Result<Loaded, LoadError> {
     // Engines are other people's code: a panic in one costs this load, not the loader thread.
     let loaded = catch_unwind(AssertUnwindSafe(|| load_fenced(engines, cores, job)));
-    let loaded =
-        loaded.unwrap_or_else(|_| Err("the engine panicked; the message is in the log".to_owned()));
+    let panicked = || LoadError::doubtful("the engine panicked; the message is in the log");
+    let loaded = loaded.unwrap_or_else(|_| Err(panicked()));
     // Clients see the reason: where the repository lies is none of their business.
     let (folder, shown) =
         (job.folder.display().to_string(), format!("{}/{}", job.model, job.version));
-    loaded.map_err(|it| it.replace(&folder, &shown))
+    loaded.map_err(|it| LoadError { reason: it.reason.replace(&folder, &shown), ..it })
 }
 
-fn load_fenced(engines: &Engines, cores: &Cores, job: &LoadJob) -> Result<Loaded, String> {
+fn load_fenced(engines: &Engines, cores: &Cores, job: &LoadJob) -> Result<Loaded, LoadError> {
     let started = Instant::now();
     let config = &job.config;
+    let card = card(job, &engines.artifacts())?;
     let (engine, model) = engines.load(config.engine.as_deref(), &job.folder, &config.options)?;
     let model: Arc<dyn Model> = model.into();
     let device = Device::Cpu;
@@ -63,6 +84,14 @@ fn load_fenced(engines: &Engines, cores: &Cores, job: &LoadJob) -> Result<Loaded
         batching.sizes = None;
     }
     let padding = checked_padding(job, &*model, (&device, &signature, &lengths))?;
+    let subject = Subject {
+        model: &*model,
+        device: &device,
+        signature: &signature,
+        padding: &padding,
+        lengths: &lengths,
+    };
+    let proof = prove(job, subject, card.as_ref(), &Instant::now)?;
     let plan = Plan {
         platform: engine.platform(),
         instances: config.instances,
@@ -73,12 +102,13 @@ fn load_fenced(engines: &Engines, cores: &Cores, job: &LoadJob) -> Result<Loaded
         batching,
         padding,
         timeout: config.timeout,
+        facts: proof.facts.clone(),
     };
     let warm_up = warm_up(job, (&signature, &plan.batching), lengths);
     let identity = (job.model.clone(), job.version);
     let workers = Servable::start(identity, (model, signature), plan, cores, &warm_up);
-    let workers = workers.map_err(|it| chain(&it))?;
-    Ok(Loaded { workers, engine: engine.name(), took: started.elapsed() })
+    let workers = workers.map_err(|it| LoadError::doubtful(chain(&it)))?;
+    Ok(Loaded { workers, engine: engine.name(), proof, took: started.elapsed() })
 }
 
 /// The model's signature, as runs bear it out; without a batch axis if requests must not be joined.
@@ -86,11 +116,11 @@ fn served_signature(
     job: &LoadJob,
     model: &dyn Model,
     (device, lengths): (&Device, &AxisLengths),
-) -> Result<Signature, String> {
+) -> Result<Signature, LoadError> {
     let mut signature = model.signature().clone();
     // Whoever wants no warm-up wants no runs with made-up inputs.
     if !job.config.warmup_rows.is_empty() {
-        let mut instance = model.instance(device).map_err(|it| it.to_string())?;
+        let mut instance = model.instance(device).map_err(no_instance)?;
         let declared = signature.outputs.clone();
         signature = borne_out(&mut *instance, signature, lengths);
         if signature.outputs != declared {
@@ -110,7 +140,7 @@ fn served_signature(
     if !job.config.probe_rows || job.config.batching.rows_max == 1 {
         return Ok(signature);
     }
-    let mut instance = model.instance(device).map_err(|it| it.to_string())?;
+    let mut instance = model.instance(device).map_err(no_instance)?;
     let (model, version) = (&job.model, job.version);
     match probe(&mut *instance, &signature, lengths) {
         Verdict::Independent => Ok(signature),
@@ -130,25 +160,29 @@ fn checked_padding(
     job: &LoadJob,
     model: &dyn Model,
     (device, signature, lengths): (&Device, &Signature, &AxisLengths),
-) -> Result<Padding, String> {
+) -> Result<Padding, LoadError> {
     let config = &job.config.padding;
-    let padding = config.resolve(signature)?;
+    let padding = config.resolve(signature).map_err(LoadError::lasting)?;
     if config.axes.is_empty() || !config.check {
         return Ok(padding);
     }
-    let mut instance = model.instance(device).map_err(|it| it.to_string())?;
+    let mut instance = model.instance(device).map_err(no_instance)?;
     match leak(&mut *instance, signature, (config, &padding), lengths) {
         Verdict::Independent => Ok(padding),
-        Verdict::Mixed(what) => Err(format!(
+        Verdict::Mixed(what) => Err(LoadError::lasting(format!(
             "padding changes the model's answers: {what}. It needs a mask that padding.values \
              closes; padding.check = false serves it all the same"
-        )),
+        ))),
         Verdict::Unknown(reason) => {
             let (model, version) = (&job.model, job.version);
             tracing::info!(%model, %version, reason, "whether padding changes answers could not be checked");
             Ok(padding)
         }
     }
+}
+
+fn no_instance(error: BackendError) -> LoadError {
+    LoadError::doubtful(error.to_string())
 }
 
 /// Runs zeros through the model, so that no caller pays for first allocations. A model may refuse

@@ -8,6 +8,7 @@ use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
 use server_serving::{Cores, Workers, give_way};
 
 use crate::engines::Engines;
+use crate::fault::LoadError;
 use crate::load::{LoadJob, Loaded, load};
 use crate::manager::Message;
 
@@ -69,7 +70,8 @@ fn work(
     for job in queue {
         let message = match job {
             Job::Load(id, job) => {
-                let result: Result<Box<Loaded>, String> = load(engines, cores, &job).map(Box::new);
+                let result: Result<Box<Loaded>, LoadError> =
+                    load(engines, cores, &job).map(Box::new);
                 Message::Loaded(id, result)
             }
             Job::Unload(id, workers) => {

@@ -13,6 +13,7 @@ use server_serving::Workers;
 
 use crate::commands::{Commands, Reply};
 use crate::direction::Direction;
+use crate::fault::LoadError;
 use crate::handle::LifecycleError;
 use crate::load::Loaded;
 use crate::loader::{Job, Loader};
@@ -35,7 +36,7 @@ const FIRST_REST_MAX: Duration = Duration::from_secs(10);
 
 /// What the manager is told.
 pub(crate) enum Message {
-    Loaded(u64, Result<Box<Loaded>, String>),
+    Loaded(u64, Result<Box<Loaded>, LoadError>),
     Unloaded(u64, bool),
     Load(ModelName, Reply),
     Unload(ModelName, Reply),
@@ -329,26 +330,20 @@ impl Manager {
         retired
     }
 
-    fn loaded(&mut self, id: u64, result: Result<Box<Loaded>, String>) {
+    fn loaded(&mut self, id: u64, result: Result<Box<Loaded>, LoadError>) {
         let Some(name) = self.owners.get(&id).cloned() else { return };
         let Some(model) = self.models.get_mut(&name) else { return };
         let Some(version) = model.version_of(id) else { return };
         match result {
             Ok(loaded) => {
-                let plan = loaded.workers.servable().plan();
-                tracing::info!(
-                    model = %name, %version, engine = loaded.engine, instances = plan.instances,
-                    cores_per_run = plan.width, weight = plan.weight,
-                    max_batch_size = plan.batching.rows_max,
-                    max_queue_delay_us = plan.batching.delay_max.as_secs_f64() * 1e6,
-                    took_s = loaded.took.as_secs_f64(), "model version is available"
-                );
+                loaded.log();
                 model.keep(id, Some(*loaded));
                 self.happen(id, Event::Loaded);
             }
-            Err(reason) => {
+            Err(LoadError { reason, rule, .. }) => {
                 tracing::error!(model = %name, %version, reason, "model version cannot be loaded");
                 model.keep(id, None);
+                rule.into_iter().for_each(|it| metrics::refused(&name, it));
                 self.happen(id, Event::LoadFailed { reason });
                 self.owners.remove(&id); // nothing more can happen to it
             }

@@ -5,6 +5,8 @@ use std::time::Duration;
 use metrics::{Counter, Gauge, Histogram, counter, gauge, histogram};
 use server_base::{ModelName, Series, SeriesKind, Version};
 
+use server_proof::Rule;
+
 use crate::eviction::Cause;
 use crate::state::State;
 
@@ -15,6 +17,7 @@ const SWITCHES: &str = "salver_version_switches_total";
 const LOADS_BEGUN: &str = "salver_loads_begun_total";
 const EVICTIONS: &str = "salver_evictions_total";
 const MODELS: &str = "salver_models";
+const REFUSALS: &str = "salver_model_refusals_total";
 const SCAN_FAULTS: &str = "salver_repository_scan_faults";
 
 /// Everything this crate shows.
@@ -32,6 +35,14 @@ pub const SERIES: &[Series] = &[
         kind: SeriesKind::Counter,
         labels: &["model", "version", "result"],
         help: "Loads that came to an end: success or failure.",
+        buckets: &[],
+    },
+    Series {
+        name: REFUSALS,
+        kind: SeriesKind::Counter,
+        labels: &["model", "reason"],
+        help: "Versions that were not served for what they had to prove: flavor, signature, example, \
+               golden, latency.",
         buckets: &[],
     },
     Series {
@@ -157,6 +168,11 @@ pub(crate) fn load_begun(cause: LoadCause) {
         LoadCause::Request => "request",
     };
     counter!(LOADS_BEGUN, "cause" => cause).increment(1);
+}
+
+/// A version did not prove itself.
+pub(crate) fn refused(model: &ModelName, rule: Rule) {
+    counter!(REFUSALS, "model" => model.shared(), "reason" => rule.label()).increment(1);
 }
 
 /// A model is unloaded.

@@ -65,7 +65,7 @@ pub(crate) struct FoundVersion {
     pub(crate) folder: PathBuf,
     /// How it looks, with everything in it.
     pub(crate) look: Look,
-    /// Is there a file that some engine reads?
+    /// Is there a file that some engine reads, or that says why there is none?
     pub(crate) has_artifact: bool,
 }
 
@@ -102,7 +102,9 @@ fn scan_version(
 ) -> io::Result<FoundVersion> {
     let mut walk = Walk::new();
     let files = walk.folder(&folder, DEPTH_MAX, trace)?;
-    let has_artifact = artifacts.iter().any(|it| files.iter().any(|file| file == it));
+    // What MLflow left counts too: if nothing of it can be served, its load says why.
+    let known = || artifacts.iter().copied().chain([server_proof::FILE]);
+    let has_artifact = known().any(|it| files.iter().any(|file| file == it));
     Ok(FoundVersion { look: walk.look(), has_artifact, folder })
 }
 

@@ -95,7 +95,7 @@ impl Single {
             let loader = thread::Builder::new().name("load/0".to_owned());
             let loader = loader.spawn_scoped(scope, || {
                 give_way();
-                load(engines, cores, &job)
+                load(engines, cores, &job).map_err(|it| it.reason)
             });
             let loader = loader.map_err(|it| format!("cannot start a thread: {it}"))?;
             loader.join().unwrap_or_else(|_| Err("the loader panicked".to_owned()))

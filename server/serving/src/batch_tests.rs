@@ -35,6 +35,7 @@ fn plan(signature: &Signature, lengths: &[usize], batch: &[usize]) -> Plan {
         batching: Batching { sizes: Sizes::new(batch), ..Batching::default() },
         padding: Padding::new(signature, sizes, Vec::new()),
         timeout: Duration::from_secs(60),
+        facts: Default::default(),
     }
 }
 

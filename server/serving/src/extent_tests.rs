@@ -36,6 +36,7 @@ fn check(
         batching: Batching { elements_max, sizes: sizes_of_batch, ..Batching::default() },
         padding: Padding::new(&signature, sizes, Vec::new()),
         timeout: Duration::from_secs(1),
+        facts: Default::default(),
     };
     let shapes = given.iter().map(|(_, dims)| Shape::new(dims).expect("small"));
     let inputs: Vec<Tensor> = shapes.map(|it| Tensor::zeroed(DType::Fp32, it)).collect();

@@ -1,5 +1,6 @@
 //! One loaded version, ready to be asked, and the threads that answer for it.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -48,6 +49,8 @@ pub struct Plan {
     pub padding: Padding,
     /// How long a request may take that does not say.
     pub timeout: Duration,
+    /// Where the version comes from and what it has proven: for those who ask for its metadata.
+    pub facts: BTreeMap<String, String>,
 }
 
 /// Why a version could not be started.

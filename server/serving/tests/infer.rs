@@ -35,6 +35,7 @@ fn plan() -> Plan {
         batching: Batching::default(),
         padding: Padding::default(),
         timeout: Duration::from_secs(60),
+        facts: Default::default(),
     }
 }
 

@@ -43,6 +43,7 @@ fn start(fake: &Fake, script: &str, version: u64) -> Workers {
         batching: Batching::default(),
         padding: Padding::default(),
         timeout: PATIENCE,
+        facts: Default::default(),
     };
     let cores = Cores::new(2);
     Servable::start((name, Version(version)), (model, signature), plan, &cores, &warm_up)

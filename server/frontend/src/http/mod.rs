@@ -16,6 +16,7 @@ mod said;
 #[cfg(test)]
 mod roundtrip_tests;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -224,6 +225,7 @@ impl Rest {
             platform: servable.plan().platform,
             inputs: signature.inputs.iter().map(tensor).collect(),
             outputs: signature.outputs.iter().map(tensor).collect(),
+            parameters: &servable.plan().facts,
         };
         Ok(json(StatusCode::OK, &body))
     }
@@ -260,6 +262,8 @@ struct ModelMetadataBody<'a> {
     platform: &'static str,
     inputs: Vec<TensorMetadata>,
     outputs: Vec<TensorMetadata>,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    parameters: &'a BTreeMap<String, String>,
 }
 
 #[derive(Serialize)]

@@ -1,0 +1,31 @@
+//! What a version says of itself, and whether it keeps it.
+//!
+//! The modules stand in the order of a load: what lies beside the model (`MLmodel`), what it declares,
+//! whether the graph is like that, the example it brings, recorded requests and their answers, and
+//! how long a run takes. Nothing here knows a folder's history, an engine or a clock: whoever loads
+//! hands in a way to [`Ask`] the model. Called by the lifecycle, before a version is ready.
+
+mod yaml;
+mod card;
+mod declared;
+mod compare;
+mod tensors;
+mod example;
+mod agree;
+mod golden;
+mod latency;
+mod refusal;
+
+pub use agree::Tolerance;
+pub use card::{Card, FILE, is_plain};
+pub use compare::compare;
+pub use declared::{Column, Declared, DeclaredTensor, Side};
+pub use example::{check_example, example};
+pub use golden::{Golden, Report};
+pub use latency::median;
+pub use refusal::{Refusal, Rule};
+
+use backend_api::Tensor;
+
+/// Runs the model: inputs in the signature's order, outputs in the signature's order.
+pub type Ask<'a> = dyn FnMut(&[Tensor]) -> Result<Vec<Tensor>, String> + 'a;
