@@ -35,3 +35,16 @@ fn a_missing_one_says_why_to_who_asks() {
     check(&engines, Some("openvino"), Err(reason));
     assert_eq!(engines.names(), ["fake", "openvino"]);
 }
+
+#[test]
+fn a_disk_that_fails_is_told_from_a_bad_file() {
+    let engines = Engines::new(vec![fake()], Vec::new());
+    let folder = tempfile::tempdir().expect("scratch");
+    std::fs::write(folder.path().join("model.fake"), "nonsense").expect("write");
+    let error = engines.load(None, folder.path(), &Options::default()).err().expect("nonsense");
+    assert_eq!(error.fault, crate::fault::Fault::Doubtful);
+    // A path through which nothing can be read, whoever asks.
+    let gone = doubt(&folder.path().join("model.fake/x"), "no".to_owned());
+    assert_eq!(gone.fault, crate::fault::Fault::Passing);
+    assert!(gone.reason.starts_with("no; reading the file fails: "), "{}", gone.reason);
+}

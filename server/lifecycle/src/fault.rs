@@ -1,6 +1,11 @@
 //! Why a load failed, and whether it may come right by itself.
 
+use std::time::Duration;
+
+use server_base::{ModelName, Version};
 use server_proof::{Refusal, Rule};
+
+use crate::metrics;
 
 /// How long a failure lasts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,6 +40,16 @@ impl LoadError {
 
     pub(crate) fn passing(reason: impl Into<String>) -> LoadError {
         LoadError { reason: reason.into(), fault: Fault::Passing, rule: None }
+    }
+}
+
+impl LoadError {
+    /// Says that a version is not there, and how long it is until it is tried again.
+    pub(crate) fn log(&self, (model, version): (&ModelName, Version), again: Option<Duration>) {
+        let (reason, refused) = (&self.reason, self.rule.map(Rule::label));
+        let retry_s = again.map(|it| it.as_secs_f64());
+        tracing::error!(%model, %version, reason, refused, retry_s, "model version cannot be loaded");
+        self.rule.into_iter().for_each(|it| metrics::refused(model, it));
     }
 }
 

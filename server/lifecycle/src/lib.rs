@@ -31,6 +31,7 @@ mod prove;
 mod loader;
 mod manager;
 mod models;
+mod retries;
 mod rooms;
 mod shelf;
 mod clock;
@@ -46,6 +47,8 @@ mod command_tests;
 mod lazy_tests;
 #[cfg(test)]
 mod proof_tests;
+#[cfg(test)]
+mod retry_tests;
 pub mod metrics;
 
 pub use clock::Clock;

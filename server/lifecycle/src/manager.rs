@@ -311,7 +311,7 @@ impl Manager {
             return false;
         }
         let Some(model) = self.models.get(name) else { return false };
-        let (job, cause) = (model.load_job(id), model.load_cause());
+        let (job, cause) = (model.load_job(id), model.load_cause(id));
         let Some(job) = job else { return false };
         if self.loader.give(Job::Load(id, Box::new(job))).is_err() {
             return false;
@@ -337,14 +337,13 @@ impl Manager {
         match result {
             Ok(loaded) => {
                 loaded.log();
-                model.keep(id, Some(*loaded));
+                model.keep(id, *loaded);
                 self.happen(id, Event::Loaded);
             }
-            Err(LoadError { reason, rule, .. }) => {
-                tracing::error!(model = %name, %version, reason, "model version cannot be loaded");
-                model.keep(id, None);
-                rule.into_iter().for_each(|it| metrics::refused(&name, it));
-                self.happen(id, Event::LoadFailed { reason });
+            Err(error) => {
+                let again = model.fail(id, &error, self.rooms.now());
+                error.log((&name, version), again);
+                self.happen(id, Event::LoadFailed { reason: error.reason });
                 self.owners.remove(&id); // nothing more can happen to it
             }
         }

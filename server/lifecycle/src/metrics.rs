@@ -63,7 +63,7 @@ pub const SERIES: &[Series] = &[
         name: LOADS_BEGUN,
         kind: SeriesKind::Counter,
         labels: &["cause"],
-        help: "Loads of versions that were begun: repository, command, request.",
+        help: "Loads of versions that were begun: repository, command, request, retry.",
         buckets: &[],
     },
     Series {
@@ -158,6 +158,8 @@ pub(crate) enum LoadCause {
     Command,
     /// A request asked for it.
     Request,
+    /// It failed, and that may have passed.
+    Retry,
 }
 
 /// A load is begun. Rare, as all below, so the handle is looked up.
@@ -166,6 +168,7 @@ pub(crate) fn load_begun(cause: LoadCause) {
         LoadCause::Repository => "repository",
         LoadCause::Command => "command",
         LoadCause::Request => "request",
+        LoadCause::Retry => "retry",
     };
     counter!(LOADS_BEGUN, "cause" => cause).increment(1);
 }

@@ -4,7 +4,6 @@
 //! versions come from `desired`, the next action from `policy`, every change of state from `state`.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,19 +11,21 @@ use server_base::{ModelName, Version};
 use server_serving::metrics::RequestMetrics;
 use server_serving::{Demand, ModelEntry, Workers};
 
-use crate::config::{Defaults, ModelConfig, VersionPolicy};
+use crate::config::{Defaults, VersionPolicy};
 use crate::direction::Direction;
 use crate::folder::{Folder, print};
 use crate::handle::Entry;
 use crate::lazy::Lazy;
-use crate::load::{LoadJob, Loaded};
+use crate::load::LoadJob;
 use crate::metrics::{ArtifactMetrics, StateMetrics};
 use crate::policy::{Action, Seen, next_action};
 use crate::repository::Look;
+use crate::retries::Retries;
 use crate::scanner::Seen as Scanned;
 use crate::settle::Part;
 use crate::state::{Event, Illegal, State, next};
 
+use artifact::Artifact;
 use shown::Shown;
 
 /// A model of the repository, or one that has left it and is still in memory.
@@ -36,6 +37,7 @@ pub(crate) struct Model {
     /// What a rollout says of it.
     direction: Option<Direction>,
     pub(crate) lazy: Lazy,
+    retries: Retries,
     /// What the last scan saw, and whether all of it had come to rest.
     seen: Option<(Scanned, bool)>,
     artifacts: Vec<Artifact>,
@@ -46,39 +48,6 @@ pub(crate) struct Model {
     shown: Shown,
     /// Has something happened since then?
     is_changed: bool,
-}
-
-/// One revision of one version.
-struct Artifact {
-    id: u64,
-    version: Version,
-    print: u64,
-    folder: PathBuf,
-    config: ModelConfig,
-    state: State,
-    workers: Option<Workers>,
-    took: Duration,
-    metrics: ArtifactMetrics,
-}
-
-impl Artifact {
-    /// On its way out of memory, or gone: what is wanted anew is a new artifact.
-    fn is_over(&self) -> bool {
-        match &self.state {
-            State::Unloading | State::End { reason: None } => true,
-            State::Start | State::Loading | State::Available | State::End { reason: Some(_) } => {
-                false
-            }
-        }
-    }
-
-    /// Has its load come to an end, good or bad?
-    fn has_come(&self) -> bool {
-        match &self.state {
-            State::Available | State::End { reason: Some(_) } => true,
-            State::Start | State::Loading | State::Unloading | State::End { reason: None } => false,
-        }
-    }
 }
 
 impl Model {
@@ -94,6 +63,7 @@ impl Model {
             unloaded: false,
             direction: None,
             lazy: Lazy::new(demand),
+            retries: Retries::default(),
             seen: None,
             artifacts: Vec::new(),
             states: BTreeMap::new(),
@@ -153,6 +123,7 @@ impl Model {
             });
         }
         let present: BTreeSet<(Version, u64)> = self.folder.prints().collect();
+        self.retries.keep(&present);
         self.artifacts.retain(|it| match &it.state {
             State::End { reason: None } => false,
             // A failure is remembered for as long as the content that caused it is there.
@@ -197,15 +168,6 @@ impl Model {
         })
     }
 
-    /// What an artifact's load came to: its threads, and how long it took.
-    pub(crate) fn keep(&mut self, id: u64, loaded: Option<Loaded>) {
-        if let Some(artifact) = self.artifacts.iter_mut().find(|it| it.id == id) {
-            artifact.metrics.loaded(loaded.as_ref().map(|it| it.took));
-            artifact.took = loaded.as_ref().map(|it| it.took).unwrap_or_default();
-            artifact.workers = loaded.map(|it| it.workers);
-        }
-    }
-
     /// The threads of an artifact that is to be unloaded.
     pub(crate) fn take_workers(&mut self, id: u64) -> Option<Workers> {
         self.artifacts.iter_mut().find(|it| it.id == id)?.workers.take()
@@ -237,10 +199,6 @@ impl Model {
             self.direction = direction;
             self.touch();
         }
-    }
-
-    fn forget_failures(&mut self) {
-        self.artifacts.retain(|it| !matches!(it.state, State::End { reason: Some(_) }));
     }
 
     /// Is anything of it still in memory or on disk?
@@ -357,6 +315,10 @@ impl Model {
     }
 }
 
+#[path = "artifact.rs"]
+mod artifact;
+#[path = "failed.rs"]
+mod failed;
 #[path = "ondemand.rs"]
 mod ondemand;
 #[path = "shown.rs"]

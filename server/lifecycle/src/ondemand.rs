@@ -50,14 +50,18 @@ impl Model {
         self.touch();
     }
 
-    /// A refusal that is over is forgotten; until when one lasts that is not.
+    /// Refusals and failures that are over are forgotten; until when the first lasts that is not.
     pub(crate) fn pardon(&mut self, now: Instant) -> Option<Instant> {
-        let until = self.lazy.refused_until()?;
-        if until <= now {
+        let again = self.try_again(now);
+        if self.lazy.refused_until().is_some_and(|it| it <= now) {
             self.sleep();
-            return None;
         }
-        Some(until)
+        [again, self.lazy.refused_until()].into_iter().flatten().min()
+    }
+
+    /// When it is next to be pardoned.
+    pub(crate) fn pardoned_at(&self) -> Option<Instant> {
+        [self.retries.next(), self.lazy.refused_until()].into_iter().flatten().min()
     }
 
     /// Draws the conclusions of what has happened to its loads.
@@ -99,8 +103,11 @@ impl Model {
     }
 
     /// Why the load that begins now does so.
-    pub(crate) fn load_cause(&self) -> LoadCause {
-        if self.lazy.is_kept() && !self.is_available() {
+    pub(crate) fn load_cause(&self, id: u64) -> LoadCause {
+        let artifact = self.artifacts.iter().find(|it| it.id == id);
+        if artifact.is_some_and(|it| self.retries.has_failed((it.version, it.print))) {
+            LoadCause::Retry
+        } else if self.lazy.is_kept() && !self.is_available() {
             LoadCause::Command
         } else if self.is_lazy() && !self.is_available() {
             LoadCause::Request

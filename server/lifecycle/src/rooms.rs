@@ -27,7 +27,7 @@ pub(crate) struct Rooms {
     /// Asked for, in that order, and not admitted yet. Each model is in it once at most.
     queue: VecDeque<ModelName>,
     next_look: Instant,
-    /// When the first refusal is over.
+    /// When the first refusal, or pause after a failure, is over.
     next_pardon: Option<Instant>,
 }
 
@@ -109,7 +109,7 @@ impl Rooms {
 
     /// A model has been acted on: takes note of when it may be asked for again.
     pub(crate) fn note(&mut self, model: &Model) {
-        if let Some(until) = model.lazy.refused_until() {
+        if let Some(until) = model.pardoned_at() {
             self.next_pardon = Some(self.next_pardon.map_or(until, |it| it.min(until)));
         }
     }

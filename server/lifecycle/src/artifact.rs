@@ -1,0 +1,49 @@
+//! One revision of one version, as its model's books have it.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use server_base::Version;
+use server_serving::Workers;
+
+use crate::config::ModelConfig;
+use crate::metrics::ArtifactMetrics;
+use crate::state::State;
+
+/// See the module.
+pub(super) struct Artifact {
+    pub(super) id: u64,
+    pub(super) version: Version,
+    pub(super) print: u64,
+    pub(super) folder: PathBuf,
+    pub(super) config: ModelConfig,
+    pub(super) state: State,
+    pub(super) workers: Option<Workers>,
+    pub(super) took: Duration,
+    pub(super) metrics: ArtifactMetrics,
+}
+
+impl Artifact {
+    /// On its way out of memory, or gone: what is wanted anew is a new artifact.
+    pub(super) fn is_over(&self) -> bool {
+        match &self.state {
+            State::Unloading | State::End { reason: None } => true,
+            State::Start | State::Loading | State::Available | State::End { reason: Some(_) } => {
+                false
+            }
+        }
+    }
+
+    /// Has its load come to an end, good or bad?
+    pub(super) fn has_come(&self) -> bool {
+        match &self.state {
+            State::Available | State::End { reason: Some(_) } => true,
+            State::Start | State::Loading | State::Unloading | State::End { reason: None } => false,
+        }
+    }
+
+    /// Has its load failed?
+    pub(super) fn has_failed(&self) -> bool {
+        matches!(self.state, State::End { reason: Some(_) })
+    }
+}

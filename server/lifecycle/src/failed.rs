@@ -1,0 +1,50 @@
+//! The part of a model's books that is about loads that have come to an end.
+
+use std::time::{Duration, Instant};
+
+use super::Model;
+use crate::fault::LoadError;
+use crate::load::Loaded;
+use crate::policy::Transition;
+
+impl Model {
+    /// A load has come to a good end: keeps its threads, and how long it took.
+    pub(crate) fn keep(&mut self, id: u64, loaded: Loaded) {
+        if let Some(artifact) = self.artifacts.iter_mut().find(|it| it.id == id) {
+            artifact.metrics.loaded(Some(loaded.took));
+            artifact.took = loaded.took;
+            artifact.workers = Some(loaded.workers);
+            self.retries.succeed((artifact.version, artifact.print));
+        }
+    }
+
+    /// A load has failed. Gives how long it is until it is tried again.
+    pub(crate) fn fail(&mut self, id: u64, error: &LoadError, now: Instant) -> Option<Duration> {
+        let artifact = self.artifacts.iter_mut().find(|it| it.id == id)?;
+        artifact.metrics.loaded(None);
+        let key = (artifact.version, artifact.print);
+        self.retries.fail(key, error.fault, now).map(|it| it.saturating_duration_since(now))
+    }
+
+    /// Forgets failures whose pause is over, so that what is wanted is loaded again. Gives when the
+    /// next pause is over.
+    pub(super) fn try_again(&mut self, now: Instant) -> Option<Instant> {
+        let due = self.retries.due(now);
+        // Where the old has to go before the new comes, a try would cost the one that answers.
+        let is_dear =
+            self.folder.config().transition == Transition::Resources && self.is_available();
+        // Requests see to it that what they wait for is tried again.
+        let is_asleep = self.is_lazy() && !self.lazy.is_wanted();
+        if !due.is_empty() && !is_dear && !is_asleep {
+            self.artifacts.retain(|it| !(it.has_failed() && due.contains(&(it.version, it.print))));
+            self.touch();
+        }
+        self.retries.next()
+    }
+
+    /// Failures are tried again at once, as if they had never been.
+    pub(super) fn forget_failures(&mut self) {
+        self.retries.forget();
+        self.artifacts.retain(|it| !it.has_failed());
+    }
+}

@@ -1,0 +1,155 @@
+//! When is a load that failed tried again? Pure: time is a parameter.
+//!
+//! What lasts is not tried again. What may pass is, after pauses that double up to a minute, and
+//! not for ever: each try costs a load, and an outage of hours is seen by people.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Instant;
+
+use server_base::Version;
+
+use crate::eviction::backoff;
+use crate::fault::Fault;
+
+/// Retries after faults of the disk: with pauses of a minute, an hour.
+const PASSING_MAX: u32 = 60;
+
+/// Retries of what is more likely the content's fault: three minutes.
+const DOUBTFUL_MAX: u32 = 8;
+
+/// A version and the print of its content.
+pub(crate) type Key = (Version, u64);
+
+/// One model's failed loads.
+#[derive(Debug, Default)]
+pub(crate) struct Retries {
+    failed: BTreeMap<Key, Failed>,
+}
+
+#[derive(Debug)]
+struct Failed {
+    /// Loads that failed since the last good one.
+    count: u32,
+    /// When it is tried again; `None`: not by itself.
+    again: Option<Instant>,
+}
+
+impl Retries {
+    /// A load has failed. Gives when it is tried again.
+    pub(crate) fn fail(&mut self, key: Key, fault: Fault, now: Instant) -> Option<Instant> {
+        let failed = self.failed.entry(key).or_insert(Failed { count: 0, again: None });
+        failed.count = failed.count.saturating_add(1);
+        let most = match fault {
+            Fault::Lasting => 0,
+            Fault::Doubtful => DOUBTFUL_MAX,
+            Fault::Passing => PASSING_MAX,
+        };
+        failed.again = (failed.count <= most).then(|| now + backoff(failed.count));
+        failed.again
+    }
+
+    /// A load has come to a good end.
+    pub(crate) fn succeed(&mut self, key: Key) {
+        self.failed.remove(&key);
+    }
+
+    /// Those whose pause is over. Each is given once.
+    pub(crate) fn due(&mut self, now: Instant) -> BTreeSet<Key> {
+        let over = |it: &Failed| it.again.is_some_and(|again| again <= now);
+        let due = self.failed.iter_mut().filter(|(_, it)| over(it));
+        due.map(|(key, it)| {
+            it.again = None;
+            *key
+        })
+        .collect()
+    }
+
+    /// When the next pause is over.
+    pub(crate) fn next(&self) -> Option<Instant> {
+        self.failed.values().filter_map(|it| it.again).min()
+    }
+
+    /// Has a load of it failed before?
+    pub(crate) fn has_failed(&self, key: Key) -> bool {
+        self.failed.contains_key(&key)
+    }
+
+    /// Forgets content that is gone.
+    pub(crate) fn keep(&mut self, present: &BTreeSet<Key>) {
+        self.failed.retain(|key, _| present.contains(key));
+    }
+
+    /// An operator wants it tried as if it had never been.
+    pub(crate) fn forget(&mut self) {
+        self.failed.clear();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    use std::time::Duration;
+
+    const KEY: Key = (Version(1), 7);
+
+    /// Fails as often as it is tried; gives the pauses in seconds.
+    fn pauses(fault: Fault) -> Vec<u64> {
+        let (mut retries, mut now, mut pauses) = (Retries::default(), Instant::now(), Vec::new());
+        while let Some(again) = retries.fail(KEY, fault, now) {
+            pauses.push(again.duration_since(now).as_secs());
+            assert!(pauses.len() < 1_000, "it comes to an end");
+            assert_eq!(
+                (retries.next(), retries.due(again - Duration::from_millis(1)).len()),
+                (Some(again), 0)
+            );
+            assert_eq!(retries.due(again), BTreeSet::from([KEY]));
+            assert_eq!((retries.next(), retries.due(again).len()), (None, 0), "given once");
+            now = again;
+        }
+        assert_eq!(retries.next(), None);
+        pauses
+    }
+
+    #[test]
+    fn what_lasts_is_not_tried_again() {
+        assert_eq!(pauses(Fault::Lasting), Vec::<u64>::new());
+    }
+
+    #[test]
+    fn what_is_doubtful_is_tried_a_few_times() {
+        assert_eq!(pauses(Fault::Doubtful), [1, 2, 4, 8, 16, 32, 60, 60]);
+    }
+
+    #[test]
+    fn the_disk_has_an_hour() {
+        let pauses = pauses(Fault::Passing);
+        assert_eq!((pauses.len(), pauses[5], pauses[59]), (60, 32, 60));
+        assert!(pauses.iter().sum::<u64>() > 3_000);
+    }
+
+    #[test]
+    fn each_content_has_pauses_of_its_own() {
+        let (mut retries, now) = (Retries::default(), Instant::now());
+        let (old, new) = ((Version(1), 1), (Version(1), 2));
+        retries.fail(old, Fault::Doubtful, now);
+        retries.fail(old, Fault::Doubtful, now);
+        retries.fail(new, Fault::Doubtful, now);
+        assert_eq!(retries.next(), Some(now + Duration::from_secs(1)));
+        assert!(retries.has_failed(old));
+        retries.keep(&BTreeSet::from([new]));
+        assert!(!retries.has_failed(old));
+        retries.succeed(new);
+        assert_eq!(retries.next(), None);
+        retries.fail(new, Fault::Doubtful, now);
+        assert_eq!(retries.next(), Some(now + Duration::from_secs(1)), "from the beginning");
+    }
+
+    #[test]
+    fn a_fault_that_turns_out_to_last_ends_it() {
+        let (mut retries, now) = (Retries::default(), Instant::now());
+        assert!(retries.fail(KEY, Fault::Passing, now).is_some());
+        assert_eq!(retries.fail(KEY, Fault::Lasting, now), None);
+        assert_eq!(retries.next(), None);
+    }
+}
