@@ -3,6 +3,7 @@
 //! The only crate that reads flags, files and the environment, and the only one that knows all the
 //! others. `serve` is the whole server in one function; `commands` are clients of a running one.
 
+mod audit;
 pub mod cli;
 mod client;
 mod commands;

@@ -9,16 +9,21 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
+use server_base::Journal;
 use server_frontend::{Bound, ConnectionLimits, Control, Drain, Frontend, Listening, Shared};
-use server_lifecycle::{Clock, Defaults, Engines, Lifecycle};
+use server_lifecycle::{Audit, Clock, Defaults, Engines, Lifecycle};
 use server_serving::{Admission, Cores, Serving};
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::oneshot;
 
+use crate::audit::Auditor;
 use crate::cli::SchedulerArg;
 use crate::recorder::Recorded;
 use crate::settings::Settings;
 use crate::telemetry;
+
+/// The audit log is begun anew above this, and the one before is kept: years of decisions.
+const AUDIT_BYTES_MAX: u64 = 64 << 20;
 
 /// How often series of versions that are gone are looked for. They are dropped at the second look,
 /// so that every usual scrape interval falls in between.
@@ -41,6 +46,7 @@ pub struct Server {
     data: Runtime,
     listening: Vec<Listening>,
     control: ControlPlane,
+    auditor: Option<Auditor>,
     /// Where it listens.
     pub addresses: Addresses,
 }
@@ -76,8 +82,10 @@ impl Server {
         };
 
         let serving = Arc::new(Serving::new(Admission::new(settings.admission)));
-        let rollouts = rollouts(settings)?;
-        let mut options = lifecycle_options(settings, &engines);
+        let journal = journal(settings)?;
+        let (audit, auditor) = journal.clone().map(Auditor::start).transpose()?.unzip();
+        let rollouts = rollouts(settings, journal)?;
+        let mut options = lifecycle_options(settings, &engines, audit.unwrap_or_default());
         options.directions = rollouts.directions();
         let lifecycle = server_lifecycle::start(options, engines, Arc::clone(&serving))
             .with_context(|| format!("model repository {}", settings.model_repository.display()))?;
@@ -109,7 +117,7 @@ impl Server {
         }
         drop(inside);
         let control = ControlPlane::start(control, shared, metrics)?;
-        Ok(Server { lifecycle, serving, data, listening, control, addresses })
+        Ok(Server { lifecycle, serving, data, listening, control, auditor, addresses })
     }
 
     /// The model repository's handle.
@@ -135,13 +143,24 @@ impl Server {
             clean &= matches!(self.data.block_on(it), Ok(Drain::Complete));
         }
         clean &= self.lifecycle.stop(by);
+        self.auditor.into_iter().for_each(|it| it.stop(by));
         self.data.shutdown_background();
         self.control.stop();
         clean
     }
 }
 
-fn rollouts(settings: &Settings) -> anyhow::Result<server_conductor::Kept> {
+/// Where decisions and loads are written down, if anything is.
+fn journal(settings: &Settings) -> anyhow::Result<Option<Arc<Journal>>> {
+    let Some(folder) = &settings.state else { return Ok(None) };
+    fs::create_dir_all(folder).with_context(|| format!("state folder {}", folder.display()))?;
+    Ok(Some(Arc::new(Journal::new(folder, "audit", AUDIT_BYTES_MAX))))
+}
+
+fn rollouts(
+    settings: &Settings,
+    audit: Option<Arc<Journal>>,
+) -> anyhow::Result<server_conductor::Kept> {
     let folder = settings.state.clone();
     let share = settings.rollout_share.clone();
     let options = server_conductor::Options {
@@ -149,6 +168,7 @@ fn rollouts(settings: &Settings) -> anyhow::Result<server_conductor::Kept> {
         share: share.clone(),
         // Without a name a number tells replicas apart.
         host: fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default(),
+        audit,
         interval: settings.rollout_interval,
     };
     let read = server_conductor::read(&options);
@@ -156,7 +176,11 @@ fn rollouts(settings: &Settings) -> anyhow::Result<server_conductor::Kept> {
     read.with_context(|| format!("state of rollouts {}", folders.join(" ")))
 }
 
-fn lifecycle_options(settings: &Settings, engines: &Engines) -> server_lifecycle::Options {
+fn lifecycle_options(
+    settings: &Settings,
+    engines: &Engines,
+    audit: Audit,
+) -> server_lifecycle::Options {
     server_lifecycle::Options {
         repository: settings.model_repository.clone(),
         scan_interval: settings.scan_interval,
@@ -170,6 +194,7 @@ fn lifecycle_options(settings: &Settings, engines: &Engines) -> server_lifecycle
         },
         loaded_models_max: settings.loaded_models_max,
         clock: Clock::default(),
+        audit,
         defaults: Defaults {
             instances: settings.instances,
             transition: settings.transition,

@@ -3,6 +3,7 @@
 //! Used by all server crates; uses only the seam. No behaviour beyond checking a value at the door.
 
 mod ids;
+mod journal;
 mod kind;
 pub mod limits;
 mod request;
@@ -10,6 +11,7 @@ mod series;
 pub mod settings;
 
 pub use ids::{IdError, ModelName, Version, VersionChoice};
+pub use journal::Journal;
 pub use kind::{Kind, Protocol};
 pub use request::{InferRequest, InferResponse, NamedTensor, NamedTensors, Timing};
 pub use series::{LATENCY_BUCKETS, Series, SeriesKind};

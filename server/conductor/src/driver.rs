@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use server_base::{ModelName, Version};
+use server_base::{Journal, ModelName, Version};
 use server_lifecycle::{Declared, Direction, Lifecycle};
 use server_replicas::Saved;
 use server_rollout::{Command, Moment, Plan, Rollout, Subject};
@@ -37,6 +37,8 @@ pub struct Options {
     pub share: Option<PathBuf>,
     /// What this machine is called, for the name of the replica.
     pub host: String,
+    /// Where decisions are written down.
+    pub audit: Option<Arc<Journal>>,
     /// How often every rollout is looked at. The tests are valid however often that is.
     pub interval: Duration,
 }
@@ -51,7 +53,7 @@ pub struct Kept {
 
 /// Reads what is on the disk.
 pub fn read(options: &Options) -> io::Result<Kept> {
-    let files = Files::open(options.folder.as_deref())?;
+    let files = Files::open(options.folder.as_deref(), options.audit.clone())?;
     let every = options.interval;
     if let Some(share) = &options.share {
         let mut shared = Shared::open(share, &options.host, every, moment())?;

@@ -1,30 +1,32 @@
 //! What rollouts leave on the disk: one file for each model that has or had one, and a log of decisions.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File};
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
+use server_base::Journal;
 use server_replicas::Saved;
 use server_rollout::Evidence;
 
-/// The log is begun anew above this, and the one before is kept: years of decisions.
-const AUDIT_BYTES_MAX: u64 = 64 << 20;
-
 /// A folder, or nothing: then a restart forgets.
 #[derive(Clone, Debug)]
-pub(crate) struct Files(Option<PathBuf>);
+pub(crate) struct Files {
+    folder: Option<PathBuf>,
+    audit: Option<Arc<Journal>>,
+}
 
 impl Files {
-    pub(crate) fn open(folder: Option<&Path>) -> io::Result<Files> {
+    pub(crate) fn open(folder: Option<&Path>, audit: Option<Arc<Journal>>) -> io::Result<Files> {
         if let Some(folder) = folder {
             fs::create_dir_all(folder)?;
         }
-        Ok(Files(folder.map(Path::to_path_buf)))
+        Ok(Files { folder: folder.map(Path::to_path_buf), audit })
     }
 
     /// Everything that was written down. What cannot be read is named, and left alone.
     pub(crate) fn read(&self) -> io::Result<Vec<Saved>> {
-        let Some(folder) = &self.0 else { return Ok(Vec::new()) };
+        let Some(folder) = &self.folder else { return Ok(Vec::new()) };
         let mut saved = Vec::new();
         for entry in fs::read_dir(folder)? {
             let path = entry?.path();
@@ -45,7 +47,7 @@ impl Files {
 
     /// Whoever reads finds the state before or this one, never half of it.
     pub(crate) fn write(&self, saved: &Saved) -> io::Result<()> {
-        let Some(folder) = &self.0 else { return Ok(()) };
+        let Some(folder) = &self.folder else { return Ok(()) };
         let name = saved.rollout.subject().model().as_str();
         let (path, aside) =
             (folder.join(format!("{name}.json")), folder.join(format!(".{name}.json")));
@@ -60,16 +62,8 @@ impl Files {
 
     /// One line for each decision.
     pub(crate) fn audit(&self, evidence: &Evidence) -> io::Result<()> {
-        let Some(folder) = &self.0 else { return Ok(()) };
-        let path = folder.join("audit.jsonl");
-        if fs::metadata(&path).is_ok_and(|it| it.len() > AUDIT_BYTES_MAX) {
-            fs::rename(&path, folder.join("audit.1.jsonl"))?;
-        }
-        let mut line = serde_json::to_vec(evidence).map_err(io::Error::other)?;
-        line.push(b'\n');
-        let mut file = OpenOptions::new().append(true).create(true).open(path)?;
-        file.write_all(&line)?;
-        file.sync_data()
+        let Some(audit) = &self.audit else { return Ok(()) };
+        audit.append(&serde_json::to_vec(evidence).map_err(io::Error::other)?)
     }
 }
 
@@ -92,7 +86,9 @@ mod tests {
     #[test]
     fn a_rollout_survives_a_restart() {
         let folder = tempfile::tempdir().expect("scratch");
-        let files = Files::open(Some(&folder.path().join("new"))).expect("made");
+        let new = folder.path().join("new");
+        let audit = Arc::new(Journal::new(&new, "audit", 1 << 20));
+        let files = Files::open(Some(&new), Some(audit)).expect("made");
         assert_eq!(files.read().expect("read"), []);
         let mut saved = saved();
         files.write(&saved).expect("written");
@@ -113,14 +109,14 @@ mod tests {
     fn what_cannot_be_read_is_left_alone() {
         let folder = tempfile::tempdir().expect("scratch");
         fs::write(folder.path().join("wine.json"), "{").expect("written");
-        let files = Files::open(Some(folder.path())).expect("opened");
+        let files = Files::open(Some(folder.path()), None).expect("opened");
         assert_eq!(files.read().expect("read"), []);
         assert!(folder.path().join("wine.json").exists());
     }
 
     #[test]
     fn without_a_folder_nothing_is_kept() {
-        let files = Files::open(None).expect("nothing to open");
+        let files = Files::open(None, None).expect("nothing to open");
         files.write(&saved()).expect("nothing to write");
         assert_eq!(files.read().expect("nothing to read"), []);
     }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use server_base::Version;
 use server_serving::Workers;
 
+use crate::audit::By;
 use crate::config::ModelConfig;
 use crate::metrics::ArtifactMetrics;
 use crate::state::State;
@@ -20,6 +21,10 @@ pub(super) struct Artifact {
     pub(super) state: State,
     pub(super) workers: Option<Workers>,
     pub(super) took: Duration,
+    /// Which bytes were loaded.
+    pub(super) digest: Option<String>,
+    /// Who wanted what was done with it last.
+    pub(super) by: By,
     pub(super) metrics: ArtifactMetrics,
 }
 

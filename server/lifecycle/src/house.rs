@@ -56,6 +56,7 @@ pub(crate) fn options(root: &Path, engines: &Engines) -> Options {
         cores: Cores::new(2),
         loaded_models_max: None,
         clock: Clock::stopped(),
+        audit: crate::audit::Audit::default(),
         defaults: Defaults {
             instances: 1,
             transition: crate::policy::Transition::Availability,

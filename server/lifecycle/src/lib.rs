@@ -28,12 +28,14 @@ mod declared;
 mod probe;
 mod proof;
 mod prove;
+mod digest;
 mod loader;
 mod manager;
 mod models;
 mod retries;
 mod rooms;
 mod shelf;
+mod audit;
 mod clock;
 mod commands;
 mod handle;
@@ -49,8 +51,11 @@ mod lazy_tests;
 mod proof_tests;
 #[cfg(test)]
 mod retry_tests;
+#[cfg(test)]
+mod audit_tests;
 pub mod metrics;
 
+pub use audit::{Audit, By, Done, Record};
 pub use clock::Clock;
 pub use config::{Defaults, LoadPolicy, ModelConfig, VersionPolicy};
 pub use declared::Declared;

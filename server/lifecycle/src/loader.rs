@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
 use server_serving::{Cores, Workers, give_way};
 
+use crate::digest::digest;
 use crate::engines::Engines;
 use crate::fault::LoadError;
 use crate::load::{LoadJob, Loaded, load};
@@ -18,17 +19,25 @@ pub(crate) enum Job {
     Unload(u64, Workers),
 }
 
+/// What a load came to.
+pub(crate) struct End {
+    /// Which bytes were loaded, if that was to be found out.
+    pub(crate) digest: Option<String>,
+    pub(crate) result: Result<Loaded, LoadError>,
+}
+
 /// The pool.
 pub(crate) struct Loader {
     jobs: Sender<Job>,
 }
 
 impl Loader {
-    /// Starts `threads` of them. What they finish goes to `done`. A retired version has `drain` to
+    /// Starts `threads` of them; `digests`: they find out which bytes they load. What they finish goes to `done`. A retired version has `drain` to
     /// finish its requests. The threads end when the pool is dropped and its work is done.
     pub(crate) fn start(
         threads: usize,
         (engines, cores): (&Engines, &Cores),
+        digests: bool,
         done: &Sender<Message>,
         drain: Duration,
     ) -> io::Result<Loader> {
@@ -41,7 +50,7 @@ impl Loader {
             let name = format!("load/{number}");
             thread::Builder::new()
                 .name(name)
-                .spawn(move || work((&engines, &cores), &queue, &done, drain))?;
+                .spawn(move || work((&engines, &cores), digests, &queue, (&done, drain)))?;
         }
         Ok(Loader { jobs })
     }
@@ -61,18 +70,18 @@ impl Loader {
 
 fn work(
     (engines, cores): (&Engines, &Cores),
+    digests: bool,
     queue: &Receiver<Job>,
-    done: &Sender<Message>,
-    drain: Duration,
+    (done, drain): (&Sender<Message>, Duration),
 ) {
     // Engines start their own threads here: those give way too.
     give_way();
     for job in queue {
         let message = match job {
             Job::Load(id, job) => {
-                let result: Result<Box<Loaded>, LoadError> =
-                    load(engines, cores, &job).map(Box::new);
-                Message::Loaded(id, result)
+                // What cannot be read has no digest; the load says why.
+                let digest = digests.then(|| digest(&job.folder).ok()).flatten();
+                Message::Loaded(id, Box::new(End { digest, result: load(engines, cores, &job) }))
             }
             Job::Unload(id, workers) => {
                 let clean = workers.stop(Instant::now() + drain);

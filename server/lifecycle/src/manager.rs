@@ -11,12 +11,11 @@ use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
 use server_base::ModelName;
 use server_serving::Workers;
 
+use crate::audit::Done;
 use crate::commands::{Commands, Reply};
 use crate::direction::Direction;
-use crate::fault::LoadError;
 use crate::handle::LifecycleError;
-use crate::load::Loaded;
-use crate::loader::{Job, Loader};
+use crate::loader::{End, Job, Loader};
 use crate::metrics;
 use crate::models::Model;
 use crate::policy::Action;
@@ -36,7 +35,7 @@ const FIRST_REST_MAX: Duration = Duration::from_secs(10);
 
 /// What the manager is told.
 pub(crate) enum Message {
-    Loaded(u64, Result<Box<Loaded>, LoadError>),
+    Loaded(u64, Box<End>),
     Unloaded(u64, bool),
     Load(ModelName, Reply),
     Unload(ModelName, Reply),
@@ -138,7 +137,7 @@ impl Manager {
 
     fn handle(&mut self, message: Message) {
         match message {
-            Message::Loaded(id, result) => self.loaded(id, result),
+            Message::Loaded(id, end) => self.loaded(id, *end),
             Message::Unloaded(id, clean) => {
                 if !clean {
                     let model = self.owners.get(&id).map(ToString::to_string).unwrap_or_default();
@@ -147,6 +146,7 @@ impl Manager {
                         "a retired version still runs requests; leaving it behind"
                     );
                 }
+                self.tell(id, Done::Unloaded { clean });
                 self.happen(id, Event::Drained);
                 self.owners.remove(&id);
             }
@@ -317,36 +317,18 @@ impl Manager {
             return false;
         }
         metrics::load_begun(cause);
+        self.models.get_mut(name).into_iter().for_each(|it| it.begin(id, cause));
         self.happen(id, Event::Load)
     }
 
     fn retire(&mut self, name: &ModelName, id: u64) -> bool {
-        let workers = self.models.get_mut(name).and_then(|it| it.take_workers(id));
+        let workers = self.models.get_mut(name).and_then(|it| it.end(id));
         let retired = self.happen(id, Event::Retire);
         match workers {
             Some(workers) => self.retiring.push((id, workers)),
             None => drop(self.owners.remove(&id)), // it was never loaded, so nothing drains
         }
         retired
-    }
-
-    fn loaded(&mut self, id: u64, result: Result<Box<Loaded>, LoadError>) {
-        let Some(name) = self.owners.get(&id).cloned() else { return };
-        let Some(model) = self.models.get_mut(&name) else { return };
-        let Some(version) = model.version_of(id) else { return };
-        match result {
-            Ok(loaded) => {
-                loaded.log();
-                model.keep(id, *loaded);
-                self.happen(id, Event::Loaded);
-            }
-            Err(error) => {
-                let again = model.fail(id, &error, self.rooms.now());
-                error.log((&name, version), again);
-                self.happen(id, Event::LoadFailed { reason: error.reason });
-                self.owners.remove(&id); // nothing more can happen to it
-            }
-        }
     }
 
     fn happen(&mut self, id: u64, event: Event) -> bool {
@@ -371,19 +353,24 @@ impl Manager {
         let ids: Vec<u64> = self.owners.keys().copied().collect();
         for id in ids {
             let owner = self.owners.get(&id).and_then(|it| self.models.get_mut(it));
-            let workers = owner.and_then(|it| it.take_workers(id));
+            let workers = owner.and_then(|it| it.shut_down(id));
             self.retiring.extend(workers.map(|it| (id, it)));
         }
         // All are told before the first is waited for.
-        let workers: Vec<Workers> = self.retiring.drain(..).map(|(_, it)| it).collect();
-        workers.iter().for_each(Workers::close);
+        let workers: Vec<(u64, Workers)> = self.retiring.drain(..).collect();
+        workers.iter().for_each(|(_, it)| it.close());
         let mut clean = true;
-        for it in workers {
-            clean &= it.stop(by);
+        for (id, it) in workers {
+            let ended = it.stop(by);
+            self.tell(id, Done::Unloaded { clean: ended });
+            clean &= ended;
         }
         clean
     }
 }
+
+#[path = "reports.rs"]
+mod reports;
 
 #[cfg(test)]
 #[path = "manager_tests.rs"]

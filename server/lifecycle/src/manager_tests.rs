@@ -217,8 +217,8 @@ fn by_hand(files: &[(&str, &str)]) -> ByHand {
     let engines = engines(&Fake::new());
     let options = options(root.path(), &engines);
     let (commands, inbox) = crossbeam_channel::bounded(MESSAGES_MAX);
-    let loader =
-        Loader::start(1, (&engines, &options.cores), &commands, options.drain).expect("a thread");
+    let loader = Loader::start(1, (&engines, &options.cores), false, &commands, options.drain)
+        .expect("a thread");
     let serving = Arc::new(Serving::new(Admission::new(AdmissionLimits::default())));
     let readiness = Arc::new(Readiness::new(true));
     let shelf = Shelf::new(serving, Told::default(), readiness, Arc::new(watch::Sender::new(0)));

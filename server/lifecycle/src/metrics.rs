@@ -17,6 +17,7 @@ const SWITCHES: &str = "salver_version_switches_total";
 const LOADS_BEGUN: &str = "salver_loads_begun_total";
 const EVICTIONS: &str = "salver_evictions_total";
 const MODELS: &str = "salver_models";
+const UNTOLD: &str = "salver_audit_lost_total";
 const REFUSALS: &str = "salver_model_refusals_total";
 const SCAN_FAULTS: &str = "salver_repository_scan_faults";
 
@@ -79,6 +80,13 @@ pub const SERIES: &[Series] = &[
         labels: &["state"],
         help: "Models of the repository: loaded (something of it answers), registered (loaded on \
                demand, and not now), other (loading, failed, unloaded).",
+        buckets: &[],
+    },
+    Series {
+        name: UNTOLD,
+        kind: SeriesKind::Counter,
+        labels: &[],
+        help: "Lines of the audit log that were not written because the disk was too slow for them.",
         buckets: &[],
     },
     Series {
@@ -171,6 +179,11 @@ pub(crate) fn load_begun(cause: LoadCause) {
         LoadCause::Retry => "retry",
     };
     counter!(LOADS_BEGUN, "cause" => cause).increment(1);
+}
+
+/// Nobody could be told in time.
+pub(crate) fn untold() {
+    counter!(UNTOLD).increment(1);
 }
 
 /// A version did not prove itself.

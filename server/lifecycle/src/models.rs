@@ -9,8 +9,9 @@ use std::time::Duration;
 
 use server_base::{ModelName, Version};
 use server_serving::metrics::RequestMetrics;
-use server_serving::{Demand, ModelEntry, Workers};
+use server_serving::{Demand, ModelEntry};
 
+use crate::audit::By;
 use crate::config::{Defaults, VersionPolicy};
 use crate::direction::Direction;
 use crate::folder::{Folder, print};
@@ -38,6 +39,8 @@ pub(crate) struct Model {
     direction: Option<Direction>,
     pub(crate) lazy: Lazy,
     retries: Retries,
+    /// Who wanted that nothing of it is in memory, the last time.
+    asleep_by: Option<By>,
     /// What the last scan saw, and whether all of it had come to rest.
     seen: Option<(Scanned, bool)>,
     artifacts: Vec<Artifact>,
@@ -64,6 +67,7 @@ impl Model {
             direction: None,
             lazy: Lazy::new(demand),
             retries: Retries::default(),
+            asleep_by: None,
             seen: None,
             artifacts: Vec::new(),
             states: BTreeMap::new(),
@@ -119,6 +123,8 @@ impl Model {
                 state: State::Start,
                 workers: None,
                 took: Duration::ZERO,
+                digest: None,
+                by: By::Repository,
                 metrics: ArtifactMetrics::new(&self.name, version),
             });
         }
@@ -168,11 +174,6 @@ impl Model {
         })
     }
 
-    /// The threads of an artifact that is to be unloaded.
-    pub(crate) fn take_workers(&mut self, id: u64) -> Option<Workers> {
-        self.artifacts.iter_mut().find(|it| it.id == id)?.workers.take()
-    }
-
     pub(crate) fn version_of(&self, id: u64) -> Option<Version> {
         self.artifacts.iter().find(|it| it.id == id).map(|it| it.version)
     }
@@ -181,6 +182,7 @@ impl Model {
     /// again.
     pub(crate) fn set_unloaded(&mut self, unloaded: bool) {
         self.touch();
+        self.asleep_by = unloaded.then_some(By::Command);
         if !unloaded {
             self.unloaded = false;
             self.lazy.keep();
@@ -323,5 +325,7 @@ mod failed;
 mod ondemand;
 #[path = "shown.rs"]
 mod shown;
+#[path = "trail.rs"]
+mod trail;
 #[path = "wanted.rs"]
 mod wanted;

@@ -9,6 +9,7 @@ use server_base::{Version, limits};
 use server_serving::{OnDemand, Prospect};
 
 use super::Model;
+use crate::audit::By;
 use crate::config::LoadPolicy;
 use crate::eviction::Resident;
 use crate::lazy::Phase;
@@ -41,6 +42,7 @@ impl Model {
     /// It goes back to being registered.
     pub(crate) fn sleep(&mut self) {
         self.lazy.sleep();
+        self.asleep_by = Some(By::Room);
         self.touch();
     }
 

@@ -12,6 +12,7 @@ use server_base::ModelName;
 use server_serving::{Bell, Cores, Serving};
 use tokio::sync::watch;
 
+use crate::audit::Audit;
 use crate::clock::Clock;
 use crate::config::Defaults;
 use crate::direction::Direction;
@@ -45,6 +46,8 @@ pub struct Options {
     pub loaded_models_max: Option<usize>,
     /// The time, for them.
     pub clock: Clock,
+    /// Who is told what is done with versions.
+    pub audit: Audit,
     /// What models get that do not say otherwise.
     pub defaults: Defaults,
     /// What rollouts that began before this process say of their models, from the first load on.
@@ -62,6 +65,7 @@ pub fn start(options: Options, engines: Engines, serving: Arc<Serving>) -> io::R
     let loader = Loader::start(
         options.loader_threads,
         (&engines, &options.cores),
+        options.audit.is_heard(),
         &commands,
         options.drain,
     )?;

@@ -1,0 +1,84 @@
+//! A file of lines that only grows, and begins anew when it is large.
+//!
+//! One value for each file of a process: its lines come one after the other, and are on the disk
+//! when they have been written.
+
+use std::fs::{self, OpenOptions};
+use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+
+/// Lines in `<name>.jsonl`, those before them in `<name>.1.jsonl`, and none of any earlier ones.
+#[derive(Debug)]
+pub struct Journal {
+    path: PathBuf,
+    older: PathBuf,
+    bytes_max: u64,
+    turn: Mutex<()>,
+}
+
+impl Journal {
+    /// In a folder that is there. Nothing is opened before the first line.
+    pub fn new(folder: &Path, name: &str, bytes_max: u64) -> Journal {
+        let (path, older) =
+            (folder.join(format!("{name}.jsonl")), folder.join(format!("{name}.1.jsonl")));
+        Journal { path, older, bytes_max, turn: Mutex::new(()) }
+    }
+
+    /// Adds a line, without its end.
+    pub fn append(&self, line: &[u8]) -> io::Result<()> {
+        // Whoever panicked here has left a file that can be added to.
+        let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
+        if fs::metadata(&self.path).is_ok_and(|it| it.len() >= self.bytes_max) {
+            fs::rename(&self.path, &self.older)?;
+        }
+        let mut file = OpenOptions::new().append(true).create(true).open(&self.path)?;
+        // In one piece: a line that is cut short by a full disk must not swallow the next.
+        let mut whole = Vec::with_capacity(line.len() + 1);
+        whole.extend_from_slice(line);
+        whole.push(b'\n');
+        file.write_all(&whole)?;
+        file.sync_data()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(folder: &Path, name: &str) -> String {
+        fs::read_to_string(folder.join(name)).unwrap_or_default()
+    }
+
+    #[test]
+    fn a_large_file_is_begun_anew_and_one_is_kept() {
+        let folder = tempfile::tempdir().expect("scratch");
+        let journal = Journal::new(folder.path(), "audit", 8);
+        for line in ["1234", "56", "7", "8"] {
+            journal.append(line.as_bytes()).expect("written");
+        }
+        let now = || (read(folder.path(), "audit.1.jsonl"), read(folder.path(), "audit.jsonl"));
+        assert_eq!(now(), ("1234\n56\n".to_owned(), "7\n8\n".to_owned()));
+        for line in ["9012", "3"] {
+            journal.append(line.as_bytes()).expect("written");
+        }
+        assert_eq!(now(), ("7\n8\n9012\n".to_owned(), "3\n".to_owned()));
+    }
+
+    #[test]
+    fn another_process_goes_on_where_one_ended() {
+        let folder = tempfile::tempdir().expect("scratch");
+        for line in ["a", "b"] {
+            let journal = Journal::new(folder.path(), "audit", 1 << 20);
+            journal.append(line.as_bytes()).expect("written");
+        }
+        assert_eq!(read(folder.path(), "audit.jsonl"), "a\nb\n");
+    }
+
+    #[test]
+    fn a_folder_that_is_not_there_is_an_error() {
+        let folder = tempfile::tempdir().expect("scratch");
+        let journal = Journal::new(&folder.path().join("gone"), "audit", 8);
+        assert!(journal.append(b"x").is_err());
+    }
+}

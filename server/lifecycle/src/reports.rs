@@ -1,0 +1,43 @@
+//! What loaders report to the manager, and what it lets others know of that.
+
+use server_proof::Rule;
+
+use super::Manager;
+use crate::audit::Done;
+use crate::loader::End;
+use crate::state::Event;
+
+impl Manager {
+    /// A load has come to its end.
+    pub(super) fn loaded(&mut self, id: u64, end: End) {
+        let Some(name) = self.owners.get(&id).cloned() else { return };
+        let Some(model) = self.models.get_mut(&name) else { return };
+        let Some(version) = model.version_of(id) else { return };
+        model.is_of(id, end.digest);
+        match end.result {
+            Ok(loaded) => {
+                loaded.log();
+                let facts = loaded.workers.servable().plan().facts.clone();
+                let done = Done::Loaded { engine: loaded.engine, took: loaded.took, facts };
+                model.keep(id, loaded);
+                self.tell(id, done);
+                self.happen(id, Event::Loaded);
+            }
+            Err(error) => {
+                let again = model.fail(id, &error, self.rooms.now());
+                error.log((&name, version), again);
+                let (rule, reason) = (error.rule.map(Rule::label), error.reason.clone());
+                self.tell(id, Done::Refused { rule, reason, again });
+                self.happen(id, Event::LoadFailed { reason: error.reason });
+                self.owners.remove(&id); // nothing more can happen to it
+            }
+        }
+    }
+
+    /// Lets others know what was done.
+    pub(super) fn tell(&self, id: u64, done: Done) {
+        let model = self.owners.get(&id).and_then(|it| self.models.get(it));
+        let record = model.and_then(|it| it.record(id, done));
+        record.into_iter().for_each(|it| self.options.audit.tell(it));
+    }
+}
