@@ -9,6 +9,7 @@ mod lazy;
 mod overload;
 mod peers;
 mod plain;
+mod proof;
 mod rollout;
 mod swap;
 mod tune;
