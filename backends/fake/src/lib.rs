@@ -105,7 +105,8 @@ impl Backend for Fake {
         }
         if self.shared.loads_failed.load(Ordering::Relaxed) < script.loads_failing {
             self.shared.loads_failed.fetch_add(1, Ordering::Relaxed);
-            return Err(unreadable("the script says so".to_owned()));
+            let reason = if script.starving { "out of memory" } else { "the script says so" };
+            return Err(unreadable(reason.to_owned()));
         }
         let signature = script.signature();
         Ok(Box::new(FakeModel {

@@ -8,6 +8,7 @@
 //! load_ms 50                    # loading takes so long
 //! load_waits                    # loading waits for the gate
 //! loads_failing 2               # the first two loads of this backend fail
+//! loads_starving 2              # the same, for lack of memory
 //! on 13 fail                    # a run with this number in any input: fail, refuse, panic, hang
 //! ```
 
@@ -26,6 +27,8 @@ pub struct Script {
     pub(crate) load_delay: Duration,
     pub(crate) load_waits: bool,
     pub(crate) loads_failing: u32,
+    /// Is it for lack of memory that they fail?
+    pub(crate) starving: bool,
     pub(crate) triggers: Vec<(f64, Trigger)>,
 }
 
@@ -87,7 +90,8 @@ impl Script {
             "row_us" => self.row_delay = Duration::from_micros(number()?),
             "load_ms" => self.load_delay = Duration::from_millis(number()?),
             "load_waits" => self.load_waits = true,
-            "loads_failing" => {
+            "loads_failing" | "loads_starving" => {
+                self.starving = word == "loads_starving";
                 self.loads_failing = u32::try_from(number()?).map_err(|it| it.to_string())?;
             }
             "on" => self.triggers.push(trigger(rest)?),

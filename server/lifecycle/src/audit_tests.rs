@@ -50,7 +50,7 @@ fn every_load_and_unload_is_told_with_who_wanted_it() {
 
 #[test]
 fn refusals_and_retries_are_told_with_their_reason() {
-    let failing = format!("{}loads_failing 1\n", constant(1));
+    let failing = format!("{}loads_starving 1\n", constant(1));
     let (house, records) = heard(&[("m/1/model.fake", &failing)], |_| {});
     assert_eq!(next(&records), "1 refused None Some(1s) repository");
     house.clock.advance(Duration::from_secs(1));

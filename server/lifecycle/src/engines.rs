@@ -134,11 +134,16 @@ impl Engines {
     }
 }
 
-/// An engine could not read a file. If nobody can, it is the disk's fault.
+/// An engine could not read a file. If nobody can, it is the disk's fault; else it is the file's, but
+/// for a lack of memory, for which engines have no error of its own: only words.
 fn doubt(artifact: &Path, reason: String) -> LoadError {
     let read = File::open(artifact).and_then(|mut it| io::copy(&mut it, &mut io::sink()));
+    let words = reason.to_ascii_lowercase();
     match read {
-        Ok(_) => LoadError::doubtful(reason),
+        Ok(_) if ["memory", "alloc"].iter().any(|it| words.contains(it)) => {
+            LoadError::doubtful(reason)
+        }
+        Ok(_) => LoadError::lasting(reason),
         Err(error) => LoadError::passing(format!("{reason}; reading the file fails: {error}")),
     }
 }

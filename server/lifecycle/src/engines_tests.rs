@@ -42,7 +42,9 @@ fn a_disk_that_fails_is_told_from_a_bad_file() {
     let folder = tempfile::tempdir().expect("scratch");
     std::fs::write(folder.path().join("model.fake"), "nonsense").expect("write");
     let error = engines.load(None, folder.path(), &Options::default()).err().expect("nonsense");
-    assert_eq!(error.fault, crate::fault::Fault::Doubtful);
+    assert_eq!(error.fault, crate::fault::Fault::Lasting);
+    let starved = doubt(&folder.path().join("model.fake"), "failed: std::bad_alloc".to_owned());
+    assert_eq!(starved.fault, crate::fault::Fault::Doubtful);
     // A path through which nothing can be read, whoever asks.
     let gone = doubt(&folder.path().join("model.fake/x"), "no".to_owned());
     assert_eq!(gone.fault, crate::fault::Fault::Passing);

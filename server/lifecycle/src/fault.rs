@@ -12,8 +12,8 @@ use crate::metrics;
 pub(crate) enum Fault {
     /// Until the content, or its configuration, is another.
     Lasting,
-    /// Perhaps no longer than whatever else the machine does now: engines do not tell a lack of
-    /// memory from a bad file, and a busy machine is slow.
+    /// Perhaps no longer than whatever else the machine does now: there is too little memory, or a
+    /// busy machine is slow.
     Doubtful,
     /// The disk, or the network that it stands on, gave an error.
     Passing,

@@ -14,7 +14,7 @@ use crate::fault::Fault;
 /// Retries after faults of the disk: with pauses of a minute, an hour.
 const PASSING_MAX: u32 = 60;
 
-/// Retries of what is more likely the content's fault: three minutes.
+/// Retries of what may as well be the content's fault: three minutes.
 const DOUBTFUL_MAX: u32 = 8;
 
 /// A version and the print of its content.

@@ -28,7 +28,7 @@ const SECOND: Duration = Duration::from_secs(1);
 
 #[tokio::test]
 async fn what_may_pass_is_tried_again_after_pauses() {
-    let house = house(&[("m/1/model.fake", &format!("{}loads_failing 2\n", constant(1)))]);
+    let house = house(&[("m/1/model.fake", &format!("{}loads_starving 2\n", constant(1)))]);
     house.shows("m/1:END").await;
     house.is_ready().await;
     loads(&house, SECOND - MILLI, 1).await;
@@ -43,7 +43,7 @@ async fn what_may_pass_is_tried_again_after_pauses() {
 
 #[tokio::test]
 async fn a_command_does_not_wait_for_the_pause() {
-    let house = house(&[("m/1/model.fake", &format!("{}loads_failing 1\n", constant(1)))]);
+    let house = house(&[("m/1/model.fake", &format!("{}loads_starving 1\n", constant(1)))]);
     house.shows("m/1:END").await;
     house.lifecycle.load("m").await.expect("loads");
     house.shows("m/1:AVAILABLE").await;
@@ -68,7 +68,7 @@ async fn a_refusal_lasts() {
 async fn the_old_version_serves_while_the_new_is_tried_again() {
     let house = house(&[("m/1/model.fake", &constant(1))]);
     house.shows("m/1:AVAILABLE").await;
-    house.put("m/2/model.fake", &format!("{}loads_failing 2\n", constant(2)));
+    house.put("m/2/model.fake", &format!("{}loads_starving 2\n", constant(2)));
     house.shows("m/1:AVAILABLE m/2:END").await;
     assert_eq!(house.ask("").await, Ok(1.0));
     loads(&house, SECOND, 3).await;
@@ -81,7 +81,7 @@ async fn the_old_version_serves_while_the_new_is_tried_again() {
 
 #[tokio::test]
 async fn nothing_is_unloaded_for_a_try() {
-    let broken = format!("{}loads_failing 1\n", constant(2));
+    let broken = format!("{}loads_starving 1\n", constant(2));
     let files = [("m/1/model.fake", &*constant(1)), ("m/2/model.fake", &broken)];
     let house = house_with(&files, |it| it.defaults.transition = Transition::Resources);
     house.shows("m/1:AVAILABLE m/2:END").await;
