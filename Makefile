@@ -8,13 +8,16 @@ export CARGO_TARGET_DIR ?= target
 LIB ?= .lib
 VENV ?= .venv
 
+# Engines whose libraries are fetched.
+ENGINES := onnxruntime openvino litert pjrt
+
 REPOSITORY ?= models/repository
 SERVE_FLAGS ?=
 # Such as --quick, --rounds 7, --only steady idle, --overload-minutes 10.
 BENCH_FLAGS ?=
 
 .PHONY: help build serve test test-rust test-loom test-clients test-balancer test-registry test-chart test-models lint bench \
-	bench-pictures bench-models models onnxruntime openvino docker-registry haproxy clean
+	bench-pictures bench-models models $(ENGINES) docker-registry haproxy clean
 
 help: ## List these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' Makefile
@@ -28,13 +31,13 @@ serve: build ## Serve the sample models on ports 8000 (HTTP), 8001 (gRPC), 8002 
 
 test: test-rust test-loom test-clients test-registry test-balancer test-models test-chart ## Run every test
 
-test-rust: onnxruntime openvino ## Unit, conformance, property and system tests
+test-rust: $(ENGINES) ## Unit, conformance, property and system tests
 	$(CARGO) test --workspace --locked
 
 test-loom: ## Every interleaving of the lane's threads
 	$(CARGO) test --locked -p server-serving --features loom --test lane_loom
 
-test-clients: onnxruntime openvino $(VENV)/tests/ready ## The public clients against the real binary
+test-clients: $(ENGINES) $(VENV)/tests/ready ## The public clients against the real binary
 	@# Built as `test-rust` builds it: another selection of crates would compile everything again.
 	$(CARGO) test --workspace --locked --no-run --quiet
 	SALVER_BIN=$(CARGO_TARGET_DIR)/debug/salver $(VENV)/tests/bin/python -m pytest -q server/app/tests/clients proto/tests
@@ -83,10 +86,11 @@ models/bench/ready: $(VENV)/models/ready $(wildcard models/train/*.py)
 	touch $@
 
 onnxruntime: ## Fetch ONNX Runtime's library, pinned
-	@$(PYTHON) backends/onnxruntime/fetch.py $(LIB)/onnxruntime
-
 openvino: ## Fetch OpenVINO's libraries, pinned
-	@$(PYTHON) backends/openvino/fetch.py $(LIB)/openvino
+litert: ## Fetch LiteRT's library, pinned
+pjrt: ## Fetch the PJRT plugin for processors, pinned
+$(ENGINES):
+	@$(PYTHON) backends/fetch.py $@ $(LIB)/$@
 
 docker-registry: ## Fetch Debian's OCI registry for the tests, if apt has it
 	@test -x $(LIB)/docker-registry/usr/bin/docker-registry || { \
