@@ -103,12 +103,19 @@ haproxy: # Debian's, if it may be installed; without it its tests are skipped
 		test "$$(id -u)" = 0 && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq haproxy >/dev/null; \
 	} || echo "HAProxy is not installed, and cannot be from here: its tests are skipped"
 
+fixtures: $(VENV)/models/ready $(VENV)/pjrt/ready ## Make the test models of LiteRT and PJRT again
+	cd models && $(abspath $(VENV))/models/bin/python ../backends/litert/fixtures/make.py
+	cd backends/pjrt/fixtures && JAX_PLATFORMS=cpu $(abspath $(VENV))/pjrt/bin/python make.py
+
+.PHONY: fixtures
+
 # A virtual environment for each set of requirements: they do not agree with one another.
 $(VENV)/tests/ready: server/app/tests/clients/requirements.txt
 $(VENV)/balancer/ready: server/app/tests/balancer/requirements.txt server/app/tests/clients/requirements.txt
 $(VENV)/models/ready: models/requirements.txt
 $(VENV)/helm/ready: helm/tests/requirements.txt
 $(VENV)/registry/ready: server/app/tests/registry/requirements.txt
+$(VENV)/pjrt/ready: backends/pjrt/requirements.txt
 $(VENV)/%/ready:
 	$(PYTHON) -m venv $(@D)
 	$(@D)/bin/python -m pip install --quiet --disable-pip-version-check -r $<

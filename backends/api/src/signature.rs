@@ -17,6 +17,24 @@ pub enum Dim {
     Free(Arc<str>),
 }
 
+/// What the whole numbers of a quantised tensor stand for: `scale * (number - zero_point)`.
+#[derive(Clone, Copy, Debug)]
+pub struct Quantization {
+    /// The value of one step.
+    pub scale: f32,
+    /// The number that stands for 0.
+    pub zero_point: i64,
+}
+
+/// By its bits, so that equality holds for any scale that a file may bring.
+impl PartialEq for Quantization {
+    fn eq(&self, other: &Quantization) -> bool {
+        (self.scale.to_bits(), self.zero_point) == (other.scale.to_bits(), other.zero_point)
+    }
+}
+
+impl Eq for Quantization {}
+
 /// Name, type and axes of one input or output.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TensorSpec {
@@ -26,6 +44,9 @@ pub struct TensorSpec {
     pub dtype: DType,
     /// Axes, outermost first. Invariant: [`Dim::Rows`] stands nowhere but in the first place.
     pub dims: Vec<Dim>,
+    /// What its numbers stand for, where the model says that they are quantised. Tensors travel as
+    /// they are; this is for people and clients.
+    pub quantization: Option<Quantization>,
 }
 
 impl TensorSpec {
@@ -130,6 +151,7 @@ impl Signature {
                 .enumerate()
                 .map(|(n, it)| dim(it, batched && n == 0))
                 .collect(),
+            quantization: None,
         };
         Signature {
             inputs: inputs.into_iter().map(spec).collect(),

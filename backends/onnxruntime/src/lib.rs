@@ -16,7 +16,7 @@ use std::path::Path;
 use backend_api::{Backend, BackendError, Device, Model, Options};
 use ort::environment::Environment;
 
-pub use library::find;
+pub use library::LIBRARY;
 
 /// Name of the engine in configuration, logs and errors.
 pub const NAME: &str = "onnxruntime";

@@ -7,14 +7,14 @@ use backend_api::conformance::conformance;
 use backend_api::{
     Backend, BackendError, DType, Device, Model, Optimization, Options, Precision, SessionOptions,
 };
-use backend_onnxruntime::{OnnxRuntime, find};
+use backend_onnxruntime::{LIBRARY, OnnxRuntime};
 
 /// One for all tests: the library takes no second environment in a process.
 fn onnxruntime() -> &'static OnnxRuntime {
     static ENGINE: OnceLock<OnnxRuntime> = OnceLock::new();
     ENGINE.get_or_init(|| {
         let binary = std::env::current_exe().expect("this test's own path");
-        let library = find(&binary).unwrap_or_else(|searched| {
+        let library = LIBRARY.find(&binary).unwrap_or_else(|searched| {
             panic!("no libonnxruntime.so in {searched:?}: `make onnxruntime` fetches it")
         });
         OnnxRuntime::open(&library).expect("the library opens")

@@ -21,7 +21,7 @@ use backend_api::{Backend, BackendError, DType, Device, Model, Options};
 
 use crate::ffi::Core;
 
-pub use library::{find, in_folder};
+pub use library::LIBRARY;
 
 /// Name of the engine in configuration, logs and errors.
 pub const NAME: &str = "openvino";
@@ -52,6 +52,11 @@ impl OpenVino {
     /// The library at `path`, which is opened when it is first needed.
     pub fn at(path: &Path) -> OpenVino {
         OpenVino { library: path.to_path_buf(), core: OnceLock::new() }
+    }
+
+    /// Opens the library, if it is not open: for who wants to know whether it can be.
+    pub fn open(&self) -> Result<(), BackendError> {
+        self.core().map(|_| ())
     }
 
     fn core(&self) -> Result<&Core, BackendError> {

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use backend_api::{Backend as _, BackendError, Options, conformance::conformance};
-use backend_openvino::{DTYPES, OpenVino, find};
+use backend_openvino::{DTYPES, LIBRARY, OpenVino};
 
 fn fixtures() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../api/fixtures")
@@ -11,7 +11,7 @@ fn fixtures() -> PathBuf {
 
 fn openvino() -> OpenVino {
     let binary = std::env::current_exe().expect("this test's own path");
-    let library = find(&binary).unwrap_or_else(|searched| {
+    let library = LIBRARY.find(&binary).unwrap_or_else(|searched| {
         panic!("no libopenvino_c.so in {searched:?}: `make openvino` fetches it")
     });
     OpenVino::at(&library)

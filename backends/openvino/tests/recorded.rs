@@ -4,14 +4,14 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use backend_api::{Backend as _, BackendError, Device, Model, Options, Output, Tensor};
-use backend_openvino::{OpenVino, find};
+use backend_openvino::{LIBRARY, OpenVino};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 /// Loads one of the sample models.
 fn load(model: &str) -> Result<(Box<dyn Model>, PathBuf), BackendError> {
     let binary = std::env::current_exe().expect("this test's own path");
-    let library = find(&binary).unwrap_or_else(|searched| {
+    let library = LIBRARY.find(&binary).unwrap_or_else(|searched| {
         panic!("no libopenvino_c.so in {searched:?}: `make openvino` fetches it")
     });
     let repository = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../models/repository");

@@ -57,6 +57,8 @@ pub enum Command {
     /// its p99 within the goal; of what is alike, what needs least. Prints a table and the
     /// model.toml that says it.
     Tune(Box<TuneArgs>),
+    /// Show what this machine has: processor, accelerators, engines, and what each one lacks.
+    Devices(DevicesArgs),
     /// Print the version, and which engines this machine has.
     Version(VersionArgs),
     /// Print a completion script for a shell.
@@ -226,6 +228,16 @@ pub struct Libraries {
     /// Folder with OpenVINO's shared libraries [default: looked for beside the binary]
     #[arg(long, env = "SALVER_OPENVINO_DIR", value_name = "DIR")]
     pub openvino_dir: Option<PathBuf>,
+    /// LiteRT's shared library [default: looked for beside the binary]
+    #[arg(long, env = "SALVER_LITERT_LIBRARY", value_name = "FILE")]
+    pub litert_library: Option<PathBuf>,
+    /// PJRT plugin: libtpu.so, xla_cuda_plugin.so, xla_cpu_pjrt.so [default: looked for beside the
+    /// binary]
+    #[arg(long, env = "SALVER_PJRT_PLUGIN", value_name = "FILE")]
+    pub pjrt_plugin: Option<PathBuf>,
+    /// Folder in which what the plugin compiled is kept [default: every start compiles]
+    #[arg(long, env = "SALVER_PJRT_CACHE", value_name = "DIR")]
+    pub pjrt_cache: Option<PathBuf>,
 }
 
 /// Which server a command speaks to.
@@ -301,6 +313,17 @@ pub enum ModelsCommand {
 pub enum ClientCommand {
     /// Is it ready? Exit code 0 if so, 1 if not, 69 if it cannot be reached.
     Health(ServerArgs),
+}
+
+/// Arguments of `devices`.
+#[derive(Debug, Args)]
+pub struct DevicesArgs {
+    /// Where engines lie.
+    #[command(flatten)]
+    pub libraries: Libraries,
+    /// How to print
+    #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
+    pub output: OutputFormat,
 }
 
 /// Arguments of `version`.

@@ -3,16 +3,16 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use backend_api::Backend;
+use backend_api::{Backend, BackendError, Library};
 use backend_onnxruntime::OnnxRuntime;
 use backend_tract::Tract;
 use server_lifecycle::Engines;
 
 use crate::cli::Libraries;
 
-/// Opens every engine that this machine has, OpenVINO excepted, which is opened when a model asks
-/// for it. A library that was named and is not there is an error; one that was only looked for is
-/// not: tract serves without it.
+/// Opens every engine that this machine has; those that few models need are opened when one does. A
+/// library that was named and is not there is an error; one that was only looked for is not: tract
+/// serves without it.
 pub(crate) fn open(libraries: &Libraries) -> anyhow::Result<Engines> {
     let tract: Arc<dyn Backend> = Arc::new(Tract);
     let engines = match onnxruntime(libraries.onnxruntime_library.as_deref())? {
@@ -20,7 +20,40 @@ pub(crate) fn open(libraries: &Libraries) -> anyhow::Result<Engines> {
         Err(reason) => Engines::new(vec![tract], vec![(backend_onnxruntime::NAME, reason)]),
     };
     let (name, engine) = openvino(libraries.openvino_dir.as_deref())?;
-    Ok(engines.with_on_request(name, engine))
+    let engines = engines.with_on_request(name, engine);
+    let (format, engine) = litert(libraries.litert_library.as_deref())?;
+    let engines = engines.with_format(format, engine);
+    let (format, engine) = pjrt(libraries)?;
+    Ok(engines.with_format(format, engine))
+}
+
+/// Opens an engine's library, if that is still to be done, and asks it for its devices.
+pub(crate) fn check(engine: &str, libraries: &Libraries) -> Result<Vec<String>, String> {
+    #[cfg(feature = "openvino")]
+    if engine == backend_openvino::NAME {
+        use backend_openvino::{LIBRARY, OpenVino};
+        let named = libraries.openvino_dir.as_deref().and_then(|it| LIBRARY.in_folder(it));
+        let path = named.map_or_else(|| find(&LIBRARY), Ok)?;
+        OpenVino::at(&path).open().map_err(words)?;
+    }
+    #[cfg(feature = "litert")]
+    if engine == backend_litert::NAME {
+        use backend_litert::{LIBRARY, LiteRt};
+        let path = libraries.litert_library.clone().map_or_else(|| find(&LIBRARY), Ok)?;
+        LiteRt::at(&path).open().map_err(words)?;
+    }
+    #[cfg(feature = "pjrt")]
+    if engine == backend_pjrt::NAME {
+        let path = libraries.pjrt_plugin.clone().map_or_else(plugin, Ok)?;
+        return backend_pjrt::Pjrt::at(&path, None).describe().map_err(words);
+    }
+    Ok(Vec::new())
+}
+
+/// Why an engine is not available, without its name.
+#[cfg(any(feature = "openvino", feature = "litert", feature = "pjrt"))]
+fn words(error: BackendError) -> String {
+    if let BackendError::Unavailable { reason, .. } = error { reason } else { error.to_string() }
 }
 
 /// An engine, or why this machine has it not.
@@ -30,10 +63,7 @@ fn onnxruntime(named: Option<&Path>) -> anyhow::Result<Opened> {
     if let Some(path) = named {
         return Ok(Ok(Arc::new(OnnxRuntime::open(path)?)));
     }
-    let found = binary().and_then(|it| {
-        backend_onnxruntime::find(&it).map_err(|it| nothing("libonnxruntime.so", &it))
-    });
-    Ok(found.and_then(|path| match OnnxRuntime::open(&path) {
+    Ok(find(&backend_onnxruntime::LIBRARY).and_then(|path| match OnnxRuntime::open(&path) {
         Ok(engine) => Ok(Arc::new(engine) as Arc<dyn Backend>),
         Err(error) => Err(error.to_string()),
     }))
@@ -41,12 +71,12 @@ fn onnxruntime(named: Option<&Path>) -> anyhow::Result<Opened> {
 
 #[cfg(feature = "openvino")]
 fn openvino(named: Option<&Path>) -> anyhow::Result<(&'static str, Opened)> {
-    use backend_openvino::{NAME, OpenVino, find, in_folder};
+    use backend_openvino::{LIBRARY, NAME, OpenVino};
     let found = match named {
-        Some(folder) => Ok(in_folder(folder).ok_or_else(|| {
+        Some(folder) => Ok(LIBRARY.in_folder(folder).ok_or_else(|| {
             anyhow::anyhow!("openvino_dir: no libopenvino_c.so in {}", folder.display())
         })?),
-        None => binary().and_then(|it| find(&it).map_err(|it| nothing("libopenvino_c.so", &it))),
+        None => find(&LIBRARY),
     };
     Ok((NAME, found.map(|path| Arc::new(OpenVino::at(&path)) as Arc<dyn Backend>)))
 }
@@ -54,7 +84,69 @@ fn openvino(named: Option<&Path>) -> anyhow::Result<(&'static str, Opened)> {
 #[cfg(not(feature = "openvino"))]
 fn openvino(named: Option<&Path>) -> anyhow::Result<(&'static str, Opened)> {
     anyhow::ensure!(named.is_none(), "openvino_dir: this server was built without OpenVINO");
-    Ok(("openvino", Err("this server was built without it".to_owned())))
+    Ok(("openvino", Err(NOT_BUILT.to_owned())))
+}
+
+/// Names of an engine and of the file that it alone reads.
+type Format = (&'static str, &'static str);
+
+#[cfg(feature = "litert")]
+fn litert(named: Option<&Path>) -> anyhow::Result<(Format, Opened)> {
+    use backend_litert::{ARTIFACT, LIBRARY, LiteRt, NAME};
+    let found = named_file("litert_library", named)?.map_or_else(|| find(&LIBRARY), Ok);
+    let engine = found.map(|path| Arc::new(LiteRt::at(&path)) as Arc<dyn Backend>);
+    Ok(((NAME, ARTIFACT), engine))
+}
+
+#[cfg(not(feature = "litert"))]
+fn litert(named: Option<&Path>) -> anyhow::Result<(Format, Opened)> {
+    anyhow::ensure!(named.is_none(), "litert_library: this server was built without LiteRT");
+    Ok((("litert", "model.tflite"), Err(NOT_BUILT.to_owned())))
+}
+
+#[cfg(feature = "pjrt")]
+fn pjrt(libraries: &Libraries) -> anyhow::Result<(Format, Opened)> {
+    use backend_pjrt::{ARTIFACT, NAME, Pjrt};
+    let named = named_file("pjrt_plugin", libraries.pjrt_plugin.as_deref())?;
+    let cache = libraries.pjrt_cache.as_deref();
+    let found = named.map_or_else(plugin, Ok);
+    let engine = found.map(|path| Arc::new(Pjrt::at(&path, cache)) as Arc<dyn Backend>);
+    Ok(((NAME, ARTIFACT), engine))
+}
+
+/// The PJRT plugin for this program, or where it was looked for.
+#[cfg(feature = "pjrt")]
+fn plugin() -> Result<PathBuf, String> {
+    let names: Vec<&str> = backend_pjrt::LIBRARIES.iter().map(|it| it.stem).collect();
+    let found = |it: PathBuf| backend_pjrt::find(&it);
+    binary().and_then(|it| found(it).map_err(|it| nothing(&names.join(" or "), &it)))
+}
+
+#[cfg(not(feature = "pjrt"))]
+fn pjrt(libraries: &Libraries) -> anyhow::Result<(Format, Opened)> {
+    for (key, named) in
+        [("pjrt_plugin", &libraries.pjrt_plugin), ("pjrt_cache", &libraries.pjrt_cache)]
+    {
+        anyhow::ensure!(named.is_none(), "{key}: this server was built without PJRT");
+    }
+    Ok((("pjrt", "model.stablehlo"), Err(NOT_BUILT.to_owned())))
+}
+
+#[cfg(not(all(feature = "openvino", feature = "litert", feature = "pjrt")))]
+const NOT_BUILT: &str = "this server was built without it";
+
+/// A file that is opened later: whoever names one that is not there hears of it now.
+#[cfg(any(feature = "litert", feature = "pjrt"))]
+fn named_file(key: &str, named: Option<&Path>) -> anyhow::Result<Option<PathBuf>> {
+    if let Some(path) = named {
+        anyhow::ensure!(path.is_file(), "{key}: there is no file {}", path.display());
+    }
+    Ok(named.map(Path::to_path_buf))
+}
+
+/// The library for this program, or where it was looked for.
+fn find(library: &Library) -> Result<PathBuf, String> {
+    binary().and_then(|it| library.find(&it).map_err(|it| nothing(library.stem, &it)))
 }
 
 /// This program's file. It may be linked to from elsewhere; libraries lie beside the real one.

@@ -8,6 +8,7 @@ pub mod cli;
 mod client;
 mod commands;
 mod engines;
+mod inspect;
 mod process;
 pub mod recorder;
 pub mod serve;

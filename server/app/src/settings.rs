@@ -171,6 +171,9 @@ fn over_file(args: ServeArgs, root: &mut Section<'_>) -> ServeArgs {
                 .onnxruntime_library
                 .or(root.with("onnxruntime_library", path)),
             openvino_dir: args.libraries.openvino_dir.or(root.with("openvino_dir", path)),
+            litert_library: args.libraries.litert_library.or(root.with("litert_library", path)),
+            pjrt_plugin: args.libraries.pjrt_plugin.or(root.with("pjrt_plugin", path)),
+            pjrt_cache: args.libraries.pjrt_cache.or(root.with("pjrt_cache", path)),
         },
         instances,
         scheduler: args.scheduler.or(root.choice("scheduler", &schedulers)),

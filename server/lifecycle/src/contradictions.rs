@@ -34,11 +34,11 @@ fn engine(config: &ModelConfig, root: &mut Section<'_>, session: bool) {
         let text = "engine tract computes on the instance's own thread alone";
         root.fault("instances.intra_op_threads", text);
     }
-    if ["openvino", "tract"].contains(&engine) && options.inter_op_threads > 1 {
+    if ["litert", "openvino", "pjrt", "tract"].contains(&engine) && options.inter_op_threads > 1 {
         let text = format!("engine {engine} runs operators one after the other");
         root.fault("instances.inter_op_threads", &text);
     }
-    if ["openvino", "tract"].contains(&engine) && options.spinning {
+    if ["litert", "openvino", "pjrt", "tract"].contains(&engine) && options.spinning {
         root.fault("instances.spinning", &format!("engine {engine} does not know it"));
     }
 }

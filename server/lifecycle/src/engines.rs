@@ -12,11 +12,12 @@ use crate::fault::LoadError;
 /// A loaded model, and the engine that loaded it.
 pub(crate) type FromEngine<'a> = (&'a dyn Backend, Box<dyn Model>);
 
-/// Engines in order of preference, those that only a model's own wish brings in, and those that
-/// this machine lacks.
+/// Engines in order of preference, those with a format of their own, those that only a model's own
+/// wish brings in, and those that this machine lacks.
 #[derive(Clone, Default)]
 pub struct Engines {
     available: Vec<Arc<dyn Backend>>,
+    formats: Vec<Arc<dyn Backend>>,
     on_request: Vec<Arc<dyn Backend>>,
     missing: Vec<Missing>,
 }
@@ -28,8 +29,11 @@ pub struct Missing {
     pub name: &'static str,
     /// Why it does not.
     pub reason: String,
-    /// Would it only have served models that name it? Then nobody need worry before one does.
+    /// Would it only have served models that name it, or of its own format? Then nobody need worry
+    /// before there is one.
     pub on_request: bool,
+    /// The file that it alone would have read.
+    pub artifact: Option<&'static str>,
 }
 
 impl Engines {
@@ -37,9 +41,9 @@ impl Engines {
     pub fn new(available: Vec<Arc<dyn Backend>>, missing: Vec<(&'static str, String)>) -> Engines {
         let missing = missing
             .into_iter()
-            .map(|(name, reason)| Missing { name, reason, on_request: false })
+            .map(|(name, reason)| Missing { name, reason, on_request: false, artifact: None })
             .collect();
-        Engines { available, on_request: Vec::new(), missing }
+        Engines { available, missing, ..Engines::default() }
     }
 
     /// These, and one that serves models that name it, never others; or why it cannot.
@@ -51,19 +55,53 @@ impl Engines {
     ) -> Engines {
         match engine {
             Ok(engine) => self.on_request.push(engine),
-            Err(reason) => self.missing.push(Missing { name, reason, on_request: true }),
+            Err(reason) => {
+                self.missing.push(Missing { name, reason, on_request: true, artifact: None });
+            }
         }
         self
     }
 
+    /// These, and one that alone reads files of that name; or why it cannot.
+    #[must_use]
+    pub fn with_format(
+        mut self,
+        (name, artifact): (&'static str, &'static str),
+        engine: Result<Arc<dyn Backend>, String>,
+    ) -> Engines {
+        match engine {
+            Ok(engine) => self.formats.push(engine),
+            Err(reason) => {
+                let artifact = Some(artifact);
+                self.missing.push(Missing { name, reason, on_request: true, artifact });
+            }
+        }
+        self
+    }
+
+    /// Those of them that read a file in this folder.
+    #[must_use]
+    pub fn reading(&self, folder: &Path) -> Engines {
+        let there = |list: &[Arc<dyn Backend>]| {
+            let reads = |it: &&Arc<dyn Backend>| folder.join(it.artifact()).is_file();
+            list.iter().filter(reads).cloned().collect()
+        };
+        Engines {
+            available: there(&self.available),
+            formats: there(&self.formats),
+            on_request: there(&self.on_request),
+            missing: self.missing.clone(),
+        }
+    }
+
     /// Those that work here.
     pub fn available(&self) -> impl Iterator<Item = &Arc<dyn Backend>> {
-        self.available.iter().chain(&self.on_request)
+        self.automatic().chain(&self.on_request)
     }
 
     /// Those that serve models that name none, the preferred one first.
     pub fn automatic(&self) -> impl Iterator<Item = &Arc<dyn Backend>> {
-        self.available.iter()
+        self.available.iter().chain(&self.formats)
     }
 
     /// Those that do not work here, and why.
@@ -77,9 +115,11 @@ impl Engines {
         available.chain(self.missing.iter().map(|it| it.name)).collect()
     }
 
-    /// Every file name that some engine reads.
+    /// Every file name that some engine reads, or would: a model that needs a missing one is found,
+    /// and says so.
     pub(crate) fn artifacts(&self) -> Vec<&'static str> {
         let mut names: Vec<&'static str> = self.available().map(|it| it.artifact()).collect();
+        names.extend(self.missing.iter().filter_map(|it| it.artifact));
         names.sort_unstable();
         names.dedup();
         names
@@ -93,15 +133,11 @@ impl Engines {
         options: &Options,
     ) -> Result<FromEngine<'_>, LoadError> {
         if let Some(it) = self.missing.iter().find(|it| Some(it.name) == wanted) {
-            // Clients see the error; where libraries lie on this machine is for the log alone.
-            let (name, reason) = (it.name, &it.reason);
-            tracing::warn!(engine = name, reason, "a model wants an engine that is not available");
-            let reason = format!("engine {name} is not available; the server's log says why");
-            return Err(LoadError::lasting(reason));
+            return Err(LoadError::lasting(absent(it)));
         }
         let asked: Vec<&Arc<dyn Backend>> = match wanted {
             Some(name) => self.available().filter(|it| it.name() == name).collect(),
-            None => self.available.iter().collect(),
+            None => self.automatic().collect(),
         };
         let mut reasons = Vec::new();
         for engine in asked {
@@ -126,6 +162,10 @@ impl Engines {
             }
         }
         if reasons.is_empty() {
+            let is_there = |it: &&Missing| it.artifact.is_some_and(|it| folder.join(it).is_file());
+            if let Some(it) = self.missing.iter().find(is_there).filter(|_| wanted.is_none()) {
+                return Err(LoadError::lasting(absent(it)));
+            }
             let names: Vec<&str> = self.artifacts();
             let reason = format!("no {} in {}", names.join(" or "), folder.display());
             return Err(LoadError::lasting(reason));
@@ -146,6 +186,13 @@ fn doubt(artifact: &Path, reason: String) -> LoadError {
         Ok(_) => LoadError::lasting(reason),
         Err(error) => LoadError::passing(format!("{reason}; reading the file fails: {error}")),
     }
+}
+
+/// Clients see the error; where libraries lie on this machine is for the log alone.
+fn absent(engine: &Missing) -> String {
+    let Missing { name, reason, .. } = engine;
+    tracing::warn!(engine = name, reason, "a model wants an engine that is not available");
+    format!("engine {name} is not available; the server's log says why")
 }
 
 #[cfg(test)]

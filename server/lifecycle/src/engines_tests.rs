@@ -50,3 +50,16 @@ fn a_disk_that_fails_is_told_from_a_bad_file() {
     assert_eq!(gone.fault, crate::fault::Fault::Passing);
     assert!(gone.reason.starts_with("no; reading the file fails: "), "{}", gone.reason);
 }
+
+#[test]
+fn an_engine_with_a_format_serves_its_files() {
+    let own = ("fake", "model.fake");
+    let engines = Engines::default().with_format(own, Ok(fake()));
+    check(&engines, None, Ok("fake"));
+    assert_eq!(engines.artifacts(), ["model.fake"]);
+    assert_eq!(engines.reading(std::path::Path::new("/nowhere")).names().len(), 0);
+    let engines = Engines::default().with_format(own, Err("its library is nowhere".to_owned()));
+    let reason = "engine fake is not available; the server's log says why";
+    check(&engines, None, Err(reason));
+    assert_eq!(engines.artifacts(), ["model.fake"], "so that its models are found");
+}

@@ -73,6 +73,11 @@ impl Single {
         self.versions.keys().copied()
     }
 
+    /// Where one of them lies.
+    pub fn folder(&self, version: Version) -> Option<&Path> {
+        self.versions.get(&version).map(PathBuf::as_path)
+    }
+
     /// The newest that the policy wants.
     pub fn newest(&self, policy: &VersionPolicy) -> Option<Version> {
         let present: BTreeSet<Version> = self.versions().collect();

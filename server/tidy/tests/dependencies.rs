@@ -7,7 +7,15 @@ use super::{list, metadata, root, text};
 /// Floors of the workspace. A crate may import only strictly lower floors.
 const FLOORS: &[&[&str]] = &[
     &["backend-api", "plot", "proto"],
-    &["backend-fake", "backend-onnxruntime", "backend-openvino", "backend-tract", "server-base"],
+    &[
+        "backend-fake",
+        "backend-litert",
+        "backend-onnxruntime",
+        "backend-openvino",
+        "backend-pjrt",
+        "backend-tract",
+        "server-base",
+    ],
     &["server-proof", "server-registry", "server-rollout", "server-serving"],
     &["server-lifecycle", "server-replicas"],
     &["server-conductor", "server-tune"],
@@ -22,7 +30,7 @@ const BESIDE: &[&str] = &["loadtest", "server-tidy"];
 const WRAPPED: &[(&str, &[&str])] = &[
     ("ort", &["backend-onnxruntime"]),
     ("tract-onnx", &["backend-tract"]),
-    ("libloading", &["backend-openvino"]),
+    ("libloading", &["backend-litert", "backend-openvino", "backend-pjrt"]),
     ("tonic", &["proto", "server-frontend", "loadtest"]),
     ("hyper", &["server-frontend", "server-registry", "server-app", "loadtest"]),
     (

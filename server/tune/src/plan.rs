@@ -94,6 +94,10 @@ impl Plan {
         };
         let version = version(&checked, &single, &config, &mut faults);
         let sizes = batches(&checked, wishes.rows, &config, &mut faults);
+        // Of another format's engine there is nothing to measure.
+        let folder = version.and_then(|it| single.folder(it));
+        let reading = folder.map(|it| engines.reading(it));
+        let engines = reading.as_ref().unwrap_or(engines);
         let product = product(&checked, engines, &config, &sizes);
         let (candidates, skipped) = sift(&product, &single, &defaults);
         if faults.is_empty() {

@@ -1,5 +1,6 @@
 //! The subcommands. Results go to standard output, everything else to standard error.
 
+mod devices;
 mod models;
 mod predict;
 mod rollout;
@@ -69,6 +70,7 @@ pub fn run(cli: Cli) -> ExitCode {
             RolloutCommand::Abort(of) => rollout::command("abort", &of),
         }),
         Command::Tune(args) => tune::tune(*args),
+        Command::Devices(args) => devices::devices(&args),
         Command::Version(args) => version::version(&args),
         Command::Completion { shell } => {
             let mut script = Vec::new();

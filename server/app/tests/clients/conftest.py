@@ -1,10 +1,13 @@
 """Servers for the tests. Each ends with its fixture, also when a test fails or is interrupted."""
 
+import shutil
 import signal
+import tempfile
+from pathlib import Path
 
 import pytest
 from recorded import cases
-from server import FIXTURES, SAMPLES, Repository, Server
+from server import BINARY, FIXTURES, SAMPLES, Repository, Server
 
 
 def pytest_configure():
@@ -16,6 +19,13 @@ def pytest_configure():
 def repository(tmp_path):
     """An empty repository."""
     return Repository(tmp_path / "models")
+
+
+@pytest.fixture(scope="session")
+def alone():
+    """The binary where no library lies beside it. A link would lead back to one."""
+    with tempfile.TemporaryDirectory() as folder:
+        yield Path(shutil.copy(BINARY, folder))
 
 
 @pytest.fixture

@@ -1,8 +1,6 @@
 """How a server starts: what it says when it cannot, where settings come from, and which engines."""
 
-import shutil
 import socket
-import tempfile
 from pathlib import Path
 
 import pytest
@@ -157,13 +155,6 @@ def test_strict_readiness(start, repository):
     assert salver("client", "health", "--url", f"http://{server.http}").returncode == FAILED
     repository.version("hollow", 1, FIXTURES / "double.onnx")
     wait_for(lambda: server.ask("GET", "/v2/health/ready").status == 200, "it is ready")
-
-
-@pytest.fixture(scope="module")
-def alone():
-    """The binary where no library lies beside it. A link would lead back to one."""
-    with tempfile.TemporaryDirectory() as folder:
-        yield Path(shutil.copy(BINARY, folder))
 
 
 def test_without_onnxruntime(start, alone):

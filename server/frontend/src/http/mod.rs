@@ -216,6 +216,7 @@ impl Rest {
             name: spec.name.to_string(),
             datatype: spec.dtype.name(),
             shape: spec.to_wire(),
+            parameters: spec.quantization.map(QuantizationBody::new),
         };
         let servable = &metadata.servable;
         let signature = servable.signature();
@@ -271,6 +272,21 @@ struct TensorMetadata {
     name: String,
     datatype: &'static str,
     shape: Vec<i64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    parameters: Option<QuantizationBody>,
+}
+
+/// What a quantised tensor's numbers stand for: `scale * (number - zero_point)`.
+#[derive(Serialize)]
+struct QuantizationBody {
+    scale: f32,
+    zero_point: i64,
+}
+
+impl QuantizationBody {
+    fn new(it: backend_api::Quantization) -> QuantizationBody {
+        QuantizationBody { scale: it.scale, zero_point: it.zero_point }
+    }
 }
 
 /// A version's state as the repository index of the protocol names it.

@@ -1,0 +1,59 @@
+//! A loaded file, shared by all instances.
+
+use std::ffi::CString;
+use std::fs::File;
+use std::path::Path;
+use std::sync::Arc;
+
+use backend_api::{BackendError, Device, Instance, Model, Options, Signature};
+
+use crate::ffi::{Environment, Source};
+use crate::instance::LiteInstance;
+use crate::signature::Side;
+use crate::{NAME, signature};
+
+/// What the instances share: the file. What is made of it to run is each one's own.
+pub(crate) struct Shared {
+    pub(crate) source: Arc<Source>,
+    pub(crate) signature: Signature,
+    pub(crate) threads: usize,
+}
+
+/// A model in memory.
+pub(crate) struct LiteModel {
+    shared: Arc<Shared>,
+}
+
+impl LiteModel {
+    pub(crate) fn load(
+        environment: &Arc<Environment>,
+        artifact: &Path,
+        options: &Options,
+    ) -> Result<LiteModel, BackendError> {
+        let refused = |reason: String| BackendError::Unsupported { engine: NAME, reason };
+        let unreadable = |reason: String| BackendError::Artifact { reason };
+        File::open(artifact).map_err(|it| unreadable(format!("{}: {it}", artifact.display())))?;
+        let path = artifact.to_str().and_then(|it| CString::new(it).ok());
+        let path = path.ok_or_else(|| refused("the file's path is not UTF-8".to_owned()))?;
+        let source = Arc::new(environment.read(&path).map_err(unreadable)?);
+        let ports = |side| source.ports(side).map_err(refused);
+        let (inputs, outputs) = (ports(Side::Inputs)?, ports(Side::Outputs)?);
+        let threads = options.intra_op_threads;
+        let mut trial = source.compile(threads).map_err(refused)?;
+        let signature = signature::read((&inputs, &outputs), &mut trial)?;
+        drop(trial);
+        Ok(LiteModel { shared: Arc::new(Shared { source, signature, threads }) })
+    }
+}
+
+impl Model for LiteModel {
+    fn signature(&self) -> &Signature {
+        &self.shared.signature
+    }
+
+    fn instance(&self, device: &Device) -> Result<Box<dyn Instance>, BackendError> {
+        match device {
+            Device::Cpu => Ok(Box::new(LiteInstance::new(Arc::clone(&self.shared))?)),
+        }
+    }
+}

@@ -1,0 +1,89 @@
+//! The seam's suite, and what is this engine's own.
+
+use std::path::Path;
+
+use backend_api::{
+    Backend as _, BackendError, Device, Options, Output, Quantization, Tensor,
+    conformance::conformance,
+};
+use backend_litert::{DTYPES, LiteRt};
+
+use super::{fixtures, litert};
+
+#[test]
+fn passes_the_suite() {
+    let Some(litert) = litert() else { return };
+    conformance(&litert, &fixtures(), &DTYPES);
+}
+
+/// Inputs and outputs as the server sees them.
+#[track_caller]
+fn check(name: &str, expect: &[&str]) {
+    let Some(litert) = litert() else { return };
+    let path = fixtures().join(name).with_extension("tflite");
+    let model = litert.load(&path, &Options::default()).expect("loads");
+    let signature = model.signature();
+    let shown = signature.inputs.iter().chain(&signature.outputs).map(ToString::to_string);
+    assert_eq!(shown.collect::<Vec<_>>(), expect, "{name}");
+}
+
+#[test]
+fn a_first_axis_that_can_be_resized_is_rows() {
+    check("double", &["x FP32 [rows,4]", "y FP32 [rows,4]"]);
+    check("resizable", &["x FP32 [rows,4]", "y FP32 [rows,4]"]);
+    check("fixed", &["x FP32 [1,4]", "y FP32 [1,4]"]);
+    check("positive", &["x FP32 [?]", "at INT64 [1,?]"]);
+    check("digits_int8", &["image INT8 [rows,1,8,8]", "probabilities INT8 [rows,10]"]);
+}
+
+#[test]
+fn an_output_may_need_more_room_than_any_before() {
+    let Some(litert) = litert() else { return };
+    let model = litert.load(&fixtures().join("positive.tflite"), &Options::default());
+    let model = model.expect("loads");
+    let mut instance = model.instance(&Device::Cpu).expect("an instance");
+    for length in [3_usize, 5_000, 2, 20_000] {
+        let ones = Tensor::from_elements(&[length], &vec![1.0_f32; length]).expect("fits");
+        let mut outputs = vec![Output::prepare(&model.signature().outputs[0], 1)];
+        instance.run(&[ones], &mut outputs).expect("runs");
+        let places = outputs.remove(0).into_tensor().expect("an output");
+        let expect: Vec<i64> = (0..length as i64).collect();
+        assert_eq!(places.view::<i64>().expect("places"), expect);
+    }
+}
+
+#[test]
+fn what_the_numbers_stand_for_is_in_the_signature() {
+    let Some(litert) = litert() else { return };
+    let load = |name: &str| {
+        let loaded = litert.load(&fixtures().join(name), &Options::default()).expect("loads");
+        (loaded.signature().inputs[0].quantization, loaded.signature().outputs[0].quantization)
+    };
+    let input = Quantization { scale: 16.0 / 255.0, zero_point: -128 };
+    let output = Quantization { scale: 1.0 / 256.0, zero_point: -128 };
+    assert_eq!(load("digits_int8.tflite"), (Some(input), Some(output)));
+    assert_eq!(load("digits.tflite"), (None, None));
+}
+
+#[test]
+fn strings_are_refused_at_load() {
+    let Some(litert) = litert() else { return };
+    litert.load(&fixtures().join("text.tflite"), &Options::default()).err().expect("refused");
+}
+
+#[test]
+fn a_library_that_is_not_there_is_an_error_of_the_load() {
+    let litert = LiteRt::at(Path::new("/nowhere/libLiteRt.so.2.1.4"));
+    assert_eq!(litert.version(), "2.1.4", "nothing is opened to tell it");
+    let error = litert.load(&fixtures().join("double.tflite"), &Options::default());
+    let error = error.err().expect("not there");
+    assert!(matches!(error, BackendError::Unavailable { .. }), "{error}");
+    assert!(error.to_string().contains("/nowhere/libLiteRt.so.2.1.4"), "{error}");
+}
+
+#[test]
+fn another_library_is_an_error_too() {
+    let libc = Path::new("libc.so.6"); // found by the system, without any of the functions
+    let error = LiteRt::at(libc).open().expect_err("refused").to_string();
+    assert!(error.contains("LiteRtCreateEnvironment"), "it says what is missing: {error}");
+}

@@ -1,0 +1,339 @@
+//! Calls into a plugin's table of functions, on memory that we own.
+//!
+//! All unsafe code of this engine. Invariants: an object is owned by one value and freed once, by
+//! the function for its kind, before the client that it belongs to; the plugin is never unloaded,
+//! so its functions stay valid for the life of the process; memory of ours that the plugin was given
+//! is not followed any more when [`Loaded::run`] returns.
+
+#![expect(unsafe_code, reason = "the C interface; each block says why it is sound")]
+
+mod run;
+
+use std::error::Error as _;
+use std::ffi::{c_char, c_int, c_void};
+use std::mem::ManuallyDrop;
+use std::path::Path;
+use std::ptr;
+use std::slice;
+use std::sync::Arc;
+
+use crate::functions::{
+    Args, COMPILE_OPTIONS, Call, ClientCreate, ClientDestroy, Compile, DescriptionAttributes,
+    DescriptionKind, DescriptionText, Deserialize, DeviceDescription, DeviceMemories, Devices,
+    ErrorDestroy, ErrorMessage, EventAwait, EventDestroy, ExecutableDestroy, GetExecutable, Handle,
+    LoadedDestroy, MemoryKind, MemoryStats, NamedValue, OutputDims, OutputTypes, OutputsLen,
+    PlatformName, PlatformVersion, PluginInitialize, Program, RawApi, Serialize, known,
+};
+
+/// The opened plugin.
+struct Api {
+    table: *const RawApi,
+    /// Its threads and static objects outlive every value of ours.
+    _library: ManuallyDrop<libloading::Library>,
+}
+
+// SAFETY: the table is never written, and its functions may be called from any thread: that is what
+// the header asks of plugins (PjRtClient is thread-safe).
+unsafe impl Send for Api {}
+// SAFETY: as above.
+unsafe impl Sync for Api {}
+
+impl Api {
+    fn open(path: &Path) -> Result<Api, String> {
+        let shown = path.display();
+        let failed = |it: libloading::Error| match it.source() {
+            Some(cause) => format!("plugin {shown}: {cause}"),
+            None => format!("plugin {shown}: {it}"),
+        };
+        // SAFETY: runs the plugin's initialisers, which is the purpose. Whoever may put a file
+        // where it was looked for, or name one, may run code in this process anyway.
+        let library = unsafe { libloading::Library::new(path) };
+        let library = ManuallyDrop::new(library.map_err(failed)?);
+        // SAFETY: a function of that name takes nothing and gives a table that lives for ever.
+        let table = unsafe {
+            let get = library.get::<unsafe extern "C" fn() -> *const RawApi>("GetPjrtApi");
+            get.map_err(failed)?()
+        };
+        if table.is_null() {
+            return Err(format!("plugin {shown} has no table of functions"));
+        }
+        // SAFETY: the head of the table is the same in all versions.
+        let (size, major, minor) = unsafe { ((*table).size, (*table).major, (*table).minor) };
+        known(size, (major, minor)).map_err(|it| format!("plugin {shown} {it}"))?;
+        let api = Api { table, _library: library };
+        api.call(PluginInitialize::default()).map_err(|it| format!("plugin {shown}: {it}"))?;
+        Ok(api)
+    }
+
+    fn version(&self) -> String {
+        // SAFETY: the table lives for ever.
+        let (major, minor) = unsafe { ((*self.table).major, (*self.table).minor) };
+        format!("{major}.{minor}")
+    }
+
+    /// Calls the function that takes `body`, and gives it back as the function left it.
+    ///
+    /// What is passed is sound by what the callers say of the fields: they are null, or of an object
+    /// that is alive, or point at memory of ours that is.
+    fn call<T: Call>(&self, body: T) -> Result<T, String> {
+        let mut args = Args::new(body);
+        match self.raw(&mut args) {
+            Some(error) if error.is_null() => Ok(args.body),
+            Some(error) => Err(self.message(error)),
+            None => Err(format!("the plugin lacks the function at place {}", T::PLACE)),
+        }
+    }
+
+    /// `None` if the plugin leaves the function out.
+    fn raw<T: Call>(&self, args: &mut Args<T>) -> Option<Handle> {
+        type Function = Option<unsafe extern "C" fn(*mut c_void) -> Handle>;
+        // SAFETY: the table is as long as the last place says (checked when it was opened), and
+        // holds functions of one argument, or null. The structure is the one for this place, laid
+        // out as the header says, and larger.
+        unsafe {
+            let functions = self.table.add(1).cast::<Function>();
+            let function = (*functions.add(T::PLACE))?;
+            Some(function(ptr::from_mut(args).cast()))
+        }
+    }
+
+    /// The words of an error, which is freed.
+    fn message(&self, error: Handle) -> String {
+        let mut args = Args::new(ErrorMessage { error, ..ErrorMessage::default() });
+        let _ = self.raw(&mut args);
+        // SAFETY: the text lives as long as the error.
+        let text = unsafe { copied(args.body.text, args.body.len) };
+        let _ = self.raw(&mut Args::new(ErrorDestroy { error }));
+        text
+    }
+
+    /// Waits for an event, and frees it. Null is an event that is over.
+    fn wait(&self, event: Handle) -> Result<(), String> {
+        if event.is_null() {
+            return Ok(());
+        }
+        let waited = self.call(EventAwait { event }).map(|_| ());
+        let _ = self.call(EventDestroy { event });
+        waited
+    }
+}
+
+/// # Safety
+/// `text` must hold `len` bytes, or be null.
+unsafe fn copied(text: *const c_char, len: usize) -> String {
+    // SAFETY: as the caller promises.
+    String::from_utf8_lossy(unsafe { list(text.cast::<u8>(), len) }).into_owned()
+}
+
+/// The elements of a list of the plugin's; none if there is no list.
+///
+/// # Safety
+/// `list` must be null or hold `len` elements for as long as the result is used.
+unsafe fn list<'a, T>(list: *const T, len: usize) -> &'a [T] {
+    // SAFETY: as the caller promises.
+    if list.is_null() { &[] } else { unsafe { slice::from_raw_parts(list, len) } }
+}
+
+/// A plugin's connection to its devices.
+pub(crate) struct Client {
+    api: Api,
+    client: Handle,
+    device: Handle,
+}
+
+// SAFETY: the plugin's client may be used from any thread, see [`Api`]; the device is its own.
+unsafe impl Send for Client {}
+// SAFETY: as above.
+unsafe impl Sync for Client {}
+
+impl Drop for Client {
+    fn drop(&mut self) {
+        let _ = self.api.call(ClientDestroy { client: self.client });
+    }
+}
+
+impl Client {
+    /// Opens the plugin and its devices. The error says which file and why.
+    pub(crate) fn open(path: &Path) -> Result<Client, String> {
+        let api = Api::open(path)?;
+        let named = |it: String| format!("plugin {}: {it}", path.display());
+        let client = api.call(ClientCreate::default()).map_err(named)?.client;
+        let mut opened = Client { api, client, device: ptr::null_mut() };
+        let devices = opened.devices().map_err(named)?;
+        opened.device = *devices.first().ok_or_else(|| named("it has no device".to_owned()))?;
+        Ok(opened)
+    }
+
+    /// Version of the interface, and what the plugin says of itself: platform and its version.
+    pub(crate) fn versions(&self) -> Result<(String, String, String), String> {
+        let name = PlatformName { client: self.client, ..PlatformName::default() };
+        let version = PlatformVersion { client: self.client, ..PlatformVersion::default() };
+        let (name, version) = (self.api.call(name)?, self.api.call(version)?);
+        // SAFETY: both texts live as long as the client.
+        let texts = unsafe { (copied(name.text, name.len), copied(version.text, version.len)) };
+        Ok((self.api.version(), texts.0, texts.1))
+    }
+
+    fn devices(&self) -> Result<&[Handle], String> {
+        let found = self.api.call(Devices { client: self.client, ..Devices::default() })?;
+        // SAFETY: the list lives as long as the client.
+        Ok(unsafe { list(found.devices, found.len) })
+    }
+
+    /// A line for each device: what it is, where it stands, its memory.
+    pub(crate) fn describe(&self) -> Result<Vec<String>, String> {
+        self.devices()?.iter().map(|&it| self.describe_one(it)).collect()
+    }
+
+    fn describe_one(&self, device: Handle) -> Result<String, String> {
+        let api = &self.api;
+        let asked = DeviceDescription { device, ..DeviceDescription::default() };
+        let description = api.call(asked)?.description;
+        let text = api.call(DescriptionText { description, ..DescriptionText::default() })?;
+        let kind = api.call(DescriptionKind { description, ..DescriptionKind::default() })?;
+        // SAFETY: the texts live as long as the device.
+        let mut line =
+            unsafe { format!("{}, {}", copied(text.text, text.len), copied(kind.text, kind.len)) };
+        let asked = DescriptionAttributes { description, ..DescriptionAttributes::default() };
+        if let Ok(found) = api.call(asked) {
+            // SAFETY: the list, its names and values live as long as the device.
+            for it in unsafe { list(found.attributes, found.len) } {
+                line.push_str(&format!(", {}", attribute(it)));
+            }
+        }
+        let memories = api.call(DeviceMemories { device, ..DeviceMemories::default() })?;
+        // SAFETY: as for the attributes.
+        for &memory in unsafe { list(memories.memories, memories.len) } {
+            let kind = api.call(MemoryKind { memory, ..MemoryKind::default() })?;
+            // SAFETY: the text lives as long as the device.
+            line.push_str(&format!(", memory {}", unsafe { copied(kind.text, kind.len) }));
+        }
+        // Not every device counts its memory.
+        if let Ok(found) = api.call(MemoryStats { device, ..MemoryStats::default() }) {
+            line.push_str(&format!(", {} MiB in use", found.in_use >> 20));
+            if found.limit_is_set {
+                line.push_str(&format!(" of {}", found.limit >> 20));
+            }
+        }
+        Ok(line)
+    }
+
+    /// Compiles a StableHLO program for the first device.
+    pub(crate) fn compile(self: &Arc<Client>, code: &[u8]) -> Result<Loaded, String> {
+        let (format, options) = (c"mlir", COMPILE_OPTIONS);
+        let program = Args::new(Program {
+            code: code.as_ptr(),
+            code_len: code.len(),
+            format: format.as_ptr(),
+            format_len: format.count_bytes(),
+        });
+        // All that is pointed at lives until the call is over, and it is copied by it.
+        let compiled = self.api.call(Compile {
+            client: self.client,
+            program: &raw const program,
+            options: options.as_ptr(),
+            options_len: options.len(),
+            executable: ptr::null_mut(),
+        })?;
+        Loaded::new(self, compiled.executable)
+    }
+
+    /// Takes in what [`Loaded::serialize`] gave, of this very plugin on such a machine.
+    pub(crate) fn deserialize(self: &Arc<Client>, bytes: &[u8]) -> Result<Loaded, String> {
+        let (client, len) = (self.client, bytes.len());
+        let given = Deserialize { client, bytes: bytes.as_ptr(), len, ..Deserialize::default() };
+        Loaded::new(self, self.api.call(given)?.loaded)
+    }
+}
+
+fn attribute(it: &NamedValue) -> String {
+    // SAFETY: the name has that length; the kind says which of the values it is, and text and list
+    // have the length that stands beside them.
+    unsafe {
+        let name = copied(it.name, it.name_len);
+        match it.kind {
+            0 => format!("{name} {}", copied(it.value.text, it.len)),
+            1 => format!("{name} {}", it.value.whole),
+            2 => format!("{name} {:?}", list(it.value.list, it.len)),
+            3 => format!("{name} {}", it.value.float),
+            4 => format!("{name} {}", it.value.flag),
+            _ => name,
+        }
+    }
+}
+
+/// A program that is ready to run.
+pub(crate) struct Loaded {
+    client: Arc<Client>,
+    loaded: Handle,
+    outputs: usize,
+}
+
+// SAFETY: it is only run and read, which may be done from several threads, see [`Api`].
+unsafe impl Send for Loaded {}
+// SAFETY: as above.
+unsafe impl Sync for Loaded {}
+
+impl Drop for Loaded {
+    fn drop(&mut self) {
+        let _ = self.client.api.call(LoadedDestroy { executable: self.loaded });
+    }
+}
+
+impl Loaded {
+    fn new(client: &Arc<Client>, loaded: Handle) -> Result<Loaded, String> {
+        let mut made = Loaded { client: Arc::clone(client), loaded, outputs: 0 };
+        made.outputs = made
+            .executable(|api, executable| Ok(api.call(OutputsLen { executable, len: 0 })?.len))?;
+        Ok(made)
+    }
+
+    /// Asks the executable behind it.
+    fn executable<T>(
+        &self,
+        ask: impl FnOnce(&Api, Handle) -> Result<T, String>,
+    ) -> Result<T, String> {
+        let api = &self.client.api;
+        let asked = GetExecutable { loaded: self.loaded, ..GetExecutable::default() };
+        let executable = api.call(asked)?.executable;
+        let answer = ask(api, executable);
+        let _ = api.call(ExecutableDestroy { executable });
+        answer
+    }
+
+    /// Types (as the plugin numbers them) and lengths of the outputs.
+    pub(crate) fn outputs(&self) -> Result<Vec<(c_int, Vec<i64>)>, String> {
+        self.executable(|api, executable| {
+            let kinds = api.call(OutputTypes { executable, ..OutputTypes::default() })?;
+            let shapes = api.call(OutputDims { executable, ..OutputDims::default() })?;
+            // SAFETY: the lists live as long as the executable; the lengths of all outputs stand
+            // one behind the other, as many as their ranks add up to.
+            unsafe {
+                let ranks = list(shapes.ranks, shapes.len);
+                let mut dims = list(shapes.dims, ranks.iter().sum());
+                let kinds = list(kinds.kinds, kinds.len);
+                let output = |(&kind, &rank): (&c_int, &usize)| {
+                    let (own, others) = dims.split_at(rank.min(dims.len()));
+                    dims = others;
+                    (kind, own.to_vec())
+                };
+                Ok(kinds.iter().zip(ranks).map(output).collect())
+            }
+        })
+    }
+
+    /// As bytes, for a file.
+    pub(crate) fn serialize(&self) -> Result<Vec<u8>, String> {
+        self.executable(|api, executable| {
+            let given = api.call(Serialize { executable, ..Serialize::default() })?;
+            // SAFETY: the bytes live until their owner is freed, once, by its own function.
+            unsafe {
+                let bytes = list(given.bytes, given.len).to_vec();
+                if let Some(free) = given.free {
+                    free(given.owner);
+                }
+                Ok(bytes)
+            }
+        })
+    }
+}

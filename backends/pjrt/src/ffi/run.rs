@@ -1,0 +1,98 @@
+//! One run of a program: inputs lent, outputs copied out, everything freed.
+//!
+//! No unsafe code of its own: what it hands to `Api::call` is proven at each call.
+
+use std::ptr;
+
+use backend_api::Tensor;
+
+use super::{Client, Loaded};
+use crate::functions::{
+    BufferDestroy, BufferFromHost, Execute, Handle, IN_PLACE, RunOptions, ToHost, kind_of,
+};
+
+impl Loaded {
+    /// Runs it. Inputs must be aligned and of the program's number, types and shapes; each output
+    /// goes to one of `to`, which has exactly its size.
+    pub(crate) fn run(&self, inputs: &[Tensor], to: &mut [&mut [u8]]) -> Result<(), String> {
+        let api = &self.client.api;
+        let lent = inputs.iter().map(|it| Lent::new(&self.client, it));
+        let lent = lent.collect::<Result<Vec<Lent<'_>>, _>>()?;
+        if to.len() != self.outputs {
+            return Err(format!("{} outputs where the program has {}", to.len(), self.outputs));
+        }
+        let handles: Vec<Handle> = lent.iter().map(|it| it.buffer).collect();
+        let mut results = vec![ptr::null_mut(); self.outputs];
+        let (inputs, mut done) = ([handles.as_ptr()], ptr::null_mut());
+        let (outputs, options) = ([results.as_mut_ptr()], RunOptions::new());
+        // One device; every list is as long as it is said to be and lives until the call is over.
+        api.call(Execute {
+            executable: self.loaded,
+            options: &raw const options,
+            inputs: inputs.as_ptr(),
+            devices_len: 1,
+            inputs_len: handles.len(),
+            outputs: outputs.as_ptr(),
+            done: &raw mut done,
+            device: ptr::null_mut(),
+        })?;
+        let results: Vec<Owned<'_>> =
+            results.into_iter().map(|buffer| Owned { client: &self.client, buffer }).collect();
+        api.wait(done)?;
+        for (result, to) in results.iter().zip(to) {
+            // The plugin refuses less memory than it needs, and has written when the event is over.
+            let (source, len) = (result.buffer, to.len());
+            let copy = ToHost { source, to: to.as_mut_ptr(), len, ..ToHost::default() };
+            api.wait(api.call(copy)?.event)?;
+        }
+        Ok(())
+    }
+}
+
+/// A buffer of the plugin's.
+struct Owned<'a> {
+    client: &'a Client,
+    buffer: Handle,
+}
+
+impl Drop for Owned<'_> {
+    fn drop(&mut self) {
+        let _ = self.client.api.call(BufferDestroy { buffer: self.buffer });
+    }
+}
+
+/// A buffer that may lie in memory of ours. Freed, it is not followed any more.
+struct Lent<'a> {
+    client: &'a Client,
+    buffer: Handle,
+    done: Handle,
+    /// The memory.
+    _tensor: &'a Tensor,
+}
+
+impl<'a> Lent<'a> {
+    fn new(client: &'a Client, tensor: &'a Tensor) -> Result<Lent<'a>, String> {
+        let kind = kind_of(tensor.dtype()).ok_or("the type is not carried")?;
+        let dims = tensor.shape().to_wire();
+        // The elements are as many as type and shape say (an invariant of Tensor), are never
+        // written, and live as long as the result.
+        let lent = client.api.call(BufferFromHost {
+            client: client.client,
+            data: tensor.data().as_ptr(),
+            kind,
+            dims: dims.as_ptr(),
+            rank: dims.len(),
+            semantics: IN_PLACE,
+            device: client.device,
+            ..BufferFromHost::default()
+        })?;
+        Ok(Lent { client, buffer: lent.buffer, done: lent.done, _tensor: tensor })
+    }
+}
+
+impl Drop for Lent<'_> {
+    fn drop(&mut self) {
+        let _ = self.client.api.call(BufferDestroy { buffer: self.buffer });
+        let _ = self.client.api.wait(self.done);
+    }
+}

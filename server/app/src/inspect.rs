@@ -1,0 +1,173 @@
+//! What this machine has: processor, accelerators, engines, and what each one lacks.
+//!
+//! For `salver devices`. Here alone every engine's library is opened, to know that it can be.
+
+use std::fs;
+use std::path::Path;
+
+use serde::Serialize;
+
+use crate::cli::Libraries;
+use crate::engines;
+
+/// All of it, as `--output json` prints it.
+#[derive(Debug, Serialize)]
+pub(crate) struct Inspection {
+    pub(crate) processor: Processor,
+    pub(crate) accelerators: Vec<Accelerator>,
+    pub(crate) engines: Vec<Engine>,
+}
+
+/// The processor, as far as it says what it is.
+#[derive(Debug, PartialEq, Serialize)]
+pub(crate) struct Processor {
+    pub(crate) model: String,
+    pub(crate) architecture: &'static str,
+    pub(crate) cores: usize,
+    pub(crate) memory_bytes: Option<u64>,
+    /// Instructions that matter to how models are best served.
+    pub(crate) instructions: Vec<&'static str>,
+}
+
+/// Something beside the processor that could compute.
+#[derive(Debug, PartialEq, Serialize)]
+pub(crate) struct Accelerator {
+    pub(crate) device: String,
+    pub(crate) kind: &'static str,
+    /// How models come to run on it, or why they do not.
+    pub(crate) note: &'static str,
+}
+
+/// An engine of this server.
+#[derive(Debug, Default, PartialEq, Serialize)]
+pub(crate) struct Engine {
+    pub(crate) engine: &'static str,
+    pub(crate) available: bool,
+    /// The file that it reads in a version's folder.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) reads: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) version: Option<String>,
+    /// What its library says of its own devices.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) devices: Vec<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) reason: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) fix: Option<&'static str>,
+}
+
+/// Looks at this machine. A library that was named and is not there is an error.
+pub(crate) fn inspect(libraries: &Libraries) -> anyhow::Result<Inspection> {
+    let info = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let memory = fs::read_to_string("/proc/meminfo").unwrap_or_default();
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    Ok(Inspection {
+        processor: processor((&info, &memory), cores),
+        accelerators: accelerators(Path::new("/dev")),
+        engines: engines(libraries)?,
+    })
+}
+
+fn engines(libraries: &Libraries) -> anyhow::Result<Vec<Engine>> {
+    let opened = engines::open(libraries)?;
+    let available = opened.available().map(|it| {
+        let (engine, reads) = (it.name(), Some(it.artifact()));
+        match engines::check(engine, libraries) {
+            Ok(devices) => {
+                let version = Some(it.version());
+                Engine { engine, available: true, reads, version, devices, ..Engine::default() }
+            }
+            Err(reason) => lacking(engine, reads, reason),
+        }
+    });
+    let missing = opened.missing().iter();
+    let missing = missing.map(|it| lacking(it.name, it.artifact, it.reason.clone()));
+    Ok(available.chain(missing).collect())
+}
+
+fn lacking(engine: &'static str, reads: Option<&'static str>, reason: String) -> Engine {
+    let (reason, fix) = (Some(reason), Some(fix(engine)));
+    Engine { engine, reads, reason, fix, ..Engine::default() }
+}
+
+/// What makes an engine available.
+fn fix(engine: &str) -> &'static str {
+    match engine {
+        "onnxruntime" => {
+            "`make onnxruntime` in the checkout, or --onnxruntime-library FILE with the library of \
+             PyPI's onnxruntime 1.24 or newer"
+        }
+        "openvino" => {
+            "`make openvino` in the checkout, or --openvino-dir DIR with the libraries of PyPI's \
+             openvino 2025.1 or newer"
+        }
+        "litert" => {
+            "`make litert` in the checkout, or --litert-library FILE with the library of PyPI's \
+             ai-edge-litert 2.1.4"
+        }
+        "pjrt" => {
+            "`make pjrt` in the checkout, or --pjrt-plugin FILE: xla_cpu_pjrt.so of PyPI's \
+             xla-cpu-pjrt, libtpu.so of libtpu on a machine with TPUs, xla_cuda_plugin.so of \
+             jax-cuda13-pjrt on one with NVIDIA GPUs"
+        }
+        _ => "a server that was built with it",
+    }
+}
+
+/// `info` and `memory` are the texts of `/proc/cpuinfo` and `/proc/meminfo`.
+fn processor((info, memory): (&str, &str), cores: usize) -> Processor {
+    let value = |text: &str, name: &str| {
+        let line = text.lines().find(|it| it.split(':').next().map(str::trim) == Some(name))?;
+        line.split_once(':').map(|(_, it)| it.trim().to_owned()).filter(|it| !it.is_empty())
+    };
+    let flags = value(info, "flags").or_else(|| value(info, "Features")).unwrap_or_default();
+    let known = ["avx2", "avx512f", "avx512_vnni", "avx512_bf16", "amx_bf16", "asimd", "bf16"];
+    let has = |it: &&str| flags.split_ascii_whitespace().any(|flag| flag == *it);
+    let kibibytes = value(memory, "MemTotal");
+    let kibibytes = kibibytes.and_then(|it| it.split(' ').next()?.parse::<u64>().ok());
+    Processor {
+        model: value(info, "model name").unwrap_or_else(|| "unknown".to_owned()),
+        architecture: std::env::consts::ARCH,
+        cores,
+        memory_bytes: kibibytes.map(|it| it.saturating_mul(1024)),
+        instructions: known.into_iter().filter(has).collect(),
+    }
+}
+
+/// Kinds of accelerators: how their files in `/dev` begin, before a number.
+const KINDS: [(&str, &str, &str); 3] = [
+    (
+        "nvidia",
+        "NVIDIA GPU",
+        "engine pjrt computes on it with --pjrt-plugin xla_cuda_plugin.so; the others do not",
+    ),
+    ("accel", "Google TPU", "engine pjrt computes on it with --pjrt-plugin libtpu.so"),
+    ("apex_", "Edge TPU", "no engine uses it yet: LiteRT is opened for the processor alone"),
+];
+
+/// What lies in `/dev`, by name.
+fn accelerators(dev: &Path) -> Vec<Accelerator> {
+    let names = |folder: &Path| {
+        let entries = fs::read_dir(folder).into_iter().flatten().filter_map(Result::ok);
+        entries.filter_map(|it| it.file_name().into_string().ok()).collect::<Vec<String>>()
+    };
+    // Newer kernels have a folder for those that are called `accel`.
+    let inside = dev.join("accel");
+    let found = names(dev).into_iter().map(|it| (dev, it));
+    let found = found.chain(names(&inside).into_iter().map(|it| (&*inside, it)));
+    let accelerator = |(folder, name): (&Path, String)| {
+        let (_, kind, note) = KINDS.into_iter().find(|(stem, _, _)| {
+            let number = name.strip_prefix(stem);
+            number.is_some_and(|it| !it.is_empty() && it.bytes().all(|it| it.is_ascii_digit()))
+        })?;
+        Some(Accelerator { device: folder.join(name).display().to_string(), kind, note })
+    };
+    let mut accelerators: Vec<Accelerator> = found.filter_map(accelerator).collect();
+    accelerators.sort_by(|a, b| a.device.cmp(&b.device));
+    accelerators
+}
+
+#[cfg(test)]
+#[path = "inspect_tests.rs"]
+mod tests;
