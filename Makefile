@@ -16,7 +16,7 @@ SERVE_FLAGS ?=
 # Such as --quick, --rounds 7, --only steady idle, --overload-minutes 10.
 BENCH_FLAGS ?=
 
-.PHONY: help build serve test test-rust test-loom test-clients test-balancer test-registry test-chart test-models lint bench \
+.PHONY: help build serve test test-rust test-loom test-clients test-drift test-balancer test-registry test-chart test-models lint bench \
 	bench-pictures bench-models models $(ENGINES) docker-registry haproxy clean
 
 help: ## List these targets
@@ -29,7 +29,7 @@ serve: build ## Serve the sample models on ports 8000 (HTTP), 8001 (gRPC), 8002 
 	@$(MAKE) --no-print-directory onnxruntime || echo "ONNX Runtime could not be fetched: tract serves instead"
 	$(CARGO_TARGET_DIR)/release/salver serve --model-repository $(REPOSITORY) $(SERVE_FLAGS)
 
-test: test-rust test-loom test-clients test-registry test-balancer test-models test-chart ## Run every test
+test: test-rust test-loom test-clients test-drift test-registry test-balancer test-models test-chart ## Run every test
 
 test-rust: $(ENGINES) ## Unit, conformance, property and system tests
 	$(CARGO) test --workspace --locked
@@ -50,6 +50,10 @@ test-registry: docker-registry $(VENV)/registry/ready ## Models from real regist
 test-balancer: onnxruntime openvino haproxy $(VENV)/balancer/ready ## Real servers behind Envoy and HAProxy
 	$(CARGO) test --workspace --locked --no-run --quiet
 	SALVER_BIN=$(CARGO_TARGET_DIR)/debug/salver $(VENV)/balancer/bin/python -m pytest -q -rs server/app/tests/balancer
+
+test-drift: $(VENV)/drift/ready ## The statistics of drift against the real Evidently
+	$(CARGO) test --workspace --locked --no-run --quiet
+	SALVER_BIN=$(CARGO_TARGET_DIR)/debug/salver $(VENV)/drift/bin/python -m pytest -q server/drift/tests/evidently
 
 test-models: $(VENV)/models/ready ## The committed models against a rebuild and their recorded answers
 	cd models && $(abspath $(VENV))/models/bin/python -m train.build --check
@@ -112,6 +116,7 @@ fixtures: $(VENV)/models/ready $(VENV)/pjrt/ready ## Make the test models of Lit
 # A virtual environment for each set of requirements: they do not agree with one another.
 $(VENV)/tests/ready: server/app/tests/clients/requirements.txt
 $(VENV)/balancer/ready: server/app/tests/balancer/requirements.txt server/app/tests/clients/requirements.txt
+$(VENV)/drift/ready: server/drift/tests/evidently/requirements.txt
 $(VENV)/models/ready: models/requirements.txt
 $(VENV)/helm/ready: helm/tests/requirements.txt
 $(VENV)/registry/ready: server/app/tests/registry/requirements.txt

@@ -1,5 +1,6 @@
 //! The command line: every flag once, with its environment variable and its help.
 
+mod drift;
 mod rollout;
 mod store;
 
@@ -9,6 +10,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
+pub use drift::{ColumnArgs, CompareArgs, DriftCommand};
 pub use rollout::{RolloutArgs, RolloutCommand, RolloutOf};
 pub use store::{PullArgs, StoreArgs};
 
@@ -49,6 +51,12 @@ pub enum Command {
         /// What to do.
         #[command(subcommand)]
         command: RolloutCommand,
+    },
+    /// Find out whether data still looks as it did.
+    Drift {
+        /// What to find out.
+        #[command(subcommand)]
+        command: DriftCommand,
     },
     /// Find the engine, instances, threads and batch size that serve a model best here.
     ///

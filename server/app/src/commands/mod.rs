@@ -1,6 +1,7 @@
 //! The subcommands. Results go to standard output, everything else to standard error.
 
 mod devices;
+mod drift;
 mod models;
 mod predict;
 mod rollout;
@@ -16,7 +17,9 @@ use std::process::ExitCode;
 use clap::CommandFactory as _;
 use server_registry::{ErrorKind, RegistryError};
 
-use crate::cli::{Cli, ClientCommand, Command, ModelsCommand, RolloutCommand, ServerArgs};
+use crate::cli::{
+    Cli, ClientCommand, Command, DriftCommand, ModelsCommand, RolloutCommand, ServerArgs,
+};
 use crate::client::{Client, ClientError};
 
 /// What a command came to; the numbers stand in `salver help`.
@@ -69,6 +72,7 @@ pub fn run(cli: Cli) -> ExitCode {
             RolloutCommand::Resume(of) => rollout::command("resume", &of),
             RolloutCommand::Abort(of) => rollout::command("abort", &of),
         }),
+        Command::Drift { command: DriftCommand::Compare(args) } => drift::compare(&args),
         Command::Tune(args) => tune::tune(*args),
         Command::Devices(args) => devices::devices(&args),
         Command::Version(args) => version::version(&args),

@@ -1,0 +1,72 @@
+//! Parquet files. Numbers of any width become 64-bit floats; what is nested or a time is only
+//! named.
+
+use std::fs::File;
+
+use arrow::array::{Array, AsArray as _};
+use arrow::compute::cast;
+use arrow::datatypes::{DataType, Float64Type};
+use arrow::error::ArrowError;
+use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+use server_drift::Values;
+
+use crate::table::{DatasetError, ROWS_MAX, Table};
+
+/// Reads all columns.
+pub(crate) fn read(file: File) -> Result<Table, DatasetError> {
+    let faulty = |it: parquet::errors::ParquetError| DatasetError::Parquet(it.into());
+    let builder = ParquetRecordBatchReaderBuilder::try_new(file).map_err(faulty)?;
+    let fields = builder.schema().fields().clone();
+    let mut columns: Vec<(String, Values)> =
+        fields.iter().map(|it| (it.name().clone(), empty(it.data_type()))).collect();
+    let mut rows = 0;
+    for batch in builder.build().map_err(faulty)? {
+        let batch = batch.map_err(|it| DatasetError::Parquet(it.into()))?;
+        rows += batch.num_rows();
+        if rows > ROWS_MAX {
+            return Err(DatasetError::TooLong);
+        }
+        for (array, (_, values)) in batch.columns().iter().zip(&mut columns) {
+            append(values, array).map_err(|it| DatasetError::Parquet(it.into()))?;
+        }
+    }
+    Ok(Table { rows, columns })
+}
+
+/// What a column of the type is read into.
+fn empty(data_type: &DataType) -> Values {
+    if let DataType::Dictionary(_, inner) = data_type {
+        return empty(inner);
+    }
+    if data_type.is_numeric() {
+        return Values::Numbers { values: Vec::new(), whole: data_type.is_integer() };
+    }
+    if *data_type == DataType::Boolean {
+        return Values::Flags(Vec::new());
+    }
+    if matches!(data_type, DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View) {
+        return Values::Words(Vec::new());
+    }
+    Values::Other(data_type.to_string())
+}
+
+fn append(to: &mut Values, array: &dyn Array) -> Result<(), ArrowError> {
+    match to {
+        Values::Numbers { values, whole } => {
+            *whole &= array.logical_null_count() == 0;
+            let numbers = cast(array, &DataType::Float64)?;
+            let numbers = numbers.as_primitive::<Float64Type>();
+            values.extend(numbers.iter().map(|it| it.unwrap_or(f64::NAN)));
+        }
+        Values::Flags(values) => {
+            let flags = cast(array, &DataType::Boolean)?;
+            values.extend(flags.as_boolean().iter());
+        }
+        Values::Words(values) => {
+            let words = cast(array, &DataType::LargeUtf8)?;
+            values.extend(words.as_string::<i64>().iter().map(|it| it.map(Box::from)));
+        }
+        Values::Other(_) => {}
+    }
+    Ok(())
+}

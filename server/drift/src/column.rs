@@ -1,0 +1,191 @@
+//! A column as it was read: what it holds, and what kind of thing that is.
+
+use std::cmp::Ordering;
+use std::collections::{BTreeMap, HashSet};
+
+use serde::{Deserialize, Serialize};
+
+/// Integers of so few different values are categories.
+const INTEGER_CATEGORIES_MAX: usize = 10;
+
+/// What a column holds, row by row.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Values {
+    /// Numbers; NaN stands for one that is missing.
+    Numbers {
+        /// Row by row.
+        values: Vec<f64>,
+        /// Of an integer type, and none is missing.
+        whole: bool,
+    },
+    /// True, false or missing.
+    Flags(Vec<Option<bool>>),
+    /// Text, or missing.
+    Words(Vec<Option<Box<str>>>),
+    /// Something that has no statistics here, such as times: its type.
+    Other(String),
+}
+
+/// How a column is looked at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum Kind {
+    /// Numbers that have distances.
+    #[serde(rename = "num")]
+    Numerical,
+    /// Values that are the same or not.
+    #[serde(rename = "cat")]
+    Categorical,
+    /// Text that is hardly ever the same twice.
+    #[serde(rename = "text")]
+    Text,
+    /// Anything else, such as times.
+    #[serde(rename = "other")]
+    Other,
+}
+
+/// One value of a categorical column.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Category {
+    /// True or false.
+    Flag(bool),
+    /// A number.
+    Number(Number),
+    /// Text.
+    Word(Box<str>),
+}
+
+/// A finite number that can be sorted and looked up.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Number(f64);
+
+/// Categories and how often each occurs.
+pub type Tally = BTreeMap<Category, u64>;
+
+impl Values {
+    /// Rows, missing ones included.
+    pub fn rows(&self) -> usize {
+        match self {
+            Values::Numbers { values, .. } => values.len(),
+            Values::Flags(values) => values.len(),
+            Values::Words(values) => values.len(),
+            Values::Other(_) => 0,
+        }
+    }
+
+    /// Rows without a usable value: missing, NaN or infinite.
+    pub fn missing(&self) -> usize {
+        match self {
+            Values::Numbers { values, .. } => values.iter().filter(|it| !it.is_finite()).count(),
+            Values::Flags(values) => values.iter().filter(|it| it.is_none()).count(),
+            Values::Words(values) => values.iter().filter(|it| it.is_none()).count(),
+            Values::Other(_) => 0,
+        }
+    }
+
+    /// How the column is looked at if nobody says otherwise, as Evidently does on a table that
+    /// pandas has read: floats are numerical, integers of at most ten values categorical, text
+    /// whose values are mostly different is text. An integer column with missing rows counts as
+    /// floats, since that is what pandas makes of it.
+    pub fn kind(&self) -> Kind {
+        match self {
+            Values::Numbers { values, whole: true } => {
+                let mut seen = HashSet::new();
+                let few = values.iter().all(|it| {
+                    seen.insert(it.to_bits());
+                    seen.len() <= INTEGER_CATEGORIES_MAX
+                });
+                if few { Kind::Categorical } else { Kind::Numerical }
+            }
+            Values::Numbers { whole: false, .. } => Kind::Numerical,
+            Values::Flags(_) => Kind::Categorical,
+            Values::Words(values) => {
+                let present = values.iter().flatten();
+                let distinct: HashSet<&str> = present.clone().map(AsRef::as_ref).collect();
+                let text = 2 * distinct.len() > present.count();
+                if text { Kind::Text } else { Kind::Categorical }
+            }
+            Values::Other(_) => Kind::Other,
+        }
+    }
+
+    /// What the column holds, in a word, for messages.
+    pub fn type_name(&self) -> &str {
+        match self {
+            Values::Numbers { .. } => "numbers",
+            Values::Flags(_) => "true and false",
+            Values::Words(_) => "text",
+            Values::Other(name) => name,
+        }
+    }
+
+    /// How often each category occurs; what is missing, NaN or infinite is left out.
+    pub fn tally(&self) -> Tally {
+        let mut tally = Tally::new();
+        let mut count = |it: Category| *tally.entry(it).or_default() += 1;
+        match self {
+            Values::Numbers { values, .. } => {
+                values.iter().filter_map(|&it| Category::number(it)).for_each(&mut count);
+            }
+            Values::Flags(values) => {
+                values.iter().flatten().for_each(|&it| count(Category::Flag(it)));
+            }
+            Values::Words(values) => {
+                values.iter().flatten().for_each(|it| count(Category::Word(it.clone())));
+            }
+            Values::Other(_) => {}
+        }
+        tally
+    }
+}
+
+impl Category {
+    /// Of a number, if it is one; −0 is 0.
+    pub fn number(value: f64) -> Option<Category> {
+        value.is_finite().then_some(Category::Number(Number(value + 0.0)))
+    }
+}
+
+impl std::fmt::Display for Category {
+    fn fmt(&self, to: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Category::Flag(it) => it.fmt(to),
+            Category::Number(it) => it.0.fmt(to),
+            Category::Word(it) => it.fmt(to),
+        }
+    }
+}
+
+impl Number {
+    /// As a plain number.
+    pub fn get(self) -> f64 {
+        self.0
+    }
+}
+
+impl PartialEq for Number {
+    fn eq(&self, other: &Number) -> bool {
+        self.cmp(other) == Ordering::Equal
+    }
+}
+
+impl Eq for Number {}
+
+impl PartialOrd for Number {
+    fn partial_cmp(&self, other: &Number) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Number {
+    fn cmp(&self, other: &Number) -> Ordering {
+        self.0.total_cmp(&other.0)
+    }
+}
+
+impl std::hash::Hash for Number {
+    fn hash<H: std::hash::Hasher>(&self, state: &mut H) {
+        self.0.to_bits().hash(state);
+    }
+}

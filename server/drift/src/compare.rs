@@ -1,0 +1,192 @@
+//! Two columns, raw, and every statistic between them: the numbers are Evidently 0.7.23's.
+
+use serde::Serialize;
+
+use crate::binning::{Shares, aligned, side_by_side};
+use crate::column::{Kind, Tally, Values};
+use crate::distance::{
+    hellinger, hellinger_of_samples, jensen_shannon, kullback_leibler, largest_difference, psi,
+    total_variation, wasserstein,
+};
+use crate::proportion::{chi_square, two_proportions};
+use crate::sample::Sample;
+use crate::smirnov::kolmogorov_smirnov;
+use crate::statistics::{Method, Statistics, present};
+use crate::test::Test;
+
+/// Chi-square is asked of numbers with at most so many different values.
+const FEW_VALUES: usize = 5;
+
+/// What was found out about a column.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Comparison {
+    /// How it was looked at.
+    #[serde(rename = "type")]
+    pub kind: Kind,
+    /// Every statistic.
+    #[serde(flatten)]
+    pub statistics: Statistics,
+    /// The test that judges, by kind and size; none for text and times.
+    pub default: Option<Test>,
+    /// Whether it says "drift".
+    pub drift: bool,
+    /// Its threshold.
+    pub threshold: Option<f64>,
+    /// How the statistics were computed.
+    pub method: Method,
+    /// Usable rows of the reference.
+    pub reference_rows: usize,
+    /// Usable rows of what was looked at.
+    pub current_rows: usize,
+    /// Rows of the reference that are missing, NaN or infinite.
+    pub reference_missing: usize,
+    /// Such rows of what was looked at.
+    pub current_missing: usize,
+}
+
+/// Why two columns cannot be compared.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum CompareError {
+    /// One holds numbers, the other text, for instance.
+    #[error("the reference holds {reference}, the current data {current}: they must agree")]
+    TypesDiffer {
+        /// What the reference holds.
+        reference: String,
+        /// What the other one holds.
+        current: String,
+    },
+    /// There is nothing to compare.
+    #[error("the {side} has no usable value among {rows} rows, at least one is needed")]
+    Empty {
+        /// `reference` or `current data`.
+        side: &'static str,
+        /// Its rows.
+        rows: usize,
+    },
+    /// Asked to look at text as numbers, for instance.
+    #[error("it holds {found}, and cannot be looked at as {wanted:?}")]
+    Unfit {
+        /// What it holds.
+        found: String,
+        /// What was asked for.
+        wanted: Kind,
+    },
+}
+
+/// Compares two columns; `kind` as the current side would have it, unless it is given.
+pub fn compare(
+    reference: &Values,
+    current: &Values,
+    kind: Option<Kind>,
+) -> Result<Comparison, CompareError> {
+    if std::mem::discriminant(reference) != std::mem::discriminant(current) {
+        return Err(CompareError::TypesDiffer {
+            reference: reference.type_name().to_owned(),
+            current: current.type_name().to_owned(),
+        });
+    }
+    let kind = kind.unwrap_or_else(|| current.kind());
+    let mut comparison = Comparison {
+        kind,
+        statistics: Statistics::default(),
+        default: None,
+        drift: false,
+        threshold: None,
+        method: Method::Exact,
+        reference_rows: reference.rows() - reference.missing(),
+        current_rows: current.rows() - current.missing(),
+        reference_missing: reference.missing(),
+        current_missing: current.missing(),
+    };
+    let unfit = || CompareError::Unfit { found: current.type_name().to_owned(), wanted: kind };
+    let distinct = match (kind, reference, current) {
+        (Kind::Text | Kind::Other, ..) => return Ok(comparison),
+        (Kind::Categorical, Values::Other(_), _) => return Err(unfit()),
+        (Kind::Categorical, ..) => {
+            let (left, right) = (reference.tally(), current.tally());
+            not_empty(left.is_empty(), reference, right.is_empty(), current)?;
+            comparison.statistics = of_categories(&left, &right);
+            aligned(&left, &right).0.len()
+        }
+        (Kind::Numerical, Values::Numbers { values, whole }, Values::Numbers { .. }) => {
+            let Values::Numbers { values: others, whole: also } = current else {
+                return Err(unfit());
+            };
+            let left = Sample::new(values.iter().copied());
+            let right = Sample::new(others.iter().copied());
+            not_empty(left.is_empty(), reference, right.is_empty(), current)?;
+            let (statistics, distinct) = of_numbers(&left, &right, *whole && *also);
+            comparison.statistics = statistics;
+            distinct
+        }
+        (Kind::Numerical, ..) => return Err(unfit()),
+    };
+    if let Some(test) = Test::by_default(kind, comparison.reference_rows, distinct) {
+        comparison.default = Some(test);
+        comparison.threshold = Some(test.threshold());
+        comparison.drift = test.drifted(comparison.statistics.score(test), test.threshold());
+    }
+    Ok(comparison)
+}
+
+fn not_empty(
+    left: bool,
+    reference: &Values,
+    right: bool,
+    current: &Values,
+) -> Result<(), CompareError> {
+    let empty = |side, values: &Values| Err(CompareError::Empty { side, rows: values.rows() });
+    match (left, right) {
+        (true, _) => empty("reference", reference),
+        (_, true) => empty("current data", current),
+        (false, false) => Ok(()),
+    }
+}
+
+/// Every statistic of numbers, and how many different ones there are on both sides together.
+/// `whole`: both sides are of integer types.
+pub fn of_numbers(reference: &Sample, current: &Sample, whole: bool) -> (Statistics, usize) {
+    let shares = Shares::of_samples(reference, current, whole);
+    let ks = kolmogorov_smirnov(reference, current);
+    let mut statistics = Statistics {
+        psi: present(psi(&shares)),
+        jensenshannon: present(jensen_shannon(&shares)),
+        ks: present(ks.p),
+        ks_statistic: present(ks.statistic),
+        wasserstein: present(wasserstein(reference, current)),
+        kl_div: present(kullback_leibler(&shares)),
+        hellinger: present(hellinger_of_samples(reference, current, whole)),
+        ..Statistics::default()
+    };
+    let (left, right) = side_by_side(reference, current);
+    if left.len() <= FEW_VALUES {
+        counted(&mut statistics, &left, &right);
+    }
+    (statistics, left.len())
+}
+
+/// Every statistic of categories.
+pub fn of_categories(reference: &Tally, current: &Tally) -> Statistics {
+    let (left, right) = aligned(reference, current);
+    let shares = Shares::of_counts(&left, &right);
+    let mut statistics = Statistics {
+        psi: present(psi(&shares)),
+        jensenshannon: present(jensen_shannon(&shares)),
+        kl_div: present(kullback_leibler(&shares)),
+        hellinger: present(hellinger(&shares)),
+        tvd_statistic: present(total_variation(&shares)),
+        linf: present(largest_difference(&shares)),
+        ..Statistics::default()
+    };
+    counted(&mut statistics, &left, &right);
+    statistics
+}
+
+/// The tests of counts by value; the first value is the one whose share is not asked for.
+fn counted(statistics: &mut Statistics, left: &[u64], right: &[u64]) {
+    statistics.chisquare = present(chi_square(left, right));
+    if left.len() <= 2 {
+        let others = |counts: &[u64]| (counts[1..].iter().sum(), counts.iter().sum());
+        statistics.z = present(two_proportions(others(left), others(right)));
+    }
+}
