@@ -1,0 +1,205 @@
+//! What a window says against the reference: every statistic, a p-value that knows both sizes, the
+//! size of the difference, and where it lies.
+
+use serde::Serialize;
+
+use crate::binning::Shares;
+use crate::categories::CategoryState;
+use crate::compare::of_numbers;
+use crate::distance::{
+    hellinger, jensen_shannon, kullback_leibler, largest_difference, psi, total_variation,
+};
+use crate::numbers::NumberState;
+use crate::profile::{Categories, Numbers};
+use crate::proportion::homogeneity;
+use crate::sample::Sample;
+use crate::smirnov;
+use crate::statistics::{Method, Statistics, present};
+
+/// Bins of the profile that make one bin of a histogram statistic: 128 / 8 = 16 of them, since
+/// the noise of PSI grows with the number of bins.
+const FINE_PER_COARSE: usize = 8;
+
+/// Rows that a category must be expected to have on the smaller side for the chi-square law to
+/// hold; rarer ones are tested together.
+const EXPECTED_MIN: f64 = 5.0;
+
+/// How many bins are named.
+const TOP_BINS: usize = 3;
+
+/// What was found out about a feature in a window.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Evidence {
+    /// Every statistic.
+    pub statistics: Statistics,
+    /// How they were computed.
+    pub method: Method,
+    /// What the p-value is of: `ks` or `homogeneity`.
+    pub test: &'static str,
+    /// Probability of such a difference, or a greater one, without drift; both sides are samples.
+    pub p: f64,
+    /// The size of the difference, from 0 to 1: the largest distance of the distribution
+    /// functions, or the total variation distance.
+    pub effect: f64,
+    /// Usable rows of the reference.
+    pub reference_rows: u64,
+    /// Usable rows of the window.
+    pub rows: u64,
+    /// Where the difference is, largest part of the PSI first.
+    pub top_bins: Vec<Bin>,
+}
+
+/// Values that lie together, or one category.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Bin {
+    /// `[from, to)`, or the category.
+    pub name: String,
+    /// Share of the reference.
+    pub reference: f64,
+    /// Share of the window.
+    pub current: f64,
+}
+
+/// Of numbers: exact while window and reference are small enough to be kept, else binned.
+pub fn of_numbers_state(profile: &Numbers, state: &NumberState) -> Evidence {
+    let rows: u64 = profile.counts.iter().sum();
+    let coarse = |counts: &[u64]| -> Vec<u64> {
+        counts.chunks(FINE_PER_COARSE).map(|it| it.iter().sum()).collect()
+    };
+    let (left, right) = (coarse(&profile.counts), coarse(&state.counts));
+    let complete = profile.sample.len() as u64 == rows;
+    let (statistics, method, ks) = match state.raw().filter(|it| complete && !it.is_empty()) {
+        Some(raw) => {
+            let reference = Sample::new(profile.sample.iter().copied());
+            let current = Sample::new(raw.iter().copied());
+            let (statistics, _) = of_numbers(&reference, &current, profile.whole);
+            let ks = smirnov::kolmogorov_smirnov(&reference, &current);
+            (statistics, Method::Exact, ks)
+        }
+        None => {
+            let ks = smirnov::of_counts(&profile.counts, &state.counts);
+            let statistics = Statistics {
+                ks: present(ks.p),
+                ks_statistic: present(ks.statistic),
+                wasserstein: present(binned_wasserstein(profile, state)),
+                ..of_shares(&Shares::of_counts(&left, &right))
+            };
+            (statistics, Method::Binned, ks)
+        }
+    };
+    let starts = profile.edges.iter().skip(FINE_PER_COARSE - 1).step_by(FINE_PER_COARSE);
+    let edges: Vec<f64> = starts.copied().collect();
+    let name = |at: usize| {
+        let from = at.checked_sub(1).map_or(f64::NEG_INFINITY, |it| edges[it]);
+        format!("[{from}, {})", edges.get(at).copied().unwrap_or(f64::INFINITY))
+    };
+    Evidence {
+        statistics,
+        method,
+        test: "ks",
+        p: ks.p,
+        effect: ks.statistic,
+        reference_rows: rows,
+        rows: state.rows(),
+        top_bins: top_bins(&left, &right, name),
+    }
+}
+
+/// Of categories: those of the profile, and all others as one.
+pub fn of_categories_state(profile: &Categories, state: &CategoryState) -> Evidence {
+    let mut left: Vec<u64> = profile.counts.iter().map(|it| it.1).collect();
+    let mut right = state.counts.clone();
+    if profile.others + state.others > 0 {
+        left.push(profile.others);
+        right.push(state.others);
+    }
+    let shares = Shares::of_counts(&left, &right);
+    let (rare_left, rare_right) = pooled(&left, &right);
+    let p = homogeneity(&rare_left, &rare_right);
+    let name = |at: usize| {
+        profile.counts.get(at).map_or_else(|| "(any other)".to_owned(), |it| it.0.to_string())
+    };
+    let effect = total_variation(&shares);
+    let statistics = Statistics {
+        tvd_statistic: present(effect),
+        linf: present(largest_difference(&shares)),
+        chisquare: present(p),
+        ..of_shares(&shares)
+    };
+    Evidence {
+        statistics,
+        method: Method::Binned,
+        test: "homogeneity",
+        // A single category on both sides is no difference.
+        p: if p.is_nan() { 1.0 } else { p },
+        effect,
+        reference_rows: left.iter().sum(),
+        rows: right.iter().sum(),
+        top_bins: top_bins(&left, &right, name),
+    }
+}
+
+fn of_shares(shares: &Shares) -> Statistics {
+    Statistics {
+        psi: present(psi(shares)),
+        jensenshannon: present(jensen_shannon(shares)),
+        kl_div: present(kullback_leibler(shares)),
+        hellinger: present(hellinger(shares)),
+        ..Statistics::default()
+    }
+}
+
+/// Puts together what is too rare to be tested alone.
+fn pooled(left: &[u64], right: &[u64]) -> (Vec<u64>, Vec<u64>) {
+    let (n, m) = (left.iter().sum::<u64>() as f64, right.iter().sum::<u64>() as f64);
+    let smaller = n.min(m) / (n + m).max(1.0);
+    let (mut rare, mut pairs) = ((0, 0), Vec::new());
+    for (&a, &b) in left.iter().zip(right) {
+        if (a + b) as f64 * smaller < EXPECTED_MIN {
+            rare = (rare.0 + a, rare.1 + b);
+        } else {
+            pairs.push((a, b));
+        }
+    }
+    pairs.push(rare);
+    pairs.into_iter().unzip()
+}
+
+/// The bins with the largest parts of the PSI.
+fn top_bins(left: &[u64], right: &[u64], name: impl Fn(usize) -> String) -> Vec<Bin> {
+    let shares = Shares::of_counts(left, right);
+    let part = |at: usize| {
+        let (p, q) = (shares.reference[at].max(1e-4), shares.current[at].max(1e-4));
+        (p - q) * (p / q).ln()
+    };
+    let mut order: Vec<usize> = (0..left.len()).collect();
+    order.sort_by(|&a, &b| part(b).total_cmp(&part(a)));
+    order.truncate(TOP_BINS);
+    let bin = |at: usize| Bin {
+        name: name(at),
+        reference: shares.reference[at],
+        current: shares.current[at],
+    };
+    order.into_iter().map(bin).collect()
+}
+
+/// The area between the distribution functions, values spread evenly within each bin, in standard
+/// deviations of the reference.
+fn binned_wasserstein(profile: &Numbers, state: &NumberState) -> f64 {
+    let Some((low, high)) = state.range else { return f64::NAN };
+    let mut ends = vec![low.min(profile.min)];
+    ends.extend(&profile.edges);
+    ends.push(high.max(profile.max));
+    let shares = Shares::of_counts(&profile.counts, &state.counts);
+    let (mut before, mut area) = (0.0_f64, 0.0);
+    for (at, pair) in ends.windows(2).enumerate() {
+        let after = before + shares.reference[at] - shares.current[at];
+        let (a, b) = (before.abs(), after.abs());
+        // Where the two functions cross, two triangles are left of the trapezium.
+        let crossing = before * after < 0.0;
+        let height = if crossing { (a * a + b * b) / (2.0 * (a + b)) } else { (a + b) / 2.0 };
+        area += height * (pair[1] - pair[0]).max(0.0);
+        before = after;
+    }
+    area / profile.deviation.max(1e-3)
+}

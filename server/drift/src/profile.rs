@@ -1,0 +1,254 @@
+//! The reference profile: what data looked like when the model was trained, small enough to lie
+//! beside the model. Versioned JSON; a reader refuses a version that it does not know.
+
+use serde::{Deserialize, Serialize};
+
+use crate::cast::{index, whole};
+use crate::column::{Category, Kind, Values};
+use crate::distinct::Distinct;
+use crate::hash;
+use crate::sample::Sample;
+
+/// The version of the JSON that is written, and the only one that is read.
+pub const FORMAT: u32 = 1;
+
+/// Bins of a number: equally full in the reference, as far as its values allow.
+const BINS: usize = 128;
+
+/// Values of the reference that are kept as they are.
+const SAMPLE_MAX: usize = 1000;
+
+/// Categories that are counted by name; all others are one.
+const CATEGORIES_MAX: usize = 1000;
+
+/// What the reference looked like.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Profile {
+    /// The version of this format.
+    pub format: u32,
+    /// The model that it belongs to.
+    pub model: String,
+    /// Where it comes from.
+    pub source: Source,
+    /// Rows of the reference.
+    pub rows: u64,
+    /// Rows of the reference that are different from one another, about.
+    pub distinct_rows: u64,
+    /// Its columns.
+    pub features: Vec<Feature>,
+}
+
+/// Where a profile comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Source {
+    /// The data that the model was trained or evaluated on.
+    Data,
+    /// The first requests: they show what came, not what should have come.
+    Learned,
+}
+
+/// Which side of the model a column is on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Role {
+    /// What goes in.
+    Input,
+    /// What comes out.
+    Output,
+}
+
+/// A column of the reference.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Feature {
+    /// Its name.
+    pub name: String,
+    /// Input or output.
+    pub role: Role,
+    /// Usable rows.
+    pub rows: u64,
+    /// Rows that are missing, NaN or infinite.
+    pub missing: u64,
+    /// What its values look like.
+    #[serde(flatten)]
+    pub shape: Shape,
+}
+
+/// What the values of a column look like.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "type")]
+pub enum Shape {
+    /// Numbers.
+    #[serde(rename = "num")]
+    Numerical(Numbers),
+    /// Categories.
+    #[serde(rename = "cat")]
+    Categorical(Categories),
+}
+
+/// Numbers of the reference.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Numbers {
+    /// Of an integer type.
+    pub whole: bool,
+    /// The smallest.
+    pub min: f64,
+    /// The largest.
+    pub max: f64,
+    /// The mean.
+    pub mean: f64,
+    /// The standard deviation, divided by n.
+    pub deviation: f64,
+    /// How many different ones there are.
+    pub distinct: u64,
+    /// Where one bin ends and the next begins, ascending; the outer bins are open.
+    pub edges: Vec<f64>,
+    /// Values in each bin: one more than edges.
+    pub counts: Vec<u64>,
+    /// Values themselves, evenly spread over the ranks, ascending; all of them if there are few.
+    pub sample: Vec<f64>,
+}
+
+/// Categories of the reference.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Categories {
+    /// Categories and counts, the most frequent first.
+    pub counts: Vec<(Category, u64)>,
+    /// Rows with a category that is not among them.
+    pub others: u64,
+}
+
+/// Why a profile cannot be made or used.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ProfileError {
+    /// A column without values.
+    #[error("column {0:?} has no usable value: leave it out")]
+    Empty(String),
+    /// Written by another version.
+    #[error("the profile has format {0}, this version reads {FORMAT}")]
+    Format(u32),
+    /// What it says contradicts itself.
+    #[error("column {0:?}: {1}")]
+    Faulty(String, &'static str),
+}
+
+impl Feature {
+    /// Of a column as it was read. None for text and times, which have no profile.
+    pub fn of(
+        name: &str,
+        role: Role,
+        values: &Values,
+        kind: Option<Kind>,
+    ) -> Result<Option<Feature>, ProfileError> {
+        let usable = values.rows() - values.missing();
+        if usable == 0 && !matches!(values, Values::Other(_)) {
+            return Err(ProfileError::Empty(name.to_owned()));
+        }
+        let shape = match (kind.unwrap_or_else(|| values.kind()), values) {
+            (Kind::Numerical, Values::Numbers { values, whole }) => {
+                Shape::Numerical(Numbers::of(&Sample::new(values.iter().copied()), *whole))
+            }
+            (Kind::Numerical, _) => {
+                return Err(ProfileError::Faulty(name.to_owned(), "it does not hold numbers"));
+            }
+            (Kind::Categorical, _) => Shape::Categorical(Categories::of(values)),
+            (Kind::Text | Kind::Other, _) => return Ok(None),
+        };
+        let missing = values.missing() as u64;
+        Ok(Some(Feature { name: name.to_owned(), role, rows: usable as u64, missing, shape }))
+    }
+
+    /// Fails if bins and counts do not fit together.
+    fn check(&self) -> Result<(), ProfileError> {
+        let faulty = |words| Err(ProfileError::Faulty(self.name.clone(), words));
+        let Shape::Numerical(numbers) = &self.shape else { return Ok(()) };
+        if numbers.counts.len() != numbers.edges.len() + 1 || numbers.counts.len() > BINS {
+            return faulty("there must be one bin more than edges, and at most 128");
+        }
+        if !numbers.edges.is_sorted_by(|a, b| a < b) || !numbers.sample.is_sorted() {
+            return faulty("edges and sample must ascend");
+        }
+        Ok(())
+    }
+}
+
+impl Profile {
+    /// Fails if it is of another format, or contradicts itself.
+    pub fn check(&self) -> Result<(), ProfileError> {
+        if self.format != FORMAT {
+            return Err(ProfileError::Format(self.format));
+        }
+        self.features.iter().try_for_each(Feature::check)
+    }
+}
+
+impl Numbers {
+    /// Of values, at least one.
+    pub fn of(sample: &Sample, is_whole: bool) -> Numbers {
+        let values = sample.values();
+        let (min, max) = sample.range().unwrap_or_default();
+        // Right after each 128th of the values; a value that fills several bins gives one edge.
+        let mut edges: Vec<f64> =
+            (1..BINS).map(|it| values[(it * values.len() / BINS).min(values.len() - 1)]).collect();
+        edges.dedup();
+        edges.retain(|&it| it > min);
+        let below: Vec<usize> = edges.iter().map(|&it| sample.below(it)).collect();
+        let starts = std::iter::once(0).chain(below.iter().copied());
+        let ends = below.iter().copied().chain([values.len()]);
+        let counts = starts.zip(ends).map(|(from, to)| (to - from) as u64).collect();
+        let kept = values.len().min(SAMPLE_MAX);
+        let rank = |it: usize| {
+            let share = (it as f64 + 0.5) / kept as f64;
+            index(whole(share * values.len() as f64)).min(values.len() - 1)
+        };
+        Numbers {
+            whole: is_whole,
+            min,
+            max,
+            mean: sample.mean(),
+            deviation: sample.deviation(),
+            distinct: sample.distinct() as u64,
+            edges,
+            counts,
+            sample: (0..kept).map(|it| values[rank(it)]).collect(),
+        }
+    }
+
+    /// Which bin a finite number falls into.
+    pub fn bin(&self, value: f64) -> usize {
+        self.edges.partition_point(|&it| it <= value)
+    }
+}
+
+impl Categories {
+    /// Of values.
+    fn of(values: &Values) -> Categories {
+        let mut counts: Vec<(Category, u64)> = values.tally().into_iter().collect();
+        counts.sort_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
+        let others = counts.iter().skip(CATEGORIES_MAX).map(|it| it.1).sum();
+        counts.truncate(CATEGORIES_MAX);
+        Categories { counts, others }
+    }
+}
+
+/// How many different rows columns have, about; all must have the same number of rows.
+pub fn distinct_rows(columns: &[&Values]) -> u64 {
+    let rows = columns.iter().map(|it| it.rows()).max().unwrap_or(0);
+    let mut distinct = Distinct::default();
+    for row in 0..rows {
+        let mut hash = 0_u64;
+        for column in columns {
+            let cell = match column {
+                Values::Numbers { values, .. } => values.get(row).map(|&it| hash::of_number(it)),
+                Values::Flags(values) => values.get(row).copied().flatten().map(u64::from),
+                Values::Words(values) => {
+                    values.get(row).and_then(Option::as_deref).map(hash::of_word)
+                }
+                Values::Other(_) => None,
+            };
+            hash = hash::mixed(hash.rotate_left(1) ^ cell.unwrap_or(0x5851_f42d_4c95_7f2d));
+        }
+        distinct.add(hash);
+    }
+    whole(distinct.estimate().round()).min(rows as u64)
+}

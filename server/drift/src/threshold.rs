@@ -1,0 +1,153 @@
+//! When evidence becomes an alarm.
+//!
+//! A fixed threshold on a distance does not know how many rows were looked at, and one on a p-value
+//! not how many features and windows. `auto` knows all three: p-values count both samples; the
+//! features of a window share one level by the procedure of Benjamini and Hochberg; and that level
+//! is one over the number of windows between two false alarms that were asked for. Without drift
+//! the procedure raises an alarm with no more than that probability (features that go together
+//! included, as long as they do so positively), and expectations add up whether windows overlap or
+//! not, so there is at most one false alarm in that many windows.
+//!
+//! # Source
+//! Benjamini and Hochberg, "Controlling the false discovery rate", 1995; Benjamini and Yekutieli,
+//! "The control of the false discovery rate in multiple testing under dependency", 2001.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use crate::evidence::{Bin, Evidence};
+use crate::statistics::Method;
+use crate::test::Test;
+
+/// How alarms are decided.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Thresholds {
+    /// By a statistic and a number.
+    Fixed(Fixed),
+    /// Calibrated.
+    Auto(Auto),
+}
+
+/// A statistic and from where on it is an alarm.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Fixed {
+    /// The statistic.
+    pub test: Test,
+    /// Its threshold; for a p-value an alarm is at or below it.
+    pub threshold: f64,
+}
+
+/// The calibrated rule.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Auto {
+    /// Windows between two false alarms, on average and at least: windows of an hour and an alarm a
+    /// month are 720.
+    pub windows_between: f64,
+    /// Rows below which a feature is not judged.
+    pub rows_min: u64,
+    /// Differences below this are no alarm however certain: in distance of the distribution
+    /// functions, or total variation.
+    pub effect_min: f64,
+}
+
+impl Default for Auto {
+    fn default() -> Auto {
+        Auto { windows_between: 720.0, rows_min: 50, effect_min: 0.02 }
+    }
+}
+
+/// One feature's alarm, with all that led to it.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Alarm {
+    /// The feature.
+    pub feature: String,
+    /// The test.
+    pub test: &'static str,
+    /// How it was computed.
+    pub method: Method,
+    /// The size of the difference, from 0 to 1.
+    pub effect: f64,
+    /// The p-value.
+    pub p: f64,
+    /// What the score was held against: the level of the p-value, or the fixed threshold.
+    pub threshold: f64,
+    /// Rows of the reference.
+    pub reference_rows: u64,
+    /// Rows of the window.
+    pub rows: u64,
+    /// Where the difference is.
+    pub top_bins: Vec<Bin>,
+}
+
+impl Auto {
+    /// For windows that end every `every_s` seconds and a false alarm at most every
+    /// `run_length_s`.
+    pub fn every(every_s: f64, run_length_s: f64) -> Auto {
+        Auto { windows_between: (run_length_s / every_s).max(1.0), ..Auto::default() }
+    }
+
+    /// The level up to which p-values are alarms in this window: Benjamini and Hochberg's, over
+    /// the features that are judged.
+    fn level(&self, judged: &[f64]) -> f64 {
+        let q = 1.0 / self.windows_between.max(1.0);
+        let mut sorted = judged.to_vec();
+        sorted.sort_unstable_by(f64::total_cmp);
+        let share = |rank: usize| q * (rank + 1) as f64 / sorted.len() as f64;
+        let last = (0..sorted.len()).rev().find(|&it| sorted[it] <= share(it));
+        share(last.unwrap_or(0))
+    }
+}
+
+impl Thresholds {
+    /// The alarms of one window. Evidence without a p-value or score is never one.
+    pub fn alarms(&self, features: &[(String, Evidence)]) -> Vec<Alarm> {
+        let alarm = |name: &str, evidence: &Evidence, test, threshold| Alarm {
+            feature: name.to_owned(),
+            test,
+            method: evidence.method,
+            effect: evidence.effect,
+            p: evidence.p,
+            threshold,
+            reference_rows: evidence.reference_rows,
+            rows: evidence.rows,
+            top_bins: evidence.top_bins.clone(),
+        };
+        match self {
+            Thresholds::Fixed(fixed) => features
+                .iter()
+                .filter(|it| fixed.test.drifted(it.1.statistics.score(fixed.test), fixed.threshold))
+                .map(|it| alarm(&it.0, &it.1, fixed.test.name(), fixed.threshold))
+                .collect(),
+            Thresholds::Auto(auto) => {
+                let judged: Vec<&(String, Evidence)> = features
+                    .iter()
+                    .filter(|it| it.1.rows >= auto.rows_min && !it.1.p.is_nan())
+                    .collect();
+                let p: Vec<f64> = judged.iter().map(|it| it.1.p).collect();
+                let level = auto.level(&p);
+                let over = |it: &Evidence| it.p <= level && it.effect >= auto.effect_min;
+                judged
+                    .into_iter()
+                    .filter(|it| over(&it.1))
+                    .map(|it| alarm(&it.0, &it.1, it.1.test, level))
+                    .collect()
+            }
+        }
+    }
+}
+
+impl fmt::Display for Alarm {
+    fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Alarm { feature, test, effect, p, threshold, rows, reference_rows, .. } = self;
+        write!(to, "{feature} drifted: {test} effect {effect:.3}, p {p:.2e}, threshold ")?;
+        write!(to, "{threshold:.2e}, {rows} rows against {reference_rows}")?;
+        for bin in &self.top_bins {
+            write!(to, "; {}: {:.1} %", bin.name, 100.0 * bin.reference)?;
+            write!(to, " -> {:.1} %", 100.0 * bin.current)?;
+        }
+        Ok(())
+    }
+}
