@@ -10,7 +10,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
-pub use drift::{ColumnArgs, CompareArgs, DriftCommand};
+pub use drift::{ColumnArgs, CompareArgs, DriftCommand, ProfileArgs};
 pub use rollout::{RolloutArgs, RolloutCommand, RolloutOf};
 pub use store::{PullArgs, StoreArgs};
 
@@ -58,6 +58,8 @@ pub enum Command {
         #[command(subcommand)]
         command: DriftCommand,
     },
+    /// Write down what a model's data looks like, to hold later data against.
+    Profile(ProfileArgs),
     /// Find the engine, instances, threads and batch size that serve a model best here.
     ///
     /// Loads the model as the server does, under one setting after the other, and asks it with a

@@ -54,3 +54,23 @@ pub struct CompareArgs {
     #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
     pub output: OutputFormat,
 }
+
+/// Arguments of `profile`.
+#[derive(Debug, Args)]
+pub struct ProfileArgs {
+    /// The data that the model was trained or evaluated on: a Parquet or CSV file
+    #[arg(long, value_name = "FILE")]
+    pub data: PathBuf,
+    /// Name of the model
+    #[arg(long, value_name = "NAME")]
+    pub model: String,
+    /// Which columns.
+    #[command(flatten)]
+    pub columns: ColumnArgs,
+    /// Columns that are outputs of the model [default: none]
+    #[arg(long, value_name = "NAME,...", value_delimiter = ',')]
+    pub outputs: Vec<String>,
+    /// Where to write the profile, as JSON; replaced as a whole
+    #[arg(long, value_name = "FILE")]
+    pub output: PathBuf,
+}

@@ -4,6 +4,7 @@ mod devices;
 mod drift;
 mod models;
 mod predict;
+mod profile;
 mod rollout;
 mod server;
 mod store;
@@ -73,6 +74,7 @@ pub fn run(cli: Cli) -> ExitCode {
             RolloutCommand::Abort(of) => rollout::command("abort", &of),
         }),
         Command::Drift { command: DriftCommand::Compare(args) } => drift::compare(&args),
+        Command::Profile(args) => profile::profile(&args),
         Command::Tune(args) => tune::tune(*args),
         Command::Devices(args) => devices::devices(&args),
         Command::Version(args) => version::version(&args),
