@@ -2,7 +2,7 @@
 //! `cargo run --release -p server-drift --example false_alarms [windows]`.
 //!
 //! Ten features, three of them categorical with ten categories, a reference of 5,000 rows that is
-//! drawn anew every 50 windows. Seeded: the same numbers every time.
+//! drawn anew every ten windows. Seeded: the same numbers every time.
 
 use server_drift::random::Random;
 use server_drift::{
@@ -80,7 +80,7 @@ fn alarmed(rules: &[Thresholds], windows: usize, rows: usize, shift: f64) -> Vec
     let mut house = House::new(&mut random);
     let mut counts = vec![0; rules.len()];
     for window in 0..windows {
-        if window % 50 == 49 {
+        if window % 10 == 9 {
             house = House::new(&mut random);
         }
         let seen = house.window(&mut random, rows, shift);
