@@ -1,5 +1,6 @@
 //! The command line: every flag once, with its environment variable and its help.
 
+mod choices;
 mod drift;
 mod rollout;
 mod store;
@@ -7,9 +8,10 @@ mod store;
 use std::net::IpAddr;
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, Parser, Subcommand};
 use clap_complete::Shell;
 
+pub use choices::{LoadArg, LogFormat, OutputFormat, SchedulerArg, TransitionArg};
 pub use drift::{ColumnArgs, CompareArgs, DriftCommand, ProfileArgs};
 pub use rollout::{RolloutArgs, RolloutCommand, RolloutOf};
 pub use store::{PullArgs, StoreArgs};
@@ -76,66 +78,6 @@ pub enum Command {
         /// Which shell.
         shell: Shell,
     },
-}
-
-/// How results are printed.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
-pub enum OutputFormat {
-    /// For people.
-    #[default]
-    Text,
-    /// For programs; stable.
-    Json,
-}
-
-/// How logs are written.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
-pub enum LogFormat {
-    /// For people.
-    #[default]
-    Text,
-    /// One object a line.
-    Json,
-}
-
-/// How a model moves from one version to the next.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
-pub enum TransitionArg {
-    /// Load the new version, then retire the old one.
-    #[default]
-    Availability,
-    /// Retire the old version, then load the new one.
-    Resources,
-}
-
-/// Who runs next when models want more cores than there are.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
-pub enum SchedulerArg {
-    /// One run a core: shares by weight, then the earliest deadline.
-    #[default]
-    Fair,
-    /// Every instance when it has something to run; the kernel divides the time.
-    Off,
-}
-
-impl SchedulerArg {
-    /// As on the command line.
-    pub fn name(self) -> &'static str {
-        match self {
-            SchedulerArg::Fair => "fair",
-            SchedulerArg::Off => "off",
-        }
-    }
-}
-
-/// When models are loaded.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
-pub enum LoadArg {
-    /// As soon as they are there.
-    #[default]
-    Eager,
-    /// When the first request asks for them.
-    Lazy,
 }
 
 /// Settings of `serve`. All optional: flag, then environment, then file, then default.
