@@ -179,6 +179,7 @@ def test_what_is_documented_is_shown(server):
     rare = {"salver_connections_closed_total", "salver_version_switches_total"}
     rare |= {"salver_evictions_total", "salver_load_wait_seconds"}  # of models that are loaded on demand
     rare |= {f"salver_rollout_{it}" for it in ("state", "weight", "decisions_total", "log_evidence")}
+    rare |= {"salver_model_refusals_total", "salver_audit_lost_total"}  # of proofs, and of a slow disk
     # Of replicas that share their rollouts.
     rare |= {f"salver_rollout_{it}" for it in ("leads", "replicas", "share_failures_total")}
     table = {name: kind for name, (kind, _) in documented().items()}
