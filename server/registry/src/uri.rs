@@ -271,6 +271,9 @@ fn store(kind: StoreKind, rest: &str) -> Parsed {
         }
     }
     let (bucket, prefix) = rest.split_once('/').unwrap_or((rest, ""));
+    if bucket.contains('@') {
+        return Err("credentials belong into the environment, not into an address".to_owned());
+    }
     let named = |it: char| it.is_ascii_alphanumeric() || "-_.".contains(it);
     if bucket.is_empty() || !bucket.chars().all(named) {
         return Err(format!("{bucket:?} is no bucket"));

@@ -138,7 +138,12 @@ fn addresses_of_one_registry_are_alike() {
 
 #[test]
 fn errors_quote_no_password() {
-    for text in ["http://me:hush@h/m.onnx", "mlflow://hush@ml/wine", "ftp://h/x?key=hush"] {
+    for text in [
+        "http://me:hush@h/m.onnx",
+        "mlflow://hush@ml/wine",
+        "ftp://h/x?key=hush",
+        "s3://key:hush@models/wine",
+    ] {
         let error = text.parse::<Uri>().expect_err("no address").to_string();
         assert!(!error.contains("hush"), "{error}");
     }
