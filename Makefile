@@ -55,6 +55,12 @@ test-drift: $(VENV)/drift/ready ## The statistics of drift against the real Evid
 	$(CARGO) test --workspace --locked --no-run --quiet
 	SALVER_BIN=$(CARGO_TARGET_DIR)/debug/salver $(VENV)/drift/bin/python -m pytest -q server/drift/tests/evidently
 
+test-long: docker-registry $(VENV)/registry/ready build ## What takes minutes: 100 moves of an alias under 500 requests a second
+	SWAPS=100 SALVER_BIN=$(CARGO_TARGET_DIR)/release/salver LIB=$(LIB) \
+		$(VENV)/registry/bin/python -m pytest -q -rs server/app/tests/registry/test_serve.py -k moves_under_load
+
+.PHONY: test-long
+
 test-models: $(VENV)/models/ready ## The committed models against a rebuild and their recorded answers
 	cd models && $(abspath $(VENV))/models/bin/python -m train.build --check
 

@@ -4,6 +4,7 @@ mod choices;
 mod drift;
 mod rollout;
 mod store;
+mod tune;
 
 use std::net::IpAddr;
 use std::path::PathBuf;
@@ -14,7 +15,8 @@ use clap_complete::Shell;
 pub use choices::{LoadArg, LogFormat, OutputFormat, SchedulerArg, TransitionArg};
 pub use drift::{ColumnArgs, CompareArgs, DriftCommand, ProfileArgs};
 pub use rollout::{RolloutArgs, RolloutCommand, RolloutOf};
-pub use store::{PullArgs, StoreArgs};
+pub use store::{PlaceArgs, PullArgs, StoreArgs, ValidateArgs};
+pub use tune::TuneArgs;
 
 /// Exit codes, as `salver help` tells them.
 const AFTER_HELP: &str = "\
@@ -62,6 +64,10 @@ pub enum Command {
     },
     /// Write down what a model's data looks like, to hold later data against.
     Profile(ProfileArgs),
+    /// Would a model serve? Fetches it, checks every byte, loads and warms it up, and says so.
+    ///
+    /// Exit code 0: it would; 1: it would not; 2: wrong usage; 69: its registry does not answer.
+    Validate(Box<ValidateArgs>),
     /// Find the engine, instances, threads and batch size that serve a model best here.
     ///
     /// Loads the model as the server does, under one setting after the other, and asks it with a
@@ -91,6 +97,12 @@ pub struct ServeArgs {
         value_name = "DIR"
     )]
     pub model_repository: Option<PathBuf>,
+    /// A model of a registry, such as wine=mlflow://HOST:PORT/wine@champion; repeat for more
+    #[arg(long = "model", env = "SALVER_MODELS", value_name = "NAME=URI", value_delimiter = ' ')]
+    pub models: Vec<String>,
+    /// Where models of registries are kept.
+    #[command(flatten)]
+    pub place: PlaceArgs,
     /// TOML file with settings; keys are the flags' names with underscores
     #[arg(long, env = "SALVER_CONFIG", value_name = "FILE")]
     pub config: Option<PathBuf>,
@@ -230,6 +242,14 @@ pub struct PredictArgs {
 pub enum ModelsCommand {
     /// Show every model and version, and its state.
     List(ServerArgs),
+    /// Show all that is known of a model: versions, states, shares, where they come from.
+    Show {
+        /// Name of the model
+        model: String,
+        /// Which server.
+        #[command(flatten)]
+        server: ServerArgs,
+    },
     /// Load a model, or load it again after its files changed.
     Load {
         /// Name of the model
@@ -281,68 +301,6 @@ pub struct DevicesArgs {
 /// Arguments of `version`.
 #[derive(Debug, Args)]
 pub struct VersionArgs {
-    /// Where engines lie.
-    #[command(flatten)]
-    pub libraries: Libraries,
-    /// How to print
-    #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
-    pub output: OutputFormat,
-}
-
-/// Arguments of `tune`. Lists are read by the command itself, which reports every fault at once.
-#[derive(Debug, Args)]
-pub struct TuneArgs {
-    /// Name of the model
-    pub model: String,
-    /// Folder with the models: <model>/<version>/model.onnx
-    #[arg(long, env = "SALVER_MODEL_REPOSITORY", value_name = "DIR")]
-    pub model_repository: PathBuf,
-    /// Number of the version [default: the newest that is wanted]
-    #[arg(long, value_name = "N")]
-    pub version: Option<String>,
-    /// The most that the 99th percentile of the latency may be, in milliseconds
-    #[arg(long, default_value_t = 10.0, value_name = "MS")]
-    pub goal_p99_ms: f64,
-    /// Engines to compare [default: those of `auto`, and the model's own]
-    #[arg(long, value_name = "NAME,...")]
-    pub engines: Option<String>,
-    /// Instances to compare [default: 1, 2, 4, ... cores]
-    #[arg(long, value_name = "N,...")]
-    pub instances: Option<String>,
-    /// Threads inside an operator to compare [default: 1, 2, 4, ... cores]
-    #[arg(long, value_name = "N,...")]
-    pub threads: Option<String>,
-    /// Batch sizes to compare [default: 1, 8, 32 and the model's own]
-    #[arg(long, value_name = "N,...")]
-    pub batch_sizes: Option<String>,
-    /// Callers at a time, rising until the goal is missed or nothing is gained [default: 1, 2, 4,
-    /// ... 256]
-    #[arg(long, value_name = "N,...")]
-    pub concurrency: Option<String>,
-    /// How long each point is measured, in seconds
-    #[arg(long, default_value_t = 1.0, value_name = "S")]
-    pub seconds: f64,
-    /// Rows of a request
-    #[arg(long, default_value_t = 1, value_name = "N")]
-    pub rows: usize,
-    /// Length of a free axis of the inputs, `?` for one without a name; repeat for more
-    #[arg(long, value_name = "NAME=LENGTH")]
-    pub axis: Vec<String>,
-    /// Use so many cores alone [default: all]
-    #[arg(long, value_name = "N")]
-    pub cores: Option<usize>,
-    /// Say what would be measured, and for how long, and measure nothing
-    #[arg(long)]
-    pub dry_run: bool,
-    /// Write the model.toml; other keys and comments in it stay
-    #[arg(long)]
-    pub write: bool,
-    /// Draw throughput against p99
-    #[arg(long, value_name = "FILE.svg")]
-    pub picture: Option<PathBuf>,
-    /// Measure even if it may take more than half an hour
-    #[arg(long)]
-    pub force: bool,
     /// Where engines lie.
     #[command(flatten)]
     pub libraries: Libraries,

@@ -13,6 +13,8 @@ mod process;
 pub mod recorder;
 pub mod serve;
 pub mod settings;
+mod stock;
 pub mod telemetry;
+mod wanted;
 
 pub use commands::run;

@@ -11,8 +11,9 @@ use std::time::{Duration, Instant};
 use anyhow::Context as _;
 use server_base::Journal;
 use server_frontend::{Bound, ConnectionLimits, Control, Drain, Frontend, Listening, Shared};
-use server_lifecycle::{Audit, Clock, Defaults, Engines, Lifecycle};
+use server_lifecycle::{Audit, Clock, Defaults, Engines, Lifecycle, State};
 use server_serving::{Admission, Cores, Serving};
+use server_supply::{Prepared, Supply, Target};
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::oneshot;
 
@@ -20,7 +21,7 @@ use crate::audit::Auditor;
 use crate::cli::SchedulerArg;
 use crate::recorder::Recorded;
 use crate::settings::Settings;
-use crate::telemetry;
+use crate::{stock, telemetry};
 
 /// The audit log is begun anew above this, and the one before is kept: years of decisions.
 const AUDIT_BYTES_MAX: u64 = 64 << 20;
@@ -42,6 +43,8 @@ const CONTROL_DRAIN: Duration = Duration::from_millis(200);
 /// A server that answers.
 pub struct Server {
     lifecycle: Lifecycle,
+    /// Brings the models of registries, if there are any.
+    supply: Option<Supply>,
     serving: Arc<Serving>,
     data: Runtime,
     listening: Vec<Listening>,
@@ -85,10 +88,13 @@ impl Server {
         let journal = journal(settings)?;
         let (audit, auditor) = journal.clone().map(Auditor::start).transpose()?.unzip();
         let rollouts = rollouts(settings, journal)?;
-        let mut options = lifecycle_options(settings, &engines, audit.unwrap_or_default());
+        let prepared = prepare(settings, &engines)?;
+        let origins = prepared.as_ref().map(Prepared::origins).unwrap_or_default();
+        let audit = audit.unwrap_or_default();
+        let mut options = lifecycle_options(settings, &engines, audit, prepared.as_ref());
         options.directions = rollouts.directions();
         let lifecycle = server_lifecycle::start(options, engines, Arc::clone(&serving))
-            .with_context(|| format!("model repository {}", settings.model_repository.display()))?;
+            .context("model repository")?;
         let limits = ConnectionLimits {
             connections_max: settings.connections_max,
             ..ConnectionLimits::default()
@@ -96,6 +102,7 @@ impl Server {
         let shared = Arc::new(Shared {
             serving: Arc::clone(&serving),
             lifecycle: lifecycle.clone(),
+            origins,
             conductor: rollouts.start(lifecycle.clone(), Arc::clone(&serving))?,
             version: env!("CARGO_PKG_VERSION"),
             options: server_frontend::Options {
@@ -117,7 +124,8 @@ impl Server {
         }
         drop(inside);
         let control = ControlPlane::start(control, shared, metrics)?;
-        Ok(Server { lifecycle, serving, data, listening, control, auditor, addresses })
+        let supply = prepared.map(|it| supply(it, &lifecycle)).transpose()?;
+        Ok(Server { lifecycle, supply, serving, data, listening, control, auditor, addresses })
     }
 
     /// The model repository's handle.
@@ -136,6 +144,8 @@ impl Server {
     pub fn stop(self, drain: Duration) -> bool {
         let by = Instant::now() + drain;
         self.lifecycle.drain();
+        // Its folder stays until nothing is loaded from it any more.
+        let supplied = self.supply.map(Supply::stop);
         let draining = self.listening.into_iter().map(|it| self.data.spawn(it.drain(by)));
         let draining: Vec<_> = draining.collect();
         let mut clean = true;
@@ -143,6 +153,7 @@ impl Server {
             clean &= matches!(self.data.block_on(it), Ok(Drain::Complete));
         }
         clean &= self.lifecycle.stop(by);
+        drop(supplied);
         self.auditor.into_iter().for_each(|it| it.stop(by));
         self.data.shutdown_background();
         self.control.stop();
@@ -176,13 +187,41 @@ fn rollouts(
     read.with_context(|| format!("state of rollouts {}", folders.join(" ")))
 }
 
+/// Nothing, if no model comes from a registry: then no cache is made either.
+fn prepare(settings: &Settings, engines: &Engines) -> anyhow::Result<Option<Prepared>> {
+    if settings.targets.is_empty() {
+        return Ok(None);
+    }
+    let stock = stock::open(&settings.place, engines.artifacts())?;
+    for uri in settings.targets.iter().flat_map(Target::addresses) {
+        stock::pinned(&settings.place, &stock, uri)?;
+    }
+    let cache = stock.cache.root().display().to_string();
+    let prepared = Prepared::new(stock, settings.targets.clone());
+    Ok(Some(prepared.with_context(|| format!("cache of models {cache}"))?))
+}
+
+/// What is loaded is not taken away: it may be wanted by a rollout, whatever the registry says.
+fn supply(prepared: Prepared, lifecycle: &Lifecycle) -> io::Result<Supply> {
+    let lifecycle = lifecycle.clone();
+    prepared.start(Box::new(move |model, version| {
+        let index = lifecycle.index();
+        let mut same = index.iter().filter(|it| it.model == *model && it.version == Some(version));
+        same.any(|it| !matches!(it.state, State::End { .. }))
+    }))
+}
+
 fn lifecycle_options(
     settings: &Settings,
     engines: &Engines,
     audit: Audit,
+    prepared: Option<&Prepared>,
 ) -> server_lifecycle::Options {
+    let own = Some(&settings.model_repository).filter(|it| !it.as_os_str().is_empty());
+    let supplied = prepared.map(|it| it.folder().to_path_buf());
     server_lifecycle::Options {
-        repository: settings.model_repository.clone(),
+        repositories: own.cloned().into_iter().chain(supplied).collect(),
+        awaited: prepared.map(Prepared::awaited).unwrap_or_default(),
         scan_interval: settings.scan_interval,
         rest: settings.rest,
         loader_threads: settings.loader_threads,

@@ -14,15 +14,23 @@ use server_base::settings::Section;
 use server_frontend::ConnectionLimits;
 use server_lifecycle::{LoadPolicy, Transition};
 use server_serving::AdmissionLimits;
+use server_supply::Target;
 use tracing_subscriber::EnvFilter;
 
-use crate::cli::{Libraries, LoadArg, LogFormat, SchedulerArg, ServeArgs, TransitionArg};
+use crate::cli::{
+    Libraries, LoadArg, LogFormat, PlaceArgs, SchedulerArg, ServeArgs, TransitionArg,
+};
+use crate::wanted;
 
 /// Checked settings.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Settings {
-    /// The model repository.
+    /// The model repository; empty if all models come from registries.
     pub model_repository: PathBuf,
+    /// Models of registries.
+    pub targets: Vec<Target>,
+    /// Where these are kept.
+    pub place: PlaceArgs,
     /// Where rollouts are written down; `None`: a restart forgets them.
     pub state: Option<PathBuf>,
     /// Where replicas meet that drive rollouts together; `None`: each drives its own.
@@ -97,6 +105,8 @@ const REQUEST_BYTES_MAX: Number = ("request_bytes_max", 1..=limits::REQUEST_BYTE
 /// No bound of their own, but what one more is added to does not overflow.
 const IN_FLIGHT_REQUESTS_MAX: Number = ("in_flight_requests_max", 1..=usize::MAX >> 1);
 const IN_FLIGHT_BYTES_MAX: Number = ("in_flight_bytes_max", 1..=usize::MAX >> 1);
+/// Less, and no model fits.
+const CACHE_BYTES_MAX: Number = ("cache_bytes_max", 1 << 20..=usize::MAX >> 1);
 const CONNECTIONS_MAX: Number = ("connections_max", 1..=1 << 20);
 const DRAIN_TIMEOUT_S: Number = ("drain_timeout_s", 0..=DAY_MS / 1_000);
 
@@ -109,9 +119,12 @@ impl Settings {
         };
         let mut root = Section::root(&table);
         let cores = available_parallelism().map_or(1, usize::from);
+        // Faulty ones count too: who names models of registries needs no folder.
+        let names_models = !args.models.is_empty() || table.contains_key("model");
+        let targets = wanted::targets(&args.models, &mut root);
         let args = over_file(args, &mut root);
-        let settings = with_defaults(args, cores);
-        check(&settings, &mut root);
+        let settings = with_defaults(args, targets, cores);
+        check(&settings, names_models, &mut root);
         root.finish(settings)
     }
 }
@@ -128,9 +141,6 @@ impl Settings {
 
 /// Takes from the file what the arguments leave open.
 fn over_file(args: ServeArgs, root: &mut Section<'_>) -> ServeArgs {
-    let path = |it: &toml::Value| {
-        it.as_str().map(PathBuf::from).ok_or(format!("{it} is no path in quotes"))
-    };
     let address = |it: &toml::Value| {
         let parsed = it.as_str().and_then(|it| it.parse::<IpAddr>().ok());
         parsed.ok_or(format!("{it} is no IP address in quotes"))
@@ -155,7 +165,10 @@ fn over_file(args: ServeArgs, root: &mut Section<'_>) -> ServeArgs {
     let transition =
         [("availability", TransitionArg::Availability), ("resources", TransitionArg::Resources)];
     let schedulers = [("fair", SchedulerArg::Fair), ("off", SchedulerArg::Off)];
+    let place = place_over_file(args.place, root);
     ServeArgs {
+        models: args.models,
+        place,
         config: args.config,
         model_repository: args.model_repository.or(root.with("model_repository", path)),
         state: args.state.or(root.with("state", path)),
@@ -199,6 +212,27 @@ fn over_file(args: ServeArgs, root: &mut Section<'_>) -> ServeArgs {
     }
 }
 
+/// The same for where models of registries are kept.
+fn place_over_file(args: PlaceArgs, root: &mut Section<'_>) -> PlaceArgs {
+    let paths = |it: &toml::Value| {
+        let paths = it.as_array().map(|it| it.iter().map(path).collect());
+        paths.unwrap_or_else(|| Err(format!("{it} is no list of paths in quotes")))
+    };
+    let signers = root.with("signer", paths).unwrap_or_default();
+    let allowed = root.boolean("allow_private_addresses");
+    PlaceArgs {
+        cache: args.cache.or(root.with("cache", path)),
+        cache_bytes_max: number(args.cache_bytes_max, root, CACHE_BYTES_MAX),
+        lock: args.lock.or(root.with("lock", path)),
+        signer: if args.signer.is_empty() { signers } else { args.signer },
+        allow_private_addresses: args.allow_private_addresses.or(allowed),
+    }
+}
+
+fn path(value: &toml::Value) -> Result<PathBuf, String> {
+    value.as_str().map(PathBuf::from).ok_or_else(|| format!("{value} is no path in quotes"))
+}
+
 /// The flag's number, else the file's. One that is out of range is a fault, whoever gave it.
 fn number<T>(flag: Option<T>, root: &mut Section<'_>, (key, range): Number) -> Option<T>
 where
@@ -214,11 +248,13 @@ where
     Some(flag)
 }
 
-fn with_defaults(args: ServeArgs, cores: usize) -> Settings {
+fn with_defaults(args: ServeArgs, targets: Vec<Target>, cores: usize) -> Settings {
     let door = AdmissionLimits::default();
     Settings {
         // Empty is a fault: see `check`.
         model_repository: args.model_repository.unwrap_or_default(),
+        targets,
+        place: args.place,
         state: args.state,
         rollout_share: args.rollout_share.map(PathBuf::from),
         rollout_interval: Duration::from_millis(args.rollout_interval_ms.unwrap_or(1_000)),
@@ -272,9 +308,10 @@ fn share(uri: Option<String>, root: &mut Section<'_>) -> Option<String> {
 }
 
 /// What no single number can tell.
-fn check(settings: &Settings, root: &mut Section<'_>) {
-    if settings.model_repository.as_os_str().is_empty() {
-        root.fault("model_repository", "is not set: name the folder that holds the models");
+fn check(settings: &Settings, names_models: bool, root: &mut Section<'_>) {
+    if settings.model_repository.as_os_str().is_empty() && !names_models {
+        let text = "is not set: name the folder that holds the models, or a --model of a registry";
+        root.fault("model_repository", text);
     }
     for (key, port) in [("http_port", settings.http_port), ("grpc_port", settings.grpc_port)] {
         if port != 0 && port == settings.metrics_port {

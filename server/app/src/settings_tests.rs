@@ -28,8 +28,14 @@ fn every_fault_is_reported_with_its_key() {
     assert_eq!(faults.len(), 4, "{faults:?}");
     assert_eq!(faults[0], "http_port: 70000 is not a whole number from 0 to 65535");
     assert_eq!(faults[1], "drain_timeout_s: \"long\" is not a whole number from 0 to 86400");
-    assert_eq!(faults[2], "model_repository: is not set: name the folder that holds the models");
-    assert!(faults[3].starts_with("hots: unknown key; known are connections_max, "), "{faults:?}");
+    assert_eq!(
+        faults[2],
+        "model_repository: is not set: name the folder that holds the models, or a --model of a registry"
+    );
+    assert!(
+        faults[3].starts_with("hots: unknown key; known are allow_private_addresses, "),
+        "{faults:?}"
+    );
 }
 
 #[test]

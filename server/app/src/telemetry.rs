@@ -17,6 +17,7 @@ pub fn series() -> Vec<Series> {
     let all = [
         server_serving::metrics::SERIES,
         server_lifecycle::metrics::SERIES,
+        server_supply::metrics::SERIES,
         server_conductor::metrics::SERIES,
         server_frontend::metrics::SERIES,
         process::SERIES,

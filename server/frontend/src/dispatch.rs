@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use http::{HeaderValue, Request, Response, header};
+use server_base::Origins;
 use server_conductor::Conductor;
 use server_lifecycle::Lifecycle;
 use server_serving::Serving;
@@ -21,6 +22,8 @@ pub struct Shared {
     pub serving: Arc<Serving>,
     /// The model repository.
     pub lifecycle: Lifecycle,
+    /// Where models come from that no operator has put into the repository.
+    pub origins: Origins,
     /// Rollouts.
     pub conductor: Conductor,
     /// Version of the server, for its metadata.

@@ -18,6 +18,7 @@ mod headers;
 mod http;
 
 mod control;
+mod index;
 mod metadata;
 pub mod metrics;
 mod options;

@@ -117,7 +117,7 @@ impl Engines {
 
     /// Every file name that some engine reads, or would: a model that needs a missing one is found,
     /// and says so.
-    pub(crate) fn artifacts(&self) -> Vec<&'static str> {
+    pub fn artifacts(&self) -> Vec<&'static str> {
         let mut names: Vec<&'static str> = self.available().map(|it| it.artifact()).collect();
         names.extend(self.missing.iter().filter_map(|it| it.artifact));
         names.sort_unstable();

@@ -9,7 +9,7 @@ use std::thread::available_parallelism;
 
 use server_base::{ModelName, Version};
 
-use crate::config::{Defaults, ModelConfig};
+use crate::config::{Defaults, ModelConfig, VersionPolicy};
 use crate::repository::{FoundConfig, FoundModel, FoundVersion, Look};
 use crate::settle::Part;
 
@@ -80,9 +80,7 @@ impl Folder {
                 if !self.is_configured && self.is_new && found.config.text.is_none() {
                     rests &= versions_rest;
                 }
-                if rests {
-                    self.take_config(&found.config, defaults);
-                }
+                rests = rests && self.take_config(&found.config, defaults);
                 !rests || !versions_rest
             }
         }
@@ -132,13 +130,17 @@ impl Folder {
         self.unreadable = unreadable;
     }
 
-    /// A faulty file changes nothing for what is being served.
-    fn take_config(&mut self, found: &FoundConfig, defaults: &Defaults) {
+    /// A faulty file changes nothing for what is being served. False if it is not taken yet: it wants a
+    /// version that is still being written, and what answers until then would not be wanted any more.
+    fn take_config(&mut self, found: &FoundConfig, defaults: &Defaults) -> bool {
         let config = match &found.text {
             None => Ok(ModelConfig::defaults(defaults)),
             Some(Ok(text)) => ModelConfig::parse(text, defaults),
             Some(Err(fault)) => Err(vec![fault.clone()]),
         };
+        if self.is_configured && config.as_ref().is_ok_and(|it| self.wants_unwritten(it)) {
+            return false;
+        }
         self.is_configured = true;
         match config {
             Ok(config) => {
@@ -153,6 +155,17 @@ impl Folder {
                 }
                 self.faults = faults;
             }
+        }
+        true
+    }
+
+    fn wants_unwritten(&self, config: &ModelConfig) -> bool {
+        match &config.versions {
+            VersionPolicy::Specific(wanted) => {
+                let mut wanted = wanted.iter().filter(|it| !self.present.contains_key(it));
+                wanted.any(|it| self.absent.get(it) == Some(&WRITTEN))
+            }
+            VersionPolicy::Latest(_) | VersionPolicy::All => false,
         }
     }
 

@@ -90,3 +90,23 @@ fn a_model_that_stood_there_at_the_start_waits_for_its_file_alone() {
     let scan = |rests| Scan { config: None, versions: &[1, 2], rests };
     check(false, &[(scan(&[V1]), (None, true)), (scan(&[V1, Part::Config]), (Some(0), true))]);
 }
+
+/// What answers goes on answering until the version that the file wants in its place is whole.
+#[test]
+fn a_file_that_wants_what_is_still_written_waits_for_it() {
+    const NEXT: &str = "version_policy = { specific = [2] }\n[labels]\nstable = 2";
+    let scan = |versions, rests| Scan { config: Some(NEXT), versions, rests };
+    check(
+        false,
+        &[
+            (RESTING, (Some(1), false)),
+            (scan(&[1, 2], &[V1, Part::Config]), (Some(1), true)),
+            (scan(&[1, 2], &[V1, V2, Part::Config]), (Some(2), false)),
+        ],
+    );
+    // One that is not there at all is not waited for.
+    check(
+        false,
+        &[(RESTING, (Some(1), false)), (scan(&[1], &[V1, Part::Config]), (Some(2), false))],
+    );
+}

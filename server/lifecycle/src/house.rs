@@ -47,7 +47,8 @@ pub(crate) fn engines(fake: &Fake) -> Engines {
 
 pub(crate) fn options(root: &Path, engines: &Engines) -> Options {
     Options {
-        repository: root.to_path_buf(),
+        repositories: vec![root.to_path_buf()],
+        awaited: Arc::default(),
         scan_interval: Duration::from_millis(5),
         rest: Duration::ZERO,
         loader_threads: 2,

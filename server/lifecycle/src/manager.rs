@@ -51,6 +51,8 @@ pub(crate) struct Ends {
     pub(crate) loader: Loader,
     pub(crate) rooms: Rooms,
     pub(crate) shelf: Shelf,
+    /// Since when everything is there that others bring, if it was before the first scan.
+    pub(crate) supplied: Option<Instant>,
 }
 
 /// The manager's books.
@@ -75,12 +77,13 @@ pub(crate) struct Manager {
     is_running: bool,
     /// Did the last scan see folders that are being written?
     unsettled: bool,
+    supplied: Option<Instant>,
 }
 
 impl Manager {
     /// With nothing loaded yet.
     pub(crate) fn new(options: Options, ends: Ends) -> Manager {
-        let Ends { scanner, loader, rooms, shelf } = ends;
+        let Ends { scanner, loader, rooms, shelf, supplied } = ends;
         Manager {
             settling: Settling::new(options.rest),
             options,
@@ -96,6 +99,7 @@ impl Manager {
             commands: Commands::default(),
             is_running: false,
             unsettled: false,
+            supplied,
         }
     }
 
@@ -189,14 +193,13 @@ impl Manager {
 
     /// Looks at the folder; `at_once` names models that need not have rested.
     fn scan(&mut self, at_once: &BTreeSet<ModelName>) {
-        match self.scanner.scan() {
-            Ok(found) => self.observe(&found, at_once),
-            // A repository that is out of reach for a while unloads nothing.
-            Err(error) => {
-                metrics::scanned(1);
-                tracing::warn!(repository = %self.options.repository.display(), %error, "cannot scan");
-            }
+        // Asked before the look: what has been brought by now will be seen.
+        self.supplied = self.supplied.or_else(|| self.options.is_supplied().then(Instant::now));
+        let found = self.scanner.scan();
+        for (repository, error) in &found.unread {
+            tracing::warn!(repository = %repository.display(), %error, "cannot scan");
         }
+        self.observe(&found, at_once);
         for name in at_once {
             // One that was not there before is wanted by command from its first day on.
             let model = self.models.get_mut(name);
@@ -267,7 +270,8 @@ impl Manager {
             gone.extend(it.is_gone().then(|| it.lazy.demand().clone()));
             !it.is_gone()
         });
-        let resting = !self.unsettled || self.shelf.age() >= FIRST_REST_MAX;
+        let overdue = |since: Instant| since.elapsed() >= FIRST_REST_MAX;
+        let resting = self.supplied.is_some_and(|it| !self.unsettled || overdue(it));
         self.shelf.show(&mut self.models, &gone, resting);
         for (id, workers) in std::mem::take(&mut self.retiring) {
             if let Err(Job::Unload(id, workers)) = self.loader.give(Job::Unload(id, workers)) {

@@ -2,6 +2,7 @@ use super::*;
 
 use std::fs;
 use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Wake};
 
@@ -13,7 +14,7 @@ use tokio::sync::{oneshot, watch};
 
 use crate::engines::Engines;
 use crate::handle::{Readiness, Told};
-use crate::house::{constant, engines, house, options, put};
+use crate::house::{constant, engines, house, house_with, options, put};
 use crate::start::{rooms, start};
 
 #[tokio::test]
@@ -222,9 +223,11 @@ fn by_hand(files: &[(&str, &str)]) -> ByHand {
     let serving = Arc::new(Serving::new(Admission::new(AdmissionLimits::default())));
     let readiness = Arc::new(Readiness::new(true));
     let shelf = Shelf::new(serving, Told::default(), readiness, Arc::new(watch::Sender::new(0)));
-    let scanner = Scanner::new(root.path(), engines.artifacts());
+    let scanner = Scanner::new(&[root.path().to_path_buf()], engines.artifacts());
     let rooms = rooms(&options, &commands);
-    let mut manager = Manager::new(options, Ends { scanner, loader, rooms, shelf });
+    let supplied = Some(Instant::now());
+    let ends = Ends { scanner, loader, rooms, shelf, supplied };
+    let mut manager = Manager::new(options, ends);
     manager.scan(&BTreeSet::new());
     manager.act();
     ByHand { root, manager, inbox }
@@ -324,4 +327,17 @@ fn whoever_is_told_of_a_change_sees_all_of_it() {
     let unload = Message::Unload(ModelName::new("m").expect("a name"), reply);
     it.manager.handle(unload);
     assert_eq!(while_watched(&mut || it.manager.act()), [false], "strictly, one is unserved");
+}
+
+#[tokio::test]
+async fn readiness_waits_for_what_others_bring() {
+    let awaited = Arc::new(AtomicUsize::new(1));
+    let shared = Arc::clone(&awaited);
+    let house = house_with(&[("m/1/model.fake", &constant(1))], |it| it.awaited = shared);
+    house.shows("m/1:AVAILABLE").await;
+    assert!(!house.lifecycle.readiness().is_ready(), "one is still to come");
+    house.put("n/1/model.fake", &constant(2));
+    awaited.fetch_sub(1, Ordering::Release);
+    house.is_ready().await;
+    assert_eq!(house.shown(), "m/1:AVAILABLE n/1:AVAILABLE");
 }

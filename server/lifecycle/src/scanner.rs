@@ -36,6 +36,9 @@ pub(crate) struct Found {
     pub(crate) models: BTreeMap<ModelName, Seen>,
     /// What is no model, and why.
     pub(crate) strangers: Vec<String>,
+    /// Repositories that cannot be read now, and why. Of their models what was known stands: one that
+    /// is out of reach for a while unloads nothing.
+    pub(crate) unread: Vec<(PathBuf, io::Error)>,
 }
 
 /// One model, or why its folder cannot be read. The same as that of the last scan, and not only
@@ -45,7 +48,9 @@ pub(crate) type Seen = Arc<Result<FoundModel, String>>;
 impl Found {
     /// What could not be read, or is no model.
     pub(crate) fn faults(&self) -> usize {
-        self.strangers.len() + self.models.values().map(|it| faults(it)).sum::<usize>()
+        self.strangers.len()
+            + self.unread.len()
+            + self.models.values().map(|it| faults(it)).sum::<usize>()
     }
 }
 
@@ -56,13 +61,17 @@ fn faults(seen: &Result<FoundModel, String>) -> usize {
     }
 }
 
-/// What is remembered of the repository from scan to scan.
+/// What is remembered of the repositories from scan to scan.
 pub(crate) struct Scanner {
-    repository: PathBuf,
+    repositories: Vec<Repository>,
     /// File names that engines read.
     artifacts: Vec<&'static str>,
-    known: HashMap<ModelName, Known>,
     scans: usize,
+}
+
+struct Repository {
+    path: PathBuf,
+    known: HashMap<ModelName, Known>,
 }
 
 struct Known {
@@ -71,19 +80,57 @@ struct Known {
 }
 
 impl Scanner {
-    /// With nothing seen yet.
-    pub(crate) fn new(repository: &Path, artifacts: Vec<&'static str>) -> Scanner {
-        let repository = repository.to_path_buf();
-        Scanner { repository, artifacts, known: HashMap::new(), scans: 0 }
+    /// With nothing seen yet. Of a model that lies in two of them only the first counts.
+    pub(crate) fn new(repositories: &[PathBuf], artifacts: Vec<&'static str>) -> Scanner {
+        let repository = |it: &PathBuf| Repository { path: it.clone(), known: HashMap::new() };
+        Scanner { repositories: repositories.iter().map(repository).collect(), artifacts, scans: 0 }
     }
 
-    /// Looks at every model. Fails if the repository itself cannot be read.
-    pub(crate) fn scan(&mut self) -> io::Result<Found> {
-        let (mut found, mut known) = (Found::default(), HashMap::with_capacity(self.known.len()));
-        let rounds = self.known.len().div_ceil(FULL_LOOKS).clamp(1, ROUNDS_MAX);
-        let mut folders = 0;
-        for entry in fs::read_dir(&self.repository)? {
-            let entry = entry?;
+    /// Looks at every model.
+    pub(crate) fn scan(&mut self) -> Found {
+        let mut found = Found::default();
+        let models: usize = self.repositories.iter().map(|it| it.known.len()).sum();
+        let rounds = models.div_ceil(FULL_LOOKS).clamp(1, ROUNDS_MAX);
+        let mut turns = Turns { folders: 0, scans: self.scans, rounds };
+        for repository in &mut self.repositories {
+            repository.scan(&self.artifacts, &mut turns, &mut found);
+        }
+        self.scans = self.scans.wrapping_add(1);
+        found
+    }
+}
+
+/// Which models are looked at in full by this scan.
+struct Turns {
+    folders: usize,
+    scans: usize,
+    rounds: usize,
+}
+
+impl Turns {
+    fn next_is_due(&mut self) -> bool {
+        self.folders += 1;
+        self.folders % self.rounds == self.scans % self.rounds
+    }
+}
+
+impl Repository {
+    fn scan(&mut self, artifacts: &[&str], turns: &mut Turns, found: &mut Found) {
+        let entries = fs::read_dir(&self.path).and_then(Iterator::collect::<io::Result<Vec<_>>>);
+        let entries = match entries {
+            Ok(entries) => entries,
+            Err(error) => {
+                let known = self.known.iter();
+                let stands = known.map(|(name, it)| (name.clone(), Arc::clone(&it.seen)));
+                for (name, seen) in stands {
+                    found.models.entry(name).or_insert(seen);
+                }
+                found.unread.push((self.path.clone(), error));
+                return;
+            }
+        };
+        let mut known = HashMap::with_capacity(self.known.len());
+        for entry in entries {
             let file_name = entry.file_name();
             let name = file_name.to_string_lossy();
             let is_file = entry.file_type().is_ok_and(|it| it.is_file());
@@ -91,8 +138,7 @@ impl Scanner {
             if is_file || name.starts_with('.') || name == "lost+found" {
                 continue;
             }
-            folders += 1;
-            let path = entry.path();
+            let (path, is_due) = (entry.path(), turns.next_is_due());
             let name = match ModelName::new(&name) {
                 Ok(name) => name,
                 Err(error) => {
@@ -102,16 +148,18 @@ impl Scanner {
                     continue;
                 }
             };
+            if found.models.contains_key(&name) {
+                let words = format!("{}: there is another model of that name", path.display());
+                found.strangers.push(words);
+                continue;
+            }
             let last = self.known.remove(&name);
-            let is_due = folders % rounds == self.scans % rounds;
-            if let Some(now) = look(&path, &self.artifacts, (last, is_due)) {
+            if let Some(now) = look(&path, artifacts, (last, is_due)) {
                 found.models.insert(name.clone(), Arc::clone(&now.seen));
                 known.insert(name, now);
             }
         }
-        self.scans = self.scans.wrapping_add(1);
         self.known = known;
-        Ok(found)
     }
 }
 

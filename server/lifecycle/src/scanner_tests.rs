@@ -21,14 +21,14 @@ impl Aged {
     }
 
     fn scanner(&self) -> Scanner {
-        Scanner::new(self.0.path(), vec!["model.onnx"])
+        Scanner::new(&[self.0.path().to_path_buf()], vec!["model.onnx"])
     }
 }
 
 /// Makes of what was seen something that a look at the disk would not give, and nothing of it
 /// doubtful: whoever gets it back has not looked.
 fn mark(scanner: &mut Scanner) {
-    for known in scanner.known.values_mut() {
+    for known in scanner.repositories[0].known.values_mut() {
         known.seen = Arc::new(Err("as remembered".to_owned()));
         known.trace.is_doubtful = false;
     }
@@ -45,12 +45,16 @@ fn check(change: impl FnOnce(&Aged), seen: bool) {
     let house = Aged::new(FULL_LOOKS + 1);
     house.put("m0/model.toml", "");
     let mut scanner = house.scanner();
-    scanner.scan().expect("readable");
+    scanner.scan();
     mark(&mut scanner);
     let due = |it: &Known| !it.trace.still_holds();
-    assert_eq!(scanner.known.values().filter(|it| due(it)).count(), 0, "all looks the same");
+    assert_eq!(
+        scanner.repositories[0].known.values().filter(|it| due(it)).count(),
+        0,
+        "all looks the same"
+    );
     change(&house);
-    let first = &scanner.known["m0"];
+    let first = &scanner.repositories[0].known["m0"];
     assert_eq!(due(first), seen);
 }
 
@@ -75,8 +79,11 @@ fn every_kind_of_change_is_seen() {
 fn what_is_new_is_looked_at_again() {
     let house = Aged::new(FULL_LOOKS + 1);
     let mut scanner = house.scanner();
-    scanner.scan().expect("readable");
-    assert!(scanner.known.values().all(|it| !it.trace.still_holds()), "all are seconds old");
+    scanner.scan();
+    assert!(
+        scanner.repositories[0].known.values().all(|it| !it.trace.still_holds()),
+        "all are seconds old"
+    );
 }
 
 #[test]
@@ -85,11 +92,11 @@ fn every_model_is_looked_at_in_full_now_and_then() {
     for (models, rounds) in [(3, 1), (FULL_LOOKS, 1), (FULL_LOOKS + 1, 2), (FULL_LOOKS * 3, 3)] {
         let house = Aged::new(models);
         let mut scanner = house.scanner();
-        scanner.scan().expect("readable");
+        scanner.scan();
         mark(&mut scanner);
         let mut left = Vec::new();
         for _ in 0..rounds {
-            left.push(remembered(&scanner.scan().expect("readable")));
+            left.push(remembered(&scanner.scan()));
         }
         assert_eq!(left.last(), Some(&0), "{models} models: {left:?}");
         assert!(left.iter().rev().skip(1).all(|it| *it > 0), "{models} models: {left:?}");
@@ -100,9 +107,36 @@ fn every_model_is_looked_at_in_full_now_and_then() {
 fn what_is_the_same_is_the_same_thing() {
     let house = Aged::new(2);
     let mut scanner = house.scanner();
-    let first = scanner.scan().expect("readable");
+    let first = scanner.scan();
     house.put("m1/1/more", "x");
-    let second = scanner.scan().expect("readable");
+    let second = scanner.scan();
     let same = |name: &str| Arc::ptr_eq(&first.models[name], &second.models[name]);
     assert_eq!((same("m0"), same("m1")), (true, false));
+}
+
+#[test]
+fn of_two_models_of_one_name_the_first_counts() {
+    let (own, other) = (Aged::new(1), Aged::new(2));
+    own.put("m0/model.toml", "own = 1");
+    let folders = [own.0.path().to_path_buf(), other.0.path().to_path_buf()];
+    let found = Scanner::new(&folders, vec!["model.onnx"]).scan();
+    let text = |name: &str| found.models[name].as_ref().as_ref().expect("read").config.text.clone();
+    assert_eq!((text("m0"), text("m1")), (Some(Ok("own = 1".to_owned())), None));
+    let stranger = format!("{}/m0: there is another", other.0.path().display());
+    assert!(found.strangers.iter().any(|it| it.starts_with(&stranger)), "{:?}", found.strangers);
+}
+
+#[test]
+fn a_repository_that_cannot_be_read_takes_no_other_with_it() {
+    let (away, here) = (Aged::new(1), Aged::new(2));
+    let folders = [away.0.path().to_path_buf(), here.0.path().to_path_buf()];
+    let mut scanner = Scanner::new(&folders, vec!["model.onnx"]);
+    let before = scanner.scan();
+    fs::remove_dir_all(away.0.path()).expect("removed");
+    here.put("m1/2/model.onnx", "new");
+    let after = scanner.scan();
+    assert_eq!((after.unread.len(), after.unread[0].0.as_path()), (1, away.0.path()));
+    assert!(Arc::ptr_eq(&before.models["m0"], &after.models["m0"]), "what was known stands");
+    let versions = after.models["m1"].as_ref().as_ref().expect("read").versions.len();
+    assert_eq!(versions, 2, "and the other is looked at");
 }

@@ -108,11 +108,6 @@ impl Shelf {
         self.serving.publish(Table::default());
     }
 
-    /// How long it has been there.
-    pub(crate) fn age(&self) -> std::time::Duration {
-        self.started.elapsed()
-    }
-
     /// May traffic come?
     #[cfg(test)]
     pub(crate) fn readiness(&self) -> &Arc<Readiness> {

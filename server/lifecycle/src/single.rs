@@ -53,6 +53,24 @@ impl Single {
         Ok(Single { model: model.clone(), folder, text: config.text.transpose()?, versions })
     }
 
+    /// A version that lies somewhere else, without a `model.toml`.
+    pub fn of(
+        model: ModelName,
+        version: Version,
+        folder: PathBuf,
+        engines: &Engines,
+    ) -> Result<Single, String> {
+        let artifacts = engines.artifacts();
+        if !artifacts.iter().any(|it| folder.join(it).is_file()) {
+            return Err(format!(
+                "it holds no file that an engine reads ({})",
+                artifacts.join(", ")
+            ));
+        }
+        let versions = [(version, folder.clone())].into();
+        Ok(Single { model, folder, text: None, versions })
+    }
+
     /// Its name.
     pub fn model(&self) -> &ModelName {
         &self.model

@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Sender, bounded};
 use server_base::ModelName;
@@ -27,8 +28,10 @@ use crate::shelf::Shelf;
 /// How the lifecycle is to run.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// The model repository.
-    pub repository: PathBuf,
+    /// The model repositories. Of a model that lies in two of them only the first counts.
+    pub repositories: Vec<PathBuf>,
+    /// How much somebody else is still to bring for the first time; readiness waits for it.
+    pub awaited: Arc<AtomicUsize>,
     /// How often it is looked at.
     pub scan_interval: Duration,
     /// How long a version's folder, or a configuration, must have rested before it counts.
@@ -54,10 +57,22 @@ pub struct Options {
     pub directions: BTreeMap<ModelName, Direction>,
 }
 
-/// Starts the manager and its loaders. Fails if the repository cannot be read at all.
+impl Options {
+    /// Has everything been brought?
+    pub(crate) fn is_supplied(&self) -> bool {
+        self.awaited.load(Ordering::Acquire) == 0
+    }
+}
+
+/// Starts the manager and its loaders. Fails if a repository cannot be read at all.
 pub fn start(options: Options, engines: Engines, serving: Arc<Serving>) -> io::Result<Lifecycle> {
-    let mut scanner = Scanner::new(&options.repository, engines.artifacts());
-    let found = scanner.scan()?;
+    let supplied = options.is_supplied().then(Instant::now);
+    let mut scanner = Scanner::new(&options.repositories, engines.artifacts());
+    let mut found = scanner.scan();
+    if let Some((repository, error)) = found.unread.pop() {
+        let words = format!("{}: {error}", repository.display());
+        return Err(io::Error::new(error.kind(), words));
+    }
     let (commands, inbox) = bounded(MESSAGES_MAX);
     let changed = Arc::new(watch::Sender::new(0));
     let readiness = Arc::new(Readiness::new(options.strict_readiness));
@@ -77,7 +92,7 @@ pub fn start(options: Options, engines: Engines, serving: Arc<Serving>) -> io::R
     };
     let rooms = rooms(&options, &lifecycle.commands);
     let shelf = Shelf::new(serving, told, readiness, changed);
-    let manager = Manager::new(options, Ends { scanner, loader, rooms, shelf });
+    let manager = Manager::new(options, Ends { scanner, loader, rooms, shelf, supplied });
     thread::Builder::new()
         .name("lifecycle".to_owned())
         .spawn(move || manager.run(&inbox, &found))?;

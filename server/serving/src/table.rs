@@ -3,7 +3,7 @@
 //! The lifecycle builds and publishes it; a request takes one snapshot and routes by it, so that
 //! half a change is never seen.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use server_base::{ModelName, Version, VersionChoice};
@@ -72,6 +72,15 @@ impl ModelEntry {
     /// Versions that can answer, oldest first.
     pub fn ready(&self) -> &[Arc<Servable>] {
         &self.ready
+    }
+
+    /// What part of the requests that name no version each is to have.
+    pub fn shares(&self) -> BTreeMap<Version, f64> {
+        match (&self.traffic, self.ready.last()) {
+            (Some(traffic), _) => traffic.shares().collect(),
+            (None, Some(newest)) => [(newest.version(), 1.0)].into(),
+            (None, None) => BTreeMap::new(),
+        }
     }
 
     /// `draw` says where in the traffic the request falls, if that is what decides.

@@ -69,6 +69,11 @@ impl Traffic {
         ends.into_iter().find(|(_, end)| place < u128::from(*end)).map(|(version, _)| *version)
     }
 
+    /// Versions with a weight, and what part of the line they have.
+    pub(crate) fn shares(&self) -> impl Iterator<Item = (Version, f64)> {
+        self.arms.iter().map(|(it, weight)| (*it, *weight as f64 / self.total as f64))
+    }
+
     /// Versions with a weight, the heaviest first.
     pub(crate) fn by_weight(&self) -> impl Iterator<Item = Version> {
         let mut arms = self.arms.to_vec();

@@ -17,7 +17,7 @@ const FLOORS: &[&[&str]] = &[
         "server-base",
     ],
     &["server-drift", "server-proof", "server-registry", "server-rollout", "server-serving"],
-    &["server-dataset", "server-lifecycle", "server-replicas"],
+    &["server-dataset", "server-lifecycle", "server-replicas", "server-supply"],
     &["server-conductor", "server-tune"],
     &["server-frontend"],
     &["server-app"],

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::OutputFormat;
+use super::{Libraries, OutputFormat};
 
 /// Arguments of `models pull`.
 #[derive(Debug, Args)]
@@ -23,15 +23,26 @@ pub struct PullArgs {
     pub store: StoreArgs,
 }
 
-/// Where models from registries are kept, and what they must be.
+/// Where models from registries are kept, what they must be, and how results are printed.
 #[derive(Clone, Debug, Args)]
 pub struct StoreArgs {
+    /// The same as for `serve`.
+    #[command(flatten)]
+    pub place: PlaceArgs,
+    /// How to print
+    #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
+    pub output: OutputFormat,
+}
+
+/// Where models from registries are kept, and what they must be.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Args)]
+pub struct PlaceArgs {
     /// Folder of the cache, shared by every process [default: salver/models in the user's cache]
     #[arg(long, env = "SALVER_CACHE", value_name = "DIR")]
     pub cache: Option<PathBuf>,
-    /// What the cache may take, in bytes; the longest unused goes first
-    #[arg(long, env = "SALVER_CACHE_BYTES_MAX", value_name = "BYTES", default_value_t = 100 << 30)]
-    pub cache_bytes_max: u64,
+    /// What the cache may take, in bytes; the longest unused goes first [default: 107374182400]
+    #[arg(long, env = "SALVER_CACHE_BYTES_MAX", value_name = "BYTES")]
+    pub cache_bytes_max: Option<u64>,
     /// File that pins addresses to digests [default of `models lock`: models.lock]
     #[arg(long, env = "SALVER_MODELS_LOCK", value_name = "FILE")]
     pub lock: Option<PathBuf>,
@@ -39,9 +50,22 @@ pub struct StoreArgs {
     #[arg(long, env = "SALVER_SIGNERS", value_name = "FILE", value_delimiter = ',')]
     pub signer: Vec<PathBuf>,
     /// Follow registries to private addresses too
-    #[arg(long, env = "SALVER_ALLOW_PRIVATE_ADDRESSES")]
-    pub allow_private_addresses: bool,
-    /// How to print
-    #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
-    pub output: OutputFormat,
+    #[arg(long, env = "SALVER_ALLOW_PRIVATE_ADDRESSES", value_name = "BOOL", num_args = 0..=1, default_missing_value = "true")]
+    pub allow_private_addresses: Option<bool>,
+}
+
+/// Arguments of `validate`.
+#[derive(Debug, Args)]
+pub struct ValidateArgs {
+    /// Where the model is, as for `models pull`
+    pub uri: String,
+    /// The model.toml that it would be served with
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Where it is kept.
+    #[command(flatten)]
+    pub store: StoreArgs,
+    /// Where engines lie.
+    #[command(flatten)]
+    pub libraries: Libraries,
 }

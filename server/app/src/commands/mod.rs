@@ -10,6 +10,7 @@ mod server;
 mod store;
 mod table;
 mod tune;
+mod validate;
 mod version;
 
 use std::io::{self, Write as _};
@@ -58,6 +59,7 @@ pub fn run(cli: Cli) -> ExitCode {
         Command::Predict(args) => asked(predict::predict(&args)),
         Command::Models { command } => asked(match command {
             ModelsCommand::List(server) => models::list(&server),
+            ModelsCommand::Show { model, server } => models::show(&model, &server),
             ModelsCommand::Load { model, server } => models::change("load", &model, &server),
             ModelsCommand::Unload { model, server } => models::change("unload", &model, &server),
             ModelsCommand::Pull(args) => return kept(store::pull(&args)).into(),
@@ -75,6 +77,7 @@ pub fn run(cli: Cli) -> ExitCode {
         }),
         Command::Drift { command: DriftCommand::Compare(args) } => drift::compare(&args),
         Command::Profile(args) => profile::profile(&args),
+        Command::Validate(args) => validate::validate(&args),
         Command::Tune(args) => tune::tune(*args),
         Command::Devices(args) => devices::devices(&args),
         Command::Version(args) => version::version(&args),

@@ -1,7 +1,5 @@
 //! `salver models pull|verify|lock`: models of registries, on this machine's disk.
 
-use std::env;
-use std::fs;
 use std::future::Future;
 use std::io::{self, IsTerminal as _, Write as _};
 use std::path::{Path, PathBuf};
@@ -9,60 +7,30 @@ use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use serde_json::json;
-use server_registry::{
-    AddressPolicy, Cache, Digest, Environment, Fault, Limits, Lock, Pinned, Progress, PublicKey,
-    Pulled, Puller, Registries, RegistryError, SignaturePolicy, Uri,
-};
+use server_registry::{Digest, Fault, Lock, Pinned, Progress, Pulled, Puller, RegistryError, Uri};
+use server_supply::Stock;
 
 use crate::cli::{OutputFormat, PullArgs, StoreArgs};
+use crate::stock;
 
 /// How often the bytes on a terminal move.
 const DRAW_EVERY: Duration = Duration::from_millis(100);
 
-/// What all three commands work with.
-struct Store {
-    registries: Registries,
-    cache: Cache,
-    lock_path: Option<PathBuf>,
-    lock: Lock,
-    signatures: SignaturePolicy,
-}
-
-impl Store {
-    fn open(args: &StoreArgs) -> Result<Store, RegistryError> {
-        let lock = args.lock.as_deref().map(Lock::read).transpose()?.unwrap_or_default();
-        Store::with(args, lock)
-    }
-
-    fn with(args: &StoreArgs, lock: Lock) -> Result<Store, RegistryError> {
-        let nowhere = "there is no home for a cache: name a folder with --cache";
-        let default = || user_cache().map(|it| it.join("salver/models"));
-        let folder = args.cache.clone().or_else(default);
-        let folder = folder.ok_or_else(|| RegistryError::Invalid(nowhere.to_owned()))?;
-        let policy = AddressPolicy { allow_private: args.allow_private_addresses };
-        let registries = Registries::new(environment(), docker_config(), policy, Limits::default());
-        let cache = Cache::open(&folder, args.cache_bytes_max)?;
-        let signatures = signatures(&args.signer)?;
-        Ok(Store { registries, cache, lock_path: args.lock.clone(), lock, signatures })
-    }
-
-    fn puller<'a>(&'a self, lock: &'a Lock, progress: &'a dyn Progress) -> Puller<'a> {
-        let (registries, cache, signatures) = (&self.registries, &self.cache, &self.signatures);
-        Puller { registries, cache, lock, signatures, progress }
-    }
+/// What the commands need of a stock.
+pub(crate) fn puller<'a>(stock: &'a Stock, lock: &'a Lock, meter: &'a Meter) -> Puller<'a> {
+    let Stock { registries, cache, signatures, .. } = stock;
+    Puller { registries, cache, lock, signatures, progress: meter }
 }
 
 /// Fetches a model, or finds that it is there.
 pub(crate) fn pull(args: &PullArgs) -> Result<String, RegistryError> {
     // Parsed here and not by clap, which would quote it, passwords and all.
     let uri: Uri = args.uri.parse()?;
-    let store = Store::open(&args.store)?;
-    if store.lock_path.is_some() && store.lock.get(&uri).is_none() {
-        let words = format!("{uri} is not pinned: add it by `salver models lock`");
-        return Err(RegistryError::Policy(words));
-    }
+    let place = &args.store.place;
+    let stock = stock::open(place, Vec::new())?;
+    stock::pinned(place, &stock, &uri)?;
     let meter = Meter::default();
-    let puller = store.puller(&store.lock, &meter);
+    let puller = puller(&stock, &stock.lock, &meter);
     let pulled = block_on(async {
         match args.offline {
             true => puller.offline(&uri).await,
@@ -86,9 +54,9 @@ pub(crate) fn pull(args: &PullArgs) -> Result<String, RegistryError> {
 
 /// Hashes everything.
 pub(crate) fn verify(args: &StoreArgs) -> Result<String, RegistryError> {
-    let store = Store::open(args)?;
-    let (whole, faults) = store.cache.verify()?;
-    let pinned = store.lock.iter().map(|(uri, it)| (uri, it.listing.digest()));
+    let stock = stock::open(&args.place, Vec::new())?;
+    let (whole, faults) = stock.cache.verify()?;
+    let pinned = stock.lock.iter().map(|(uri, it)| (uri, it.listing.digest()));
     let missing: Vec<(&str, Digest)> = pinned.filter(|(_, it)| !whole.contains(it)).collect();
     let damaged = |it: &Fault| format!("damaged and removed: {}", it.why);
     let absent = |(uri, tree): &(&str, Digest)| format!("pinned, but not here: {uri} ({tree})");
@@ -108,10 +76,10 @@ pub(crate) fn verify(args: &StoreArgs) -> Result<String, RegistryError> {
 /// Pins addresses. Either all are written, or none.
 pub(crate) fn lock(uris: &[String], args: &StoreArgs) -> Result<String, RegistryError> {
     let mut uris: Vec<Uri> = uris.iter().map(|it| it.parse()).collect::<Result<_, _>>()?;
-    let path = args.lock.clone().unwrap_or_else(|| PathBuf::from("models.lock"));
-    let store = Store::with(args, Lock::read_or_new(&path)?)?;
+    let path = args.place.lock.clone().unwrap_or_else(|| PathBuf::from("models.lock"));
+    let stock = stock::with(&args.place, Lock::read_or_new(&path)?, Vec::new())?;
     if uris.is_empty() {
-        let known: Result<Vec<Uri>, _> = store.lock.iter().map(|(uri, _)| uri.parse()).collect();
+        let known: Result<Vec<Uri>, _> = stock.lock.iter().map(|(uri, _)| uri.parse()).collect();
         uris = known?;
     }
     if uris.is_empty() {
@@ -122,7 +90,7 @@ pub(crate) fn lock(uris: &[String], args: &StoreArgs) -> Result<String, Registry
     let (unpinned, mut pins) = (Lock::default(), Vec::new());
     let mut lines = Vec::new();
     for uri in &uris {
-        let pulled = block_on(store.puller(&unpinned, &meter).pull(uri));
+        let pulled = block_on(puller(&stock, &unpinned, &meter).pull(uri));
         meter.done();
         let pulled = pulled?;
         let (identity, listing) = (pulled.record.identity.clone(), pulled.lease.listing().clone());
@@ -165,42 +133,9 @@ fn object(pulled: &Pulled, folder: &Path) -> serde_json::Value {
     })
 }
 
-/// Models must be signed as soon as someone may sign them.
-fn signatures(signers: &[PathBuf]) -> Result<SignaturePolicy, RegistryError> {
-    if signers.is_empty() {
-        return Ok(SignaturePolicy::Ignored);
-    }
-    let key = |path: &PathBuf| {
-        let named = |why: String| RegistryError::Invalid(format!("{}: {why}", path.display()));
-        let pem = fs::read_to_string(path).map_err(|error| named(error.to_string()))?;
-        PublicKey::from_pem(&pem).map_err(|error| named(error.to_string()))
-    };
-    Ok(SignaturePolicy::Required(signers.iter().map(key).collect::<Result<_, _>>()?))
-}
-
-/// What registries' own tools read. Text only: nothing of it is a path that could be otherwise.
-fn environment() -> Environment {
-    let text = env::vars_os()
-        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
-    text.collect()
-}
-
-/// The value of a variable that names a folder.
-fn folder(name: &str) -> Option<PathBuf> {
-    let found = env::vars_os().find(|(it, _)| it.to_str() == Some(name));
-    found.map(|(_, value)| PathBuf::from(value)).filter(|it| it.is_absolute())
-}
-
-fn user_cache() -> Option<PathBuf> {
-    folder("XDG_CACHE_HOME").or_else(|| env::home_dir().map(|it| it.join(".cache")))
-}
-
-fn docker_config() -> Option<PathBuf> {
-    let home = || env::home_dir().map(|it| it.join(".docker"));
-    folder("DOCKER_CONFIG").or_else(home).map(|it| it.join("config.json"))
-}
-
-fn block_on<T>(work: impl Future<Output = Result<T, RegistryError>>) -> Result<T, RegistryError> {
+pub(crate) fn block_on<T>(
+    work: impl Future<Output = Result<T, RegistryError>>,
+) -> Result<T, RegistryError> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let failed = |error| RegistryError::Local("cannot start a runtime".to_owned(), error);
     runtime.map_err(failed)?.block_on(work)
@@ -208,7 +143,7 @@ fn block_on<T>(work: impl Future<Output = Result<T, RegistryError>>) -> Result<T
 
 /// Bytes so far, on a terminal.
 #[derive(Default)]
-struct Meter(Mutex<Drawn>);
+pub(crate) struct Meter(Mutex<Drawn>);
 
 #[derive(Default)]
 struct Drawn {
@@ -230,7 +165,7 @@ impl Meter {
     }
 
     /// Leaves the line to what comes next.
-    fn done(&self) {
+    pub(crate) fn done(&self) {
         let Ok(mut drawn) = self.0.lock() else { return };
         if drawn.at.is_some() {
             let _ = write!(io::stderr().lock(), "\r\x1b[K");

@@ -132,8 +132,9 @@ async fn check(house: &House, ready: bool, state: &str, reason: &str) {
     let request = ModelReadyRequest { name: "m".to_owned(), version: String::new() };
     assert_eq!(grpc.model_ready(request).await.expect("said").into_inner().ready, ready);
     let (_, index) = http.send(Method::POST, "/v2/repository/index", "{}").await;
+    let share = if state == "READY" { ",\"share\":1.0" } else { "" };
     let line = format!(
-        "[{{\"name\":\"m\",\"version\":\"1\",\"state\":\"{state}\",\"reason\":\"{reason}\"}}]"
+        "[{{\"name\":\"m\",\"version\":\"1\",\"state\":\"{state}\",\"reason\":\"{reason}\"{share}}}]"
     );
     assert_eq!(index, line);
     let index = grpc.repository_index(RepositoryIndexRequest::default()).await;

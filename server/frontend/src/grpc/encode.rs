@@ -5,12 +5,12 @@ use proto::inference::model_metadata_response::TensorMetadata;
 use proto::inference::repository_index_response::ModelIndex;
 use proto::inference::{ModelMetadataResponse, RepositoryIndexResponse};
 use server_base::{InferResponse, NamedTensor};
-use server_lifecycle::{Entry, State};
 use smallvec::SmallVec;
 
 use backend_api::TensorSpec;
 
 use super::framing::PREFIX_BYTES;
+use crate::index::Line;
 use crate::metadata::ModelMetadata;
 
 /// Numbers of the fields of `ModelInferResponse` and `InferOutputTensor`, with the wire type that
@@ -121,13 +121,12 @@ pub(crate) fn metadata(metadata: &ModelMetadata) -> ModelMetadataResponse {
     }
 }
 
-pub(crate) fn index(entries: &[Entry], only_ready: bool) -> RepositoryIndexResponse {
-    let shown = entries.iter().filter(|it| !only_ready || it.state == State::Available);
-    let models = shown.map(|it| ModelIndex {
+pub(crate) fn index(lines: Vec<Line>) -> RepositoryIndexResponse {
+    let models = lines.into_iter().map(|it| ModelIndex {
         name: it.model.to_string(),
         version: it.version.map(|it| it.to_string()).unwrap_or_default(),
         state: crate::http::index_state(&it.state).to_owned(),
-        reason: it.reason.clone(),
+        reason: it.reason,
     });
     RepositoryIndexResponse { models: models.collect() }
 }

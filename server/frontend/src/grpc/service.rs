@@ -18,6 +18,7 @@ use tonic::{Request, Response, Status};
 
 use super::{call, encode, status_of};
 use crate::dispatch::Shared;
+use crate::index::lines;
 use crate::metadata::{EXTENSIONS, ModelMetadata, SERVER_NAME};
 use crate::status::{clipped, status};
 
@@ -93,8 +94,8 @@ impl GrpcInferenceService for InferenceService {
         &self,
         request: Request<RepositoryIndexRequest>,
     ) -> Answer<RepositoryIndexResponse> {
-        let index = self.shared.lifecycle.index();
-        Ok(Response::new(encode::index(&index, request.into_inner().ready)))
+        let lines = lines(&self.shared, request.into_inner().ready);
+        Ok(Response::new(encode::index(lines)))
     }
 
     async fn repository_model_load(

@@ -6,12 +6,12 @@ use http::{Request, Response, StatusCode};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use server_base::Kind;
-use server_lifecycle::State;
 
 use super::route::Route;
 use super::{failure, health, index_state, json, object, refusal};
 use crate::body::{RequestBody, ResponseBody, collect};
 use crate::dispatch::Shared;
+use crate::index::lines;
 use server_serving::InferError;
 
 /// `{"ready": true}` leaves out what cannot answer. No body is the same as `{}`.
@@ -28,6 +28,12 @@ struct IndexLine<'a> {
     version: Option<String>,
     state: &'static str,
     reason: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    source: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    digest: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    share: Option<f64>,
 }
 
 /// `POST /v2/repository/index`: an array, one object a version.
@@ -40,14 +46,17 @@ pub(crate) async fn index(
         Ok(body) => body,
         Err(error) => return failure(&error),
     };
-    let index = shared.lifecycle.index();
-    let shown = index.iter().filter(|it| !body.ready || it.state == State::Available);
-    let lines: Vec<IndexLine<'_>> = shown
+    let index = lines(&shared, body.ready);
+    let lines: Vec<IndexLine<'_>> = index
+        .iter()
         .map(|it| IndexLine {
             name: it.model.as_str(),
             version: it.version.map(|it| it.to_string()),
             state: index_state(&it.state),
             reason: &it.reason,
+            source: it.source.as_deref(),
+            digest: it.digest.as_deref(),
+            share: it.share,
         })
         .collect();
     json(StatusCode::OK, &lines)

@@ -1,0 +1,131 @@
+//! The models that are wanted from registries: `--model NAME=URI`, and `[[model]]` in the file.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::RangeInclusive;
+use std::time::Duration;
+
+use server_base::ModelName;
+use server_base::settings::Section;
+use server_lifecycle::{Defaults, LoadPolicy, ModelConfig, Transition};
+use server_registry::{RegistryError, Uri};
+use server_supply::Target;
+use toml::{Table, Value};
+
+/// How often a registry is asked, unless the file says otherwise.
+const POLL: Duration = Duration::from_secs(30);
+
+/// Oftener than a registry is asked at all; seldomer than once a day is never.
+const POLL_S: RangeInclusive<usize> = 1..=86_400;
+
+/// Those of the flags, then those of the file. A name may be given once.
+pub(crate) fn targets(flags: &[String], root: &mut Section<'_>) -> Vec<Target> {
+    let mut targets = Vec::new();
+    for flag in flags {
+        match of_flag(flag) {
+            Ok(target) => targets.push(target),
+            Err(fault) => root.fault("model", &fault),
+        }
+    }
+    let tables = root.with("model", |value| {
+        let tables = value.as_array().and_then(|it| it.iter().map(Value::as_table).collect());
+        let tables: Option<Vec<&Table>> = tables;
+        tables.ok_or("expected tables: [[model]] with name and source")
+    });
+    for (n, table) in tables.unwrap_or_default().into_iter().enumerate() {
+        match of_table(table) {
+            Ok(target) => targets.push(target),
+            Err(faults) => {
+                let place = match table.get("name").and_then(Value::as_str) {
+                    Some(name) => format!("model {name:?}"),
+                    None => format!("model {}", n + 1),
+                };
+                faults.iter().for_each(|it| root.fault(&place, it));
+            }
+        }
+    }
+    let mut names = BTreeSet::new();
+    for it in targets.iter().filter(|it| !names.insert(it.model.clone())) {
+        root.fault("model", &format!("{} is given twice", it.model));
+    }
+    targets
+}
+
+fn of_flag(flag: &str) -> Result<Target, String> {
+    let (name, uri) = flag.split_once('=').ok_or_else(|| {
+        // It may be an address, with what people put into addresses.
+        format!("{:?} is not NAME=URI", flag.split([':', '?', '@']).next().unwrap_or_default())
+    })?;
+    let model = ModelName::new(name).map_err(|it| it.to_string())?;
+    let source = address(uri)?;
+    let (labels, settings) = (BTreeMap::new(), Table::new());
+    Ok(Target { model, source, labels, poll: POLL, settings })
+}
+
+fn of_table(table: &Table) -> Result<Target, Vec<String>> {
+    let mut settings = table.clone();
+    let mut own = Table::new();
+    for key in ["name", "source", "poll_s"] {
+        own.extend(settings.remove(key).map(|it| (key.to_owned(), it)));
+    }
+    let mut section = Section::root(&own);
+    let model = section.with("name", |it| {
+        let name = it.as_str().ok_or_else(|| format!("{it} is no name in quotes"))?;
+        ModelName::new(name).map_err(|it| it.to_string())
+    });
+    let source = section.with("source", |it| {
+        address(it.as_str().ok_or_else(|| format!("{it} is no address in quotes"))?)
+    });
+    let poll = section.integer("poll_s", POLL_S).map_or(POLL, |it| Duration::from_secs(it as u64));
+    for key in ["name", "source"].into_iter().filter(|it| !own.contains_key(*it)) {
+        section.fault(key, "is missing");
+    }
+    if settings.contains_key("version_policy") {
+        section.fault("version_policy", "the addresses say which versions are wanted");
+    }
+    let labels = labels(&mut settings, &mut section);
+    let target = model.zip(source);
+    let target = target.map(|(model, source)| Target { model, source, labels, poll, settings });
+    if let Some(target) = &target {
+        faults(target).iter().for_each(|(key, what)| section.fault(key, what));
+    }
+    section.finish(target)?.ok_or_else(|| vec!["name and source are missing".to_owned()])
+}
+
+/// Labels that have an address; those that have a number stay where they are.
+fn labels(settings: &mut Table, section: &mut Section<'_>) -> BTreeMap<String, Uri> {
+    let mut labels = BTreeMap::new();
+    let Some(given) = settings.get_mut("labels").and_then(Value::as_table_mut) else {
+        return labels;
+    };
+    let addresses: Vec<(String, String)> = given
+        .iter()
+        .filter_map(|(name, it)| Some((name.clone(), it.as_str()?.to_owned())))
+        .collect();
+    for (name, text) in addresses {
+        given.remove(&name);
+        match address(&text) {
+            Ok(uri) => drop(labels.insert(name, uri)),
+            Err(fault) => section.fault(&format!("labels.{name}"), &fault),
+        }
+    }
+    labels
+}
+
+/// What the lifecycle would say of the model's settings.
+fn faults(target: &Target) -> Vec<(String, String)> {
+    // Whether an engine is there is seen when the model is loaded.
+    let engines = vec!["onnxruntime", "tract", "openvino", "litert", "pjrt"];
+    let (transition, load) = (Transition::Availability, LoadPolicy::Eager);
+    let defaults = Defaults { instances: 1, transition, load, engines };
+    let faults = ModelConfig::parse(&target.example(), &defaults).err().unwrap_or_default();
+    let parted = faults.iter().map(|it| it.split_once(": ").unwrap_or(("settings", it)));
+    parted.map(|(key, what)| (key.to_owned(), what.to_owned())).collect()
+}
+
+fn address(text: &str) -> Result<Uri, String> {
+    text.parse().map_err(|it: RegistryError| it.to_string())
+}
+
+#[cfg(test)]
+#[path = "wanted_tests.rs"]
+mod tests;

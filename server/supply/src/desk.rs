@@ -1,0 +1,219 @@
+//! What all registries' keepers work at: the folders of all models, and what operators are told.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use server_base::{ModelName, Origin, Origins, Version};
+use server_registry::{ErrorKind, Pulled, Puller, RegistryError, Silent, Uri};
+
+use crate::folder::{Misplaced, ModelFolder};
+use crate::metrics::TargetMetrics;
+use crate::numbers;
+use crate::supply::{Busy, Stock};
+
+/// See the module. One thread's.
+pub(crate) struct Desk<'a> {
+    pub(crate) stock: &'a Stock,
+    busy: &'a Busy,
+    origins: &'a Origins,
+    /// Never borrowed across a wait.
+    models: RefCell<Vec<Model>>,
+}
+
+struct Model {
+    folder: ModelFolder,
+    metrics: TargetMetrics,
+    /// Why an address is not followed.
+    troubles: BTreeMap<String, Trouble>,
+}
+
+#[derive(Default)]
+struct Trouble {
+    /// It cannot be asked, or fetched.
+    asking: Option<String>,
+    /// What it names cannot be used.
+    content: Option<String>,
+}
+
+impl<'a> Desk<'a> {
+    pub(crate) fn new(
+        (stock, busy): (&'a Stock, &'a Busy),
+        origins: &'a Origins,
+        folders: Vec<ModelFolder>,
+    ) -> Desk<'a> {
+        let model = |folder: ModelFolder| Model {
+            metrics: TargetMetrics::new(&folder.target().model),
+            folder,
+            troubles: BTreeMap::new(),
+        };
+        let models: Vec<Model> = folders.into_iter().map(model).collect();
+        models.iter().for_each(|it| it.show(origins));
+        Desk { stock, busy, origins, models: RefCell::new(models) }
+    }
+
+    /// All folders, with what they lease.
+    pub(crate) fn let_go(self) -> Vec<ModelFolder> {
+        self.models.into_inner().into_iter().map(|it| it.folder).collect()
+    }
+
+    pub(crate) fn puller(&self) -> Puller<'_> {
+        let Stock { registries, cache, lock, signatures, .. } = self.stock;
+        Puller { registries, cache, lock, signatures, progress: &Silent }
+    }
+
+    /// An address names this now. An error is worth another try; what can only be cured by other content
+    /// is none.
+    pub(crate) fn place(&self, uri: &Uri, pulled: Pulled) -> Result<(), RegistryError> {
+        let Pulled { lease, record, fetched } = pulled;
+        let tree = lease.digest();
+        let root = |it: &str| lease.listing().iter().any(|(path, _)| path.as_str() == it);
+        let artifacts = &self.stock.artifacts;
+        let useless = (!artifacts.iter().any(|it| root(it))).then(|| {
+            let names = artifacts.join(", ");
+            format!("{uri}: {tree} holds no file that an engine reads ({names})")
+        });
+        let lease = Arc::new(lease);
+        self.each(uri, |model| {
+            let placed = match &useless {
+                Some(why) => Err(Misplaced::Unusable(why.clone())),
+                None => self
+                    .number(model, record.version, tree)
+                    .and_then(|version| Ok((version, model.folder.place(uri, version, &lease)?))),
+            };
+            let trouble = model.troubles.entry(uri.as_str().to_owned()).or_default();
+            match placed {
+                Ok((version, is_new)) => {
+                    *trouble = Trouble::default();
+                    if is_new {
+                        let model = &model.folder.target().model;
+                        tracing::info!(
+                            %model, %version, %uri, identity = record.identity, %tree, fetched,
+                            "the registry names another version"
+                        );
+                    }
+                    Ok(())
+                }
+                Err(Misplaced::Unusable(words)) => {
+                    let name = &model.folder.target().model;
+                    say(&mut trouble.content, words, (name, uri));
+                    Ok(())
+                }
+                Err(Misplaced::Disk(error)) => {
+                    let words =
+                        format!("cannot fill the folder of {}", model.folder.target().model);
+                    Err(RegistryError::Local(words, error))
+                }
+            }
+        })
+    }
+
+    fn number(
+        &self,
+        model: &Model,
+        named: Option<u64>,
+        tree: server_registry::Digest,
+    ) -> Result<Version, Misplaced> {
+        match named {
+            // What a `model.toml` can say.
+            Some(version) if (1..=i64::MAX as u64).contains(&version) => Ok(Version(version)),
+            Some(version) => {
+                let words = format!("version {version}: expected one from 1 to {}", i64::MAX);
+                Err(Misplaced::Unusable(words))
+            }
+            None => {
+                let cache = self.stock.cache.root();
+                let source = &model.folder.target().source;
+                Ok(Version(numbers::number(cache, source, tree)?))
+            }
+        }
+    }
+
+    /// An address was asked, and answered.
+    pub(crate) fn is_well(&self, uri: &Uri, has_changed: bool) {
+        let _ = self.each(uri, |model| {
+            model.metrics.succeeded(has_changed);
+            let trouble = model.troubles.entry(uri.as_str().to_owned()).or_default();
+            if trouble.asking.take().is_some() {
+                tracing::info!(model = %model.folder.target().model, %uri, "the registry helps again");
+            }
+            if model.folder.is_crowded() {
+                let name = model.folder.target().model.clone();
+                let pruned = model.folder.prune(|version| (self.busy)(&name, version));
+                if let Err(error) = pruned {
+                    tracing::warn!(model = %name, %error, "an old version cannot be let go of");
+                }
+            }
+            Ok(())
+        });
+    }
+
+    /// An address was asked, and did not help.
+    pub(crate) fn is_ill(&self, uri: &Uri, error: &RegistryError) {
+        // Clients see the reason: where the cache lies is none of their business.
+        let root = self.stock.cache.root().display().to_string();
+        let why = words(error).replace(&root, "the cache");
+        let _ = self.each(uri, |model| {
+            model.metrics.failed(error.kind());
+            let trouble = model.troubles.entry(uri.as_str().to_owned()).or_default();
+            say(&mut trouble.asking, why.clone(), (&model.folder.target().model, uri));
+            Ok(())
+        });
+    }
+
+    /// Does something to every model of an address, and shows what came of it.
+    fn each(
+        &self,
+        uri: &Uri,
+        mut work: impl FnMut(&mut Model) -> Result<(), RegistryError>,
+    ) -> Result<(), RegistryError> {
+        let mut done = Ok(());
+        for model in self.models.borrow_mut().iter_mut() {
+            if model.folder.target().addresses().any(|it| it == uri) {
+                done = done.and(work(model));
+                model.show(self.origins);
+            }
+        }
+        done
+    }
+}
+
+impl Model {
+    fn show(&self, origins: &Origins) {
+        let target = self.folder.target();
+        let ill = |it: &&Trouble| it.asking.is_some() || it.content.is_some();
+        self.metrics.failing(self.troubles.values().filter(ill).count());
+        let troubles = self.troubles.values();
+        let troubles = troubles.flat_map(|it| it.asking.iter().chain(&it.content).cloned());
+        let troubles: Vec<String> = troubles.collect();
+        let origin = Origin {
+            source: target.source.to_string(),
+            versions: self.folder.contents(),
+            trouble: (!troubles.is_empty()).then(|| troubles.join("; ")),
+        };
+        if origins.get(target.model.as_str()).is_none_or(|it| *it != origin) {
+            origins.set(&target.model, origin);
+        }
+    }
+}
+
+/// What is the same as before is said once.
+fn say(last: &mut Option<String>, words: String, (model, uri): (&ModelName, &Uri)) {
+    if last.as_ref() != Some(&words) {
+        tracing::warn!(%model, %uri, reason = words, "the address cannot be followed");
+        *last = Some(words);
+    }
+}
+
+/// The error, with its cause.
+fn words(error: &RegistryError) -> String {
+    match std::error::Error::source(error) {
+        Some(cause) => format!("{error}: {cause}"),
+        None => error.to_string(),
+    }
+}
+
+/// Does the registry not answer at all?
+pub(crate) fn is_silent(error: &RegistryError) -> bool {
+    matches!(error.kind(), ErrorKind::Unavailable | ErrorKind::Slow)
+}

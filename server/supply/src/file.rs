@@ -1,0 +1,84 @@
+//! The `model.toml` that follows from what addresses name. Pure.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use server_base::Version;
+use toml::{Table, Value};
+
+use crate::target::Target;
+
+/// What the lifecycle takes for a weight at most.
+const WEIGHT_MAX: i64 = 1_000_000;
+
+/// The operator's own settings; the versions that are named are wanted, have their labels, and share the
+/// requests as the operator said: if nothing is said, that of the source has them all. A label whose
+/// address names nothing yet is left out, with its share.
+pub(crate) fn model_toml(
+    target: &Target,
+    source: Version,
+    labels: &BTreeMap<String, Version>,
+) -> Table {
+    let mut table = target.settings.clone();
+    let wanted: BTreeSet<Version> = labels.values().copied().chain([source]).collect();
+    let specific = wanted.iter().map(|it| number(*it)).collect();
+    let policy = Table::from_iter([("specific".to_owned(), Value::Array(specific))]);
+    table.insert("version_policy".to_owned(), Value::Table(policy));
+    let mut named = table_of(&target.settings, "labels").cloned().unwrap_or_default();
+    named.extend(labels.iter().map(|(name, it)| (name.clone(), number(*it))));
+    let traffic = traffic(target, source, (&named, &wanted));
+    if !named.is_empty() {
+        table.insert("labels".to_owned(), Value::Table(named));
+    }
+    if let Some(traffic) = traffic {
+        table.insert("traffic".to_owned(), Value::Table(traffic));
+    }
+    table
+}
+
+/// Labels become numbers here, because two of them may come to mean one version.
+fn traffic(
+    target: &Target,
+    source: Version,
+    (named, wanted): (&Table, &BTreeSet<Version>),
+) -> Option<Table> {
+    let all = || Table::from_iter([(source.to_string(), Value::Integer(1))]);
+    let Some(given) = table_of(&target.settings, "traffic") else {
+        let weights = [("weights".to_owned(), Value::Table(all()))];
+        return (wanted.len() > 1).then(|| Table::from_iter(weights));
+    };
+    // What is no table is a fault, which the reader of the file tells.
+    let Some(given_weights) = table_of(given, "weights") else { return Some(given.clone()) };
+    let mut weights = Table::new();
+    for (name, weight) in given_weights {
+        let is_here = |it: &i64| wanted.iter().any(|wanted| number(*wanted) == Value::Integer(*it));
+        let meant = named.get(name).and_then(Value::as_integer).or_else(|| name.parse().ok());
+        let name = match meant {
+            Some(meant) if is_here(&meant) => meant.to_string(),
+            Some(_) => continue,
+            None if target.labels.contains_key(name) => continue,
+            None => name.clone(), // likewise a fault
+        };
+        let before = weights.get(&name).and_then(Value::as_integer).unwrap_or(0);
+        let sum = weight.as_integer().map(|it| it.saturating_add(before).min(WEIGHT_MAX));
+        weights.insert(name, sum.filter(|_| before > 0).map_or(weight.clone(), Value::Integer));
+    }
+    if weights.values().all(|it| it.as_integer() == Some(0)) {
+        weights = all();
+    }
+    let mut traffic = given.clone();
+    traffic.insert("weights".to_owned(), Value::Table(weights));
+    Some(traffic)
+}
+
+/// Version numbers that a file cannot hold do not come here: see `Desk`.
+fn number(version: Version) -> Value {
+    Value::Integer(i64::try_from(version.0).unwrap_or(i64::MAX))
+}
+
+fn table_of<'a>(table: &'a Table, key: &str) -> Option<&'a Table> {
+    table.get(key).and_then(Value::as_table)
+}
+
+#[cfg(test)]
+#[path = "file_tests.rs"]
+mod tests;

@@ -1,0 +1,80 @@
+use super::*;
+
+use std::time::Duration;
+
+use server_base::ModelName;
+
+/// What settings come to if `source` and the labels that are given name these versions; `canary` and
+/// `stable` have addresses.
+#[track_caller]
+fn check(settings: &str, source: u64, named: &[(&str, u64)], expect: &str) {
+    let uri = |it: &str| it.parse().expect("an address");
+    let target = Target {
+        model: ModelName::new("wine").expect("a name"),
+        source: uri("mlflow://h/wine@champion"),
+        labels: [
+            ("canary".to_owned(), uri("mlflow://h/wine@challenger")),
+            ("stable".to_owned(), uri("mlflow://h/wine@champion")),
+        ]
+        .into(),
+        poll: Duration::ZERO,
+        settings: settings.parse().expect("TOML"),
+    };
+    let named = named.iter().map(|(name, it)| ((*name).to_owned(), Version(*it))).collect();
+    let expect: Table = expect.parse().expect("TOML");
+    assert_eq!(model_toml(&target, Version(source), &named), expect, "{settings}");
+}
+
+#[test]
+fn what_is_named_is_wanted_and_has_its_label() {
+    check("max_batch_size = 4", 3, &[], "max_batch_size = 4\nversion_policy.specific = [3]");
+    check(
+        "[labels]\nold = 1",
+        3,
+        &[("canary", 4), ("stable", 3)],
+        "version_policy.specific = [3, 4]\ntraffic.weights = { 3 = 1 }\n\
+         labels = { old = 1, canary = 4, stable = 3 }",
+    );
+}
+
+#[test]
+fn shares_follow_the_labels() {
+    let share = "traffic = { weights = { stable = 90, canary = 10 }, sticky = 'x-user' }";
+    check(
+        share,
+        3,
+        &[("canary", 4), ("stable", 3)],
+        "version_policy.specific = [3, 4]\nlabels = { canary = 4, stable = 3 }\n\
+         traffic = { weights = { 3 = 90, 4 = 10 }, sticky = 'x-user' }",
+    );
+    // The challenger has become the champion.
+    check(
+        share,
+        4,
+        &[("canary", 4), ("stable", 4)],
+        "version_policy.specific = [4]\nlabels = { canary = 4, stable = 4 }\n\
+         traffic = { weights = { 4 = 100 }, sticky = 'x-user' }",
+    );
+    // There is no challenger yet.
+    check(
+        share,
+        3,
+        &[("stable", 3)],
+        "version_policy.specific = [3]\nlabels = { stable = 3 }\n\
+         traffic = { weights = { 3 = 90 }, sticky = 'x-user' }",
+    );
+}
+
+#[test]
+fn somebody_always_answers() {
+    let none = "version_policy.specific = [3]\ntraffic.weights = { 3 = 1 }";
+    check("traffic.weights = { canary = 10 }", 3, &[], none);
+    check("traffic.weights = { 2 = 10 }", 3, &[], none);
+}
+
+#[test]
+fn faults_are_left_to_the_reader_of_the_file() {
+    for fault in ["traffic.weights = { nobody = 1 }", "traffic = { sticky = 'x' }"] {
+        check(fault, 3, &[], &format!("{fault}\nversion_policy.specific = [3]"));
+    }
+}

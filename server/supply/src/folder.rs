@@ -1,0 +1,173 @@
+//! One model's folder in the repository: links to versions in the cache, and its `model.toml`.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::{self, File};
+use std::io::{self, Write as _};
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use server_base::{Content, Version};
+use server_registry::{Digest, Lease, Uri};
+
+use crate::file::model_toml;
+use crate::target::Target;
+
+/// See the module.
+#[derive(Debug)]
+pub(crate) struct ModelFolder {
+    path: PathBuf,
+    target: Target,
+    /// What each address names.
+    named: BTreeMap<String, Version>,
+    /// What is linked, and whose it is. Held, so that no sweep of the cache takes the files.
+    linked: BTreeMap<Version, Link>,
+    /// What the source named before: it may still be answering, and is what a roll-back wants.
+    before: Option<Version>,
+}
+
+#[derive(Debug)]
+struct Link {
+    lease: Arc<Lease>,
+    /// The address that named it last, as people may see it.
+    source: String,
+    is_shown: bool,
+}
+
+/// Why a version is not placed.
+#[derive(Debug)]
+pub(crate) enum Misplaced {
+    /// Only other content cures it.
+    Unusable(String),
+    /// It cannot be linked.
+    Disk(io::Error),
+}
+
+impl From<io::Error> for Misplaced {
+    fn from(error: io::Error) -> Misplaced {
+        Misplaced::Disk(error)
+    }
+}
+
+impl ModelFolder {
+    /// An empty folder. The model is known from here on, though it has no version yet.
+    pub(crate) fn new(repository: &Path, target: Target) -> io::Result<ModelFolder> {
+        let path = repository.join(target.model.as_str());
+        fs::create_dir_all(&path)?;
+        let (named, linked) = (BTreeMap::new(), BTreeMap::new());
+        Ok(ModelFolder { path, target, named, linked, before: None })
+    }
+
+    /// Whose it is.
+    pub(crate) fn target(&self) -> &Target {
+        &self.target
+    }
+
+    /// What is linked, for people.
+    pub(crate) fn contents(&self) -> BTreeMap<Version, Content> {
+        let content = |it: &Link| {
+            let (source, digest) = (it.source.clone(), it.lease.digest().to_string());
+            Content { source, digest }
+        };
+        self.linked.iter().map(|(version, it)| (*version, content(it))).collect()
+    }
+
+    /// What an address named last.
+    fn named_by(&self, uri: &Uri) -> Option<(Version, Digest)> {
+        let version = *self.named.get(uri.as_str())?;
+        Some((version, self.linked.get(&version)?.lease.digest()))
+    }
+
+    /// An address names this now. False if that is nothing new.
+    pub(crate) fn place(
+        &mut self,
+        uri: &Uri,
+        version: Version,
+        lease: &Arc<Lease>,
+    ) -> Result<bool, Misplaced> {
+        let tree = lease.digest();
+        let before = self.named_by(uri);
+        if before == Some((version, tree)) {
+            return Ok(false);
+        }
+        let differs = |it: (Version, Digest)| it.0 == version && it.1 != tree;
+        let is_other = |it: &&Uri| *it != uri && self.named_by(it).is_some_and(differs);
+        let other = self.target.addresses().find(is_other).cloned();
+        if let Some(other) = other {
+            let words = format!("{uri}: version {version} is something else by {other}");
+            return Err(Misplaced::Unusable(words));
+        }
+        let (lease, source) = (Arc::clone(lease), uri.to_string());
+        self.linked.insert(version, Link { lease, source, is_shown: false });
+        let last = self.named.insert(uri.as_str().to_owned(), version);
+        if let Err(error) = self.show() {
+            // As before, so that it is tried again.
+            match last {
+                Some(last) => drop(self.named.insert(uri.as_str().to_owned(), last)),
+                None => drop(self.named.remove(uri.as_str())),
+            }
+            return Err(error.into());
+        }
+        if *uri == self.target.source && last != Some(version) {
+            self.before = last;
+        }
+        Ok(true)
+    }
+
+    /// Until the source names something nothing is shown: others would answer in its place.
+    fn show(&mut self) -> io::Result<()> {
+        if !self.named.contains_key(self.target.source.as_str()) {
+            return Ok(());
+        }
+        for (version, it) in self.linked.iter_mut().filter(|(_, it)| !it.is_shown) {
+            link(&self.path, *version, &it.lease)?;
+            it.is_shown = true;
+        }
+        // Only now that it is there: what is wanted and cannot be found would be a fault.
+        self.write_settings()
+    }
+
+    /// Lets go of what nobody wants and `is_busy` says is not in memory.
+    pub(crate) fn prune(&mut self, is_busy: impl Fn(Version) -> bool) -> io::Result<()> {
+        let kept: BTreeSet<Version> = self.named.values().copied().chain(self.before).collect();
+        let done = self.linked.keys().filter(|it| !kept.contains(it) && !is_busy(**it));
+        for version in done.copied().collect::<Vec<_>>() {
+            if self.linked.get(&version).is_some_and(|it| it.is_shown) {
+                fs::remove_file(self.path.join(version.to_string()))?;
+            }
+            self.linked.remove(&version);
+        }
+        Ok(())
+    }
+
+    /// Is there anything to prune, as far as is known here?
+    pub(crate) fn is_crowded(&self) -> bool {
+        self.linked.len() > self.named.len() + 1
+    }
+
+    fn write_settings(&self) -> io::Result<()> {
+        let Some(source) = self.named.get(self.target.source.as_str()) else { return Ok(()) };
+        let named = |uri: &Uri| self.named.get(uri.as_str()).copied();
+        let labels = self.target.labels.iter();
+        let labels = labels.filter_map(|(name, it)| Some((name.clone(), named(it)?))).collect();
+        let text = model_toml(&self.target, *source, &labels).to_string();
+        let aside = self.path.join(".model.toml");
+        File::create(&aside)?.write_all(text.as_bytes())?;
+        fs::rename(&aside, self.path.join("model.toml"))
+    }
+}
+
+/// Where a version was linked before, it is another one in one step.
+fn link(folder: &Path, version: Version, lease: &Lease) -> io::Result<()> {
+    let aside = folder.join(format!(".{version}"));
+    match fs::remove_file(&aside) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        Ok(()) | Err(_) => {}
+    }
+    symlink(lease.folder(), &aside)?;
+    fs::rename(&aside, folder.join(version.to_string()))
+}
+
+#[cfg(test)]
+#[path = "folder_tests.rs"]
+mod tests;

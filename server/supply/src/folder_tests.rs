@@ -1,0 +1,123 @@
+use super::*;
+
+use std::time::Duration;
+
+use server_base::ModelName;
+use server_registry::{AddressPolicy, Cache, Environment, Limits, Lock, Puller, Registries};
+use server_registry::{SignaturePolicy, Silent};
+use tempfile::TempDir;
+
+/// A model of two addresses, over a cache with contents that are made as they are asked for.
+struct Place {
+    root: TempDir,
+    cache: Cache,
+    folder: ModelFolder,
+}
+
+const CHAMPION: &str = "mlflow://h/wine@champion";
+const CHALLENGER: &str = "mlflow://h/wine@challenger";
+
+fn place() -> Place {
+    let root = tempfile::tempdir().expect("scratch");
+    let cache = Cache::open(&root.path().join("cache"), 1 << 30).expect("a cache");
+    let target = Target {
+        model: ModelName::new("wine").expect("a name"),
+        source: CHAMPION.parse().expect("an address"),
+        labels: [("canary".to_owned(), CHALLENGER.parse().expect("an address"))].into(),
+        poll: Duration::ZERO,
+        settings: toml::Table::new(),
+    };
+    let folder = ModelFolder::new(root.path(), target).expect("a folder");
+    Place { root, cache, folder }
+}
+
+impl Place {
+    /// What is called that, in the cache.
+    fn lease(&self, content: &str) -> Arc<Lease> {
+        let from = self.root.path().join("files").join(content);
+        fs::create_dir_all(&from).expect("a folder");
+        fs::write(from.join("model.onnx"), content).expect("written");
+        let uri: Uri = format!("file:{}", from.display()).parse().expect("an address");
+        let registries = Registries::new(
+            Environment::default(),
+            None,
+            AddressPolicy::default(),
+            Limits::default(),
+        );
+        let puller = Puller {
+            registries: &registries,
+            cache: &self.cache,
+            lock: &Lock::default(),
+            signatures: &SignaturePolicy::Ignored,
+            progress: &Silent,
+        };
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        let pulled = runtime.expect("a runtime").block_on(puller.pull(&uri));
+        Arc::new(pulled.expect("pulled").lease)
+    }
+
+    fn name(&mut self, uri: &str, version: u64, content: &str) -> Result<bool, Misplaced> {
+        let lease = self.lease(content);
+        self.folder.place(&uri.parse().expect("an address"), Version(version), &lease)
+    }
+
+    /// What the lifecycle would see: versions with their content, and the versions that are wanted.
+    #[track_caller]
+    fn shows(&self, expect: &str) {
+        let path = self.root.path().join("wine");
+        let version = |it: &Version| {
+            let file = path.join(it.to_string()).join("model.onnx");
+            fs::read_to_string(file).ok().map(|content| format!("{it}={content}"))
+        };
+        let mut words: Vec<String> = self.folder.linked.keys().filter_map(version).collect();
+        let text = fs::read_to_string(path.join("model.toml")).unwrap_or_default();
+        let table: toml::Table = text.parse().expect("TOML");
+        let wanted = table.get("version_policy").and_then(|it| it.get("specific"));
+        words.push(wanted.map_or("nothing".to_owned(), ToString::to_string));
+        assert_eq!(words.join(" "), expect);
+    }
+}
+
+#[test]
+fn what_is_named_is_linked_and_then_wanted() {
+    let mut it = place();
+    it.shows("nothing");
+    assert!(it.name(CHAMPION, 1, "a").expect("placed"));
+    it.shows("1=a [1]");
+    assert!(!it.name(CHAMPION, 1, "a").expect("nothing new"));
+    it.name(CHAMPION, 2, "b").expect("placed");
+    it.shows("1=a 2=b [2]");
+    it.name(CHAMPION, 2, "c").expect("the same number may get other content");
+    it.shows("1=a 2=c [2]");
+}
+
+#[test]
+fn nothing_answers_in_the_place_of_the_source() {
+    let mut it = place();
+    it.name(CHALLENGER, 7, "new").expect("kept");
+    it.shows("nothing");
+    it.name(CHAMPION, 3, "old").expect("placed");
+    it.shows("3=old 7=new [3, 7]");
+}
+
+#[test]
+fn one_number_is_one_content() {
+    let mut it = place();
+    it.name(CHAMPION, 3, "a").expect("placed");
+    it.name(CHALLENGER, 3, "a").expect("the same");
+    let error = it.name(CHALLENGER, 3, "b").expect_err("another");
+    assert!(matches!(error, Misplaced::Unusable(words) if words.contains(CHAMPION)));
+    it.shows("3=a [3]");
+}
+
+#[test]
+fn what_is_in_memory_and_what_was_last_stay() {
+    let mut it = place();
+    for (version, content) in [(1, "a"), (2, "b"), (3, "c"), (4, "d")] {
+        it.name(CHAMPION, version, content).expect("placed");
+    }
+    it.folder.prune(|it| it == Version(1)).expect("pruned");
+    it.shows("1=a 3=c 4=d [4]");
+    it.folder.prune(|_| false).expect("pruned");
+    it.shows("3=c 4=d [4]");
+}

@@ -1,0 +1,20 @@
+//! Keeps a repository folder filled with the models of registries.
+//!
+//! For the lifecycle a model of a registry is a folder like any other: `<model>/<version>/` with a
+//! `model.toml` that says which versions are wanted. This crate makes that folder true: it watches each
+//! address, pulls what it names into the verified cache, links it into the folder, and only then says
+//! that it is wanted. Nothing here can touch what serves: a registry that is down, slow or lying changes
+//! nothing but a metric, a line of the log and what operators are told.
+
+mod target;
+mod numbers;
+mod house;
+mod file;
+mod folder;
+mod desk;
+mod keeper;
+mod supply;
+pub mod metrics;
+
+pub use supply::{Busy, Prepared, Stock, Stopped, Supply};
+pub use target::Target;

@@ -1,0 +1,138 @@
+//! Sets the supply going: its folder, its thread, its end.
+
+use std::cell::Cell;
+use std::collections::BTreeMap;
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use server_base::{ModelName, Origins, Version};
+use server_registry::{Cache, Lock, Registries, SignaturePolicy, Uri};
+use tokio::sync::oneshot;
+
+use crate::desk::Desk;
+use crate::folder::ModelFolder;
+use crate::house::House;
+use crate::keeper::Keeper;
+use crate::target::Target;
+
+/// Where models come from, where they are kept, and what they must be.
+#[derive(Debug)]
+pub struct Stock {
+    /// Where from.
+    pub registries: Registries,
+    /// Where they are kept.
+    pub cache: Cache,
+    /// Addresses that are pinned.
+    pub lock: Lock,
+    /// Who must have signed.
+    pub signatures: SignaturePolicy,
+    /// Files that engines read. A version without any is not taken.
+    pub artifacts: Vec<&'static str>,
+}
+
+/// Is a version of a model in memory still? Then its files stay where they are.
+pub type Busy = dyn Fn(&ModelName, Version) -> bool + Send;
+
+/// A folder with a model for each target, and nothing in them yet.
+#[derive(Debug)]
+pub struct Prepared {
+    stock: Stock,
+    house: House,
+    folders: Vec<ModelFolder>,
+    /// By registry. None twice, however many models it serves.
+    addresses: BTreeMap<String, Vec<(Uri, Duration)>>,
+    awaited: Arc<AtomicUsize>,
+    origins: Origins,
+}
+
+impl Prepared {
+    /// Makes the folder. Fails if the cache cannot be written to.
+    pub fn new(stock: Stock, targets: Vec<Target>) -> io::Result<Prepared> {
+        let house = House::new(stock.cache.root())?;
+        let mut addresses: BTreeMap<String, Vec<(Uri, Duration)>> = BTreeMap::new();
+        for (uri, poll) in targets.iter().flat_map(|it| it.addresses().map(|uri| (uri, it.poll))) {
+            let registry = addresses.entry(uri.registry()).or_default();
+            match registry.iter_mut().find(|(it, _)| it == uri) {
+                Some((_, often)) => *often = poll.min(*often),
+                None => registry.push((uri.clone(), poll)),
+            }
+        }
+        let awaited = Arc::new(AtomicUsize::new(addresses.values().map(Vec::len).sum()));
+        let folder = |it| ModelFolder::new(house.folder(), it);
+        let folders = targets.into_iter().map(folder).collect::<io::Result<_>>()?;
+        Ok(Prepared { stock, folders, addresses, awaited, origins: Origins::default(), house })
+    }
+
+    /// The repository.
+    pub fn folder(&self) -> &Path {
+        self.house.folder()
+    }
+
+    /// How many addresses have not been looked at even once.
+    pub fn awaited(&self) -> Arc<AtomicUsize> {
+        Arc::clone(&self.awaited)
+    }
+
+    /// What is known of the models.
+    pub fn origins(&self) -> Origins {
+        self.origins.clone()
+    }
+
+    /// Begins to look.
+    pub fn start(self, busy: Box<Busy>) -> io::Result<Supply> {
+        let Prepared { stock, house, folders, addresses, awaited, origins } = self;
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let (stop, stopped) = oneshot::channel();
+        let thread = thread::Builder::new().name("supply".to_owned()).spawn(move || {
+            let desk = Desk::new((&stock, &*busy), &origins, folders);
+            runtime.block_on(async {
+                tokio::select! {
+                    _ = stopped => {}
+                    () = keep_all(&desk, &awaited, addresses) => {}
+                }
+            });
+            // Files that are being written in a thread of their own are not waited for: what has no
+            // final name counts for nothing. What is placed stays leased until nobody loads it.
+            desk.let_go()
+        })?;
+        Ok(Supply { house, thread, stop })
+    }
+}
+
+/// At work until it is stopped.
+#[derive(Debug)]
+pub struct Supply {
+    house: House,
+    thread: JoinHandle<Vec<ModelFolder>>,
+    stop: oneshot::Sender<()>,
+}
+
+/// A supply that is at rest. Its folder goes with it.
+#[derive(Debug)]
+pub struct Stopped {
+    _house: House,
+    _leased: Vec<ModelFolder>,
+}
+
+impl Supply {
+    /// Ends it. What it brought stays in the cache, and linked for as long as the answer is held.
+    pub fn stop(self) -> Stopped {
+        let _ = self.stop.send(()); // it has ended by itself if nothing can change
+        Stopped { _house: self.house, _leased: self.thread.join().unwrap_or_default() }
+    }
+}
+
+async fn keep_all(
+    desk: &Desk<'_>,
+    awaited: &AtomicUsize,
+    addresses: BTreeMap<String, Vec<(Uri, Duration)>>,
+) {
+    let silent: Vec<Cell<bool>> = addresses.iter().map(|_| Cell::new(false)).collect();
+    let keepers = addresses.into_values().zip(&silent);
+    join_all(keepers.map(|(it, silent)| Keeper::new(desk, (awaited, silent), it).keep())).await;
+}

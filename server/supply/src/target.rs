@@ -1,0 +1,41 @@
+//! A model that is wanted from a registry.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use server_base::{ModelName, Version};
+use server_registry::Uri;
+
+use crate::file;
+
+/// What an operator said of it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Target {
+    /// Its name here.
+    pub model: ModelName,
+    /// Names the version that answers, unless the traffic says otherwise.
+    pub source: Uri,
+    /// Labels for versions that are served beside it, and what names these.
+    pub labels: BTreeMap<String, Uri>,
+    /// How often its registry is asked whether it has changed.
+    pub poll: Duration,
+    /// Its `model.toml`, but for what follows from the addresses.
+    pub settings: toml::Table,
+}
+
+impl Target {
+    /// Every address of it, the source first, none twice.
+    pub fn addresses(&self) -> impl Iterator<Item = &Uri> {
+        let mut met = BTreeSet::new();
+        let all = std::iter::once(&self.source).chain(self.labels.values());
+        all.filter(move |it| met.insert(it.as_str()))
+    }
+
+    /// The `model.toml` that comes of it if every address names a version of its own: by which it can be
+    /// checked before any registry is asked.
+    pub fn example(&self) -> String {
+        let numbers = (2..).map(Version);
+        let labels = self.labels.keys().cloned().zip(numbers).collect();
+        file::model_toml(self, Version(1), &labels).to_string()
+    }
+}
