@@ -37,6 +37,11 @@ test-rust: $(ENGINES) ## Unit, conformance, property and system tests
 test-loom: ## Every interleaving of the lane's threads
 	$(CARGO) test --locked -p server-serving --features loom --test lane_loom
 
+test-long: ## Tests that take minutes: 200 kills of a process that logs
+	SALVER_CRASH_ROUNDS=200 $(CARGO) test --locked -p server-feedback --test crash -- --nocapture
+
+.PHONY: test-long
+
 test-clients: $(ENGINES) $(VENV)/tests/ready ## The public clients against the real binary
 	@# Built as `test-rust` builds it: another selection of crates would compile everything again.
 	$(CARGO) test --workspace --locked --no-run --quiet

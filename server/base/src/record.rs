@@ -1,0 +1,193 @@
+//! What is remembered of one prediction.
+//!
+//! Made on the hot path out of handles to memory that is there anyway; turned into rows by the
+//! prediction log, on its own thread.
+
+use std::fmt;
+use std::hash::{BuildHasher as _, RandomState};
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use backend_api::Tensor;
+use smallvec::SmallVec;
+
+use crate::kind::{Kind, Protocol};
+use crate::request::Timing;
+
+/// Longest id of a caller's that is kept.
+pub const REQUEST_ID_BYTES_MAX: usize = 256;
+
+/// Names one record for ever: a UUID of version 7. A record that is delivered twice keeps it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct EventId(pub u128);
+
+impl EventId {
+    /// Of a record made at that time. Unique in the process by counting, among processes by where the
+    /// count begins; not a secret.
+    pub fn new(time: SystemTime) -> EventId {
+        static NEXT: OnceLock<AtomicU64> = OnceLock::new();
+        let start = || AtomicU64::new(RandomState::new().hash_one("event id"));
+        let count = NEXT.get_or_init(start).fetch_add(1, Ordering::Relaxed);
+        static PROCESS: OnceLock<u64> = OnceLock::new();
+        let process = *PROCESS.get_or_init(|| RandomState::new().hash_one("process"));
+        let millis = time.duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
+        let high = (millis & ((1 << 48) - 1)) << 80 | 7 << 76 | u128::from(process & 0xfff) << 64;
+        EventId(high | 2 << 62 | u128::from(count & ((1 << 62) - 1)))
+    }
+}
+
+impl fmt::Display for EventId {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let it = self.0;
+        let part = |shift: u32, bits: u32| it >> shift & ((1 << bits) - 1);
+        write!(
+            out,
+            "{:08x}-{:04x}-{:04x}-{:04x}-{:012x}",
+            it >> 96,
+            part(80, 16),
+            part(64, 16),
+            part(48, 16),
+            part(0, 48)
+        )
+    }
+}
+
+/// Where a request stands in its caller's trace, as W3C's `traceparent` says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Trace {
+    /// The whole trace.
+    pub trace: u128,
+    /// The caller's span.
+    pub span: u64,
+}
+
+impl Trace {
+    /// From the header's value; nothing if it is not of that form.
+    pub fn parse(header: &[u8]) -> Option<Trace> {
+        let text = std::str::from_utf8(header).ok()?;
+        let mut parts = text.split('-');
+        let (version, trace, span) = (parts.next()?, parts.next()?, parts.next()?);
+        let hex = |it: &str| it.bytes().all(|it| it.is_ascii_hexdigit());
+        if version.len() != 2 || trace.len() != 32 || span.len() != 16 || !hex(trace) || !hex(span)
+        {
+            return None;
+        }
+        let trace = u128::from_str_radix(trace, 16).ok().filter(|it| *it != 0)?;
+        let span = u64::from_str_radix(span, 16).ok().filter(|it| *it != 0)?;
+        Some(Trace { trace, span })
+    }
+}
+
+/// How a request came to its version.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Route {
+    /// As its caller or the newest version says.
+    Direct,
+    /// The model's traffic has chosen.
+    Shared,
+    /// It is a copy whose answer nobody was given.
+    Shadow,
+}
+
+impl Route {
+    /// As in the log.
+    pub fn label(self) -> &'static str {
+        match self {
+            Route::Direct => "direct",
+            Route::Shared => "shared",
+            Route::Shadow => "shadow",
+        }
+    }
+}
+
+/// Why a record is in the log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reason {
+    /// Its id fell into the sample.
+    Uniform,
+    /// It failed.
+    Error,
+    /// It took long.
+    Slow,
+}
+
+impl Reason {
+    /// As in the log.
+    pub fn label(self) -> &'static str {
+        match self {
+            Reason::Uniform => "uniform",
+            Reason::Error => "error",
+            Reason::Slow => "slow",
+        }
+    }
+}
+
+/// A request and what became of it.
+#[derive(Clone, Debug)]
+pub struct Record {
+    /// Its name.
+    pub event: EventId,
+    /// The caller's name for the request; empty: it gave none.
+    pub request_id: SmallVec<[u8; 40]>,
+    /// The caller's trace.
+    pub trace: Option<Trace>,
+    /// When the request came in, by the wall clock.
+    pub time: SystemTime,
+    /// How it came.
+    pub protocol: Protocol,
+    /// How it got to its version.
+    pub route: Route,
+    /// In the signature's order; empty if it never came that far.
+    pub inputs: SmallVec<[Tensor; 2]>,
+    /// In the signature's order; empty if there was no answer.
+    pub outputs: Vec<Tensor>,
+    /// Rows of the request, 1 if that is not known.
+    pub rows: usize,
+    /// Why there is no answer.
+    pub failure: Option<(Kind, String)>,
+    /// Where the time went inside.
+    pub timing: Timing,
+    /// From the first byte to the answer.
+    pub latency: Duration,
+    /// How likely it was that a record like this one is in the log.
+    pub probability: f32,
+    /// Why it is.
+    pub reason: Reason,
+    /// The record of the request that this is a copy of.
+    pub pair: Option<EventId>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_are_uuids_of_version_7_and_never_the_same() {
+        let time = UNIX_EPOCH + Duration::from_millis(0x0190_1234_5678);
+        let (first, second) = (EventId::new(time), EventId::new(time));
+        assert_ne!(first, second);
+        let text = first.to_string();
+        assert!(text.starts_with("01901234-5678-7"), "{text}");
+        assert!(matches!(text.as_bytes().get(19), Some(b'8' | b'9' | b'a' | b'b')), "{text}");
+        assert_eq!(text.len(), 36);
+        let before = EventId::new(UNIX_EPOCH - Duration::from_secs(1));
+        assert!(before.to_string().starts_with("00000000-0000-7"), "a clock before 1970");
+    }
+
+    #[test]
+    fn traces_are_read_or_left() {
+        let good = b"00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+        let trace = Trace::parse(good).expect("a trace");
+        assert_eq!((trace.trace >> 120, trace.span), (0x4b, 0x00f0_67aa_0ba9_02b7));
+        for bad in [
+            "",
+            "00-4bf92f3577b34da6a3ce929d0e0e4736",
+            "00-00000000000000000000000000000000-00f067aa0ba902b7-01",
+            "00-4bf92f3577b34da6a3ce929d0e0e473-00f067aa0ba902b7-01",
+            "00-+bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
+        ] {
+            assert_eq!(Trace::parse(bad.as_bytes()), None, "{bad}");
+        }
+    }
+}

@@ -1,0 +1,83 @@
+//! Records and rows for the tests.
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use arrow_array::RecordBatch;
+use arrow_array::cast::AsArray as _;
+use arrow_array::types::UInt32Type;
+use backend_api::{DType, Dim, Signature, Tensor, TensorSpec};
+use server_base::{
+    EventId, LogConfig, ModelName, Protocol, Reason, Record, Route, Subject, Timing, Version,
+};
+use smallvec::smallvec;
+
+use crate::rows::Form;
+use crate::schema::Columns;
+use crate::sink::Rows;
+
+pub(crate) fn spec(name: &str, dtype: DType, dims: &[Dim]) -> TensorSpec {
+    TensorSpec { name: name.into(), dtype, dims: dims.to_vec(), quantization: None }
+}
+
+/// Two numbers in, one out.
+pub(crate) fn subject(model: &str) -> Subject {
+    let inputs = vec![spec("x", DType::Fp32, &[Dim::Rows, Dim::Fixed(2)])];
+    let outputs = vec![spec("y", DType::Int64, &[Dim::Rows])];
+    Subject {
+        model: ModelName::new(model).expect("a name"),
+        version: Version(3),
+        digest: Some("ab".repeat(32)),
+        signature: Signature { inputs, outputs },
+        config: LogConfig::default(),
+    }
+}
+
+pub(crate) fn form(subject: Subject) -> Form {
+    Form { columns: Columns::new(&subject).expect("columns"), subject, key: None }
+}
+
+/// An answered request of so many rows: row `n` takes `n` and `n + 0.5`, and gives `n`.
+pub(crate) fn record(time: SystemTime, rows: usize) -> Record {
+    let x: Vec<f32> = (0..rows).flat_map(|it| [it as f32, it as f32 + 0.5]).collect();
+    let y: Vec<i64> = (0..rows as i64).collect();
+    Record {
+        event: EventId::new(time),
+        request_id: smallvec![],
+        trace: None,
+        time,
+        protocol: Protocol::Http,
+        route: Route::Direct,
+        inputs: smallvec![Tensor::from_elements(&[rows, 2], &x).expect("fits")],
+        outputs: vec![Tensor::from_elements(&[rows], &y).expect("fits")],
+        rows,
+        failure: None,
+        timing: Timing::default(),
+        latency: Duration::from_micros(250),
+        probability: 1.0,
+        reason: Reason::Uniform,
+        pair: None,
+    }
+}
+
+/// The first instant of an hour since 1970.
+pub(crate) fn hour(hour: u32) -> SystemTime {
+    UNIX_EPOCH + Duration::from_secs(u64::from(hour) * 3_600)
+}
+
+/// So many requests of one row.
+pub(crate) fn rows(model: &str, hour: u32, records: usize) -> Rows {
+    let time = self::hour(hour);
+    let records: Vec<Record> = (0..records).map(|_| record(time, 1)).collect();
+    let subject = subject(model);
+    let (model, version) = (subject.model.clone(), subject.version);
+    let batch = form(subject).rows(&records, time).expect("rows");
+    Rows { model, version, hour, batch }
+}
+
+/// Event and row of each row.
+pub(crate) fn keys(batch: &RecordBatch) -> Vec<(String, u32)> {
+    let text = |name: &str| batch.column_by_name(name).expect("a column");
+    let rows = text("row_index").as_primitive::<UInt32Type>();
+    let events = text("event_id").as_string::<i32>().iter().flatten();
+    events.map(str::to_owned).zip(rows.values().iter().copied()).collect()
+}

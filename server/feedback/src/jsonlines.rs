@@ -1,0 +1,68 @@
+//! Rows as lines of JSON, one object each, for people and for what collects a container's output.
+
+use std::io::{self, Write};
+
+use arrow_json::LineDelimitedWriter;
+
+use crate::catalogue::Position;
+use crate::sink::{Rows, Sink};
+
+/// Bytes of lines that wait for a flush.
+const BYTES_MAX: usize = 4 << 20;
+
+/// Writes lines to something that does not take them back: a pipe, a terminal.
+pub struct JsonLines<W> {
+    to: W,
+    lines: Vec<u8>,
+}
+
+impl<W: Write> JsonLines<W> {
+    /// To that.
+    pub fn new(to: W) -> JsonLines<W> {
+        JsonLines { to, lines: Vec::new() }
+    }
+}
+
+impl<W: Write + Send> Sink for JsonLines<W> {
+    fn name(&self) -> &'static str {
+        "stdout"
+    }
+
+    fn write(&mut self, rows: &Rows) -> io::Result<()> {
+        let mut lines = Vec::new();
+        let mut writer = LineDelimitedWriter::new(&mut lines);
+        writer.write(&rows.batch).and_then(|()| writer.finish()).map_err(io::Error::other)?;
+        // What is the same for all of them stands in front of each.
+        let head = quoted(rows.model.as_str());
+        let head = format!("{{\"model\":{head},\"version\":{},", rows.version);
+        for line in lines.split(|it| *it == b'\n').filter_map(|it| it.strip_prefix(b"{")) {
+            self.lines.extend_from_slice(head.as_bytes());
+            self.lines.extend_from_slice(line);
+            self.lines.push(b'\n');
+        }
+        Ok(())
+    }
+
+    fn flush(&mut self, _from: Position, _of: &str) -> io::Result<()> {
+        self.to.write_all(&self.lines)?;
+        self.lines.clear();
+        self.to.flush()
+    }
+
+    fn reset(&mut self) {
+        self.lines.clear();
+    }
+
+    fn is_full(&self) -> bool {
+        self.lines.len() >= BYTES_MAX
+    }
+}
+
+/// A model's name as a text of JSON: it holds no control characters.
+fn quoted(name: &str) -> String {
+    format!("\"{}\"", name.replace('\\', "\\\\").replace('"', "\\\""))
+}
+
+#[cfg(test)]
+#[path = "jsonlines_tests.rs"]
+mod tests;

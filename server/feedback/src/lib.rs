@@ -1,0 +1,40 @@
+//! The prediction log: what was asked and answered, written down beside the path of requests.
+//!
+//! The modules stand in the order in which a record meets them. A request offers a record and goes on;
+//! the log's own thread makes rows of it and writes them to segments on the disk; each sink, on a thread of its
+//! own, reads the segments and delivers them: here, as Parquet files and as lines of JSON. Nothing here
+//! knows a protocol or the hot path: records come in by the traits of `server_base`.
+
+mod version;
+mod queue;
+mod schema;
+mod rows;
+mod values;
+mod redact;
+mod writer;
+mod batch;
+mod segment;
+mod frame;
+mod files;
+mod recover;
+mod catalogue;
+mod delivery;
+mod sink;
+mod parquet;
+mod jsonlines;
+mod log;
+pub mod metrics;
+
+#[cfg(test)]
+mod faults;
+#[cfg(test)]
+mod fixture;
+
+pub use catalogue::Position;
+pub use files::{Append, Disk, Files};
+pub use jsonlines::JsonLines;
+pub use log::{Log, MakeSinks, Options, StartError};
+pub use parquet::ParquetSink;
+pub use redact::Key;
+pub use schema::FORM;
+pub use sink::{Rows, Sink};

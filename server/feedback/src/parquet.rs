@@ -1,0 +1,205 @@
+//! Rows as Parquet files under Hive paths: `model=…/version=…/date=…/hour=…/….parquet`.
+//!
+//! A file is written aside, synced and renamed: whoever looks sees whole files only. Its name is that of
+//! the place in the log where it begins, so what is done over after a crash takes the place of what
+//! was there. Model and version are in the path and in the file's metadata, not in columns: readers make
+//! columns of the path themselves, and two of a name would be in each other's way.
+
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::io;
+use std::path::{Path, PathBuf};
+
+use ::parquet::arrow::ArrowWriter;
+use ::parquet::basic::Compression;
+use ::parquet::file::properties::{WriterProperties, WriterPropertiesBuilder};
+use ::parquet::schema::types::ColumnPath;
+use server_base::{ModelName, Version};
+
+use crate::catalogue::Position;
+use crate::sink::{Rows, Sink};
+
+/// Rows of a group: readers take one at a time, and it is built in memory.
+const GROUP_ROWS: usize = 131_072;
+
+/// Rows of all files together after which they are finished.
+const ROWS_MAX: usize = 1 << 20;
+
+/// The same in bytes, as they are in memory.
+const BYTES_MAX: usize = 256 << 20;
+
+/// Files that are written at a time: models times versions times hours.
+const FILES_MAX: usize = 64;
+
+/// Columns with few different values. All others are written as they are, which is faster.
+const REPEATED: &[&str] =
+    &["artifact_digest", "route", "protocol", "status", "error", "sample_rate", "sample_reason"];
+
+const HOURS_A_DAY: u32 = 24;
+
+/// Writes into a folder.
+pub struct ParquetSink {
+    folder: PathBuf,
+    /// Where files are until they are whole.
+    aside: PathBuf,
+    open: BTreeMap<Partition, Part>,
+    rows: usize,
+    bytes: usize,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Partition {
+    model: ModelName,
+    version: Version,
+    hour: u32,
+    /// Of the schema: a version that is configured anew has other columns.
+    number: usize,
+}
+
+/// A file that is being written.
+struct Part {
+    path: PathBuf,
+    writer: ArrowWriter<File>,
+    schema: arrow_schema::SchemaRef,
+}
+
+impl ParquetSink {
+    /// Into that folder, which is made. What an earlier process left unfinished is deleted; `log` tells
+    /// its files from those of others that write there.
+    pub fn new(folder: PathBuf, log: &str) -> io::Result<ParquetSink> {
+        let aside = folder.join(format!(".unfinished-{log}"));
+        match fs::remove_dir_all(&aside) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            Ok(()) | Err(_) => {}
+        }
+        fs::create_dir_all(&aside)?;
+        Ok(ParquetSink { folder, aside, open: BTreeMap::new(), rows: 0, bytes: 0 })
+    }
+
+    fn part(&mut self, rows: &Rows) -> io::Result<&mut Part> {
+        let Rows { model, version, hour, batch } = rows;
+        let (model, version, hour, schema) = (model.clone(), *version, *hour, batch.schema());
+        let like = |(it, part): (&Partition, &Part)| {
+            (it.model == model && it.version == version && it.hour == hour)
+                .then_some((it.number, part.schema == schema))
+        };
+        let found: Vec<(usize, bool)> = self.open.iter().filter_map(like).collect();
+        let number = found.iter().find(|(_, same)| *same).map_or(found.len(), |(it, _)| *it);
+        let partition = Partition { model, version, hour, number };
+        let count = self.open.len();
+        match self.open.entry(partition) {
+            std::collections::btree_map::Entry::Occupied(it) => Ok(it.into_mut()),
+            std::collections::btree_map::Entry::Vacant(place) => {
+                let path = self.aside.join(format!("{count}.parquet"));
+                let file = File::create(&path)?;
+                let properties = properties().build();
+                let writer = ArrowWriter::try_new(file, schema.clone(), Some(properties));
+                let writer = writer.map_err(io::Error::other)?;
+                Ok(place.insert(Part { path, writer, schema }))
+            }
+        }
+    }
+}
+
+impl Sink for ParquetSink {
+    fn name(&self) -> &'static str {
+        "parquet"
+    }
+
+    fn write(&mut self, rows: &Rows) -> io::Result<()> {
+        let part = self.part(rows)?;
+        part.writer.write(&rows.batch).map_err(io::Error::other)?;
+        self.rows += rows.batch.num_rows();
+        self.bytes += rows.batch.get_array_memory_size();
+        Ok(())
+    }
+
+    fn flush(&mut self, from: Position, of: &str) -> io::Result<()> {
+        let name = format!("{of}-{:016x}-{:010x}", from.segment, from.offset);
+        for (partition, part) in std::mem::take(&mut self.open) {
+            let file = part.writer.into_inner().map_err(io::Error::other)?;
+            file.sync_all()?;
+            let folder = self.folder.join(partition.folder());
+            create_synced(&self.folder, &folder)?;
+            fs::rename(&part.path, folder.join(format!("{name}-{}.parquet", partition.number)))?;
+            File::open(&folder)?.sync_all()?;
+        }
+        (self.rows, self.bytes) = (0, 0);
+        Ok(())
+    }
+
+    fn reset(&mut self) {
+        for (_, part) in std::mem::take(&mut self.open) {
+            // It is overwritten by the next of its number, at the latest.
+            let _ = fs::remove_file(part.path);
+        }
+        (self.rows, self.bytes) = (0, 0);
+    }
+
+    fn is_full(&self) -> bool {
+        self.rows >= ROWS_MAX || self.bytes >= BYTES_MAX || self.open.len() >= FILES_MAX
+    }
+}
+
+impl Partition {
+    fn folder(&self) -> PathBuf {
+        let (date, hour) = (date(self.hour / HOURS_A_DAY), self.hour % HOURS_A_DAY);
+        let model = escaped(self.model.as_str());
+        format!("model={model}/version={}/date={date}/hour={hour:02}", self.version).into()
+    }
+}
+
+/// As Hive escapes what would be misread in a path: `%` and two hexadecimal digits.
+fn escaped(name: &str) -> String {
+    let plain = |it: char| !it.is_control() && !"\"#%'*/:=?\\{}[]^".contains(it);
+    let escape = |it: char| {
+        if plain(it) {
+            it.to_string()
+        } else {
+            let mut bytes = [0; 4];
+            it.encode_utf8(&mut bytes).bytes().map(|it| format!("%{it:02X}")).collect()
+        }
+    };
+    name.chars().map(escape).collect()
+}
+
+/// The day of that number since 1970, as `2026-11-21`. By Hinnant's days-to-civil: years begin in March,
+/// so the leap day is the last.
+fn date(day: u32) -> String {
+    let z = u64::from(day) + 719_468;
+    let (era, of_era) = (z / 146_097, z % 146_097);
+    let year_of_era = (of_era - of_era / 1_460 + of_era / 36_524 - of_era / 146_096) / 365;
+    let of_year = of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let shifted = (5 * of_year + 2) / 153;
+    let day = of_year - (153 * shifted + 2) / 5 + 1;
+    let month = if shifted < 10 { shifted + 3 } else { shifted - 9 };
+    let year = year_of_era + era * 400 + u64::from(month <= 2);
+    format!("{year:04}-{month:02}-{day:02}")
+}
+
+fn properties() -> WriterPropertiesBuilder {
+    let plain = WriterProperties::builder()
+        .set_compression(Compression::SNAPPY)
+        .set_dictionary_enabled(false)
+        .set_max_row_group_row_count(Some(GROUP_ROWS))
+        .set_created_by(concat!("salver ", env!("CARGO_PKG_VERSION")).to_owned());
+    REPEATED
+        .iter()
+        .fold(plain, |it, name| it.set_column_dictionary_enabled(ColumnPath::from(*name), true))
+}
+
+/// Makes a folder below another, so that a crash does not lose it.
+fn create_synced(root: &Path, folder: &Path) -> io::Result<()> {
+    if folder.is_dir() {
+        return Ok(());
+    }
+    fs::create_dir_all(folder)?;
+    for above in folder.ancestors().skip(1).take_while(|it| it.starts_with(root)) {
+        File::open(above)?.sync_all()?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+#[path = "parquet_tests.rs"]
+pub(crate) mod tests;

@@ -1,0 +1,66 @@
+use ::parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+
+use super::*;
+use crate::fixture;
+use crate::sink::conformance;
+
+/// Every file below, unfinished ones apart.
+pub(crate) fn files(folder: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(folder).into_iter().flatten().map(|it| it.expect("an entry").path());
+    let below = |it: PathBuf| if it.is_dir() { files(&it) } else { vec![it] };
+    let hidden =
+        |it: &PathBuf| it.file_name().is_some_and(|it| it.to_string_lossy().starts_with('.'));
+    let mut found: Vec<PathBuf> = entries.filter(|it| !hidden(it)).flat_map(below).collect();
+    found.sort();
+    found
+}
+
+/// Event and row of every row below.
+pub(crate) fn delivered(folder: &Path) -> Vec<(String, u32)> {
+    let rows = |path: PathBuf| {
+        let file = File::open(path).expect("a file");
+        let reader = ParquetRecordBatchReaderBuilder::try_new(file).expect("Parquet");
+        let batches = reader.build().expect("a reader");
+        batches.flat_map(|it| fixture::keys(&it.expect("rows"))).collect::<Vec<_>>()
+    };
+    files(folder).into_iter().flat_map(rows).collect()
+}
+
+#[test]
+fn it_is_a_sink() {
+    let make = |folder: &Path| -> Box<dyn Sink> {
+        Box::new(ParquetSink::new(folder.to_path_buf(), "log").expect("a folder"))
+    };
+    conformance::check(&make, &delivered);
+}
+
+#[test]
+fn files_lie_under_hive_paths_and_say_whose_they_are() {
+    let folder = tempfile::tempdir().expect("scratch");
+    let mut sink = ParquetSink::new(folder.path().to_path_buf(), "log").expect("a folder");
+    sink.write(&fixture::rows("a=b", 480_001, 2)).expect("takes rows");
+    sink.flush(Position { segment: 1, offset: 20 }, "log").expect("flushes");
+    let found = files(folder.path());
+    let shown: Vec<_> = found
+        .iter()
+        .map(|it| it.strip_prefix(folder.path()).expect("below").display().to_string())
+        .collect();
+    let expect =
+        "model=a%3Db/version=3/date=2024-10-04/hour=01/log-0000000000000001-0000000014-0.parquet";
+    assert_eq!(shown, [expect]);
+    let file = File::open(&found[0]).expect("a file");
+    let reader = ParquetRecordBatchReaderBuilder::try_new(file).expect("Parquet");
+    let about = reader.schema().metadata();
+    assert_eq!(about.get("salver.model").map(String::as_str), Some("a=b"));
+    assert_eq!(about.get("salver.form").map(String::as_str), Some(crate::FORM));
+    assert_eq!(about.get("salver.inputs").map(String::as_str), Some("x FP32 [rows,2]"));
+}
+
+#[test]
+fn days_are_those_of_the_calendar() {
+    for (day, expect) in
+        [(0, "1970-01-01"), (59, "1970-03-01"), (11_016, "2000-02-29"), (20_778, "2026-11-21")]
+    {
+        assert_eq!(date(day), expect);
+    }
+}

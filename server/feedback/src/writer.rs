@@ -1,0 +1,335 @@
+//! The log's own thread: takes records from the queue, writes them to segments, syncs, tells.
+//!
+//! Group commit: while one sync is under way the next group gathers in the queue. After an error a
+//! segment is left as it is, and what was not synced is written once more, to a new one; if that fails
+//! too, it is given up, and whoever waits is told so. Nothing is ever said to be on the disk because a
+//! second sync of the same file did not complain.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+
+use server_base::{Record, Told, Unlogged};
+
+use crate::catalogue::Catalogue;
+use crate::files::Files;
+use crate::metrics::LogMetrics;
+use crate::queue::{Drained, Item, Queue};
+use crate::rows::micros;
+use crate::segment::{Piece, Segment, path};
+use crate::version::{Version, tell};
+
+/// How long the writer sleeps when nothing comes; then it looks what can be deleted.
+const REST: Duration = Duration::from_secs(1);
+
+/// How long records wait for company when nobody waits for them: a batch of a few hundred rows costs
+/// little more than one of one.
+const LINGER: Duration = Duration::from_millis(20);
+
+/// Records of one group: so many rows at the least are turned into columns at a time.
+const GROUP_RECORDS: usize = 16_384;
+
+/// Bytes that may be unsynced: kept in memory too, to be written once more.
+const UNSYNCED_BYTES_MAX: usize = 8 << 20;
+
+/// How long the disk is left alone after it has failed twice.
+const RECOVERY: Duration = Duration::from_secs(1);
+
+/// What a column takes on the disk beside its values, in the schema and in a batch, at the most.
+const COLUMN_BYTES: usize = 800;
+
+const MICROS_AN_HOUR: i64 = 3_600_000_000;
+
+/// Where and how much.
+#[derive(Clone, Debug)]
+pub(crate) struct Room {
+    pub(crate) folder: PathBuf,
+    /// Of one segment.
+    pub(crate) segment_bytes: u64,
+    /// Of all.
+    pub(crate) disk_bytes_max: u64,
+    /// How long records that nobody waits for may be unsynced.
+    pub(crate) sync_interval: Duration,
+}
+
+/// See the module.
+pub(crate) struct Writer {
+    pub(crate) files: Arc<dyn Files>,
+    pub(crate) queue: Arc<Queue>,
+    pub(crate) catalogue: Arc<Catalogue>,
+    pub(crate) metrics: Arc<LogMetrics>,
+    pub(crate) room: Room,
+    segment: Option<Segment>,
+    /// Of the next segment.
+    next: u64,
+    unsynced: Unsynced,
+    /// The disk has failed: not before that time again.
+    failing: Option<Instant>,
+}
+
+/// What was written and is not known to be on the disk.
+#[derive(Default)]
+struct Unsynced {
+    pieces: Vec<Piece>,
+    told: Vec<Told>,
+    bytes: usize,
+    since: Option<Instant>,
+}
+
+impl Writer {
+    /// `next` is larger than the number of any segment there is.
+    pub(crate) fn new(
+        (files, room): (Arc<dyn Files>, Room),
+        queue: Arc<Queue>,
+        catalogue: Arc<Catalogue>,
+        metrics: Arc<LogMetrics>,
+        next: u64,
+    ) -> Writer {
+        let (segment, unsynced, failing) = (None, Unsynced::default(), None);
+        Writer { files, queue, catalogue, metrics, room, segment, next, unsynced, failing }
+    }
+
+    /// Until the queue is closed and empty.
+    pub(crate) fn run(mut self) {
+        self.queue.listen();
+        while self.turn() {}
+        if let Some(segment) = self.segment.take() {
+            self.catalogue.seal(segment.number);
+        }
+    }
+
+    /// False: it was the last.
+    fn turn(&mut self) -> bool {
+        let now = Instant::now();
+        let due = self.unsynced.since.map(|it| it + self.room.sync_interval);
+        let rest = due.map_or(REST, |it| it.saturating_duration_since(now)).min(REST);
+        let Drained { items, closed } = self.queue.drain(rest, LINGER);
+        let mut items = items.into_iter();
+        loop {
+            let group: Vec<Item> = items.by_ref().take(GROUP_RECORDS).collect();
+            if group.is_empty() {
+                break;
+            }
+            let bytes = group.iter().map(|it| it.bytes).sum();
+            self.group(group);
+            self.queue.release(bytes);
+        }
+        self.sync_if_due(closed);
+        self.tidy();
+        !closed
+    }
+
+    fn group(&mut self, group: Vec<Item>) {
+        for (piece, waiting) in self.pieces(group) {
+            match self.admit(&piece) {
+                Ok(()) => {
+                    // Before it is written: if it is given up, so is whoever waits for it.
+                    self.unsynced.told.extend(waiting);
+                    self.unsynced.bytes += piece.bytes;
+                    self.unsynced.since.get_or_insert_with(Instant::now);
+                    self.unsynced.pieces.push(piece.clone());
+                    if let Err(error) = self.append(&piece) {
+                        self.failed("write", &error);
+                        self.rewrite();
+                    }
+                }
+                Err(why) => {
+                    piece.version.metrics.dropped_many(why, piece.records);
+                    waiting.into_iter().for_each(|it| it(Err(why)));
+                }
+            }
+        }
+        if !self.unsynced.told.is_empty() || self.unsynced.bytes > UNSYNCED_BYTES_MAX {
+            self.sync();
+        }
+    }
+
+    /// Records as rows, by version and hour, each with those who wait.
+    fn pieces(&self, group: Vec<Item>) -> Vec<(Piece, Vec<Told>)> {
+        let now = SystemTime::now();
+        let mut parts: BTreeMap<(u64, u32), Part> = BTreeMap::new();
+        for Item { version, record, told, bytes } in group {
+            let hour = micros(record.time) / MICROS_AN_HOUR;
+            let hour = u32::try_from(hour).unwrap_or(u32::MAX);
+            let part = parts.entry((version.id, hour)).or_insert_with(|| Part::new(version));
+            part.records.push(*record);
+            part.told.extend(told);
+            part.bytes += bytes;
+        }
+        let piece = |((_, hour), part): ((u64, u32), Part)| {
+            let Part { version, records, told, bytes } = part;
+            match version.form.rows(&records, now) {
+                Ok(batch) => {
+                    let records = records.len() as u64;
+                    Some((Piece { version, hour, records, batch, bytes }, told))
+                }
+                Err(error) => {
+                    tracing::error!(model = %version.form.subject.model, %error, "records cannot be rows");
+                    version.metrics.dropped_many(Unlogged::Record, records.len() as u64);
+                    told.into_iter().for_each(|it| tell(Some(it), Err(Unlogged::Record)));
+                    None
+                }
+            }
+        };
+        parts.into_iter().filter_map(piece).collect()
+    }
+
+    /// May it be written? Makes room where that can be made.
+    fn admit(&mut self, piece: &Piece) -> Result<(), Unlogged> {
+        if self.failing.is_some_and(|it| Instant::now() < it) {
+            return Err(Unlogged::Disk);
+        }
+        self.failing = None;
+        let columns = piece.batch.num_columns() * COLUMN_BYTES;
+        let most = (piece.batch.get_array_memory_size() + columns) as u64;
+        let fits = |it: &Writer| it.catalogue.size().saturating_add(most) <= it.room.disk_bytes_max;
+        if fits(self) {
+            return Ok(());
+        }
+        self.seal_if_read();
+        self.tidy();
+        if fits(self) { Ok(()) } else { Err(Unlogged::Budget) }
+    }
+
+    fn append(&mut self, piece: &Piece) -> io::Result<()> {
+        let full = |it: &Segment| it.size >= self.room.segment_bytes;
+        if self.segment.as_ref().is_some_and(full) {
+            self.roll()?;
+        }
+        if self.segment.is_none() {
+            let number = self.next;
+            // The number is used up, whatever comes of it.
+            self.next += 1;
+            let segment = Segment::create(&*self.files, &self.room.folder, number);
+            // Even if it could not be made there may be a file.
+            self.catalogue.begin(number, segment.as_ref().map_or(0, |it| it.size));
+            if segment.is_err() {
+                self.catalogue.seal(number);
+            }
+            self.segment = Some(segment?);
+        }
+        let Some(segment) = &mut self.segment else { return Ok(()) };
+        let written = segment.append(piece);
+        self.catalogue.grow(segment.number, segment.size);
+        written
+    }
+
+    /// The segment is full: what is in it must be on the disk before the next one begins.
+    fn roll(&mut self) -> io::Result<()> {
+        if let Some(segment) = &mut self.segment {
+            segment.sync()?;
+            self.catalogue.synced(segment.number, segment.size);
+            self.catalogue.seal(segment.number);
+            self.segment = None;
+        }
+        Ok(())
+    }
+
+    /// The segment is left as it is.
+    fn failed(&mut self, what: &str, error: &io::Error) {
+        tracing::error!(what, %error, "the prediction log's disk failed");
+        self.metrics.disk_failed(what);
+        if let Some(segment) = self.segment.take() {
+            self.catalogue.seal(segment.number);
+        }
+    }
+
+    /// Writes what is not known to be on the disk to a new segment, or gives it up.
+    fn rewrite(&mut self) {
+        let pieces = std::mem::take(&mut self.unsynced.pieces);
+        let written = pieces.iter().try_for_each(|it| self.append(it));
+        match written {
+            Ok(()) => self.unsynced.pieces = pieces,
+            Err(error) => {
+                self.failed("rewrite", &error);
+                self.unsynced.pieces = pieces;
+                self.give_up();
+            }
+        }
+    }
+
+    fn give_up(&mut self) {
+        let Unsynced { pieces, told, .. } = std::mem::take(&mut self.unsynced);
+        for piece in pieces {
+            piece.version.metrics.dropped_many(Unlogged::Disk, piece.records);
+        }
+        told.into_iter().for_each(|it| it(Err(Unlogged::Disk)));
+        self.failing = Some(Instant::now() + RECOVERY);
+    }
+
+    fn sync_if_due(&mut self, closing: bool) {
+        let due = |it: Instant| it.elapsed() >= self.room.sync_interval;
+        if closing || self.unsynced.since.is_some_and(due) {
+            self.sync();
+        }
+    }
+
+    fn sync(&mut self) {
+        for attempt in ["sync", "second sync"] {
+            if self.unsynced.pieces.is_empty() {
+                self.unsynced.since = None;
+                return;
+            }
+            let Some(segment) = &mut self.segment else { return self.give_up() };
+            let began = Instant::now();
+            let synced = segment.sync();
+            self.metrics.synced(synced.is_ok(), began.elapsed());
+            match synced {
+                Ok(()) => return self.committed(),
+                Err(error) => self.failed(attempt, &error),
+            }
+            if attempt == "sync" {
+                self.rewrite();
+            }
+        }
+        self.give_up();
+    }
+
+    fn committed(&mut self) {
+        if let Some(segment) = &self.segment {
+            self.catalogue.synced(segment.number, segment.size);
+        }
+        let Unsynced { pieces, told, .. } = std::mem::take(&mut self.unsynced);
+        for piece in pieces {
+            piece.version.metrics.written(piece.records, piece.batch.num_rows() as u64);
+        }
+        told.into_iter().for_each(|it| it(Ok(())));
+    }
+
+    /// Deletes what all sinks have.
+    fn tidy(&mut self) {
+        for number in self.catalogue.take_read() {
+            if let Err(error) = self.files.remove(&path(&self.room.folder, number))
+                && error.kind() != io::ErrorKind::NotFound
+            {
+                tracing::warn!(number, %error, "a segment that has been read cannot be deleted");
+            }
+        }
+    }
+
+    /// A segment that is open cannot be deleted: it is closed if there is no room and it holds nothing
+    /// unsynced.
+    fn seal_if_read(&mut self) {
+        if self.unsynced.pieces.is_empty()
+            && let Some(segment) = self.segment.take()
+        {
+            self.catalogue.seal(segment.number);
+        }
+    }
+}
+
+/// Records of one version and hour.
+struct Part {
+    version: Arc<Version>,
+    records: Vec<Record>,
+    told: Vec<Told>,
+    bytes: usize,
+}
+
+impl Part {
+    fn new(version: Arc<Version>) -> Part {
+        Part { version, records: Vec::new(), told: Vec::new(), bytes: 0 }
+    }
+}
