@@ -2,6 +2,7 @@
 
 mod choices;
 mod drift;
+mod log;
 mod rollout;
 mod store;
 mod tune;
@@ -14,6 +15,7 @@ use clap_complete::Shell;
 
 pub use choices::{LoadArg, LogFormat, OutputFormat, SchedulerArg, TransitionArg};
 pub use drift::{ColumnArgs, CompareArgs, DriftCommand, ProfileArgs};
+pub use log::LogArgs;
 pub use rollout::{RolloutArgs, RolloutCommand, RolloutOf};
 pub use store::{PlaceArgs, PullArgs, StoreArgs, ValidateArgs};
 pub use tune::TuneArgs;
@@ -175,6 +177,9 @@ pub struct ServeArgs {
     /// Time for running requests to finish after SIGTERM, in seconds [default: 30]
     #[arg(long = "drain-timeout", env = "SALVER_DRAIN_TIMEOUT", value_name = "SECONDS")]
     pub drain_timeout_s: Option<u64>,
+    /// What is kept of predictions.
+    #[command(flatten)]
+    pub log: LogArgs,
     /// How logs are written, to standard error [default: text]
     #[arg(long, env = "SALVER_LOG_FORMAT", value_name = "FORMAT")]
     pub log_format: Option<LogFormat>,

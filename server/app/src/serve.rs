@@ -9,7 +9,8 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
-use server_base::Journal;
+use server_base::{Journal, PredictionLog};
+use server_feedback::Log;
 use server_frontend::{Bound, ConnectionLimits, Control, Drain, Frontend, Listening, Shared};
 use server_lifecycle::{Audit, Clock, Defaults, Engines, Lifecycle, State};
 use server_serving::{Admission, Cores, Serving};
@@ -19,6 +20,7 @@ use tokio::sync::oneshot;
 
 use crate::audit::Auditor;
 use crate::cli::SchedulerArg;
+use crate::prediction_log::LogSettings;
 use crate::recorder::Recorded;
 use crate::settings::Settings;
 use crate::{stock, telemetry};
@@ -40,12 +42,17 @@ const CONTROL_IDLE: Duration = Duration::from_secs(15);
 /// How long scrapers and probes may take to let go of the control port: they have had their answer.
 const CONTROL_DRAIN: Duration = Duration::from_millis(200);
 
+/// How long the prediction log has at the least to write down and deliver what has come. What it does
+/// not deliver by then comes after the next start.
+const LOG_DRAIN: Duration = Duration::from_secs(2);
+
 /// A server that answers.
 pub struct Server {
     lifecycle: Lifecycle,
     /// Brings the models of registries, if there are any.
     supply: Option<Supply>,
     serving: Arc<Serving>,
+    log: Option<Arc<Log>>,
     data: Runtime,
     listening: Vec<Listening>,
     control: ControlPlane,
@@ -90,8 +97,10 @@ impl Server {
         let rollouts = rollouts(settings, journal)?;
         let prepared = prepare(settings, &engines)?;
         let origins = prepared.as_ref().map(Prepared::origins).unwrap_or_default();
-        let audit = audit.unwrap_or_default();
-        let mut options = lifecycle_options(settings, &engines, audit, prepared.as_ref());
+        // Before the first model is loaded, and until the last is gone.
+        let log = settings.log.as_ref().map(LogSettings::start).transpose()?;
+        let told = (audit.unwrap_or_default(), log.as_ref());
+        let mut options = lifecycle_options(settings, &engines, told, prepared.as_ref());
         options.directions = rollouts.directions();
         let lifecycle = server_lifecycle::start(options, engines, Arc::clone(&serving))
             .context("model repository")?;
@@ -123,9 +132,9 @@ impl Server {
             listening.push(grpc.serve(frontend, limits)?);
         }
         drop(inside);
-        let control = ControlPlane::start(control, shared, metrics)?;
+        let control = ControlPlane::start(control, shared, (metrics, log.clone()))?;
         let supply = prepared.map(|it| supply(it, &lifecycle)).transpose()?;
-        Ok(Server { lifecycle, supply, serving, data, listening, control, auditor, addresses })
+        Ok(Server { lifecycle, supply, serving, log, data, listening, control, auditor, addresses })
     }
 
     /// The model repository's handle.
@@ -156,6 +165,8 @@ impl Server {
         drop(supplied);
         self.auditor.into_iter().for_each(|it| it.stop(by));
         self.data.shutdown_background();
+        // Nobody offers anything any more.
+        clean &= self.log.is_none_or(|it| it.stop(by.max(Instant::now() + LOG_DRAIN)));
         self.control.stop();
         clean
     }
@@ -214,7 +225,7 @@ fn supply(prepared: Prepared, lifecycle: &Lifecycle) -> io::Result<Supply> {
 fn lifecycle_options(
     settings: &Settings,
     engines: &Engines,
-    audit: Audit,
+    (audit, log): (Audit, Option<&Arc<Log>>),
     prepared: Option<&Prepared>,
 ) -> server_lifecycle::Options {
     let own = Some(&settings.model_repository).filter(|it| !it.as_os_str().is_empty());
@@ -234,6 +245,7 @@ fn lifecycle_options(
         loaded_models_max: settings.loaded_models_max,
         clock: Clock::default(),
         audit,
+        log: log.map(|it| Arc::clone(it) as Arc<dyn PredictionLog>),
         defaults: Defaults {
             instances: settings.instances,
             transition: settings.transition,
@@ -251,14 +263,21 @@ struct ControlPlane {
 }
 
 impl ControlPlane {
-    fn start(bound: Bound, shared: Arc<Shared>, metrics: Recorded) -> io::Result<ControlPlane> {
+    fn start(
+        bound: Bound,
+        shared: Arc<Shared>,
+        (metrics, log): (Recorded, Option<Arc<Log>>),
+    ) -> io::Result<ControlPlane> {
         let runtime = Builder::new_current_thread().enable_all().build()?;
         let limits = control_limits();
         let (stop, stopped) = oneshot::channel();
         let listening = {
             let _inside = runtime.enter();
             let metrics = metrics.clone();
-            let control = Control::new(shared, move || telemetry::render(&metrics));
+            let control = Control::new(shared, move || {
+                log.iter().for_each(|it| it.observe());
+                telemetry::render(&metrics)
+            });
             bound.serve(Arc::new(control), limits)?
         };
         let thread = thread::Builder::new().name("control".to_owned()).spawn(move || {

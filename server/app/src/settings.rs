@@ -20,6 +20,7 @@ use tracing_subscriber::EnvFilter;
 use crate::cli::{
     Libraries, LoadArg, LogFormat, PlaceArgs, SchedulerArg, ServeArgs, TransitionArg,
 };
+use crate::prediction_log::LogSettings;
 use crate::wanted;
 
 /// Checked settings.
@@ -77,6 +78,8 @@ pub struct Settings {
     pub connections_max: usize,
     /// Time to drain.
     pub drain: Duration,
+    /// Where predictions are logged; `None`: nowhere.
+    pub log: Option<LogSettings>,
     /// How logs are written.
     pub log_format: LogFormat,
     /// What is logged.
@@ -84,7 +87,7 @@ pub struct Settings {
 }
 
 /// A number's key in the file, and what it may be, wherever it comes from.
-type Number = (&'static str, RangeInclusive<usize>);
+pub(crate) type Number = (&'static str, RangeInclusive<usize>);
 
 const DAY_MS: usize = 86_400_000;
 const PORTS: RangeInclusive<usize> = 0..=65_535;
@@ -122,8 +125,9 @@ impl Settings {
         // Faulty ones count too: who names models of registries needs no folder.
         let names_models = !args.models.is_empty() || table.contains_key("model");
         let targets = wanted::targets(&args.models, &mut root);
-        let args = over_file(args, &mut root);
-        let settings = with_defaults(args, targets, cores);
+        let mut args = over_file(args, &mut root);
+        let log = LogSettings::new(std::mem::take(&mut args.log), &mut root);
+        let settings = Settings { log, ..with_defaults(args, targets, cores) };
         check(&settings, names_models, &mut root);
         root.finish(settings)
     }
@@ -205,6 +209,7 @@ fn over_file(args: ServeArgs, root: &mut Section<'_>) -> ServeArgs {
         in_flight_bytes_max,
         connections_max,
         drain_timeout_s,
+        log: args.log,
         log_format: args
             .log_format
             .or(root.choice("log_format", &[("text", LogFormat::Text), ("json", LogFormat::Json)])),
@@ -234,7 +239,7 @@ fn path(value: &toml::Value) -> Result<PathBuf, String> {
 }
 
 /// The flag's number, else the file's. One that is out of range is a fault, whoever gave it.
-fn number<T>(flag: Option<T>, root: &mut Section<'_>, (key, range): Number) -> Option<T>
+pub(crate) fn number<T>(flag: Option<T>, root: &mut Section<'_>, (key, range): Number) -> Option<T>
 where
     T: Copy + Display + TryFrom<usize>,
     usize: TryFrom<T>,
@@ -290,6 +295,7 @@ fn with_defaults(args: ServeArgs, targets: Vec<Target>, cores: usize) -> Setting
             .connections_max
             .unwrap_or(ConnectionLimits::default().connections_max),
         drain: args.drain_timeout_s.map_or(limits::DRAIN, Duration::from_secs),
+        log: None,
         log_format: args.log_format.unwrap_or_default(),
         log_level: args.log_level.unwrap_or_else(|| "info".to_owned()),
     }

@@ -19,6 +19,7 @@ pub fn series() -> Vec<Series> {
         server_lifecycle::metrics::SERIES,
         server_supply::metrics::SERIES,
         server_conductor::metrics::SERIES,
+        server_feedback::metrics::SERIES,
         server_frontend::metrics::SERIES,
         process::SERIES,
     ];

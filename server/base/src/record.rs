@@ -38,18 +38,17 @@ impl EventId {
 }
 
 impl fmt::Display for EventId {
+    /// One is written for every row that is logged, so it is done by hand.
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let it = self.0;
-        let part = |shift: u32, bits: u32| it >> shift & ((1 << bits) - 1);
-        write!(
-            out,
-            "{:08x}-{:04x}-{:04x}-{:04x}-{:012x}",
-            it >> 96,
-            part(80, 16),
-            part(64, 16),
-            part(48, 16),
-            part(0, 48)
-        )
+        let (mut text, mut left) = ([b'-'; 36], self.0);
+        for place in (0..text.len()).rev().filter(|it| ![8, 13, 18, 23].contains(it)) {
+            let digit = char::from_digit((left & 0xf) as u32, 16).unwrap_or_default();
+            if let Some(byte) = text.get_mut(place) {
+                *byte = digit as u8;
+            }
+            left >>= 4;
+        }
+        out.write_str(std::str::from_utf8(&text).unwrap_or_default())
     }
 }
 
@@ -171,6 +170,8 @@ mod tests {
         assert!(text.starts_with("01901234-5678-7"), "{text}");
         assert!(matches!(text.as_bytes().get(19), Some(b'8' | b'9' | b'a' | b'b')), "{text}");
         assert_eq!(text.len(), 36);
+        let all = EventId(0x0123_4567_89ab_cdef_0123_4567_89ab_cdef);
+        assert_eq!(all.to_string(), "01234567-89ab-cdef-0123-456789abcdef");
         let before = EventId::new(UNIX_EPOCH - Duration::from_secs(1));
         assert!(before.to_string().starts_with("00000000-0000-7"), "a clock before 1970");
     }

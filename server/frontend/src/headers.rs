@@ -1,12 +1,35 @@
 //! What a request's headers say of where it is to go, whichever protocol brought them.
 
-use http::{HeaderMap, HeaderName};
-use server_base::VersionChoice;
+use http::{HeaderMap, HeaderName, HeaderValue};
+use server_base::{Version, VersionChoice};
 use server_serving::{Caller, InferError};
 
 /// Names the version, by number or label, for callers that cannot change the path or the message;
 /// in an answer, the version that the model's traffic chose.
 pub(crate) const VERSION_HEADER: HeaderName = HeaderName::from_static("x-salver-version");
+
+/// In an answer that waited for the prediction log: `durable`, or `dropped`.
+pub(crate) const LOGGED_HEADER: HeaderName = HeaderName::from_static("x-salver-logged");
+
+/// What an answer's head says beside what every head says.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Notes {
+    /// The version, if the model's traffic has chosen it.
+    pub(crate) version: Option<Version>,
+    /// What came of it in the prediction log, if it waited for that.
+    pub(crate) logged: Option<&'static str>,
+}
+
+impl Notes {
+    pub(crate) fn write(self, headers: &mut HeaderMap) {
+        if let Some(Version(version)) = self.version {
+            headers.insert(VERSION_HEADER, HeaderValue::from(version));
+        }
+        if let Some(logged) = self.logged {
+            headers.insert(LOGGED_HEADER, HeaderValue::from_static(logged));
+        }
+    }
+}
 
 /// As many as the plain reader of HTTP/1 takes.
 pub(crate) const HEADERS_MAX: usize = 32;

@@ -8,12 +8,13 @@ use std::time::Duration;
 
 use backend_api::{Optimization, Options, Precision};
 use server_base::settings::Section;
-use server_base::{Version, VersionChoice, limits};
+use server_base::{LogConfig, Version, VersionChoice, limits};
 use server_rollout::Plan;
 use server_serving::{Batching, Sizes};
 
 use crate::contradictions;
 use crate::declared;
+use crate::logging;
 use crate::padding::{PaddingConfig, sizes};
 use crate::policy::Transition;
 use crate::proof::ProofConfig;
@@ -100,6 +101,8 @@ pub struct ModelConfig {
     pub warmup_rows: Vec<usize>,
     /// Lengths for free axes in these runs, by the axis's name.
     pub warmup_axes: BTreeMap<String, usize>,
+    /// What of its predictions is logged; `None`: nothing.
+    pub log: Option<LogConfig>,
 }
 
 impl ModelConfig {
@@ -126,6 +129,7 @@ impl ModelConfig {
             inline: true,
             options: Options { instances: defaults.instances, ..Options::default() },
             warmup_axes: BTreeMap::new(),
+            log: None,
         }
     }
 
@@ -171,6 +175,7 @@ impl ModelConfig {
             set(&mut self.weight, weight.and_then(|it| u32::try_from(it).ok()));
         });
         root.section("warmup", |it| self.read_warmup(it));
+        self.log = root.section("log", logging::read);
         let session = root.section("onnxruntime", |it| self.read_onnxruntime(it)).is_some();
         contradictions::check(self, root, session);
         traffic::check(self, root);

@@ -259,12 +259,13 @@ pub(crate) fn print(found: &FoundVersion, config: &ModelConfig) -> u64 {
         options,
         warmup_rows,
         warmup_axes,
+        log,
     } = config;
     let mut hasher = DefaultHasher::new();
     (found.look.print, engine, probe_rows, timeout, instances, weight, inline).hash(&mut hasher);
     (batching.rows_max, batching.delay_max, batching.queue_max).hash(&mut hasher);
     (batching.elements_max, &batching.sizes, padding).hash(&mut hasher);
-    (options, warmup_rows, warmup_axes, proof).hash(&mut hasher);
+    (options, warmup_rows, warmup_axes, proof, log).hash(&mut hasher);
     hasher.finish()
 }
 

@@ -58,6 +58,7 @@ pub(crate) fn options(root: &Path, engines: &Engines) -> Options {
         loaded_models_max: None,
         clock: Clock::stopped(),
         audit: crate::audit::Audit::default(),
+        log: None,
         defaults: Defaults {
             instances: 1,
             transition: crate::policy::Transition::Availability,
@@ -188,6 +189,7 @@ impl House {
         };
         let mut trip = self.serving.trip(Protocol::Http);
         let (submitted, answer) = self.serving.infer(request, &mut trip).await?;
-        Ok(submitted.response(answer).outputs[0].tensor.view::<f32>().expect("floats")[0])
+        Ok(submitted.response(answer, &mut trip).outputs[0].tensor.view::<f32>().expect("floats")
+            [0])
     }
 }

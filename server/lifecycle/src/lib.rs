@@ -29,6 +29,7 @@ mod probe;
 mod proof;
 mod prove;
 mod digest;
+mod logging;
 mod loader;
 mod manager;
 mod models;

@@ -1,16 +1,19 @@
 //! The threads that load and unload: few, named, and never the ones that serve.
 
 use std::io;
+use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
+use server_base::PredictionLog;
 use server_serving::{Cores, Workers, give_way};
 
 use crate::digest::digest;
 use crate::engines::Engines;
 use crate::fault::LoadError;
 use crate::load::{LoadJob, Loaded, load};
+use crate::logging;
 use crate::manager::Message;
 
 /// Work for a loader thread; the number is the artifact's id.
@@ -26,6 +29,30 @@ pub(crate) struct End {
     pub(crate) result: Result<Loaded, LoadError>,
 }
 
+/// What versions are loaded with.
+#[derive(Clone)]
+pub(crate) struct Means {
+    pub(crate) engines: Engines,
+    pub(crate) cores: Cores,
+    pub(crate) log: Option<Arc<dyn PredictionLog>>,
+    /// Is it to be found out which bytes were loaded?
+    pub(crate) digests: bool,
+}
+
+impl Means {
+    fn load(&self, job: &LoadJob) -> End {
+        // What cannot be read has no digest; the load says why.
+        let wanted = self.digests || job.config.log.is_some();
+        let digest = wanted.then(|| digest(&job.folder).ok()).flatten();
+        let loaded = load(&self.engines, &self.cores, job);
+        let result = loaded.and_then(|it| {
+            let opened = logging::open(self.log.as_ref(), (job, digest.as_deref()), &it);
+            opened.map(|()| it).map_err(LoadError::lasting)
+        });
+        End { digest, result }
+    }
+}
+
 /// The pool.
 pub(crate) struct Loader {
     jobs: Sender<Job>,
@@ -36,8 +63,7 @@ impl Loader {
     /// finish its requests. The threads end when the pool is dropped and its work is done.
     pub(crate) fn start(
         threads: usize,
-        (engines, cores): (&Engines, &Cores),
-        digests: bool,
+        means: Means,
         done: &Sender<Message>,
         drain: Duration,
     ) -> io::Result<Loader> {
@@ -45,12 +71,9 @@ impl Loader {
         // change its mind.
         let (jobs, queue) = bounded(threads);
         for number in 0..threads {
-            let (engines, cores) = (engines.clone(), cores.clone());
-            let (done, queue) = (done.clone(), queue.clone());
+            let (means, done, queue) = (means.clone(), done.clone(), queue.clone());
             let name = format!("load/{number}");
-            thread::Builder::new()
-                .name(name)
-                .spawn(move || work((&engines, &cores), digests, &queue, (&done, drain)))?;
+            thread::Builder::new().name(name).spawn(move || work(&means, &queue, &done, drain))?;
         }
         Ok(Loader { jobs })
     }
@@ -68,21 +91,12 @@ impl Loader {
     }
 }
 
-fn work(
-    (engines, cores): (&Engines, &Cores),
-    digests: bool,
-    queue: &Receiver<Job>,
-    (done, drain): (&Sender<Message>, Duration),
-) {
+fn work(means: &Means, queue: &Receiver<Job>, done: &Sender<Message>, drain: Duration) {
     // Engines start their own threads here: those give way too.
     give_way();
     for job in queue {
         let message = match job {
-            Job::Load(id, job) => {
-                // What cannot be read has no digest; the load says why.
-                let digest = digests.then(|| digest(&job.folder).ok()).flatten();
-                Message::Loaded(id, Box::new(End { digest, result: load(engines, cores, &job) }))
-            }
+            Job::Load(id, job) => Message::Loaded(id, Box::new(means.load(&job))),
             Job::Unload(id, workers) => {
                 let clean = workers.stop(Instant::now() + drain);
                 Message::Unloaded(id, clean)

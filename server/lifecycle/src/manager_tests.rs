@@ -218,8 +218,13 @@ fn by_hand(files: &[(&str, &str)]) -> ByHand {
     let engines = engines(&Fake::new());
     let options = options(root.path(), &engines);
     let (commands, inbox) = crossbeam_channel::bounded(MESSAGES_MAX);
-    let loader = Loader::start(1, (&engines, &options.cores), false, &commands, options.drain)
-        .expect("a thread");
+    let means = crate::loader::Means {
+        engines: engines.clone(),
+        cores: options.cores.clone(),
+        log: None,
+        digests: false,
+    };
+    let loader = Loader::start(1, means, &commands, options.drain).expect("a thread");
     let serving = Arc::new(Serving::new(Admission::new(AdmissionLimits::default())));
     let readiness = Arc::new(Readiness::new(true));
     let shelf = Shelf::new(serving, Told::default(), readiness, Arc::new(watch::Sender::new(0)));

@@ -38,9 +38,10 @@ async fn a_version_is_loaded_and_answers_without_a_manager() {
         outputs: Default::default(),
         timeout: None,
     };
-    let answered = serving.infer(request, &mut serving.trip(Protocol::Grpc)).await;
+    let mut trip = serving.trip(Protocol::Grpc);
+    let answered = serving.infer(request, &mut trip).await;
     let (submitted, answer) = answered.expect("answers");
-    let response = submitted.response(answer);
+    let response = submitted.response(answer, &mut trip);
     assert_eq!(response.outputs[0].tensor.view::<f32>(), Some(&[2.0_f32; 3][..]));
     drop(response);
     drop((submitted, serving));

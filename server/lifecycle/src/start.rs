@@ -9,7 +9,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Sender, bounded};
-use server_base::ModelName;
+use server_base::{ModelName, PredictionLog};
 use server_serving::{Bell, Cores, Serving};
 use tokio::sync::watch;
 
@@ -19,7 +19,7 @@ use crate::config::Defaults;
 use crate::direction::Direction;
 use crate::engines::Engines;
 use crate::handle::{Lifecycle, Readiness, Told};
-use crate::loader::Loader;
+use crate::loader::{Loader, Means};
 use crate::manager::{Ends, MESSAGES_MAX, Manager, Message};
 use crate::rooms::Rooms;
 use crate::scanner::Scanner;
@@ -51,6 +51,8 @@ pub struct Options {
     pub clock: Clock,
     /// Who is told what is done with versions.
     pub audit: Audit,
+    /// Where predictions are logged; `None`: nowhere.
+    pub log: Option<Arc<dyn PredictionLog>>,
     /// What models get that do not say otherwise.
     pub defaults: Defaults,
     /// What rollouts that began before this process say of their models, from the first load on.
@@ -79,8 +81,12 @@ pub fn start(options: Options, engines: Engines, serving: Arc<Serving>) -> io::R
     let told = Told::default();
     let loader = Loader::start(
         options.loader_threads,
-        (&engines, &options.cores),
-        options.audit.is_heard(),
+        Means {
+            engines,
+            cores: options.cores.clone(),
+            log: options.log.clone(),
+            digests: options.audit.is_heard(),
+        },
         &commands,
         options.drain,
     )?;

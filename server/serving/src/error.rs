@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use backend_api::{BackendError, TensorError};
-use server_base::{IdError, Kind, VersionChoice};
+use server_base::{IdError, Kind, Unlogged, VersionChoice};
 
 /// The end of a request that did not come to an answer. The texts reach the caller: they name
 /// the offending value and what was expected, and nothing of the machine.
@@ -83,6 +83,12 @@ pub enum InferError {
         input: String,
         /// What is wrong with it.
         source: TensorError,
+    },
+    /// It was answered, but must be logged to be, and is not.
+    #[error("the prediction could not be logged, which its model insists on: {why}")]
+    Unlogged {
+        /// Why.
+        why: Unlogged,
     },
     /// More bytes than a request may have.
     #[error("request has more than {bytes_max} bytes, the limit that --request-bytes-max sets")]
@@ -174,7 +180,8 @@ impl InferError {
             InferError::UnknownModel { .. } | InferError::UnknownVersion { .. } => Kind::NotFound,
             InferError::NotReady { .. }
             | InferError::Asleep { .. }
-            | InferError::LoadFailed { .. } => Kind::Unavailable,
+            | InferError::LoadFailed { .. }
+            | InferError::Unlogged { .. } => Kind::Unavailable,
             InferError::Id(_) | InferError::Invalid(_) | InferError::Tensor { .. } => Kind::Invalid,
             InferError::TooLarge { .. } => Kind::TooLarge,
             InferError::QueueFull { .. }

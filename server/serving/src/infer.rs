@@ -12,6 +12,7 @@ use smallvec::SmallVec;
 
 use crate::admission::Admission;
 use crate::check;
+use crate::draft::Draft;
 use crate::error::InferError;
 use crate::extent::Extent;
 use crate::lane::{Refused, Terms};
@@ -57,9 +58,10 @@ impl Submitted {
     }
 
     /// What the caller asked for, out of what the model gave.
-    pub fn response(&self, answer: Answer) -> InferResponse<'_> {
+    pub fn response(&self, answer: Answer, trip: &mut Trip) -> InferResponse<'_> {
         let servable = self.in_flight.servable();
-        let Answer { outputs, timing } = answer;
+        let Answer { outputs, timing, .. } = answer;
+        trip.answered(&outputs, &timing);
         let all = servable.signature().outputs.iter().zip(outputs);
         let mut outputs: NamedTensors<'_> =
             all.map(|(spec, tensor)| NamedTensor { name: (&*spec.name).into(), tensor }).collect();
@@ -118,7 +120,7 @@ impl Serving {
         let falls = |it: &Traffic| Some(trip.falls(|| it.point(caller)));
         match table.route_by(model, choice, falls) {
             Ok(servable) => {
-                trip.reached(&servable.metrics().requests);
+                trip.addressed(servable, caller);
                 Ok(Arc::clone(servable))
             }
             Err(error) => {
@@ -204,7 +206,7 @@ enum Pushed<'a> {
 fn push<'a>(
     servable: Arc<Servable>,
     mut request: InferRequest<'a>,
-    trip: &Trip,
+    trip: &mut Trip,
     reply: Reply,
 ) -> Result<Pushed<'a>, InferError> {
     let (arrived, now) = (trip.arrived(), trip.stage());
@@ -213,6 +215,10 @@ fn push<'a>(
     let rows = check::inputs(name, signature, plan.batching.rows_max, &mut request.inputs)?;
     let wanted = check::outputs(name, signature, &request.outputs)?;
     let inputs: Inputs = request.inputs.drain(..).map(|it| it.tensor).collect();
+    let is_shared_out = trip.is_shared_out();
+    if let Some(draft) = trip.draft() {
+        draft.takes(&inputs, rows, is_shared_out);
+    }
     let extent = Extent::new(name, (signature, plan), (&inputs, rows))?;
     // Padding is memory too, as of the moment that the batch is packed. Pushed a second time, to a
     // successor, it counts twice: seldom, and until the request is answered.
@@ -228,38 +234,43 @@ fn push<'a>(
     let stated = request.timeout.is_some();
     let (ledger, _permit) = (Arc::clone(servable.ledger()), trip.permit());
     let pair = servable.shadow().as_ref().and_then(Shadow::pair);
-    let copy = pair.map(|pair| Copied { inputs: inputs.clone(), rows, deadline, pair });
+    let copy = pair.map(|pair| Copied::new((&inputs, rows), deadline, (pair, trip)));
     let reply = match &copy {
         Some(copy) => reply.paired(Arc::clone(&copy.pair)),
         None => reply,
     };
+    let reply = reply.logged(trip.draft().take_if(|it| it.waits()));
     let pending = Pending { inputs, extent, arrived, deadline, stated, reply, ledger, _permit };
     match servable.lane().push(pending, now, &terms(&servable, stated)) {
         Ok(()) => copy.into_iter().for_each(|it| it.push(trip, now)),
-        Err(Refused::Closed(Pending { inputs, reply, .. })) => {
+        Err(Refused::Closed(Pending { inputs, mut reply, .. })) => {
+            trip.keeps(&mut reply);
             // The inputs are in the signature's order now, and under its names.
             let named = signature.inputs.iter().map(|it| it.name.to_string()).zip(inputs);
             request.inputs =
                 named.map(|(name, tensor)| NamedTensor { name: name.into(), tensor }).collect();
             return Ok(Pushed::Retired(Box::new((request, reply))));
         }
-        Err(Refused::Late(_, wait)) => {
+        Err(Refused::Late(mut it, wait)) => {
+            trip.keeps(&mut it.reply);
             servable.metrics().queue_refused_late();
             let left = deadline - now;
             return Err(InferError::Late { model: name.to_owned(), wait, left });
         }
-        Err(Refused::Long(_, wait)) => {
+        Err(Refused::Long(mut it, wait)) => {
+            trip.keeps(&mut it.reply);
             servable.metrics().queue_refused_long();
             servable.ledger().patience.refused(now);
             return Err(InferError::Long { model: name.to_owned(), wait });
         }
-        Err(Refused::Full(_)) => {
+        Err(Refused::Full(mut it)) => {
+            trip.keeps(&mut it.reply);
             servable.metrics().queue_refused();
             let queue_max = plan.batching.queue_max;
             return Err(InferError::QueueFull { model: name.to_owned(), queue_max });
         }
     }
-    let (in_flight, is_shared_out) = (servable.enter(), trip.is_shared_out());
+    let in_flight = servable.enter();
     Ok(Pushed::Waits(Submitted { in_flight, is_shared_out, wanted, deadline }))
 }
 
@@ -269,25 +280,42 @@ struct Copied {
     rows: usize,
     deadline: Instant,
     pair: Arc<Pair>,
+    /// What is to be logged of it.
+    draft: Option<Draft>,
 }
 
 impl Copied {
+    fn new(
+        (inputs, rows): (&Inputs, usize),
+        deadline: Instant,
+        (pair, trip): (Arc<Pair>, &mut Trip),
+    ) -> Copied {
+        let log = pair.shadow().log();
+        let draft = trip.draft().as_ref().and_then(|it| it.shadow(log, inputs));
+        Copied { inputs: inputs.clone(), rows, deadline, pair, draft }
+    }
+
     /// Puts it into the other version's lane, if it fits that version.
     fn push(self, trip: &Trip, now: Instant) {
-        let Copied { inputs, rows, deadline, pair } = self;
+        let Copied { inputs, rows, deadline, pair, draft } = self;
         let to = Arc::clone(pair.shadow());
         let served = (to.signature(), to.plan());
         let Ok(extent) = Extent::new(to.model().as_str(), served, (&inputs, rows)) else {
             return pair.left_out();
         };
-        let (reply, ledger) = (Reply::shadow(Arc::clone(&pair)), Arc::clone(to.ledger()));
+        let reply = Reply::shadow(Arc::clone(&pair)).logged(draft);
+        let ledger = Arc::clone(to.ledger());
         let (arrived, stated, _permit) = (trip.arrived(), true, trip.permit());
         let copy = Pending { inputs, extent, arrived, deadline, stated, reply, ledger, _permit };
         let terms = terms(&to, stated);
         if let Err(
-            Refused::Full(it) | Refused::Late(it, _) | Refused::Long(it, _) | Refused::Closed(it),
+            Refused::Full(mut it)
+            | Refused::Late(mut it, _)
+            | Refused::Long(mut it, _)
+            | Refused::Closed(mut it),
         ) = to.lane().push(copy, now, &terms)
         {
+            drop(it.reply.unlogged());
             // Its end is not a failure of the version.
             pair.left_out();
             drop(it);

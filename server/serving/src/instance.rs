@@ -142,7 +142,7 @@ impl Runner {
             let Pending { arrived, reply, .. } = request;
             let waited = picked.saturating_duration_since(arrived);
             let timing = server_base::Timing { queue: waited, ..answer.timing };
-            let taken = reply.send(Ok(Answer { outputs, timing }));
+            let taken = reply.send(Ok(Answer { outputs, timing, logged: None }));
             patience.learn(Outcome { arrived, waited, ended, taken });
         }
     }

@@ -23,6 +23,7 @@ pub mod lane;
 pub mod policy;
 mod pending;
 mod reply;
+mod draft;
 mod batch;
 mod pack;
 mod block;

@@ -4,11 +4,12 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Waker};
 
-use server_base::Timing;
+use server_base::{Timing, Unlogged};
 use tokio::sync::oneshot;
 
 use backend_api::Tensor;
 
+use crate::draft::Draft;
 use crate::error::InferError;
 use crate::shadow::Pair;
 
@@ -16,6 +17,15 @@ use crate::shadow::Pair;
 pub struct Answer {
     pub(crate) outputs: Vec<Tensor>,
     pub(crate) timing: Timing,
+    /// Is it on the log's disk? `None` if it did not wait for that.
+    pub(crate) logged: Option<Result<(), Unlogged>>,
+}
+
+impl Answer {
+    /// What the caller is told about the log: `durable`, or `dropped`; nothing where nothing was promised.
+    pub fn logged(&self) -> Option<&'static str> {
+        self.logged.map(|it| if it.is_ok() { "durable" } else { "dropped" })
+    }
 }
 
 /// Owed to one caller. Dropping it unanswered answers with an error, so nobody waits for ever.
@@ -23,6 +33,8 @@ pub struct Reply {
     to: Option<Caller>,
     /// The other answer to this request, if it was copied.
     pair: Option<Arc<Pair>>,
+    /// What is to be logged before the answer goes out.
+    draft: Option<Draft>,
 }
 
 /// Where an answer goes.
@@ -50,13 +62,24 @@ impl Reply {
     }
 
     fn to(caller: Caller) -> Reply {
-        Reply { to: Some(caller), pair: None }
+        Reply { to: Some(caller), pair: None, draft: None }
     }
 
     /// Its answer is to be compared as well.
     pub(crate) fn paired(mut self, pair: Arc<Pair>) -> Reply {
         self.pair = Some(pair);
         self
+    }
+
+    /// It is to be logged, and its answer to wait for that, unless nobody waits for the answer.
+    pub(crate) fn logged(mut self, draft: Option<Draft>) -> Reply {
+        self.draft = draft;
+        self
+    }
+
+    /// Not this way after all.
+    pub(crate) fn unlogged(&mut self) -> Option<Draft> {
+        self.draft.take()
     }
 
     /// Answers. A caller that has gone away is not an error, but it is told: false.
@@ -78,16 +101,53 @@ impl Reply {
         if let (Some(pair), true) = (self.pair.take(), self.to.is_some()) {
             pair.served(&result);
         }
-        match self.to.take() {
-            None => false,
-            Some(Caller::Shadow(pair)) => {
+        let is_gone = self.draft.is_some() && self.is_gone();
+        match (self.to.take(), self.draft.take()) {
+            (None, _) => false,
+            (Some(to), None) => to.give(result),
+            (Some(to), Some(draft)) => {
+                log(draft, result, to);
+                !is_gone
+            }
+        }
+    }
+}
+
+impl Caller {
+    /// False: it has gone.
+    fn give(self, result: Result<Answer, InferError>) -> bool {
+        match self {
+            Caller::Shadow(pair) => {
                 pair.shadowed(result);
                 true
             }
-            Some(Caller::Task(sender)) => sender.send(result).is_ok(),
-            Some(Caller::Place(mailbox, place)) => mailbox.put(place, result),
+            Caller::Task(sender) => sender.send(result).is_ok(),
+            Caller::Place(mailbox, place) => mailbox.put(place, result),
         }
     }
+}
+
+/// Has what came of a request written down, and the caller answered then.
+fn log(mut draft: Draft, result: Result<Answer, InferError>, to: Caller) {
+    if let Ok(answer) = &result {
+        draft.answered(&answer.outputs, &answer.timing);
+    }
+    let failure = result.as_ref().err().map(|it| (it.kind(), it.to_string()));
+    let took = draft.elapsed();
+    if matches!(to, Caller::Shadow(_)) {
+        draft.finish(failure, took);
+        to.give(result);
+        return;
+    }
+    let is_vital = draft.is_vital();
+    let told = move |logged: Result<(), Unlogged>| {
+        let result = result.and_then(|answer| match logged {
+            Err(why) if is_vital => Err(InferError::Unlogged { why }),
+            Ok(()) | Err(_) => Ok(Answer { logged: Some(logged), ..answer }),
+        });
+        to.give(result);
+    };
+    draft.commit(failure, took, Box::new(told));
 }
 
 impl Drop for Reply {

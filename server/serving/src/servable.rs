@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use arc_swap::{ArcSwapOption, Guard};
 use backend_api::{Device, Instance, Model, Signature};
-use server_base::{ModelName, Version, limits};
+use server_base::{ModelName, Version, VersionLog, limits};
 use tokio::runtime::Handle;
 
 use crate::cores::{Claimant, Cores, Share};
@@ -96,6 +96,8 @@ pub struct Servable {
     left: AtomicU64,
     /// Copies of its requests go there.
     shadow: ArcSwapOption<Shadow>,
+    /// Where its requests are logged, if they are.
+    log: OnceLock<Arc<dyn VersionLog>>,
     /// The runtime that requests come on; instances with short runs move there.
     runtime: OnceLock<Handle>,
 }
@@ -127,6 +129,7 @@ impl Servable {
             entered: AtomicU64::new(0),
             left: AtomicU64::new(0),
             shadow: ArcSwapOption::empty(),
+            log: OnceLock::new(),
             model: model_name,
             version,
             signature,
@@ -223,6 +226,15 @@ impl Servable {
             self.shadow.store(shadow);
         }
         fits
+    }
+
+    /// Its requests are logged there. Said once, before it is published.
+    pub fn set_log(&self, log: Arc<dyn VersionLog>) {
+        let _ = self.log.set(log);
+    }
+
+    pub(crate) fn log(&self) -> Option<&Arc<dyn VersionLog>> {
+        self.log.get()
     }
 
     pub(crate) fn shadow(&self) -> Guard<Option<Arc<Shadow>>> {

@@ -7,11 +7,16 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use server_base::{Kind, Protocol};
+use backend_api::Tensor;
+use server_base::{Kind, Protocol, Timing};
 
 use crate::admission::Permit;
+use crate::draft::Draft;
 use crate::error::InferError;
 use crate::metrics::RequestMetrics;
+use crate::reply::Reply;
+use crate::servable::Servable;
+use crate::traffic::Caller;
 
 /// Counts one request. See the module.
 pub struct Trip {
@@ -24,6 +29,8 @@ pub struct Trip {
     permit: Option<Arc<Permit>>,
     /// Where in its model's traffic it falls; `None` as long as nothing depends on it.
     point: Option<u64>,
+    /// What is to be logged of it, if its version is logged.
+    draft: Option<Draft>,
 }
 
 /// A trip that is over.
@@ -40,7 +47,16 @@ impl Trip {
     pub(crate) fn new(protocol: Protocol, unknown: Arc<RequestMetrics>) -> Trip {
         let arrived = Instant::now();
         let (stage, finished) = (arrived, false);
-        Trip { protocol, arrived, stage, requests: unknown, finished, permit: None, point: None }
+        Trip {
+            protocol,
+            arrived,
+            stage,
+            requests: unknown,
+            finished,
+            permit: None,
+            point: None,
+            draft: None,
+        }
     }
 
     /// When the request came in. Its deadline counts from here.
@@ -66,6 +82,40 @@ impl Trip {
     /// From here on the request is counted there.
     pub(crate) fn reached(&mut self, requests: &Arc<RequestMetrics>) {
         self.requests = Arc::clone(requests);
+    }
+
+    /// It is for that version, and is logged if that is.
+    pub(crate) fn addressed(&mut self, servable: &Servable, caller: &dyn Caller) {
+        self.reached(&servable.metrics().requests);
+        match servable.log() {
+            None => self.draft = None,
+            Some(log) => Draft::begin(&mut self.draft, log, self.arrived, (self.protocol, caller)),
+        }
+    }
+
+    /// The caller's own name for the request.
+    pub fn is_called(&mut self, id: &[u8]) {
+        if let Some(draft) = &mut self.draft {
+            draft.is_called(id);
+        }
+    }
+
+    /// What was answered, as far as it is to be logged.
+    pub(crate) fn answered(&mut self, outputs: &[Tensor], timing: &Timing) {
+        if let Some(draft) = &mut self.draft {
+            draft.answered(outputs, timing);
+        }
+    }
+
+    /// The request did not come in: it is logged with the trip.
+    pub(crate) fn keeps(&mut self, reply: &mut Reply) {
+        if let Some(draft) = reply.unlogged() {
+            self.draft = Some(draft);
+        }
+    }
+
+    pub(crate) fn draft(&mut self) -> &mut Option<Draft> {
+        &mut self.draft
     }
 
     /// Where in its model's traffic it falls, which is drawn once: a request that is routed again
@@ -107,10 +157,13 @@ impl Trip {
     }
 
     /// The request is answered; `None` is success, which ended with the last stage.
-    pub fn finish(mut self, failure: Option<Kind>) -> Finished {
+    pub fn finish(mut self, failure: Option<&InferError>) -> Finished {
         let ended = if failure.is_none() { self.stage } else { Instant::now() };
         let took = ended - self.arrived;
-        self.count(failure, took);
+        self.count(failure.map(InferError::kind), took);
+        if let Some(draft) = self.draft.take() {
+            draft.finish(failure.map(|it| (it.kind(), it.to_string())), took);
+        }
         Finished { ended, took, permit: self.permit.take() }
     }
 
@@ -124,7 +177,11 @@ impl Trip {
 impl Drop for Trip {
     fn drop(&mut self) {
         if !self.finished {
-            self.count(Some(Kind::Cancelled), self.arrived.elapsed());
+            let took = self.arrived.elapsed();
+            self.count(Some(Kind::Cancelled), took);
+            if let Some(draft) = self.draft.take() {
+                draft.finish(Some((Kind::Cancelled, "the caller went away".to_owned())), took);
+            }
         }
     }
 }

@@ -77,8 +77,10 @@ impl House {
         tokio::spawn(async move {
             let mut trip = serving.trip(Protocol::Grpc);
             let result = serving.infer(request, &mut trip).await;
-            trip.finish(result.as_ref().err().map(InferError::kind));
-            result.map(|(submitted, answer)| values(&submitted.response(answer).outputs))
+            let result = result
+                .map(|(submitted, answer)| values(&submitted.response(answer, &mut trip).outputs));
+            trip.finish(result.as_ref().err());
+            result
         })
     }
 

@@ -77,8 +77,8 @@ impl House {
         };
         let mut trip = self.serving.trip(Protocol::Grpc);
         let (submitted, answer) = self.serving.infer(request, &mut trip).await.expect("answered");
+        let outputs = submitted.response(answer, &mut trip).outputs;
         trip.finish(None);
-        let outputs = submitted.response(answer).outputs;
         outputs[0].tensor.view::<f32>().expect("floats").to_vec()
     }
 

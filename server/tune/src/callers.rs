@@ -129,6 +129,6 @@ async fn ask(serving: &Serving, request: InferRequest<'static>) -> Result<(), In
     permit.grow(bytes)?;
     trip.holds(Arc::new(permit));
     let answer = serving.infer(request, &mut trip).await;
-    trip.finish(answer.as_ref().err().map(InferError::kind));
+    trip.finish(answer.as_ref().err());
     answer.map(drop)
 }

@@ -182,6 +182,7 @@ def test_what_is_documented_is_shown(server):
     rare |= {"salver_model_refusals_total", "salver_audit_lost_total"}  # of proofs, and of a slow disk
     # Of replicas that share their rollouts.
     rare |= {f"salver_rollout_{it}" for it in ("leads", "replicas", "share_failures_total")}
+    rare |= {it for it in documented() if it.startswith("salver_log_")}  # of servers with a prediction log
     table = {name: kind for name, (kind, _) in documented().items()}
     assert types.items() <= table.items()
     assert table.keys() - types.keys() <= rare

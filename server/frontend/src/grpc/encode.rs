@@ -19,17 +19,29 @@ mod key {
     pub(super) const MODEL_NAME: u8 = 1 << 3 | 2;
     pub(super) const MODEL_VERSION: u8 = 2 << 3 | 2;
     pub(super) const ID: u8 = 3 << 3 | 2;
+    pub(super) const PARAMETERS: u8 = 4 << 3 | 2;
     pub(super) const OUTPUTS: u8 = 5 << 3 | 2;
     pub(super) const RAW_OUTPUT_CONTENTS: u8 = 6 << 3 | 2;
+    /// Of an entry of the parameters, and of the text in its value.
+    pub(super) const ENTRY_KEY: u8 = 1 << 3 | 2;
+    pub(super) const ENTRY_VALUE: u8 = 2 << 3 | 2;
+    pub(super) const STRING_PARAM: u8 = 3 << 3 | 2;
     pub(super) const NAME: u8 = 1 << 3 | 2;
     pub(super) const DATATYPE: u8 = 2 << 3 | 2;
     pub(super) const SHAPE: u8 = 3 << 3 | 2;
 }
 
+/// Name of the parameter that says what came of the prediction in the log.
+const LOGGED: &str = "logged";
+
 /// The answer under the caller's own id, as a message behind its prefix. Measured first, then
 /// written at one go into memory of exactly that size: the structs in between would cost more
 /// than the bytes.
-pub(crate) fn framed(response: &InferResponse<'_>, id: &[u8]) -> Bytes {
+pub(crate) fn framed(
+    response: &InferResponse<'_>,
+    id: &[u8],
+    logged: Option<&'static str>,
+) -> Bytes {
     let mut digits = itoa::Buffer::new();
     let version = digits.format(response.version.0).as_bytes();
     let heads: SmallVec<[OutputHead<'_>; 2]> =
@@ -37,7 +49,8 @@ pub(crate) fn framed(response: &InferResponse<'_>, id: &[u8]) -> Bytes {
     let head = |it: &OutputHead<'_>| field_len(it.len) + field_len(it.output.tensor.data().len());
     let texts = [response.model.as_bytes(), version, id];
     let texts = texts.iter().filter(|it| !it.is_empty()).map(|it| field_len(it.len()));
-    let length = texts.sum::<usize>() + heads.iter().map(head).sum::<usize>();
+    let parameter = logged.map_or(0, |it| field_len(entry_len(it)));
+    let length = texts.sum::<usize>() + parameter + heads.iter().map(head).sum::<usize>();
     let mut out = Vec::with_capacity(PREFIX_BYTES + length);
     out.push(0);
     // The tensors came out of memory, so their sum fits; a message ends at 4 GiB.
@@ -47,11 +60,24 @@ pub(crate) fn framed(response: &InferResponse<'_>, id: &[u8]) -> Bytes {
     if !id.is_empty() {
         field(&mut out, key::ID, id);
     }
+    if let Some(logged) = logged {
+        out.push(key::PARAMETERS);
+        varint(&mut out, entry_len(logged));
+        field(&mut out, key::ENTRY_KEY, LOGGED.as_bytes());
+        out.push(key::ENTRY_VALUE);
+        varint(&mut out, field_len(logged.len()));
+        field(&mut out, key::STRING_PARAM, logged.as_bytes());
+    }
     heads.iter().for_each(|it| it.write(&mut out));
     for output in &response.outputs {
         field(&mut out, key::RAW_OUTPUT_CONTENTS, output.tensor.data());
     }
     Bytes::from(out)
+}
+
+/// Of the parameter that says what came of the prediction in the log.
+fn entry_len(logged: &str) -> usize {
+    field_len(LOGGED.len()) + field_len(field_len(logged.len()))
 }
 
 /// What is said of an output before its elements.
@@ -137,12 +163,16 @@ mod tests {
 
     use backend_api::{DType, Shape, Tensor};
     use prost::Message as _;
-    use proto::inference::ModelInferResponse;
+    use proto::inference::infer_parameter::ParameterChoice;
     use proto::inference::model_infer_response::InferOutputTensor;
+    use proto::inference::{InferParameter, ModelInferResponse};
     use server_base::{NamedTensors, Timing, Version};
 
     #[track_caller]
-    fn check(shapes: &[&[usize]], id: &str) {
+    fn check(shapes: &[&[usize]], id: &str, logged: Option<&'static str>) {
+        let text = |it: &str| InferParameter {
+            parameter_choice: Some(ParameterChoice::StringParam(it.to_owned())),
+        };
         let tensor = |dims: &&[usize]| {
             let shape = Shape::new(dims).expect("a shape");
             let data = b"seven".iter().copied().cycle().take(shape.elements()).collect::<Vec<u8>>();
@@ -167,12 +197,15 @@ mod tests {
                 .iter()
                 .map(|it| it.tensor.data().to_vec().into())
                 .collect(),
-            ..Default::default()
+            parameters: logged.into_iter().map(|it| ("logged".to_owned(), text(it))).collect(),
         };
         let version = Version(u64::MAX);
         let timing = Timing::default();
-        let message =
-            framed(&InferResponse { model: "model", version, outputs, timing }, id.as_bytes());
+        let message = framed(
+            &InferResponse { model: "model", version, outputs, timing },
+            id.as_bytes(),
+            logged,
+        );
         let (prefix, message) = message.split_at(PREFIX_BYTES);
         assert_eq!(
             prefix,
@@ -183,8 +216,8 @@ mod tests {
 
     #[test]
     fn the_bytes_are_those_of_the_message() {
-        check(&[], "");
-        check(&[&[]], "id");
-        check(&[&[1, 200, 3], &[0], &[70_000]], "id");
+        check(&[], "", None);
+        check(&[&[]], "id", Some("durable"));
+        check(&[&[1, 200, 3], &[0], &[70_000]], "id", None);
     }
 }

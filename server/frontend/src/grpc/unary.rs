@@ -8,7 +8,7 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, header};
 use prost::Message as _;
 use proto::inference::ModelInferRequest;
-use server_base::{InferRequest, Kind, Protocol, Version, VersionChoice};
+use server_base::{InferRequest, Protocol, VersionChoice};
 use server_serving::{
     Answer, Caller, Finished, InferError, Permit, Reply, Servable, Submitted, Trip,
 };
@@ -17,7 +17,7 @@ use super::plain::{self, Plain};
 use super::{call, decode, encode, framing, status_of, weight};
 use crate::body::{Framing, Incoming, RequestBody, ResponseBody, collect};
 use crate::dispatch::Shared;
-use crate::headers::{self, Headers, VERSION_HEADER};
+use crate::headers::{self, Headers, Notes, VERSION_HEADER};
 use crate::metrics::Durations;
 
 /// The method's path.
@@ -53,8 +53,7 @@ impl Call {
 /// An answer in bytes, and the place in the budget that it holds until it is sent.
 pub(crate) struct Answered {
     pub(crate) message: Bytes,
-    /// The version, if the model's traffic has chosen it.
-    pub(crate) version: Option<Version>,
+    pub(crate) notes: Notes,
     permit: Option<Arc<Permit>>,
 }
 
@@ -106,12 +105,10 @@ impl Unary {
     }
 
     /// Head of an answer that has a message.
-    pub(crate) fn head(version: Option<Version>) -> Response<()> {
+    pub(crate) fn head(notes: Notes) -> Response<()> {
         let mut headers = HeaderMap::with_capacity(1);
         headers.insert(header::CONTENT_TYPE, GRPC);
-        if let Some(Version(version)) = version {
-            headers.insert(VERSION_HEADER, HeaderValue::from(version));
-        }
+        notes.write(&mut headers);
         let mut response = Response::new(());
         *response.headers_mut() = headers;
         response
@@ -256,6 +253,7 @@ impl Unary {
         if let Some(Plain { mut request, id }) = plain::read(bytes, *timeout) {
             request.version = headers::choice(request.version, said)?;
             let servable = self.address(&request.model, &request.version, (&by, trip))?;
+            trip.is_called(&id);
             trip.decoded();
             return Ok(Asked { request, id, servable });
         }
@@ -263,9 +261,10 @@ impl Unary {
         trip.grow(weight::of(bytes)?)?;
         let mut message = ModelInferRequest::decode(bytes.clone())
             .map_err(|it| InferError::Invalid(format!("failed to decode the message: {it}")))?;
-        let id = std::mem::take(&mut message.id).into();
+        let id: Bytes = std::mem::take(&mut message.id).into();
         let choice = headers::choice(VersionChoice::parse(&message.model_version)?, said)?;
         let servable = self.address(&message.model_name, &choice, (&by, trip))?;
+        trip.is_called(&id);
         let request = decode::request(message, choice, *timeout)?;
         trip.decoded();
         Ok(Asked { request, id, servable })
@@ -292,7 +291,7 @@ impl Unary {
         match answered {
             Ok((submitted, answer, id)) => {
                 let answered = self.answered(trip, (&submitted, answer), &id);
-                Unary::head(answered.version).map(|()| answered.into_body())
+                Unary::head(answered.notes).map(|()| answered.into_body())
             }
             Err(error) => self.refused(trip, &error).map(|()| ResponseBody::empty()),
         }
@@ -304,17 +303,18 @@ impl Unary {
         (submitted, answer): (&Submitted, Answer),
         id: &[u8],
     ) -> Answered {
-        let message = encode::framed(&submitted.response(answer), id);
+        let notes = Notes { version: submitted.chosen(), logged: answer.logged() };
+        let message = encode::framed(&submitted.response(answer, &mut trip), id, notes.logged);
         trip.encoded();
-        Answered { message, version: submitted.chosen(), permit: self.finish(trip, None) }
+        Answered { message, notes, permit: self.finish(trip, None) }
     }
 
     fn refused(&self, trip: Trip, error: &InferError) -> Response<()> {
-        self.finish(trip, Some(error.kind()));
+        self.finish(trip, Some(error));
         status_of(error).into_http::<()>()
     }
 
-    fn finish(&self, trip: Trip, failure: Option<Kind>) -> Option<Arc<Permit>> {
+    fn finish(&self, trip: Trip, failure: Option<&InferError>) -> Option<Arc<Permit>> {
         let Finished { took, permit, .. } = trip.finish(failure);
         self.durations.rpc((0, PATH.trim_start_matches('/')), took);
         permit

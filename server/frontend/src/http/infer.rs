@@ -21,6 +21,7 @@ use super::route::Route;
 use super::said::Said;
 use crate::body::{Framing, Incoming, RequestBody, ResponseBody, collect, discard};
 use crate::dispatch::Shared;
+use crate::headers::Notes;
 
 /// How the caller wants the answer.
 struct Format {
@@ -77,7 +78,7 @@ pub(crate) fn begin(
         Ok((submitted, format)) => Ok(Call { trip, submitted, format }),
         Err(InferError::Asleep { .. }) => Err(Unbegun::Asleep(trip)),
         Err(error) => {
-            let finished = trip.finish(Some(InferError::kind(&error)));
+            let finished = trip.finish(Some(&error));
             Err(Unbegun::Refused(Box::new((error, finished))))
         }
     }
@@ -114,7 +115,7 @@ pub(crate) fn end(
 }
 
 fn finish(encoded: Result<Encoded, InferError>, trip: Trip) -> Result<(Encoded, Finished), Failed> {
-    let finished = trip.finish(encoded.as_ref().err().map(InferError::kind));
+    let finished = trip.finish(encoded.as_ref().err());
     match encoded {
         Ok(encoded) => Ok((encoded, finished)),
         Err(error) => Err(Box::new((error, finished))),
@@ -129,7 +130,7 @@ pub(crate) async fn infer(
 ) -> Response<ResponseBody> {
     let mut trip = shared.serving.trip(Protocol::Http);
     let result = answer(shared, route, request, &mut trip).await;
-    let Finished { permit, .. } = trip.finish(result.as_ref().err().map(InferError::kind));
+    let Finished { permit, .. } = trip.finish(result.as_ref().err());
     result.map_or_else(|it| failure(&it), Encoded::into_response).map(|it| it.with_permit(permit))
 }
 
@@ -232,6 +233,7 @@ fn decode<'a>(
     let body = InferBody::parse(&parts.json)?;
     let timeout = [timeout, body.timeout()].into_iter().flatten().min();
     let format = Format { binary: body.wants_binary(), id: body.id.map(Cow::into_owned) };
+    trip.is_called(format.id.as_deref().unwrap_or_default().as_bytes());
     let outputs = body.outputs.into_iter().map(|it| it.name).collect();
     let inputs = tensors(body.inputs, binary)?;
     trip.decoded();
@@ -245,10 +247,11 @@ fn encode(
     memory: Vec<u8>,
 ) -> Result<Encoded, InferError> {
     let is_binary = |it| format.binary.at(it);
-    let (response, id) = (submitted.response(answer), format.id.as_deref());
+    let notes = Notes { version: submitted.chosen(), logged: answer.logged() };
+    let (response, id) = (submitted.response(answer, trip), format.id.as_deref());
     let mut encoded = response::encode(response, id, is_binary, memory);
     if let Ok(encoded) = &mut encoded {
-        encoded.version = submitted.chosen();
+        encoded.notes = notes;
     }
     trip.encoded();
     encoded

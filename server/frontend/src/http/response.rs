@@ -4,21 +4,20 @@ use backend_api::{DType, Element, Tensor};
 use bytes::Bytes;
 use half::{bf16, f16};
 use http::{HeaderValue, Response, header};
-use server_base::{InferResponse, Version};
+use server_base::InferResponse;
 use server_serving::InferError;
 use smallvec::SmallVec;
 
 use super::binary::LENGTH_HEADER;
 use crate::body::ResponseBody;
-use crate::headers::VERSION_HEADER;
+use crate::headers::Notes;
 
 /// An answer in bytes.
 pub(crate) struct Encoded {
     pub(crate) json: Vec<u8>,
     /// What goes behind it.
     pub(crate) tensors: SmallVec<[Bytes; 2]>,
-    /// The version, if the model's traffic has chosen it.
-    pub(crate) version: Option<Version>,
+    pub(crate) notes: Notes,
 }
 
 /// Writes the answer to that memory. `is_binary` says by its place which outputs go behind the JSON.
@@ -60,7 +59,7 @@ pub(crate) fn encode(
         }
     }
     json.extend_from_slice(b"]}");
-    Ok(Encoded { json: memory, tensors, version: None })
+    Ok(Encoded { json: memory, tensors, notes: Notes::default() })
 }
 
 impl Encoded {
@@ -78,9 +77,7 @@ impl Encoded {
         if !is_json {
             headers.insert(LENGTH_HEADER, HeaderValue::from(length));
         }
-        if let Some(Version(version)) = self.version {
-            headers.insert(VERSION_HEADER, HeaderValue::from(version));
-        }
+        self.notes.write(headers);
         response
     }
 }

@@ -19,7 +19,7 @@ use tokio::io::AsyncWrite as _;
 
 use crate::activity::Active;
 use crate::body::ResponseBody;
-use crate::headers::VERSION_HEADER;
+use crate::headers::{LOGGED_HEADER, VERSION_HEADER};
 use crate::http::{Encoded, LENGTH_HEADER};
 use crate::stream::Stream;
 
@@ -76,7 +76,7 @@ impl Writer {
         (finished, active): (Finished, Active),
     ) {
         let (kind, is_json) = (encoded.kind(), encoded.tensors.is_empty());
-        let Encoded { json: mut text, tensors: tail, version } = encoded;
+        let Encoded { json: mut text, tensors: tail, notes } = encoded;
         let (json, tensors) = (text.len(), tail.iter().map(Bytes::len).sum::<usize>());
         if tensors <= COPIED_BYTES_MAX {
             tail.iter().for_each(|it| text.extend_from_slice(it));
@@ -91,8 +91,11 @@ impl Writer {
             field_number(&mut text, LENGTH_HEADER.as_str(), json);
         }
         field_number(&mut text, "content-length", json + tensors);
-        if let Some(Version(version)) = version {
+        if let Some(Version(version)) = notes.version {
             field_number(&mut text, VERSION_HEADER.as_str(), version);
+        }
+        if let Some(logged) = notes.logged {
+            field(&mut text, LOGGED_HEADER.as_str(), logged);
         }
         self.finish_head(&mut text, last, finished.ended);
         text.rotate_left(body);

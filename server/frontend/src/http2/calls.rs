@@ -137,7 +137,7 @@ impl Calls {
             Ok(answered) => answered,
             Err(refused) => return drop(respond.send_response(refused, true)),
         };
-        let Ok(mut stream) = respond.send_response(Unary::head(answered.version), false) else {
+        let Ok(mut stream) = respond.send_response(Unary::head(answered.notes), false) else {
             return;
         };
         stream.reserve_capacity(answered.message.len());

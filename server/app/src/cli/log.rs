@@ -1,0 +1,29 @@
+//! Flags of the prediction log.
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+/// Where predictions are logged, and how much of them is kept.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Args)]
+pub struct LogArgs {
+    /// Folder in which predictions are logged, for models whose model.toml has a [log] [default: none]
+    #[arg(long, env = "SALVER_LOG_DIR", value_name = "DIR")]
+    pub log_dir: Option<PathBuf>,
+    /// Where logged predictions go: parquet (files in the folder), stdout (lines of JSON); several with
+    /// commas [default: parquet]
+    #[arg(long, env = "SALVER_LOG_SINKS", value_name = "NAME,...")]
+    pub log_sinks: Option<String>,
+    /// Bytes of predictions that wait in memory [default: 67108864]
+    #[arg(long, env = "SALVER_LOG_QUEUE_BYTES_MAX", value_name = "BYTES")]
+    pub log_queue_bytes_max: Option<usize>,
+    /// Bytes of predictions on the disk that the sinks have not delivered [default: 1073741824]
+    #[arg(long, env = "SALVER_LOG_DISK_BYTES_MAX", value_name = "BYTES")]
+    pub log_disk_bytes_max: Option<usize>,
+    /// How long rows may wait for others before a sink delivers them, in milliseconds [default: 60000]
+    #[arg(long, env = "SALVER_LOG_ROLL_MS", value_name = "MS")]
+    pub log_roll_ms: Option<u64>,
+    /// File with the secret that values are hashed with before they are logged [default: none]
+    #[arg(long, env = "SALVER_LOG_KEY_FILE", value_name = "FILE")]
+    pub log_key_file: Option<PathBuf>,
+}

@@ -1,0 +1,137 @@
+//! The prediction log's settings, and the log made of them.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use server_base::settings::Section;
+use server_feedback::{JsonLines, Key, Log, Options, ParquetSink, Sink};
+
+use crate::cli::LogArgs;
+use crate::settings::{Number, number};
+
+/// A secret that is shorter can be guessed.
+const KEY_BYTES_MIN: usize = 16;
+
+/// Less is no room for one large request.
+const QUEUE_BYTES_MAX: Number = ("log_queue_bytes_max", 1 << 20..=usize::MAX >> 1);
+/// Less is no room for the columns of a few models.
+const DISK_BYTES_MAX: Number = ("log_disk_bytes_max", 1 << 20..=usize::MAX >> 1);
+const ROLL_MS: Number = ("log_roll_ms", 10..=86_400_000);
+
+/// A sink that ships with the server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SinkName {
+    /// Files under the folder.
+    Parquet,
+    /// Lines of JSON.
+    Stdout,
+}
+
+/// Checked settings.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LogSettings {
+    /// Where the log lies.
+    pub folder: PathBuf,
+    /// Where rows go from there.
+    pub sinks: Vec<SinkName>,
+    /// Bytes of records in memory.
+    pub queue_bytes_max: usize,
+    /// Bytes of segments on the disk.
+    pub disk_bytes_max: usize,
+    /// How long rows may wait for others.
+    pub roll: Duration,
+    /// What values are hashed with.
+    pub key_file: Option<PathBuf>,
+}
+
+impl LogSettings {
+    /// Takes from the file what the arguments leave open. `None`: no log is kept.
+    pub(crate) fn new(args: LogArgs, root: &mut Section<'_>) -> Option<LogSettings> {
+        let path = |it: &toml::Value| {
+            it.as_str().map(PathBuf::from).ok_or(format!("{it} is no path in quotes"))
+        };
+        let folder = args.log_dir.or(root.with("log_dir", path));
+        let sinks = args.log_sinks.or(root.text("log_sinks").map(str::to_owned));
+        let queue = number(args.log_queue_bytes_max, root, QUEUE_BYTES_MAX);
+        let disk = number(args.log_disk_bytes_max, root, DISK_BYTES_MAX);
+        let roll = number(args.log_roll_ms, root, ROLL_MS);
+        let key_file = args.log_key_file.or(root.with("log_key_file", path));
+        let sinks = sinks_of(sinks.as_deref().unwrap_or("parquet"));
+        let sinks = sinks.map_err(|it| root.fault("log_sinks", &it)).unwrap_or_default();
+        Some(LogSettings {
+            folder: folder?,
+            sinks,
+            queue_bytes_max: queue.unwrap_or(64 << 20),
+            disk_bytes_max: disk.unwrap_or(1 << 30),
+            roll: Duration::from_millis(roll.unwrap_or(60_000)),
+            key_file,
+        })
+    }
+
+    /// Starts the log.
+    pub(crate) fn start(&self) -> anyhow::Result<Arc<Log>> {
+        let key = self.key_file.as_deref().map(key).transpose()?;
+        let options = Options {
+            folder: self.folder.join("wal"),
+            queue_bytes_max: self.queue_bytes_max,
+            disk_bytes_max: self.disk_bytes_max as u64,
+            roll: self.roll,
+            key,
+            give_way: server_serving::give_way,
+        };
+        let make = |log: &str| self.sinks.iter().map(|it| self.sink(*it, log)).collect();
+        let started = Log::start(options, &make);
+        started.with_context(|| format!("prediction log {}", self.folder.display()))
+    }
+
+    fn sink(&self, name: SinkName, log: &str) -> io::Result<Box<dyn Sink>> {
+        Ok(match name {
+            SinkName::Parquet => Box::new(ParquetSink::new(self.folder.join("parquet"), log)?),
+            SinkName::Stdout => Box::new(JsonLines::new(io::stdout())),
+        })
+    }
+}
+
+fn sinks_of(list: &str) -> Result<Vec<SinkName>, String> {
+    let known = [("parquet", SinkName::Parquet), ("stdout", SinkName::Stdout)];
+    let mut sinks = Vec::new();
+    for word in list.split(',').map(str::trim) {
+        let found = known.iter().find(|(name, _)| *name == word);
+        let (_, sink) = found.ok_or_else(|| format!("{word:?} is none of parquet, stdout"))?;
+        if sinks.contains(sink) {
+            return Err(format!("{word:?} is named twice"));
+        }
+        sinks.push(*sink);
+    }
+    Ok(sinks)
+}
+
+/// The error names the file, never what is in it.
+fn key(path: &Path) -> anyhow::Result<Key> {
+    let secret = fs::read(path).with_context(|| format!("log key file {}", path.display()))?;
+    let secret = secret.trim_ascii();
+    let bytes = secret.len();
+    anyhow::ensure!(
+        bytes >= KEY_BYTES_MIN,
+        "log key file {} holds {bytes} bytes, expected at least {KEY_BYTES_MIN}",
+        path.display()
+    );
+    Ok(Key::new(secret))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sinks_go_by_name() {
+        assert_eq!(sinks_of("stdout, parquet"), Ok(vec![SinkName::Stdout, SinkName::Parquet]));
+        assert_eq!(sinks_of("kafka"), Err("\"kafka\" is none of parquet, stdout".to_owned()));
+        assert_eq!(sinks_of("stdout,stdout"), Err("\"stdout\" is named twice".to_owned()));
+        sinks_of("").expect_err("rows have to go somewhere");
+    }
+}

@@ -1,0 +1,266 @@
+//! What the prediction log gets to see of requests, and what answers wait for.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
+
+use backend_api::{Backend, Device, Model, Options, Tensor};
+use backend_fake::Fake;
+use server_base::{
+    InferRequest, Kind, LogConfig, LogMode, ModelName, NamedTensor, Protocol, Reason, Record,
+    Route, Share, Told, Unlogged, Version, VersionChoice, VersionLog,
+};
+use server_serving::metrics::RequestMetrics;
+use server_serving::{
+    Admission, AdmissionLimits, Batching, Cores, InferError, ModelEntry, Padding, Plan, Servable,
+    Serving, Shadow, Table, WarmUp, Workers,
+};
+
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// A log that keeps what it is given, and says what it was told to say.
+#[derive(Default)]
+struct Kept {
+    config: LogConfig,
+    offered: Mutex<Vec<Record>>,
+    committed: Mutex<Vec<Record>>,
+    /// What to say at once; where nothing, whoever waits does so here.
+    says: Option<Result<(), Unlogged>>,
+    waiting: Mutex<Vec<Told>>,
+}
+
+fn lock<T>(it: &Mutex<T>) -> MutexGuard<'_, T> {
+    it.lock().expect("no panics")
+}
+
+impl VersionLog for Kept {
+    fn config(&self) -> &LogConfig {
+        &self.config
+    }
+
+    fn offer(&self, record: Box<Record>) {
+        lock(&self.offered).push(*record);
+    }
+
+    fn commit(&self, record: Box<Record>, told: Told) {
+        lock(&self.committed).push(*record);
+        match self.says {
+            Some(says) => told(says),
+            None => lock(&self.waiting).push(told),
+        }
+    }
+}
+
+struct House {
+    serving: Serving,
+    log: Arc<Kept>,
+    _workers: Workers,
+}
+
+fn start(script: &str, version: u64) -> Workers {
+    let folder = tempfile::tempdir().expect("scratch");
+    let artifact = folder.path().join("model.fake");
+    let script = format!("input x FP32 rows,2\noutput y FP32 rows,2 = {script}\non 13 fail\n");
+    std::fs::write(&artifact, script).expect("write");
+    let fake = Fake::new();
+    let model: Arc<dyn Model> = fake.load(&artifact, &Options::default()).expect("loads").into();
+    let signature = model.signature().clone();
+    let name = ModelName::new("m").expect("a name");
+    let warm_up: WarmUp = Arc::new(|_| Ok(()));
+    let plan = Plan {
+        platform: "fake_script",
+        instances: 1,
+        inline: true,
+        device: Device::Cpu,
+        width: 1,
+        weight: 1,
+        batching: Batching::default(),
+        padding: Padding::default(),
+        timeout: PATIENCE,
+        facts: Default::default(),
+    };
+    let identity = (name, Version(version));
+    Servable::start(identity, (model, signature), plan, &Cores::new(2), &warm_up).expect("starts")
+}
+
+impl House {
+    fn new(log: Kept) -> House {
+        let (workers, log) = (start("double x", 1), Arc::new(log));
+        workers.servable().set_log(Arc::clone(&log) as Arc<dyn VersionLog>);
+        let serving = Serving::new(Admission::new(AdmissionLimits::default()));
+        let name = ModelName::new("m").expect("a name");
+        let requests = Arc::new(RequestMetrics::of_model(&name));
+        let ready = vec![Arc::clone(workers.servable())];
+        let entry = ModelEntry::new(ready, vec![Version(1)], Vec::new(), requests);
+        serving.publish(Table::new(HashMap::from([(name, entry)])));
+        House { serving, log, _workers: workers }
+    }
+
+    /// Asks under a name; what was answered, and what was said of the log.
+    async fn ask(&self, id: &str, input: &str, row: [f32; 2]) -> Result<Option<&str>, InferError> {
+        let tensor = Tensor::from_elements(&[1, 2], &row).expect("a row");
+        let request = InferRequest {
+            model: "m".into(),
+            version: VersionChoice::Any,
+            inputs: [NamedTensor { name: input.into(), tensor }].into_iter().collect(),
+            outputs: Default::default(),
+            timeout: None,
+        };
+        let mut trip = self.serving.trip(Protocol::Grpc);
+        let addressed = self.serving.address("m", &VersionChoice::Any, (&Headers, &mut trip));
+        addressed.expect("it is there");
+        trip.is_called(id.as_bytes());
+        let asked = self.serving.infer(request, &mut trip).await;
+        let result = asked.map(|(submitted, answer)| {
+            let logged = answer.logged();
+            submitted.response(answer, &mut trip);
+            logged
+        });
+        trip.finish(result.as_ref().err());
+        result
+    }
+}
+
+struct Headers;
+
+impl server_serving::Caller for Headers {
+    fn header(&self, name: &str) -> Option<&[u8]> {
+        let trace: &[u8] = b"00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+        (name == "traceparent").then_some(trace)
+    }
+}
+
+/// Id, code and reason of each record, in short.
+fn shown(records: &Mutex<Vec<Record>>) -> Vec<String> {
+    let show = |it: &Record| {
+        let id = String::from_utf8_lossy(&it.request_id).into_owned();
+        let code = it.failure.as_ref().map_or("OK", |(kind, _)| Kind::label(*kind));
+        format!("{id} {code} {} {}", it.reason.label(), it.outputs.len())
+    };
+    lock(records).iter().map(show).collect()
+}
+
+#[tokio::test]
+async fn every_end_is_offered_once() {
+    let house = House::new(Kept::default());
+    assert_eq!(house.ask("good", "x", [1.0, 2.0]).await, Ok(None), "nothing is promised");
+    house.ask("bad", "nothing", [1.0, 2.0]).await.expect_err("no such input");
+    house.ask("fails", "x", [13.0, 0.0]).await.expect_err("the model fails");
+    let mut trip = house.serving.trip(Protocol::Http);
+    house.serving.address("m", &VersionChoice::Any, (&Headers, &mut trip)).expect("it is there");
+    drop(trip);
+    let expect = [
+        "good OK uniform 1",
+        "bad INVALID_ARGUMENT error 0",
+        "fails INTERNAL error 0",
+        " CANCELLED error 0",
+    ];
+    assert_eq!(shown(&house.log.offered), expect);
+    let offered = lock(&house.log.offered);
+    let values = |it: &Tensor| it.view::<f32>().expect("floats").to_vec();
+    assert_eq!(values(&offered[0].inputs[0]), [1.0, 2.0]);
+    assert_eq!(values(&offered[0].outputs[0]), [2.0, 4.0]);
+    assert_eq!(values(&offered[2].inputs[0]), [13.0, 0.0]);
+    assert_eq!(offered[0].trace.map(|it| it.span), Some(0x00f0_67aa_0ba9_02b7));
+    assert_eq!((offered[0].rows, offered[0].timing.batch_rows), (1, 1));
+}
+
+#[tokio::test]
+async fn the_sample_goes_by_id_and_what_is_sure_to_be_logged_says_so() {
+    let sample = Share::new(0.5).expect("a share");
+    let config = LogConfig { sample, ..LogConfig::default() };
+    let house = House::new(Kept { config, ..Kept::default() });
+    let ids: Vec<String> = (0..64).map(|it| format!("id-{it}")).collect();
+    for id in &ids {
+        house.ask(id, "x", [1.0, 2.0]).await.expect("answered");
+    }
+    house.ask("bad", "nothing", [1.0, 2.0]).await.expect_err("no such input");
+    let mut offered = lock(&house.log.offered);
+    let bad = offered.pop().expect("it failed");
+    assert_eq!((bad.probability, bad.reason), (1.0, Reason::Error));
+    let got: Vec<&[u8]> = offered.iter().map(|it| &it.request_id[..]).collect();
+    let expect: Vec<&[u8]> =
+        ids.iter().map(|it| it.as_bytes()).filter(|it| sample.takes(it)).collect();
+    assert_eq!(got, expect);
+    assert!(offered.iter().all(|it| (it.probability, it.reason) == (0.5, Reason::Uniform)));
+}
+
+#[tokio::test]
+async fn a_slow_answer_is_logged_whatever_the_sample() {
+    let config = LogConfig {
+        sample: Share::new(0.0).expect("none"),
+        slow_over: Some(Duration::ZERO),
+        ..LogConfig::default()
+    };
+    let house = House::new(Kept { config, ..Kept::default() });
+    house.ask("slow", "x", [1.0, 2.0]).await.expect("answered");
+    assert_eq!(shown(&house.log.offered), ["slow OK slow 1"]);
+}
+
+fn durable(mode: LogMode, says: Option<Result<(), Unlogged>>) -> House {
+    House::new(Kept { config: LogConfig { mode, ..LogConfig::default() }, says, ..Kept::default() })
+}
+
+#[tokio::test]
+async fn an_answer_waits_until_it_is_logged() {
+    let house = durable(LogMode::AtLeastOnce, None);
+    let mut asked = Box::pin(house.ask("one", "x", [1.0, 2.0]));
+    let told = loop {
+        tokio::select! {
+            biased;
+            answer = &mut asked => panic!("{answer:?} before anybody was told"),
+            () = tokio::task::yield_now() => {}
+        }
+        if let Some(told) = lock(&house.log.waiting).pop() {
+            break told;
+        }
+    };
+    told(Ok(()));
+    assert_eq!(asked.await, Ok(Some("durable")));
+    assert_eq!(shown(&house.log.committed), ["one OK uniform 1"]);
+    assert_eq!(shown(&house.log.offered), Vec::<String>::new(), "once is enough");
+}
+
+#[tokio::test]
+async fn what_is_not_logged_is_said_or_fails() {
+    let unlogged = Some(Err(Unlogged::Disk));
+    let house = durable(LogMode::AtLeastOnce, unlogged);
+    assert_eq!(house.ask("one", "x", [1.0, 2.0]).await, Ok(Some("dropped")));
+    let house = durable(LogMode::FailClosed, unlogged);
+    let error = house.ask("one", "x", [1.0, 2.0]).await.expect_err("it is vital");
+    assert_eq!(
+        (error.kind(), error),
+        (Kind::Unavailable, InferError::Unlogged { why: Unlogged::Disk })
+    );
+    let house = durable(LogMode::FailClosed, Some(Ok(())));
+    assert_eq!(house.ask("one", "x", [1.0, 2.0]).await, Ok(Some("durable")));
+    // What failed by itself is logged too, and fails as it would have.
+    let error = house.ask("two", "x", [13.0, 2.0]).await.expect_err("the model fails");
+    assert_eq!(error.kind(), Kind::Internal);
+    house.ask("three", "nothing", [1.0, 2.0]).await.expect_err("no such input");
+    assert_eq!(shown(&house.log.committed), ["one OK uniform 1", "two INTERNAL error 0"]);
+    assert_eq!(shown(&house.log.offered), ["three INVALID_ARGUMENT error 0"]);
+}
+
+#[tokio::test]
+async fn a_copy_is_a_record_of_its_own_that_names_the_other() {
+    let house = House::new(Kept::default());
+    let (other, log) = (start("double x", 2), Arc::new(Kept::default()));
+    other.servable().set_log(Arc::clone(&log) as Arc<dyn VersionLog>);
+    let shadow = Shadow::start(Arc::clone(other.servable()), 10_000).expect("a thread");
+    let [served] =
+        house.serving.table().servables().cloned().collect::<Vec<_>>().try_into().expect("one");
+    assert!(served.set_shadow(Some(shadow)));
+    house.ask("one", "x", [1.0, 2.0]).await.expect("answered");
+    let copied = async {
+        while lock(&log.offered).is_empty() {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, copied).await.expect("the copy is answered");
+    let (one, two) = (lock(&house.log.offered).remove(0), lock(&log.offered).remove(0));
+    assert_eq!((two.pair, two.route), (Some(one.event), Route::Shadow));
+    assert_ne!(one.event, two.event);
+    assert_eq!((one.pair, one.route), (None, Route::Direct));
+    assert_eq!((two.request_id, two.outputs.len()), (one.request_id, 1));
+}
