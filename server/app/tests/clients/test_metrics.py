@@ -183,6 +183,7 @@ def test_what_is_documented_is_shown(server):
     # Of replicas that share their rollouts.
     rare |= {f"salver_rollout_{it}" for it in ("leads", "replicas", "share_failures_total")}
     rare |= {it for it in documented() if it.startswith("salver_log_")}  # of servers with a prediction log
+    rare |= {it for it in documented() if it.startswith("salver_registry_")}  # of servers that serve from registries
     table = {name: kind for name, (kind, _) in documented().items()}
     assert types.items() <= table.items()
     assert table.keys() - types.keys() <= rare
