@@ -16,6 +16,7 @@ pub mod serve;
 pub mod settings;
 mod stock;
 pub mod telemetry;
+mod verdicts;
 mod wanted;
 
 pub use commands::run;

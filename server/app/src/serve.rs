@@ -23,7 +23,7 @@ use crate::cli::SchedulerArg;
 use crate::prediction_log::LogSettings;
 use crate::recorder::Recorded;
 use crate::settings::Settings;
-use crate::{stock, telemetry};
+use crate::{stock, telemetry, verdicts};
 
 /// The audit log is begun anew above this, and the one before is kept: years of decisions.
 const AUDIT_BYTES_MAX: u64 = 64 << 20;
@@ -108,11 +108,12 @@ impl Server {
             connections_max: settings.connections_max,
             ..ConnectionLimits::default()
         };
+        let listener = prepared.as_ref().map(|it| verdicts::listener(it.verdicts()));
         let shared = Arc::new(Shared {
             serving: Arc::clone(&serving),
             lifecycle: lifecycle.clone(),
             origins,
-            conductor: rollouts.start(lifecycle.clone(), Arc::clone(&serving))?,
+            conductor: rollouts.start(lifecycle.clone(), Arc::clone(&serving), listener)?,
             version: env!("CARGO_PKG_VERSION"),
             options: server_frontend::Options {
                 request_bytes_max: settings.request_bytes_max,

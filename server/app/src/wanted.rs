@@ -58,13 +58,13 @@ fn of_flag(flag: &str) -> Result<Target, String> {
     let model = ModelName::new(name).map_err(|it| it.to_string())?;
     let source = address(uri)?;
     let (labels, settings) = (BTreeMap::new(), Table::new());
-    Ok(Target { model, source, labels, poll: POLL, settings })
+    Ok(Target { model, source, labels, promoted_alias: None, poll: POLL, settings })
 }
 
 fn of_table(table: &Table) -> Result<Target, Vec<String>> {
     let mut settings = table.clone();
     let mut own = Table::new();
-    for key in ["name", "source", "poll_s"] {
+    for key in ["name", "source", "poll_s", "promoted_alias"] {
         own.extend(settings.remove(key).map(|it| (key.to_owned(), it)));
     }
     let mut section = Section::root(&own);
@@ -84,8 +84,19 @@ fn of_table(table: &Table) -> Result<Target, Vec<String>> {
     }
     let labels = labels(&mut settings, &mut section);
     let target = model.zip(source);
-    let target = target.map(|(model, source)| Target { model, source, labels, poll, settings });
+    let promoted_alias = section.with("promoted_alias", alias);
+    let target = target.map(|(model, source)| Target {
+        model,
+        source,
+        labels,
+        promoted_alias,
+        poll,
+        settings,
+    });
     if let Some(target) = &target {
+        if target.promoted_alias.is_some() && !target.source.as_str().starts_with("mlflow") {
+            section.fault("promoted_alias", "only MLflow has aliases: expected a source mlflow://");
+        }
         faults(target).iter().for_each(|(key, what)| section.fault(key, what));
     }
     section.finish(target)?.ok_or_else(|| vec!["name and source are missing".to_owned()])
@@ -120,6 +131,13 @@ fn faults(target: &Target) -> Vec<(String, String)> {
     let faults = ModelConfig::parse(&target.example(), &defaults).err().unwrap_or_default();
     let parted = faults.iter().map(|it| it.split_once(": ").unwrap_or(("settings", it)));
     parted.map(|(key, what)| (key.to_owned(), what.to_owned())).collect()
+}
+
+/// An alias as MLflow takes it.
+fn alias(value: &Value) -> Result<String, String> {
+    let is_part = |it: char| it.is_ascii_alphanumeric() || "-_".contains(it);
+    let alias = value.as_str().filter(|it| !it.is_empty() && it.chars().all(is_part));
+    alias.map(str::to_owned).ok_or_else(|| format!("{value} is no alias: letters, digits, - and _"))
 }
 
 fn address(text: &str) -> Result<Uri, String> {

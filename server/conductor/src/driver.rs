@@ -18,6 +18,7 @@ use tokio::time::{MissedTickBehavior, interval};
 use crate::declared::{Due, due, wish};
 use crate::files::Files;
 use crate::handle::{Ask, Conductor, ConductorError, View};
+use crate::listener::Listener;
 use crate::metrics;
 use crate::ride::{Ride, World};
 use crate::shared::{Rides, Shared};
@@ -77,12 +78,17 @@ impl Kept {
     }
 
     /// Takes it up, and starts the thread. It ends when nobody holds the handle any more.
-    pub fn start(self, lifecycle: Lifecycle, serving: Arc<Serving>) -> io::Result<Conductor> {
+    pub fn start(
+        self,
+        lifecycle: Lifecycle,
+        serving: Arc<Serving>,
+        listener: Option<Listener>,
+    ) -> io::Result<Conductor> {
         let Kept { files, rides, every, shared } = self;
         let (asks, inbox) = mpsc::channel(ASKS_MAX);
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
         let said = BTreeMap::new();
-        let driver = Driver { lifecycle, serving, files, rides, every, shared, said };
+        let driver = Driver { lifecycle, serving, files, listener, rides, every, shared, said };
         thread::Builder::new()
             .name("conductor".to_owned())
             .spawn(move || runtime.block_on(driver.run(inbox)))?;
@@ -94,6 +100,7 @@ struct Driver {
     lifecycle: Lifecycle,
     serving: Arc<Serving>,
     files: Files,
+    listener: Option<Listener>,
     rides: Rides,
     every: Duration,
     shared: Option<Shared>,
@@ -119,7 +126,7 @@ impl Driver {
     async fn turn(&mut self) {
         let now = moment();
         let world =
-            World { serving: &self.serving, lifecycle: &self.lifecycle, files: &self.files };
+            World::new((&self.serving, &self.lifecycle), &self.files, self.listener.as_ref());
         match &mut self.shared {
             Some(shared) => shared.turn(&mut self.rides, &world, now).await,
             None => {
@@ -151,7 +158,7 @@ impl Driver {
             return self.say(model, *version, error);
         }
         let world =
-            World { serving: &self.serving, lifecycle: &self.lifecycle, files: &self.files };
+            World::new((&self.serving, &self.lifecycle), &self.files, self.listener.as_ref());
         if let Some(shared) = &mut self.shared {
             return shared.settle(&mut self.rides, &world, (model, due, wish), now).await;
         }
@@ -199,7 +206,7 @@ impl Driver {
     async fn command(&mut self, model: &str, command: Command) -> Result<View, ConductorError> {
         let now = moment();
         let world =
-            World { serving: &self.serving, lifecycle: &self.lifecycle, files: &self.files };
+            World::new((&self.serving, &self.lifecycle), &self.files, self.listener.as_ref());
         let unknown = || ConductorError::NoRollout { model: model.to_owned() };
         match &mut self.shared {
             Some(shared) => {
@@ -247,7 +254,7 @@ impl Driver {
         let wish = declared.map(|it| wish(it, self.shared.is_some()));
         let saved = Saved::new(Rollout::new(subject, plan, now), is_declared, wish);
         let world =
-            World { serving: &self.serving, lifecycle: &self.lifecycle, files: &self.files };
+            World::new((&self.serving, &self.lifecycle), &self.files, self.listener.as_ref());
         if let Some(shared) = &mut self.shared {
             shared.begin(&mut self.rides, &world, saved, now).await?;
             return self.rides.get(&name).map(|it| self.view(it)).ok_or_else(unknown);

@@ -6,6 +6,7 @@
 
 mod files;
 mod gauge;
+mod listener;
 mod declared;
 mod ride;
 mod shared;
@@ -15,3 +16,4 @@ pub mod metrics;
 
 pub use driver::{Kept, Options, read};
 pub use handle::{Conductor, ConductorError, View};
+pub use listener::Listener;

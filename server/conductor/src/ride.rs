@@ -15,6 +15,7 @@ use server_replicas::{Saved, Seen, Wish};
 
 use crate::files::Files;
 use crate::gauge::Gauge;
+use crate::listener::Listener;
 use crate::metrics;
 
 /// What a ride works with.
@@ -22,6 +23,17 @@ pub(crate) struct World<'a> {
     pub(crate) serving: &'a Serving,
     pub(crate) lifecycle: &'a Lifecycle,
     pub(crate) files: &'a Files,
+    listener: Option<&'a Listener>,
+}
+
+impl<'a> World<'a> {
+    pub(crate) fn new(
+        (serving, lifecycle): (&'a Serving, &'a Lifecycle),
+        files: &'a Files,
+        listener: Option<&'a Listener>,
+    ) -> World<'a> {
+        World { serving, lifecycle, files, listener }
+    }
 }
 
 /// See the module.
@@ -321,7 +333,7 @@ impl Ride {
     }
 
     fn record(&mut self, world: &World<'_>, evidence: &Evidence) {
-        told(world.files, evidence);
+        told(world, evidence);
         self.saved.keep(evidence.clone());
     }
 
@@ -357,14 +369,17 @@ impl Ride {
 }
 
 /// A decision, for all who read of it.
-pub(crate) fn told(files: &Files, evidence: &Evidence) {
+pub(crate) fn told(world: &World<'_>, evidence: &Evidence) {
     let (model, words) = (evidence.subject.model(), &evidence.words);
     tracing::info!(
         %model, stable = %evidence.subject.stable(), canary = %evidence.subject.canary(),
         verdict = ?evidence.verdict, words, "rollout"
     );
     metrics::decided(model, evidence.verdict);
-    if let Err(error) = files.audit(evidence) {
+    if let Some(listener) = world.listener {
+        listener.tell(evidence);
+    }
+    if let Err(error) = world.files.audit(evidence) {
         tracing::error!(%model, %error, "a decision cannot be written down");
     }
 }

@@ -96,7 +96,7 @@ impl Shared {
         if evidence.is_empty() {
             tracing::info!(%model, term = record.term, leader = %record.leader, "this replica leads a rollout");
         }
-        evidence.iter().for_each(|it| told(world.files, it));
+        evidence.iter().for_each(|it| told(world, it));
         follow(rides, world, *record, wall).await;
     }
 

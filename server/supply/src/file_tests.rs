@@ -17,6 +17,7 @@ fn check(settings: &str, source: u64, named: &[(&str, u64)], expect: &str) {
             ("stable".to_owned(), uri("mlflow://h/wine@champion")),
         ]
         .into(),
+        promoted_alias: None,
         poll: Duration::ZERO,
         settings: settings.parse().expect("TOML"),
     };

@@ -24,6 +24,7 @@ fn place() -> Place {
         model: ModelName::new("wine").expect("a name"),
         source: CHAMPION.parse().expect("an address"),
         labels: [("canary".to_owned(), CHALLENGER.parse().expect("an address"))].into(),
+        promoted_alias: None,
         poll: Duration::ZERO,
         settings: toml::Table::new(),
     };

@@ -13,8 +13,10 @@ mod file;
 mod folder;
 mod desk;
 mod keeper;
+mod verdicts;
 mod supply;
 pub mod metrics;
 
 pub use supply::{Busy, Prepared, Stock, Stopped, Supply};
 pub use target::Target;
+pub use verdicts::{Decided, Verdicts};

@@ -8,6 +8,7 @@ use server_registry::ErrorKind;
 
 const LOOKS: &str = "salver_registry_looks_total";
 const SUCCESS: &str = "salver_registry_last_success_timestamp_seconds";
+const VERDICTS: &str = "salver_registry_verdicts_total";
 const FAILING: &str = "salver_registry_failing";
 
 /// Everything this crate shows.
@@ -34,7 +35,19 @@ pub const SERIES: &[Series] = &[
         help: "Addresses of the model that cannot be followed now: not asked, not fetched, or not used.",
         buckets: &[],
     },
+    Series {
+        name: VERDICTS,
+        kind: SeriesKind::Counter,
+        labels: &["result"],
+        help: "Verdicts of rollouts for a registry that takes them: told, failed, lost (too many waited).",
+        buckets: &[],
+    },
 ];
+
+/// A verdict of a rollout has come to its registry, or not.
+pub(crate) fn told(result: &'static str) {
+    counter!(VERDICTS, "result" => result).increment(1);
+}
 
 /// One model's.
 pub(crate) struct TargetMetrics {

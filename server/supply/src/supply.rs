@@ -9,16 +9,17 @@ use std::sync::atomic::AtomicUsize;
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use futures_util::future::join_all;
+use futures_util::future::{join, join_all};
 use server_base::{ModelName, Origins, Version};
 use server_registry::{Cache, Lock, Registries, SignaturePolicy, Uri};
-use tokio::sync::oneshot;
+use tokio::sync::{mpsc, oneshot};
 
 use crate::desk::Desk;
 use crate::folder::ModelFolder;
 use crate::house::House;
 use crate::keeper::Keeper;
 use crate::target::Target;
+use crate::verdicts::{Decided, Home, Verdicts, tell_all};
 
 /// Where models come from, where they are kept, and what they must be.
 #[derive(Debug)]
@@ -48,6 +49,8 @@ pub struct Prepared {
     addresses: BTreeMap<String, Vec<(Uri, Duration)>>,
     awaited: Arc<AtomicUsize>,
     origins: Origins,
+    verdicts: Verdicts,
+    decided: mpsc::Receiver<Decided>,
 }
 
 impl Prepared {
@@ -65,7 +68,9 @@ impl Prepared {
         let awaited = Arc::new(AtomicUsize::new(addresses.values().map(Vec::len).sum()));
         let folder = |it| ModelFolder::new(house.folder(), it);
         let folders = targets.into_iter().map(folder).collect::<io::Result<_>>()?;
-        Ok(Prepared { stock, folders, addresses, awaited, origins: Origins::default(), house })
+        let (verdicts, decided) = Verdicts::new();
+        let origins = Origins::default();
+        Ok(Prepared { stock, folders, addresses, awaited, origins, house, verdicts, decided })
     }
 
     /// The repository.
@@ -78,6 +83,11 @@ impl Prepared {
         Arc::clone(&self.awaited)
     }
 
+    /// Where rollouts say what they have decided.
+    pub fn verdicts(&self) -> Verdicts {
+        self.verdicts.clone()
+    }
+
     /// What is known of the models.
     pub fn origins(&self) -> Origins {
         self.origins.clone()
@@ -85,7 +95,9 @@ impl Prepared {
 
     /// Begins to look.
     pub fn start(self, busy: Box<Busy>) -> io::Result<Supply> {
-        let Prepared { stock, house, folders, addresses, awaited, origins } = self;
+        let Prepared { stock, house, folders, addresses, awaited, origins, decided, .. } = self;
+        let home = |it: &ModelFolder| (it.target().model.clone(), Home::of(it.target()));
+        let homes: BTreeMap<ModelName, Home> = folders.iter().map(home).collect();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let (stop, stopped) = oneshot::channel();
         let thread = thread::Builder::new().name("supply".to_owned()).spawn(move || {
@@ -93,7 +105,10 @@ impl Prepared {
             runtime.block_on(async {
                 tokio::select! {
                     _ = stopped => {}
-                    () = keep_all(&desk, &awaited, addresses) => {}
+                    _ = join(
+                        keep_all(&desk, &awaited, addresses),
+                        tell_all(&stock.registries, &homes, decided),
+                    ) => {}
                 }
             });
             // Files that are being written in a thread of their own are not waited for: what has no

@@ -17,6 +17,8 @@ pub struct Target {
     pub source: Uri,
     /// Labels for versions that are served beside it, and what names these.
     pub labels: BTreeMap<String, Uri>,
+    /// The registry's name for the version that serves: moved by rollouts.
+    pub promoted_alias: Option<String>,
     /// How often its registry is asked whether it has changed.
     pub poll: Duration,
     /// Its `model.toml`, but for what follows from the addresses.

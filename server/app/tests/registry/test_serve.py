@@ -227,6 +227,46 @@ def test_a_rollout_outweighs_the_alias(registry, serve):
     assert server.command("rollout", "abort", "wine").returncode == 0
 
 
+ROLLOUT = """
+promoted_alias = "champion"
+[model.rollout]
+steps = "50,100"
+shadow_rows = 0
+step_requests_min = 100
+step_duration_s_min = 0
+latency = false
+error_rate_ok = 0.2
+"""
+
+
+def test_a_verdict_comes_back_to_the_registry(registry, serve):
+    one, two = [registry.publish({"model.onnx": wine(1)}) for _ in range(2)]
+    alias(registry, one)
+    alias(registry, one, "challenger")
+    server = serve(model(registry.uri("@challenger"), ROLLOUT), "--rollout-interval-ms", "50").ready()
+
+    def told(verdict):
+        for _ in range(20):
+            server.version()  # a rollout goes on by what is asked
+        return registry.client.get_model_version(registry.name, two).tags.get("salver.rollout") == verdict
+
+    def champion():
+        return registry.client.get_model_version_by_alias(registry.name, "champion").version
+
+    assert server.version() == one
+    alias(registry, two, "challenger")
+    wait_for(lambda: told("promoted"), "the registry knows that it took over")
+    wait_for(lambda: champion() == two, "and by which name it goes")
+    assert server.version() == two
+    assert server.command("rollout", "abort", "wine").returncode == 0
+    wait_for(lambda: told("rolled_back"), "the registry knows that it went back")
+    wait_for(lambda: champion() == one, "and what serves instead")
+    tags = registry.client.get_model_version(registry.name, two).tags
+    assert "the operator said abort" in tags["salver.rollout.reason"]
+    assert int(tags["salver.rollout.at"]) > 1_700_000_000_000
+    assert server.metric("salver_registry_verdicts_total") == {'salver_registry_verdicts_total{result="told"}': 2}
+
+
 def test_commands_tell_where_models_come_from(tmp_path, serve):
     shutil.copytree(SAMPLES / "wine/1", tmp_path / "files")
     source = f"file:{tmp_path}/files"

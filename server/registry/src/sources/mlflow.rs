@@ -12,6 +12,7 @@ use async_trait::async_trait;
 use http::header::CONTENT_TYPE;
 use http::{HeaderName, HeaderValue, Method, StatusCode};
 use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
 use url::Url;
 
 use super::Registries;
@@ -25,6 +26,7 @@ use crate::path::RelativePath;
 use crate::secret::{basic, bearer};
 use crate::source::{Fetched, Form, Manifest, Remote, Resolution, Source};
 use crate::uri::{MlflowVersion, Place, Uri};
+use crate::verdict::Verdict;
 
 /// Where a proxied artifact lies, in `Remote::at`.
 const PROXIED: &str = "mlflow-artifacts:";
@@ -92,6 +94,32 @@ impl Mlflow {
         self.judged(ask).await
     }
 
+    async fn post<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        body: &Value,
+    ) -> Result<T, RegistryError> {
+        let ask = self.ask(Method::POST, &format!("api/2.0/mlflow/{path}"), &[])?;
+        let json = HeaderValue::from_static("application/json");
+        let mut ask = ask.with(CONTENT_TYPE, Some(json));
+        ask.body = body.to_string().into();
+        self.judged(ask).await
+    }
+
+    /// Writes tags onto a version, then moves an alias. Doing so again changes nothing.
+    pub(super) async fn tell(&self, verdict: &Verdict) -> Result<(), RegistryError> {
+        let (name, version) = (self.model.as_str(), verdict.version.to_string());
+        for (key, value) in &verdict.tags {
+            let body = json!({ "name": name, "version": version, "key": key, "value": value });
+            let _: Value = self.post("model-versions/set-tag", &body).await?;
+        }
+        if let Some((alias, version)) = &verdict.alias {
+            let body = json!({ "name": name, "alias": alias, "version": version.to_string() });
+            let _: Value = self.post("registered-models/alias", &body).await?;
+        }
+        Ok(())
+    }
+
     /// An unknown alias is a 400 to MLflow; to us it is something that is not there.
     async fn judged<T: DeserializeOwned>(&self, ask: Ask) -> Result<T, RegistryError> {
         let url = ask.url.clone();
@@ -119,12 +147,12 @@ impl Mlflow {
                 Ok(answer.model_version)
             }
             MlflowVersion::Stage(stage) => {
-                let path = "api/2.0/mlflow/registered-models/get-latest-versions";
-                let mut ask = self.ask(Method::POST, path, &[])?;
-                ask = ask.with(CONTENT_TYPE, Some(HeaderValue::from_static("application/json")));
-                let body = serde_json::json!({ "name": name, "stages": [stage] });
-                ask.body = body.to_string().into();
-                newest(self.judged(ask).await?, &format!("{name} has no version in stage {stage}"))
+                let path = "registered-models/get-latest-versions";
+                let body = json!({ "name": name, "stages": [stage] });
+                newest(
+                    self.post(path, &body).await?,
+                    &format!("{name} has no version in stage {stage}"),
+                )
             }
             MlflowVersion::Latest => {
                 let filter = format!("name='{}'", name.replace('\'', "\\'"));

@@ -20,6 +20,7 @@ use crate::limits::Limits;
 use crate::secret::Environment;
 use crate::source::Source;
 use crate::uri::{Place, Uri};
+use crate::verdict::Verdict;
 
 /// Makes sources, which share a client, credentials and limits.
 #[derive(Clone, Debug)]
@@ -69,6 +70,15 @@ impl Registries {
             }
             Place::Hf { .. } => Arc::new(hf::Hub::new(http, &self.environment, &uri.place)?),
         })
+    }
+
+    /// Tells a registry what has become of a version of `uri`'s model. False: it takes no such notes.
+    pub async fn tell(&self, uri: &Uri, verdict: &Verdict) -> Result<bool, RegistryError> {
+        let Place::Mlflow { server, workspace, model, at } = &uri.place else { return Ok(false) };
+        let name = (model.clone(), at.clone());
+        let mlflow = mlflow::Mlflow::new(self.clone(), server, name, workspace.as_deref())?;
+        mlflow.tell(verdict).await?;
+        Ok(true)
     }
 
     pub(crate) fn http(&self) -> &Arc<Http> {

@@ -1,0 +1,161 @@
+//! Tells registries what rollouts have decided of their versions.
+//!
+//! A registry that does not help is asked again for some minutes; then the verdict stands in the audit log
+//! alone. One after the other: verdicts are rare.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use server_base::{ModelName, Version};
+use server_registry::{Registries, RegistryError, Uri, Verdict};
+use tokio::sync::mpsc;
+use tokio::time::sleep;
+
+use crate::metrics;
+use crate::target::Target;
+
+/// Verdicts that wait for those before them.
+const WAITING_MAX: usize = 64;
+
+/// With the pauses about two minutes.
+const TRIES_MAX: u32 = 8;
+
+/// Between tries, doubled each time.
+const PAUSE: Duration = Duration::from_secs(1);
+const PAUSE_MAX: Duration = Duration::from_secs(60);
+
+/// Longer words are cut: MLflow takes 5,000 characters in a tag, older releases 500.
+const WORDS_MAX: usize = 450;
+
+/// What was decided.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Decided {
+    /// Of which model.
+    pub model: ModelName,
+    /// Of which version of it.
+    pub version: Version,
+    /// In a word: `promoted`, `rolled_back`.
+    pub verdict: &'static str,
+    /// Why.
+    pub words: String,
+    /// When, in milliseconds since 1970.
+    pub at: u64,
+    /// The version that has all requests now.
+    pub serves: Version,
+}
+
+/// Takes what was decided. Never waits.
+#[derive(Clone, Debug)]
+pub struct Verdicts(mpsc::Sender<Decided>);
+
+impl Verdicts {
+    pub(crate) fn new() -> (Verdicts, mpsc::Receiver<Decided>) {
+        let (send, receive) = mpsc::channel(WAITING_MAX);
+        (Verdicts(send), receive)
+    }
+
+    /// Has the registry told. What finds no room is in the audit log alone.
+    pub fn offer(&self, decided: Decided) {
+        if let Err(refused) = self.0.try_send(decided) {
+            metrics::told("lost");
+            let decided = refused.into_inner();
+            tracing::warn!(model = %decided.model, version = %decided.version, "a registry is not told of a verdict: too many wait");
+        }
+    }
+}
+
+/// Goes on until nobody can offer any more.
+pub(crate) async fn tell_all(
+    registries: &Registries,
+    homes: &BTreeMap<ModelName, Home>,
+    mut decided: mpsc::Receiver<Decided>,
+) {
+    while let Some(it) = decided.recv().await {
+        let Some(home) = homes.get(&it.model) else { continue };
+        tell(registries, home, &it).await;
+    }
+}
+
+/// Where a model is from.
+#[derive(Clone, Debug)]
+pub(crate) struct Home {
+    source: Uri,
+    /// Names the version that serves.
+    alias: Option<String>,
+}
+
+impl Home {
+    pub(crate) fn of(target: &Target) -> Home {
+        Home { source: target.source.clone(), alias: target.promoted_alias.clone() }
+    }
+}
+
+async fn tell(registries: &Registries, home: &Home, decided: &Decided) {
+    let verdict = verdict(home, decided);
+    let (model, version) = (&decided.model, decided.version);
+    let mut pause = PAUSE;
+    for tries in 1..=TRIES_MAX {
+        match registries.tell(&home.source, &verdict).await {
+            Ok(true) => return metrics::told("told"),
+            Ok(false) => return, // a store or a web server has no place for it
+            Err(error) if tries == TRIES_MAX || !may_pass(&error) => {
+                metrics::told("failed");
+                tracing::error!(%model, %version, %error, "a registry cannot be told of a verdict");
+                return;
+            }
+            Err(error) if tries == 1 => {
+                tracing::warn!(%model, %version, %error, "a registry cannot be told of a verdict yet");
+            }
+            Err(_) => {}
+        }
+        sleep(pause).await;
+        pause = pause.saturating_mul(2).min(PAUSE_MAX);
+    }
+}
+
+/// What the registry itself refuses it refuses again.
+fn may_pass(error: &RegistryError) -> bool {
+    use server_registry::ErrorKind;
+    matches!(error.kind(), ErrorKind::Unavailable | ErrorKind::Slow | ErrorKind::Answer)
+}
+
+fn verdict(home: &Home, decided: &Decided) -> Verdict {
+    let words: String = decided.words.chars().take(WORDS_MAX).collect();
+    let tags = [
+        ("salver.rollout", decided.verdict.to_owned()),
+        ("salver.rollout.reason", words),
+        ("salver.rollout.at", decided.at.to_string()),
+    ];
+    Verdict {
+        version: decided.version.0,
+        tags: tags.map(|(key, value)| (key.to_owned(), value)).into(),
+        alias: home.alias.clone().map(|it| (it, decided.serves.0)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_verdict_says_what_why_and_when() {
+        let decided = Decided {
+            model: ModelName::new("wine").expect("a name"),
+            version: Version(3),
+            verdict: "rolled_back",
+            words: "é".repeat(WORDS_MAX + 1),
+            at: 1_795_300_000_000,
+            serves: Version(2),
+        };
+        let source: Uri = "mlflow://127.0.0.1:5000/wine@challenger".parse().expect("an address");
+        let home = Home { source, alias: Some("champion".to_owned()) };
+        let told = verdict(&home, &decided);
+        assert_eq!((told.version, told.alias), (3, Some(("champion".to_owned(), 2))));
+        let value = |key: &str| told.tags.iter().find(|it| it.0 == key).map(|it| it.1.clone());
+        assert_eq!(value("salver.rollout").as_deref(), Some("rolled_back"));
+        assert_eq!(value("salver.rollout.at").as_deref(), Some("1795300000000"));
+        let words = value("salver.rollout.reason").unwrap_or_default();
+        assert_eq!(words.chars().count(), WORDS_MAX);
+        assert_eq!(verdict(&Home { alias: None, ..home }, &decided).alias, None);
+    }
+}
