@@ -50,7 +50,10 @@ pub(crate) fn due(wish: Wish, serves: Option<Version>, last: Option<&Saved>, now
         {
             Due::Withdraw
         }
-        State::Promoted { .. } | State::RolledBack => begin(serving(&last.rollout)),
+        // Its own version may be gone from the disk: then what answers is what there is to begin from.
+        State::Promoted { .. } | State::RolledBack => {
+            begin(serves.unwrap_or_else(|| serving(&last.rollout)))
+        }
     }
 }
 
@@ -76,6 +79,14 @@ mod tests {
     /// The old version is kept for an hour.
     const SOON: Moment = Moment(1_000);
     const LATE: Moment = Moment(10_000_000);
+
+    #[test]
+    fn what_answers_is_begun_from() {
+        let gone = last(true, "promoted");
+        let got = |wish| due(wish, Some(Version(A.version)), Some(&gone), LATE);
+        assert_eq!(got(C), Due::Begin { from: Version(A.version) });
+        assert_eq!(got(A), Due::Note);
+    }
 
     /// From 1 to 2, answering the wish for 2.
     fn last(is_declared: bool, end: &str) -> Saved {

@@ -291,7 +291,8 @@ impl Ride {
         match entry {
             Some(entry) => {
                 let failed = matches!(&entry.state, VersionState::End { reason: Some(_) });
-                failed.then(|| Fault::LoadFailed(entry.reason.clone()))
+                // What may pass is no verdict; the rollout's own time bounds that too.
+                (failed && !entry.is_tried_again).then(|| Fault::LoadFailed(entry.reason.clone()))
             }
             None => None, // it may be on its way from a registry; the rollout's own time bounds that
         }

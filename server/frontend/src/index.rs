@@ -79,7 +79,8 @@ mod tests {
         expect: &str,
     ) {
         let (model, version) = (ModelName::new("m").expect("a name"), version.map(Version));
-        let entry = Entry { model, version, state, reason: reason.to_owned() };
+        let reason = reason.to_owned();
+        let entry = Entry { model, version, state, reason, is_tried_again: false };
         let origin = Origin { trouble: trouble.map(str::to_owned), ..Origin::default() };
         assert_eq!(super::reason(&entry, Some(&origin)), expect);
     }

@@ -72,3 +72,20 @@ async fn a_direction_outlives_the_folder() {
     house.put("m/2/model.fake", &constant(2));
     house.shows("m/1:AVAILABLE m/2:END").await;
 }
+
+#[tokio::test]
+async fn what_is_not_there_replaces_nothing() {
+    let files = [("m/model.toml", "[rollout]\n"), ("m/1/model.fake", &*constant(1))];
+    let house = house(&files);
+    house.shows("m/1:AVAILABLE").await;
+    // A direction to a version that is gone.
+    let direction = Direction { wanted: [Version(9)].into(), weights: [(Version(9), 1)].into() };
+    house.lifecycle.direct("m", Some(direction)).await.expect("it is there");
+    assert_eq!(house.ask("").await, Ok(1.0));
+    house.lifecycle.direct("m", None).await.expect("it is there");
+    // A policy that comes before its version.
+    house.put("m/model.toml", "version_policy = { specific = [2] }\n[rollout]\n");
+    house.put("m/3/model.fake", &constant(3));
+    house.shows("m/1:AVAILABLE m/3:END").await;
+    assert_eq!(house.ask("").await, Ok(1.0));
+}

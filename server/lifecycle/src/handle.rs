@@ -25,6 +25,8 @@ pub struct Entry {
     pub state: State,
     /// Why it is not available; empty if it is, or is on its way.
     pub reason: String,
+    /// Its load has failed, and is tried again by itself.
+    pub is_tried_again: bool,
 }
 
 /// Why the lifecycle did not do what it was asked.

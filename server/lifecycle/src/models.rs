@@ -288,6 +288,7 @@ impl Model {
             version,
             state,
             reason,
+            is_tried_again: false,
         };
         let artifact = |it: &Artifact| {
             let reason = match &it.state {
@@ -297,7 +298,8 @@ impl Model {
                 State::Available => self.folder.doubts(it.version),
                 State::Start | State::Loading | State::Unloading => String::new(),
             };
-            entry(Some(it.version), it.state.clone(), reason)
+            let is_tried_again = it.has_failed() && self.retries.is_pending((it.version, it.print));
+            Entry { is_tried_again, ..entry(Some(it.version), it.state.clone(), reason) }
         };
         let mut entries: Vec<Entry> = self.artifacts.iter().map(artifact).collect();
         let ended = || State::End { reason: None };

@@ -64,6 +64,11 @@ impl Retries {
         .collect()
     }
 
+    /// Is it to be tried again?
+    pub(crate) fn is_pending(&self, key: Key) -> bool {
+        self.failed.get(&key).is_some_and(|it| it.again.is_some())
+    }
+
     /// When the next pause is over.
     pub(crate) fn next(&self) -> Option<Instant> {
         self.failed.values().filter_map(|it| it.again).min()

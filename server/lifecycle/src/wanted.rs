@@ -22,15 +22,18 @@ impl Model {
         }
         let present = self.present();
         if let Some(direction) = &self.direction {
-            return present.intersection(&direction.wanted).copied().collect();
+            let there: BTreeSet<Version> =
+                present.intersection(&direction.wanted).copied().collect();
+            // What is not there replaces nothing.
+            return if there.is_empty() { self.answering() } else { there };
         }
         let wanted = desired(&self.folder.config().versions, &present, &self.broken());
         let answer = self.answering();
-        if self.folder.config().rollout.is_none() || answer.is_empty() || wanted.is_subset(&answer)
-        {
-            return wanted;
+        let is_new = wanted.is_empty() || !wanted.is_subset(&answer);
+        if self.folder.config().rollout.is_some() && is_new && !answer.is_empty() {
+            return answer; // what is new, or still to come, is loaded when its rollout begins
         }
-        answer // what is new is loaded when its rollout begins
+        wanted
     }
 
     /// What its file asks to have rolled out, whether that has happened or not.

@@ -269,7 +269,7 @@ impl<S: Store> Member<S> {
         command: Command,
         now: Now,
     ) -> Result<Option<Result<Decision, Refused>>, ShareError> {
-        self.change(model, now, |it| it.rollout.command(now.wall, command))
+        self.change((model, false), now, |it| it.rollout.command(now.wall, command))
     }
 
     /// Another version is wanted than the candidate: see [`Rollout::withdraw`].
@@ -278,18 +278,19 @@ impl<S: Store> Member<S> {
         model: &ModelName,
         now: Now,
     ) -> Result<Option<Decision>, ShareError> {
-        let made = self.change(model, now, |it| Ok(it.rollout.withdraw(now.wall)))?;
+        let made = self.change((model, false), now, |it| Ok(it.rollout.withdraw(now.wall)))?;
         Ok(made.and_then(Result::ok))
     }
 
-    /// What a model's file wants is what serves.
+    /// What a model's file wants is what serves. Whoever says so leads from then on: another that has not seen
+    /// the file yet must not answer it anew.
     pub fn note(
         &mut self,
         model: &ModelName,
         wish: Wish,
         now: Now,
     ) -> Result<Option<Decision>, ShareError> {
-        let made = self.change(model, now, |it| {
+        let made = self.change((model, true), now, |it| {
             it.wish = Some(wish);
             Ok(Vec::new())
         })?;
@@ -299,7 +300,7 @@ impl<S: Store> Member<S> {
     /// Writes down what becomes of a rollout, on the ground of the last record.
     fn change(
         &mut self,
-        model: &ModelName,
+        (model, leads): (&ModelName, bool),
         now: Now,
         change: impl Fn(&mut Saved) -> Result<Vec<Action>, Refused>,
     ) -> Result<Option<Result<Decision, Refused>>, ShareError> {
@@ -317,7 +318,11 @@ impl<S: Store> Member<S> {
                 Err(refused) => return Ok(Some(Err(refused))),
             };
             let evidence = saved.keep_all(actions);
-            let next = self.next(record, saved, now);
+            let mut next = self.next(record, saved, now);
+            if leads && next.leader != self.id {
+                next.leader = self.id.clone();
+                next.term = next.term.saturating_add(1);
+            }
             if let made @ Decision::Made { .. } = self.write(next, evidence, now)? {
                 return Ok(Some(Ok(made)));
             }

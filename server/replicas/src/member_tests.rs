@@ -196,6 +196,7 @@ fn what_is_wanted_now_is_known_to_all() {
     b.note(&wine(), wanted(1), now(1)).expect("written").expect("tried");
     a.refresh(now(2)).expect("read");
     let record = a.record("wine").expect("there");
+    assert_eq!((record.leader.to_string().as_str(), record.term), ("b", 2), "who says so leads");
     assert_eq!(
         (record.number, record.saved.wish, record.saved.is_declared),
         (3, Some(wanted(1)), true)

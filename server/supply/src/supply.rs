@@ -113,7 +113,10 @@ impl Prepared {
             });
             // Files that are being written in a thread of their own are not waited for: what has no
             // final name counts for nothing. What is placed stays leased until nobody loads it.
-            desk.let_go()
+            let folders = desk.let_go();
+            // A name that is being looked up is not waited for.
+            runtime.shutdown_background();
+            folders
         })?;
         Ok(Supply { house, thread, stop })
     }

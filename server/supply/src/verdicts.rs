@@ -40,8 +40,8 @@ pub struct Decided {
     pub words: String,
     /// When, in milliseconds since 1970.
     pub at: u64,
-    /// The version that has all requests now.
-    pub serves: Version,
+    /// The version that has all requests now, if that is for the registry to know.
+    pub serves: Option<Version>,
 }
 
 /// Takes what was decided. Never waits.
@@ -129,7 +129,7 @@ fn verdict(home: &Home, decided: &Decided) -> Verdict {
     Verdict {
         version: decided.version.0,
         tags: tags.map(|(key, value)| (key.to_owned(), value)).into(),
-        alias: home.alias.clone().map(|it| (it, decided.serves.0)),
+        alias: home.alias.clone().zip(decided.serves.map(|it| it.0)),
     }
 }
 
@@ -145,7 +145,7 @@ mod tests {
             verdict: "rolled_back",
             words: "é".repeat(WORDS_MAX + 1),
             at: 1_795_300_000_000,
-            serves: Version(2),
+            serves: Some(Version(2)),
         };
         let source: Uri = "mlflow://127.0.0.1:5000/wine@challenger".parse().expect("an address");
         let home = Home { source, alias: Some("champion".to_owned()) };

@@ -76,10 +76,19 @@ impl Bench {
 
     /// Waits until the rollout is in a state of that name.
     async fn becomes(&self, state: &str) -> Value {
+        self.until(|view| view["state"]["name"] == state).await
+    }
+
+    /// The same, of the rollout to that version.
+    async fn comes(&self, version: u64, state: &str) -> Value {
+        self.until(|view| view["canary"] == version && view["state"]["name"] == state).await
+    }
+
+    async fn until(&self, done: impl Fn(&Value) -> bool) -> Value {
         let wait = async {
             loop {
                 let view = self.view().await;
-                if view["state"]["name"] == state {
+                if done(&view) {
                     return view;
                 }
                 tokio::task::yield_now().await;
@@ -280,24 +289,6 @@ async fn declared(state: Option<std::path::PathBuf>, second: Option<&str>) -> Be
 impl Bench {
     fn arrives(&self, version: u64, content: &str) {
         put(self.house.root.path(), &format!("m/{version}/model.fake"), content);
-    }
-
-    /// Waits until the rollout to that version is in a state of that name.
-    async fn comes(&self, version: u64, state: &str) -> Value {
-        let wait = async {
-            loop {
-                let view = self.view().await;
-                if view["canary"] == version && view["state"]["name"] == state {
-                    return view;
-                }
-                tokio::task::yield_now().await;
-            }
-        };
-        let waited = tokio::time::timeout(PATIENCE, wait).await;
-        match waited {
-            Ok(view) => view,
-            Err(_) => panic!("{:#}", self.view().await),
-        }
     }
 }
 
