@@ -73,6 +73,17 @@ pub(crate) fn cursor(files: &dyn Files, folder: &Path, sink: &dyn Sink) -> Posit
     read.ok().and_then(|it| parse_cursor(&it)).unwrap_or_default()
 }
 
+/// The furthest that any sink had come, those included that are not used now.
+pub(crate) fn known(files: &dyn Files, folder: &Path) -> io::Result<Option<Position>> {
+    let mut furthest = None;
+    for path in files.list(folder)? {
+        if path.extension().is_some_and(|it| it == "cursor") {
+            furthest = furthest.max(parse_cursor(&files.read(&path, 0, 100)?));
+        }
+    }
+    Ok(furthest)
+}
+
 /// What a delivery works on.
 pub(crate) struct Source {
     pub(crate) files: Arc<dyn Files>,

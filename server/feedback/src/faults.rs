@@ -25,7 +25,7 @@ struct State {
 pub(crate) struct Gate<'a>(#[expect(dead_code, reason = "held")] MutexGuard<'a, ()>);
 
 impl Faulty {
-    /// The next call of that name fails: sync, append, or an append that writes half.
+    /// The next call of that name fails: sync, append, an append that writes half, or panics.
     pub(crate) fn fail_once(&self, what: &'static str) {
         *self.state.once.lock().expect("no panics") = Some(what);
     }
@@ -55,6 +55,11 @@ impl State {
         let hit = once.take_if(|it| *it == what).is_some();
         hit || self.broken.load(Ordering::Relaxed)
     }
+
+    fn panics(&self) -> bool {
+        let mut once = self.once.lock().unwrap_or_else(PoisonError::into_inner);
+        once.take_if(|it| *it == "panic").is_some()
+    }
 }
 
 struct File {
@@ -65,6 +70,7 @@ struct File {
 
 impl Append for File {
     fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
+        assert!(!self.state.panics(), "a bug that a test asked for");
         if self.state.fails("append") {
             self.failed = true;
             return Err(io::ErrorKind::StorageFull.into());

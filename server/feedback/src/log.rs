@@ -14,6 +14,7 @@ use crate::catalogue::{Catalogue, Position};
 use crate::delivery::{self, Delivery, Source};
 use crate::files::{Disk, Files};
 use crate::metrics::LogMetrics;
+use crate::parquet::check_name;
 use crate::queue::{Bounds, Queue};
 use crate::recover::Found;
 use crate::redact::Key;
@@ -137,7 +138,8 @@ impl Log {
         let bounds = Bounds { records_max: RECORDS_MAX, bytes_max: options.queue_bytes_max };
         let queue = Arc::new(Queue::new(bounds));
         // Behind every segment that a cursor may know of, so that none is taken for another.
-        let known = cursors.iter().map(|it| it.segment.saturating_add(1)).max().unwrap_or(0);
+        let known = delivery::known(&*files, &folder).map_err(at_folder)?;
+        let known = known.map_or(0, |it| it.segment.saturating_add(1));
         let room = Room {
             folder: folder.clone(),
             segment_bytes: (options.disk_bytes_max / SEGMENTS).clamp(1, SEGMENT_BYTES_MAX),
@@ -216,6 +218,7 @@ impl PredictionLog for Log {
             return Err("log.hash: there is no key, which --log-key-file names".to_owned());
         }
         let columns = Columns::new(&subject)?;
+        check_name(subject.model.as_str())?;
         let version = Version::new(Form { subject, columns, key });
         Ok(Arc::new(Handle { version, queue: Arc::clone(&self.queue) }))
     }

@@ -99,6 +99,48 @@ fn only_one_process_keeps_a_log() {
     assert!(house.stop());
 }
 
+/// A bug of ours: nobody waits for a log that is gone.
+#[test]
+fn a_writer_that_panics_leaves_nobody_waiting() {
+    let folder = tempfile::tempdir().expect("scratch");
+    let files = Arc::new(Faulty::default());
+    let house = House::new(files.clone(), options(folder.path()), &parquet(folder.path()));
+    house.commit(480_000);
+    assert_eq!(house.told().1, Ok(()));
+    files.fail_once("panic");
+    let refused = (0..1_000).find_map(|_| {
+        house.commit(480_000);
+        // What the writer held when it ended is forgotten: serving answers for it.
+        house.told.recv_timeout(Duration::from_millis(100)).ok().filter(|it| it.1.is_err())
+    });
+    assert_eq!(refused.expect("refused").1, Err(Unlogged::Closed));
+}
+
+#[test]
+fn segments_are_numbered_behind_every_cursor() {
+    let folder = tempfile::tempdir().expect("scratch");
+    let wal = folder.path().join("wal");
+    fs::create_dir_all(&wal).expect("made");
+    let other = crate::recover::cursor_text(Position { segment: 77, offset: 9 });
+    fs::write(wal.join("unused.cursor"), other).expect("written");
+    let house = House::new(Arc::new(Disk), options(folder.path()), &parquet(folder.path()));
+    house.commit(480_000);
+    assert_eq!(house.told().1, Ok(()));
+    assert!(house.stop());
+    let cursor = fs::read(wal.join("parquet.cursor")).expect("it was delivered");
+    let cursor = crate::recover::parse_cursor(&cursor).expect("whole");
+    assert!(cursor.segment >= 78, "{cursor:?}");
+}
+
+#[test]
+fn a_name_that_no_folder_can_have_is_refused() {
+    let folder = tempfile::tempdir().expect("scratch");
+    let house = House::new(Arc::new(Disk), options(folder.path()), &parquet(folder.path()));
+    let refused = house.log.open(fixture::subject(&"=".repeat(84))).err().expect("refused");
+    assert_eq!(refused, "log: the model's name takes 258 bytes as a folder: at most 255");
+    assert!(house.log.open(fixture::subject(&"=".repeat(83))).is_ok());
+}
+
 /// Whatever fails once: the record goes to another segment, and only then is it told.
 #[test]
 fn one_failure_of_the_disk_costs_a_segment() {

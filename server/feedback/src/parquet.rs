@@ -37,6 +37,9 @@ const REPEATED: &[&str] =
 
 const HOURS_A_DAY: u32 = 24;
 
+/// Of a folder's name, on every usual file system.
+const NAME_BYTES_MAX: usize = 255;
+
 /// Writes into a folder.
 pub struct ParquetSink {
     folder: PathBuf,
@@ -144,9 +147,23 @@ impl Sink for ParquetSink {
 impl Partition {
     fn folder(&self) -> PathBuf {
         let (date, hour) = (date(self.hour / HOURS_A_DAY), self.hour % HOURS_A_DAY);
-        let model = escaped(self.model.as_str());
-        format!("model={model}/version={}/date={date}/hour={hour:02}", self.version).into()
+        let model = model_folder(self.model.as_str());
+        format!("{model}/version={}/date={date}/hour={hour:02}", self.version).into()
     }
+}
+
+/// A model's folder.
+fn model_folder(model: &str) -> String {
+    format!("model={}", escaped(model))
+}
+
+/// Can a file system have that folder? One that it cannot have would hold up all others.
+pub(crate) fn check_name(model: &str) -> Result<(), String> {
+    let bytes = model_folder(model).len();
+    if bytes <= NAME_BYTES_MAX {
+        return Ok(());
+    }
+    Err(format!("log: the model's name takes {bytes} bytes as a folder: at most {NAME_BYTES_MAX}"))
 }
 
 /// As Hive escapes what would be misread in a path: `%` and two hexadecimal digits.

@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::thread;
 use std::time::{Duration, Instant, SystemTime};
 
 use server_base::{Record, Told, Unlogged};
@@ -69,6 +70,24 @@ pub(crate) struct Writer {
     failing: Option<Instant>,
 }
 
+/// A writer that panics leaves nobody waiting: what comes then is refused, and told so.
+struct Closing(Arc<Queue>);
+
+impl Drop for Closing {
+    fn drop(&mut self) {
+        if !thread::panicking() {
+            return;
+        }
+        tracing::error!("the prediction log has ended by a panic; nothing is logged any more");
+        self.0.close();
+        let Drained { items, .. } = self.0.drain(Duration::ZERO, Duration::ZERO);
+        for Item { version, told, .. } in items {
+            version.metrics.dropped_many(Unlogged::Closed, 1);
+            tell(told, Err(Unlogged::Closed));
+        }
+    }
+}
+
 /// What was written and is not known to be on the disk.
 #[derive(Default)]
 struct Unsynced {
@@ -93,6 +112,7 @@ impl Writer {
 
     /// Until the queue is closed and empty.
     pub(crate) fn run(mut self) {
+        let _closing = Closing(Arc::clone(&self.queue));
         self.queue.listen();
         while self.turn() {}
         if let Some(segment) = self.segment.take() {

@@ -140,14 +140,34 @@ fn log(mut draft: Draft, result: Result<Answer, InferError>, to: Caller) {
         return;
     }
     let is_vital = draft.is_vital();
+    let waiting = Waiting(Some(to));
     let told = move |logged: Result<(), Unlogged>| {
         let result = result.and_then(|answer| match logged {
             Err(why) if is_vital => Err(InferError::Unlogged { why }),
             Ok(()) | Err(_) => Ok(Answer { logged: Some(logged), ..answer }),
         });
-        to.give(result);
+        waiting.answer(result);
     };
     draft.commit(failure, took, Box::new(told));
+}
+
+/// A caller that waits for the log. One that the log forgets is answered all the same.
+struct Waiting(Option<Caller>);
+
+impl Waiting {
+    fn answer(mut self, result: Result<Answer, InferError>) {
+        if let Some(to) = self.0.take() {
+            to.give(result);
+        }
+    }
+}
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        if let Some(to) = self.0.take() {
+            to.give(Err(InferError::Dropped));
+        }
+    }
 }
 
 impl Drop for Reply {

@@ -221,6 +221,22 @@ async fn an_answer_waits_until_it_is_logged() {
     assert_eq!(shown(&house.log.offered), Vec::<String>::new(), "once is enough");
 }
 
+/// As when the log has ended by a bug.
+#[tokio::test]
+async fn whom_the_log_forgets_is_answered() {
+    let house = durable(LogMode::AtLeastOnce, None);
+    let mut asked = Box::pin(house.ask("one", "x", [1.0, 2.0]));
+    let answer = loop {
+        tokio::select! {
+            biased;
+            answer = &mut asked => break answer,
+            () = tokio::task::yield_now() => {}
+        }
+        lock(&house.log.waiting).clear();
+    };
+    assert_eq!(answer, Err(InferError::Dropped));
+}
+
 #[tokio::test]
 async fn what_is_not_logged_is_said_or_fails() {
     let unlogged = Some(Err(Unlogged::Disk));
