@@ -29,3 +29,46 @@ fn decided(evidence: &Evidence) -> Option<Decided> {
     let (model, words) = (evidence.subject.model().clone(), evidence.words.clone());
     Some(Decided { model, version: canary, verdict, words, at: evidence.at.0, serves })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    use server_base::{ModelName, Version};
+    use server_rollout::{
+        Action, Command, Moment, Observation, RawPlan, Readiness, Rollout, Subject,
+    };
+
+    /// What is passed on of a rollout from 1 to 2 that ends so: the verdict, and the version that serves.
+    fn told(end: impl Fn(&mut Rollout) -> Vec<Action>) -> Vec<(&'static str, Option<u64>)> {
+        let model = ModelName::new("m").expect("a name");
+        let subject = Subject::new(model, Version(1), Version(2)).expect("two versions");
+        let plan = RawPlan { shadow_rows: Some(0), latency: Some(false), ..RawPlan::default() };
+        let mut rollout = Rollout::new(subject, plan.validate().expect("a plan"), Moment(0));
+        let seen = |readiness| Observation { readiness, ..Observation::default() };
+        rollout.step(Moment(1), &seen(Readiness::Loaded));
+        rollout.step(Moment(1), &seen(Readiness::Validated));
+        let mut records = Vec::new();
+        for it in end(&mut rollout) {
+            if let Action::Record(evidence) = it {
+                records.extend(decided(&evidence));
+            }
+        }
+        records.into_iter().map(|it| (it.verdict, it.serves.map(|it| it.0))).collect()
+    }
+
+    #[test]
+    fn an_alias_that_somebody_else_has_moved_is_left_alone() {
+        let now = Moment(2);
+        let say = |rollout: &mut Rollout, it| rollout.command(now, it).expect("possible");
+        assert_eq!(told(|it| say(it, Command::Promote)), [("promoted", Some(2))]);
+        assert_eq!(told(|it| say(it, Command::Abort)), [("rolled_back", Some(1))]);
+        assert_eq!(told(|it| say(it, Command::Hold)), [], "nobody else's business");
+        assert_eq!(told(|it| it.withdraw(now)), [("rolled_back", None)]);
+        let after = |it: &mut Rollout| {
+            drop(say(it, Command::Promote));
+            it.withdraw(now)
+        };
+        assert_eq!(told(after), [("rolled_back", Some(1))], "the candidate had it");
+    }
+}

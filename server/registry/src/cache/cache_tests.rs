@@ -324,7 +324,8 @@ fn age(path: &Path) {
 fn records_of_what_is_gone_go_as_well() {
     let (_folder, cache) = empty(1000);
     let tree = publish(&cache, "a=text");
-    let (here, gone): (Uri, Uri) = ("s3://b/here".parse().unwrap(), "s3://b/gone".parse().unwrap());
+    let (here, gone): (Uri, Uri) =
+        ("s3://b/here".parse().expect("an address"), "s3://b/gone".parse().expect("an address"));
     for (uri, tree) in [(&here, tree), (&gone, Digest::of(b"gone"))] {
         let record = Record { tree: tree.to_string(), ..Record::default() };
         cache.remember(uri, &record).expect("kept");
