@@ -2,6 +2,7 @@
 //!
 //! Used by all server crates; uses only the seam. No behaviour beyond checking a value at the door.
 
+mod finding;
 mod ids;
 mod journal;
 mod kind;
@@ -13,6 +14,7 @@ mod request;
 mod series;
 pub mod settings;
 
+pub use finding::{Finding, FindingKind, Findings};
 pub use ids::{IdError, ModelName, Version, VersionChoice};
 pub use journal::Journal;
 pub use kind::{Kind, Protocol};
