@@ -153,6 +153,9 @@ pub struct ServeArgs {
     /// Models in memory at a time; lazy ones make room for one another; 0: no limit [default: 0]
     #[arg(long, env = "SALVER_LOADED_MODELS_MAX", value_name = "N")]
     pub loaded_models_max: Option<usize>,
+    /// Bytes of memory that models may take; lazy ones make room; 0: no limit [default: 0]
+    #[arg(long, env = "SALVER_MODEL_MEMORY_MAX", value_name = "BYTES")]
+    pub model_memory_max: Option<usize>,
     /// How often the repository is looked at, in milliseconds [default: 1000]
     #[arg(long, env = "SALVER_SCAN_INTERVAL_MS", value_name = "MS")]
     pub scan_interval_ms: Option<u64>,

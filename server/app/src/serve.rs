@@ -244,6 +244,8 @@ fn lifecycle_options(
             SchedulerArg::Off => Cores::unscheduled(),
         },
         loaded_models_max: settings.loaded_models_max,
+        model_memory_max: settings.model_memory_max,
+        memory: server_lifecycle::Gauge::default(),
         clock: Clock::default(),
         audit,
         log: log.map(|it| Arc::clone(it) as Arc<dyn PredictionLog>),

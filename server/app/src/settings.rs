@@ -64,6 +64,8 @@ pub struct Settings {
     pub load: LoadPolicy,
     /// Models in memory at a time, if that is limited.
     pub loaded_models_max: Option<usize>,
+    /// Bytes of memory that models may take, if that is limited.
+    pub model_memory_max: Option<u64>,
     /// How often the repository is looked at.
     pub scan_interval: Duration,
     /// How long a folder must be at rest.
@@ -99,6 +101,8 @@ const WORKER_THREADS: Number = ("worker_threads", 1..=limits::THREADS_MAX);
 const LOADER_THREADS: Number = ("loader_threads", 1..=limits::THREADS_MAX);
 /// More folders than a repository has; 0 is no limit.
 const LOADED_MODELS_MAX: Number = ("loaded_models_max", 0..=1 << 20);
+/// No bound of its own; 0 is no limit.
+const MODEL_MEMORY_MAX: Number = ("model_memory_max", 0..=usize::MAX >> 1);
 /// Oftener, and looking at the folder would be all that its thread does.
 const SCAN_INTERVAL_MS: Number = ("scan_interval_ms", 10..=DAY_MS);
 /// Seldomer than a minute, and a bad candidate stays for long.
@@ -143,6 +147,20 @@ impl Settings {
     }
 }
 
+/// Where engines' libraries are.
+fn libraries_over_file(args: Libraries, root: &mut Section<'_>) -> Libraries {
+    let path = |it: &toml::Value| {
+        it.as_str().map(PathBuf::from).ok_or(format!("{it} is no path in quotes"))
+    };
+    Libraries {
+        onnxruntime_library: args.onnxruntime_library.or(root.with("onnxruntime_library", path)),
+        openvino_dir: args.openvino_dir.or(root.with("openvino_dir", path)),
+        litert_library: args.litert_library.or(root.with("litert_library", path)),
+        pjrt_plugin: args.pjrt_plugin.or(root.with("pjrt_plugin", path)),
+        pjrt_cache: args.pjrt_cache.or(root.with("pjrt_cache", path)),
+    }
+}
+
 /// Takes from the file what the arguments leave open.
 fn over_file(args: ServeArgs, root: &mut Section<'_>) -> ServeArgs {
     let address = |it: &toml::Value| {
@@ -156,6 +174,7 @@ fn over_file(args: ServeArgs, root: &mut Section<'_>) -> ServeArgs {
     let worker_threads = number(args.worker_threads, root, WORKER_THREADS);
     let loader_threads = number(args.loader_threads, root, LOADER_THREADS);
     let loaded_models_max = number(args.loaded_models_max, root, LOADED_MODELS_MAX);
+    let model_memory_max = number(args.model_memory_max, root, MODEL_MEMORY_MAX);
     let scan_interval_ms = number(args.scan_interval_ms, root, SCAN_INTERVAL_MS);
     let rest_ms = number(args.rest_ms, root, REST_MS);
     let rollout_interval_ms = number(args.rollout_interval_ms, root, ROLLOUT_INTERVAL_MS);
@@ -182,16 +201,7 @@ fn over_file(args: ServeArgs, root: &mut Section<'_>) -> ServeArgs {
         http_port,
         grpc_port,
         metrics_port,
-        libraries: Libraries {
-            onnxruntime_library: args
-                .libraries
-                .onnxruntime_library
-                .or(root.with("onnxruntime_library", path)),
-            openvino_dir: args.libraries.openvino_dir.or(root.with("openvino_dir", path)),
-            litert_library: args.libraries.litert_library.or(root.with("litert_library", path)),
-            pjrt_plugin: args.libraries.pjrt_plugin.or(root.with("pjrt_plugin", path)),
-            pjrt_cache: args.libraries.pjrt_cache.or(root.with("pjrt_cache", path)),
-        },
+        libraries: libraries_over_file(args.libraries, root),
         instances,
         scheduler: args.scheduler.or(root.choice("scheduler", &schedulers)),
         worker_threads,
@@ -201,6 +211,7 @@ fn over_file(args: ServeArgs, root: &mut Section<'_>) -> ServeArgs {
             .load
             .or(root.choice("load", &[("eager", LoadArg::Eager), ("lazy", LoadArg::Lazy)])),
         loaded_models_max,
+        model_memory_max,
         scan_interval_ms,
         rest_ms,
         strict_readiness: args.strict_readiness.or(root.boolean("strict_readiness")),
@@ -283,6 +294,7 @@ fn with_defaults(args: ServeArgs, targets: Vec<Target>, cores: usize) -> Setting
             LoadArg::Lazy => LoadPolicy::Lazy,
         },
         loaded_models_max: args.loaded_models_max.filter(|it| *it > 0),
+        model_memory_max: args.model_memory_max.filter(|it| *it > 0).map(|it| it as u64),
         scan_interval: Duration::from_millis(args.scan_interval_ms.unwrap_or(1_000)),
         rest: Duration::from_millis(args.rest_ms.unwrap_or(1_000)),
         strict_readiness: args.strict_readiness.unwrap_or(false),

@@ -21,6 +21,10 @@ pub(super) struct Artifact {
     pub(super) state: State,
     pub(super) workers: Option<Workers>,
     pub(super) took: Duration,
+    /// Its files' sizes.
+    pub(super) on_disk: u64,
+    /// Memory that it takes, as far as is known.
+    pub(super) bytes: u64,
     /// Which bytes were loaded.
     pub(super) digest: Option<String>,
     /// Who wanted what was done with it last.
@@ -44,6 +48,14 @@ impl Artifact {
         match &self.state {
             State::Available | State::End { reason: Some(_) } => true,
             State::Start | State::Loading | State::Unloading | State::End { reason: None } => false,
+        }
+    }
+
+    /// Is it in memory, on its way there or on its way out?
+    pub(super) fn is_in_memory(&self) -> bool {
+        match &self.state {
+            State::Loading | State::Available | State::Unloading => true,
+            State::Start | State::End { .. } => false,
         }
     }
 

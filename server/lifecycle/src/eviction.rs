@@ -22,6 +22,8 @@ const BACKOFF_MAX: Duration = Duration::from_secs(60);
 #[derive(Clone, Debug)]
 pub(crate) struct Resident {
     pub(crate) name: ModelName,
+    /// Memory that it takes.
+    pub(crate) bytes: u64,
     /// It is not unloaded before.
     pub(crate) stays_until: Instant,
     /// When it was last seen to be used.
@@ -30,37 +32,73 @@ pub(crate) struct Resident {
     pub(crate) idle_max: Option<Duration>,
 }
 
+/// Places among the models in memory, and bytes of it: what is taken, or needed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Space {
+    pub(crate) models: usize,
+    pub(crate) bytes: u64,
+}
+
+/// How much there is, if that is limited.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Limits {
+    pub(crate) models: Option<usize>,
+    pub(crate) bytes: Option<u64>,
+}
+
+impl Space {
+    pub(crate) fn plus(self, other: Space) -> Space {
+        Space { models: self.models + other.models, bytes: self.bytes.saturating_add(other.bytes) }
+    }
+}
+
+impl Limits {
+    pub(crate) fn is_some(self) -> bool {
+        self.models.is_some() || self.bytes.is_some()
+    }
+}
+
 /// What is in memory, and what wants to be.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Picture {
-    /// Models that may be in memory at a time.
-    pub(crate) loaded_max: Option<usize>,
-    /// Models in memory or on their way there, those that leave it included.
-    pub(crate) occupied: usize,
-    /// Models that leave it.
-    pub(crate) leaving: usize,
-    /// Models that were asked for and wait for room.
-    pub(crate) newcomers: usize,
+    pub(crate) limits: Limits,
+    /// Taken by what is in memory or on its way there, what leaves it included.
+    pub(crate) occupied: Space,
+    /// Taken by what leaves.
+    pub(crate) leaving: Space,
+    /// What those need who wait for room, in the order in which they came.
+    pub(crate) newcomers: Vec<Space>,
     /// Those that may be unloaded.
     pub(crate) residents: Vec<Resident>,
 }
 
-/// What is to be done. Newcomers are taken in the order in which they came: the first are
-/// admitted, the last refused, those between wait for what leaves.
+/// What is to be done.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Room {
-    pub(crate) admitted: usize,
+    /// One for each newcomer.
+    pub(crate) fates: Vec<Fate>,
     pub(crate) evicted: Vec<(ModelName, Cause)>,
-    pub(crate) refused: usize,
     /// When the refused may try again.
     pub(crate) retry: Instant,
 }
 
-/// Why a model goes.
+/// What becomes of a newcomer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Fate {
+    Admitted,
+    /// For what leaves.
+    Waits,
+    /// Room cannot be made: of what there is too little.
+    Refused(Cause),
+}
+
+/// Why a model goes, or may not come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Cause {
     /// More are wanted than may be loaded, and it was used least recently.
     Count,
+    /// More memory is wanted than there is, and it was used least recently.
+    Memory,
     /// Nobody has used it for long.
     Idle,
 }
@@ -70,35 +108,134 @@ impl Cause {
     pub(crate) fn label(self) -> &'static str {
         match self {
             Cause::Count => "count",
+            Cause::Memory => "memory",
             Cause::Idle => "idle",
         }
     }
 }
 
-/// Makes room.
+/// Space that is left; below zero where more is taken than there is.
+#[derive(Clone, Copy, Debug)]
+struct Left {
+    models: i128,
+    bytes: i128,
+}
+
+impl Left {
+    fn new(limits: Limits, occupied: Space) -> Left {
+        // Enough for everything, and far from an overflow.
+        let all = i128::from(u64::MAX);
+        Left {
+            models: limits.models.map_or(all, |it| it as i128) - occupied.models as i128,
+            bytes: limits.bytes.map_or(all, i128::from) - i128::from(occupied.bytes),
+        }
+    }
+
+    fn give(&mut self, space: Space) {
+        self.models += space.models as i128;
+        self.bytes += i128::from(space.bytes);
+    }
+
+    fn take(&mut self, space: Space) {
+        self.models -= space.models as i128;
+        self.bytes -= i128::from(space.bytes);
+    }
+
+    /// What there is too little of for somebody. Who needs no place has one.
+    fn lacks(self, space: Space) -> Option<Cause> {
+        if space.models > 0 && self.models < space.models as i128 {
+            Some(Cause::Count)
+        } else {
+            (self.bytes < i128::from(space.bytes)).then_some(Cause::Memory)
+        }
+    }
+
+    fn is_overdrawn(self) -> Option<Cause> {
+        let memory = (self.bytes < 0).then_some(Cause::Memory);
+        if self.models < 0 { Some(Cause::Count) } else { memory }
+    }
+}
+
+/// Those that may go, the least recently used first.
+struct Leavers {
+    rest: Vec<Resident>,
+    evicted: Vec<(ModelName, Cause)>,
+}
+
+impl Leavers {
+    /// The next goes, if there is one; gives the space that it leaves.
+    fn next(&mut self, at: usize) -> Option<Space> {
+        self.rest.get(at).map(|it| Space { models: 1, bytes: it.bytes })
+    }
+
+    /// Makes `left` large enough for somebody. Nobody goes if that does not do.
+    fn make_room(&mut self, left: &mut Left, need: Space) -> Option<Cause> {
+        let (mut would, mut causes) = (*left, Vec::new());
+        while let Some(cause) = would.lacks(need) {
+            let Some(space) = self.next(causes.len()) else { return Some(cause) };
+            would.give(space);
+            causes.push(cause);
+        }
+        *left = would;
+        self.go(causes);
+        None
+    }
+
+    /// Brings what is overdrawn back, as far as that goes.
+    fn pay_back(&mut self, left: &mut Left) {
+        let mut causes = Vec::new();
+        while let Some(cause) = left.is_overdrawn() {
+            let Some(space) = self.next(causes.len()) else { break };
+            left.give(space);
+            causes.push(cause);
+        }
+        self.go(causes);
+    }
+
+    fn go(&mut self, causes: Vec<Cause>) {
+        let gone = self.rest.drain(..causes.len()).map(|it| it.name);
+        self.evicted.extend(gone.zip(causes));
+    }
+}
+
+/// Makes room. Newcomers are served in their order: who waits is not overtaken.
 pub(crate) fn plan(picture: Picture, now: Instant) -> Room {
-    let Picture { loaded_max, occupied, leaving, newcomers, residents } = picture;
+    let Picture { limits, occupied, leaving, newcomers, residents } = picture;
     let may_go = |it: &Resident| it.stays_until <= now;
     let is_idle = |it: &Resident| {
         it.idle_max.is_some_and(|max| now.saturating_duration_since(it.used) >= max)
     };
-    let (idle, mut others): (Vec<Resident>, Vec<Resident>) =
+    let (idle, others): (Vec<Resident>, Vec<Resident>) =
         residents.into_iter().partition(|it| may_go(it) && is_idle(it));
-    let mut evicted: Vec<_> = idle.into_iter().map(|it| (it.name, Cause::Idle)).collect();
-    let max = loaded_max.unwrap_or(usize::MAX);
-    let admitted = newcomers.min(max.saturating_sub(occupied));
+    let (mut rest, stay): (Vec<Resident>, Vec<Resident>) = others.into_iter().partition(may_go);
+    rest.sort_by_key(|it| it.used);
+    let mut free = Left::new(limits, occupied);
     // What leaves already, or has just been told to, makes room by itself.
-    let leaves = leaving + evicted.len();
-    let over = (occupied + newcomers).saturating_sub(max).saturating_sub(leaves);
-    others.sort_by_key(|it| (!may_go(it), it.used));
-    let goes = others.iter().take(over).filter(|it| may_go(it)).count();
-    let stay = others.split_off(goes);
-    evicted.extend(others.into_iter().map(|it| (it.name, Cause::Count)));
-    let refused = (over - goes).min(newcomers - admitted);
-    let retry = stay.iter().map(|it| it.stays_until).min();
+    let mut soon = free;
+    soon.give(leaving);
+    idle.iter().for_each(|it| soon.give(Space { models: 1, bytes: it.bytes }));
+    let evicted = idle.into_iter().map(|it| (it.name, Cause::Idle)).collect();
+    let mut leavers = Leavers { rest, evicted };
+    leavers.pay_back(&mut soon);
+    let mut somebody_waits = false;
+    let fates = newcomers.into_iter().map(|need| {
+        if !somebody_waits && free.lacks(need).is_none() {
+            free.take(need);
+            soon.take(need);
+            return Fate::Admitted;
+        }
+        if let Some(cause) = leavers.make_room(&mut soon, need) {
+            return Fate::Refused(cause);
+        }
+        soon.take(need);
+        somebody_waits = true;
+        Fate::Waits
+    });
+    let fates = fates.collect();
+    let retry = stay.iter().map(|it| it.stays_until).chain(leavers.rest.iter().map(|_| now)).min();
     // Never at once: whoever is refused is not to ask in a circle.
     let retry = retry.unwrap_or(now + NO_ROOM_RETRY).max(now + BACKOFF);
-    Room { admitted, evicted, refused, retry }
+    Room { fates, evicted: leavers.evicted, retry }
 }
 
 /// The pause after so many failures in a row.

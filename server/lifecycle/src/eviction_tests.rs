@@ -1,15 +1,17 @@
 use super::*;
 
 /// Residents as words `name@used`, seconds ago; `+n`: stays for n more seconds; `~n`: goes after n
-/// idle seconds.
+/// idle seconds; `*n`: takes n bytes.
 fn parse(text: &str, now: Instant) -> Vec<Resident> {
     let seconds = |it: &str| Duration::from_secs(it.parse().expect("a number"));
     let word = |word: &str| {
+        let (word, bytes) = word.split_once('*').map_or((word, "0"), |(a, b)| (a, b));
         let (word, idle) = word.split_once('~').map_or((word, None), |(a, b)| (a, Some(b)));
         let (word, stays) = word.split_once('+').map_or((word, "0"), |(a, b)| (a, b));
         let (name, used) = word.split_once('@').expect("name@used");
         Resident {
             name: ModelName::new(name).expect("a name"),
+            bytes: bytes.parse().expect("bytes"),
             stays_until: now + seconds(stays),
             used: now - seconds(used),
             idle_max: idle.map(seconds),
@@ -29,17 +31,78 @@ fn check(
     let now = Instant::now() + Duration::from_secs(1_000);
     let (max, occupied, leaving, newcomers) = counts;
     let picture = Picture {
-        loaded_max: Some(max).filter(|it| *it > 0),
-        occupied,
-        leaving,
-        newcomers,
+        limits: Limits { models: Some(max).filter(|it| *it > 0), bytes: None },
+        occupied: Space { models: occupied, bytes: 0 },
+        leaving: Space { models: leaving, bytes: 0 },
+        newcomers: vec![Space { models: 1, bytes: 0 }; newcomers],
         residents: parse(residents, now),
     };
     let room = plan(picture, now);
+    let refused = room.fates.iter().filter(|it| matches!(it, Fate::Refused(_))).count();
+    let admitted = room.fates.iter().filter(|it| **it == Fate::Admitted).count();
+    let retry = (refused > 0).then(|| (room.retry - now).as_secs());
+    assert_eq!((admitted, &*words(&room), refused, retry), expect, "{counts:?} {residents}");
+}
+
+fn words(room: &Room) -> String {
     let word = |(name, cause): &(ModelName, Cause)| format!("{name}:{}", cause.label());
-    let evicted = room.evicted.iter().map(word).collect::<Vec<_>>().join(" ");
-    let retry = (room.refused > 0).then(|| (room.retry - now).as_secs());
-    assert_eq!((room.admitted, &*evicted, room.refused, retry), expect, "{counts:?} {residents}");
+    room.evicted.iter().map(word).collect::<Vec<_>>().join(" ")
+}
+
+/// Bytes: limit, occupied, leaving, and what newcomers need. Expects a letter for each of them
+/// (admitted, waits, refused), and who is evicted.
+#[track_caller]
+fn check_bytes(
+    (max, occupied, leaving): (u64, u64, u64),
+    needs: &[u64],
+    residents: &str,
+    expect: (&str, &str),
+) {
+    let now = Instant::now() + Duration::from_secs(1_000);
+    let space = |bytes| Space { models: 1, bytes };
+    let picture = Picture {
+        limits: Limits { models: None, bytes: Some(max) },
+        occupied: space(occupied),
+        leaving: space(leaving),
+        newcomers: needs.iter().copied().map(space).collect(),
+        residents: parse(residents, now),
+    };
+    let room = plan(picture, now);
+    let fates = room.fates.iter().map(|it| match it {
+        Fate::Admitted => 'a',
+        Fate::Waits => 'w',
+        Fate::Refused(cause) => {
+            assert_eq!(*cause, Cause::Memory);
+            'r'
+        }
+    });
+    let fates: String = fates.collect();
+    assert_eq!((&*fates, &*words(&room)), expect, "{needs:?} {residents}");
+}
+
+#[test]
+fn memory_is_room_too() {
+    check_bytes((100, 60, 0), &[40], "a@5*60", ("a", ""));
+    check_bytes((100, 60, 0), &[41], "a@5*60", ("w", "a:memory"));
+    check_bytes((100, 90, 0), &[30], "a@5*10 b@9*20 c@7*60", ("w", "b:memory"));
+    check_bytes((100, 90, 0), &[35], "a@5*10 b@9*20 c@7*60", ("w", "b:memory c:memory"));
+    check_bytes((100, 90, 30), &[35], "b@9*20", ("w", ""));
+    // Measured after it was let in: it takes more than was thought.
+    check_bytes((100, 120, 0), &[], "a@5*10 b@9*20 c@7*60", ("", "b:memory"));
+}
+
+#[test]
+fn nobody_goes_for_what_will_not_fit() {
+    check_bytes((100, 90, 0), &[101], "a@5*40 b@9*50", ("r", ""));
+    check_bytes((100, 90, 0), &[71], "a@5*40 b@9+3*50", ("r", ""));
+    // What fits is not held up by what does not.
+    check_bytes((100, 60, 0), &[101, 40], "a@5*60", ("ra", ""));
+}
+
+#[test]
+fn who_waits_is_not_overtaken() {
+    check_bytes((100, 90, 0), &[50, 5], "a@5*40 b@9*50", ("ww", "b:memory"));
+    check_bytes((100, 90, 0), &[50, 60], "a@5*40 b@9*50", ("wr", "b:memory"));
 }
 
 #[test]

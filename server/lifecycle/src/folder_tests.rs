@@ -7,7 +7,7 @@ use std::time::UNIX_EPOCH;
 use crate::policy::Transition;
 
 fn look() -> Look {
-    Look { print: 1, changed: UNIX_EPOCH }
+    Look { print: 1, changed: UNIX_EPOCH, bytes: 0 }
 }
 
 /// What one scan finds: the text of `model.toml`, versions with an artifact; and what of it rests.

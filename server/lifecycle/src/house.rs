@@ -56,6 +56,8 @@ pub(crate) fn options(root: &Path, engines: &Engines) -> Options {
         strict_readiness: false,
         cores: Cores::new(2),
         loaded_models_max: None,
+        model_memory_max: None,
+        memory: crate::memory::Gauge::new(|| None),
         clock: Clock::stopped(),
         audit: crate::audit::Audit::default(),
         log: None,

@@ -6,7 +6,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use server_serving::{Demand, Prospect};
+use server_serving::{Demand, Prospect, Scarce};
 
 use crate::eviction::{RESIDENCE, backoff};
 
@@ -97,8 +97,8 @@ impl Lazy {
     }
 
     /// It waits for room, and there will be none before `until`.
-    pub(crate) fn refuse(&mut self, loaded_max: usize, until: Instant) {
-        self.phase = Phase::Refused(Prospect::NoRoom(loaded_max, until), until);
+    pub(crate) fn refuse(&mut self, scarce: Scarce, until: Instant) {
+        self.phase = Phase::Refused(Prospect::NoRoom(scarce, until), until);
     }
 
     /// Nothing of it could be loaded.

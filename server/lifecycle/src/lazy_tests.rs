@@ -2,7 +2,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use server_base::{Kind, VersionChoice};
-use server_serving::InferError;
+use server_serving::{InferError, Scarce};
 
 use crate::config::LoadPolicy;
 use crate::eviction::RESIDENCE;
@@ -255,7 +255,7 @@ async fn nobody_goes_before_its_time() {
     assert_eq!(house.ask_model("a", "", None).await, Ok(1.0));
     let error = house.ask_model("b", "", None).await.expect_err("a has just come");
     assert_eq!(error.kind(), Kind::Overloaded);
-    assert!(matches!(error, InferError::NoRoom { loaded_max: 1, .. }), "{error}");
+    assert!(matches!(error, InferError::NoRoom { scarce: Scarce::Models(1), .. }), "{error}");
     assert_eq!((house.shown().as_str(), house.fake.loads_begun()), ("a/1:AVAILABLE b/1:END", 1));
     house.clock.advance(RESIDENCE);
     house.is_registered("b").await;

@@ -15,6 +15,7 @@ mod state;
 mod policy;
 mod engines;
 mod eviction;
+mod memory;
 mod lazy;
 mod fault;
 mod load;
@@ -47,6 +48,8 @@ mod house;
 #[cfg(test)]
 mod command_tests;
 #[cfg(test)]
+mod memory_tests;
+#[cfg(test)]
 mod lazy_tests;
 #[cfg(test)]
 mod proof_tests;
@@ -63,6 +66,7 @@ pub use declared::Declared;
 pub use direction::Direction;
 pub use engines::{Engines, Missing};
 pub use handle::{Entry, Lifecycle, LifecycleError, Readiness};
+pub use memory::Gauge;
 pub use policy::Transition;
 pub use proof::ProofConfig;
 pub use single::{Alone, Single, made_up_inputs};

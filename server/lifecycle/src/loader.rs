@@ -15,6 +15,7 @@ use crate::fault::LoadError;
 use crate::load::{LoadJob, Loaded, load};
 use crate::logging;
 use crate::manager::Message;
+use crate::memory::Scale;
 
 /// Work for a loader thread; the number is the artifact's id.
 pub(crate) enum Job {
@@ -26,6 +27,8 @@ pub(crate) enum Job {
 pub(crate) struct End {
     /// Which bytes were loaded, if that was to be found out.
     pub(crate) digest: Option<String>,
+    /// By how much the process grew, if that could be measured.
+    pub(crate) grown: Option<u64>,
     pub(crate) result: Result<Loaded, LoadError>,
 }
 
@@ -35,6 +38,8 @@ pub(crate) struct Means {
     pub(crate) engines: Engines,
     pub(crate) cores: Cores,
     pub(crate) log: Option<Arc<dyn PredictionLog>>,
+    /// What they take is measured.
+    pub(crate) scale: Arc<Scale>,
     /// Is it to be found out which bytes were loaded?
     pub(crate) digests: bool,
 }
@@ -44,12 +49,12 @@ impl Means {
         // What cannot be read has no digest; the load says why.
         let wanted = self.digests || job.config.log.is_some();
         let digest = wanted.then(|| digest(&job.folder).ok()).flatten();
-        let loaded = load(&self.engines, &self.cores, job);
+        let (loaded, grown) = self.scale.weigh(|| load(&self.engines, &self.cores, job));
         let result = loaded.and_then(|it| {
             let opened = logging::open(self.log.as_ref(), (job, digest.as_deref()), &it);
             opened.map(|()| it).map_err(LoadError::lasting)
         });
-        End { digest, result }
+        End { digest, grown, result }
     }
 }
 
@@ -98,7 +103,7 @@ fn work(means: &Means, queue: &Receiver<Job>, done: &Sender<Message>, drain: Dur
         let message = match job {
             Job::Load(id, job) => Message::Loaded(id, Box::new(means.load(&job))),
             Job::Unload(id, workers) => {
-                let clean = workers.stop(Instant::now() + drain);
+                let (clean, _) = means.scale.weigh(|| workers.stop(Instant::now() + drain));
                 Message::Unloaded(id, clean)
             }
         };

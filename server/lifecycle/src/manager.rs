@@ -254,7 +254,9 @@ impl Manager {
 
     /// Does all that can be done now, and shows the result.
     fn act(&mut self) {
-        self.rooms.keep(&mut self.models);
+        for (claim, scarce) in self.rooms.keep(&mut self.models) {
+            self.refuse(&claim, &scarce);
+        }
         let changed = self.models.iter().filter(|(_, it)| it.is_changed());
         for name in changed.map(|(name, _)| name.clone()).collect::<Vec<_>>() {
             self.act_on(&name);
@@ -314,7 +316,12 @@ impl Manager {
         if !self.loader.has_room() {
             return false;
         }
-        let Some(model) = self.models.get(name) else { return false };
+        let Some(model) = self.models.get_mut(name) else { return false };
+        let bytes = model.load_needs(id, &self.rooms.lesson);
+        if !self.rooms.may_load(name, id, bytes) {
+            return false;
+        }
+        model.takes(id, bytes, false);
         let (job, cause) = (model.load_job(id), model.load_cause(id));
         let Some(job) = job else { return false };
         if self.loader.give(Job::Load(id, Box::new(job))).is_err() {

@@ -219,6 +219,7 @@ fn by_hand(files: &[(&str, &str)]) -> ByHand {
     let options = options(root.path(), &engines);
     let (commands, inbox) = crossbeam_channel::bounded(MESSAGES_MAX);
     let means = crate::loader::Means {
+        scale: Arc::default(),
         engines: engines.clone(),
         cores: options.cores.clone(),
         log: None,

@@ -17,6 +17,9 @@ const SWITCHES: &str = "salver_version_switches_total";
 const LOADS_BEGUN: &str = "salver_loads_begun_total";
 const EVICTIONS: &str = "salver_evictions_total";
 const MODELS: &str = "salver_models";
+const MODEL_MEMORY: &str = "salver_model_memory_bytes";
+const MEMORY_TAKEN: &str = "salver_models_memory_bytes";
+const MEMORY_MAX: &str = "salver_models_memory_max_bytes";
 const UNTOLD: &str = "salver_audit_lost_total";
 const REFUSALS: &str = "salver_model_refusals_total";
 const SCAN_FAULTS: &str = "salver_repository_scan_faults";
@@ -71,7 +74,8 @@ pub const SERIES: &[Series] = &[
         name: EVICTIONS,
         kind: SeriesKind::Counter,
         labels: &["cause"],
-        help: "Models that were unloaded by the server itself: count (others needed the place), idle.",
+        help: "Models that were unloaded by the server itself: count (others needed the
+               place), memory (others needed it), idle.",
         buckets: &[],
     },
     Series {
@@ -80,6 +84,29 @@ pub const SERIES: &[Series] = &[
         labels: &["state"],
         help: "Models of the repository: loaded (something of it answers), registered (loaded on \
                demand, and not now), other (loading, failed, unloaded).",
+        buckets: &[],
+    },
+    Series {
+        name: MODEL_MEMORY,
+        kind: SeriesKind::Gauge,
+        labels: &["model", "version"],
+        help: "Memory that a version in memory takes: what the process grew by when it was loaded, if \
+               that could be measured, else an estimate from its size on disk.",
+        buckets: &[],
+    },
+    Series {
+        name: MEMORY_TAKEN,
+        kind: SeriesKind::Gauge,
+        labels: &[],
+        help: "The same of all models together, as of the last look; only under --model-memory-max or \
+               --loaded-models-max.",
+        buckets: &[],
+    },
+    Series {
+        name: MEMORY_MAX,
+        kind: SeriesKind::Gauge,
+        labels: &[],
+        help: "What models may take together: --model-memory-max; 0: no limit.",
         buckets: &[],
     },
     Series {
@@ -131,6 +158,7 @@ impl ArtifactMetrics {
 /// Handles of one version's states. One for all its revisions, which share the series.
 pub(crate) struct StateMetrics {
     states: [Gauge; State::NAMES.len()],
+    memory: Gauge,
 }
 
 impl StateMetrics {
@@ -139,7 +167,13 @@ impl StateMetrics {
         let states = State::NAMES.map(|it| {
             gauge!(MODEL_STATE, "model" => model.shared(), "version" => version.clone(), "state" => it)
         });
-        StateMetrics { states }
+        let memory = gauge!(MODEL_MEMORY, "model" => model.shared(), "version" => version);
+        StateMetrics { states, memory }
+    }
+
+    /// It takes so much memory.
+    pub(crate) fn takes(&self, bytes: u64) {
+        self.memory.set(bytes as f64);
     }
 
     /// It is in this state and in no other.
@@ -154,6 +188,7 @@ impl StateMetrics {
 impl Drop for StateMetrics {
     fn drop(&mut self) {
         self.show(&State::End { reason: None });
+        self.takes(0);
     }
 }
 
@@ -194,6 +229,16 @@ pub(crate) fn refused(model: &ModelName, rule: Rule) {
 /// A model is unloaded.
 pub(crate) fn evicted(cause: Cause) {
     counter!(EVICTIONS, "cause" => cause.label()).increment(1);
+}
+
+/// What models take together.
+pub(crate) fn memory_taken(bytes: u64) {
+    gauge!(MEMORY_TAKEN).set(bytes as f64);
+}
+
+/// What they may take.
+pub(crate) fn memory_max(bytes: u64) {
+    gauge!(MEMORY_MAX).set(bytes as f64);
 }
 
 /// How many models are how.

@@ -21,7 +21,7 @@ use crate::load::LoadJob;
 use crate::metrics::{ArtifactMetrics, StateMetrics};
 use crate::policy::{Action, Seen, next_action};
 use crate::repository::Look;
-use crate::retries::Retries;
+use crate::retries::{Key, Retries};
 use crate::scanner::Seen as Scanned;
 use crate::settle::Part;
 use crate::state::{Event, Illegal, State, next};
@@ -39,6 +39,8 @@ pub(crate) struct Model {
     direction: Option<Direction>,
     pub(crate) lazy: Lazy,
     retries: Retries,
+    /// What versions took when they were weighed.
+    measured: BTreeMap<Key, u64>,
     /// Who wanted that nothing of it is in memory, the last time.
     asleep_by: Option<By>,
     /// What the last scan saw, and whether all of it had come to rest.
@@ -67,6 +69,7 @@ impl Model {
             direction: None,
             lazy: Lazy::new(demand),
             retries: Retries::default(),
+            measured: BTreeMap::new(),
             asleep_by: None,
             seen: None,
             artifacts: Vec::new(),
@@ -123,6 +126,8 @@ impl Model {
                 state: State::Start,
                 workers: None,
                 took: Duration::ZERO,
+                on_disk: found.look.bytes,
+                bytes: 0,
                 digest: None,
                 by: By::Repository,
                 metrics: ArtifactMetrics::new(&self.name, version),
@@ -327,6 +332,8 @@ mod failed;
 mod ondemand;
 #[path = "shown.rs"]
 mod shown;
+#[path = "taken.rs"]
+mod taken;
 #[path = "trail.rs"]
 mod trail;
 #[path = "wanted.rs"]

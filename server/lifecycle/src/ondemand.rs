@@ -6,9 +6,10 @@ use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use server_base::{Version, limits};
-use server_serving::{OnDemand, Prospect};
+use server_serving::{OnDemand, Prospect, Scarce};
 
 use super::Model;
+use super::artifact::Artifact;
 use crate::audit::By;
 use crate::config::LoadPolicy;
 use crate::eviction::Resident;
@@ -47,8 +48,8 @@ impl Model {
     }
 
     /// There is no room for it.
-    pub(crate) fn refuse(&mut self, loaded_max: usize, until: Instant) {
-        self.lazy.refuse(loaded_max, until);
+    pub(crate) fn refuse(&mut self, scarce: Scarce, until: Instant) {
+        self.lazy.refuse(scarce, until);
         self.touch();
     }
 
@@ -96,7 +97,7 @@ impl Model {
         self.lazy.look(used, now);
         let (stays_until, used) = self.lazy.stay()?;
         let (name, idle_max) = (self.name.clone(), self.folder.config().idle_unload);
-        Some(Resident { name, stays_until, used, idle_max })
+        Some(Resident { name, bytes: self.bytes(), stays_until, used, idle_max })
     }
 
     /// May it go by itself, once it is idle?
@@ -153,8 +154,8 @@ impl Model {
         let why = match self.lazy.phase() {
             Phase::Registered | Phase::Wanted => "registered; loads on first request".to_owned(),
             Phase::Queued => "registered; waits for room among the loaded models".to_owned(),
-            Phase::Refused(Prospect::NoRoom(loaded_max, _), _) => {
-                format!("registered; no room: {loaded_max} models are loaded")
+            Phase::Refused(Prospect::NoRoom(scarce, _), _) => {
+                format!("registered; no room: {scarce}")
             }
             Phase::Refused(..) => "registered; its last load failed".to_owned(),
         };
@@ -163,15 +164,7 @@ impl Model {
 
     /// Is anything of it in memory, on its way there or on its way out?
     pub(crate) fn is_in_memory(&self) -> bool {
-        self.artifacts.iter().any(|it| match &it.state {
-            State::Loading | State::Available | State::Unloading => true,
-            State::Start | State::End { .. } => false,
-        })
-    }
-
-    /// Is it in memory, or on its way there?
-    pub(crate) fn is_occupant(&self) -> bool {
-        self.is_in_memory() || self.is_pending()
+        self.artifacts.iter().any(Artifact::is_in_memory)
     }
 
     /// Is it on its way out of memory, and not back?

@@ -1,10 +1,13 @@
 //! What loaders report to the manager, and what it lets others know of that.
 
 use server_proof::Rule;
+use server_serving::Scarce;
 
 use super::Manager;
 use crate::audit::Done;
+use crate::fault::LoadError;
 use crate::loader::End;
+use crate::rooms::Claim;
 use crate::state::Event;
 
 impl Manager {
@@ -16,6 +19,8 @@ impl Manager {
         model.is_of(id, end.digest);
         match end.result {
             Ok(loaded) => {
+                let bytes = self.rooms.lesson.learn(model.on_disk(id), end.grown);
+                model.takes(id, bytes, end.grown.is_some());
                 loaded.log();
                 let facts = loaded.workers.servable().plan().facts.clone();
                 let done = Done::Loaded { engine: loaded.engine, took: loaded.took, facts };
@@ -31,6 +36,15 @@ impl Manager {
                 self.happen(id, Event::LoadFailed { reason: error.reason });
                 self.owners.remove(&id); // nothing more can happen to it
             }
+        }
+    }
+
+    /// There is no memory for a load, and none can be freed: it fails as others do, and is tried
+    /// again as those that a full disk stops.
+    pub(super) fn refuse(&mut self, claim: &Claim, scarce: &Scarce) {
+        let error = LoadError::passing(format!("no room: {scarce}"));
+        if self.happen(claim.id, Event::Load) {
+            self.loaded(claim.id, End { digest: None, grown: None, result: Err(error) });
         }
     }
 

@@ -56,6 +56,8 @@ pub(crate) struct Look {
     pub(crate) print: u64,
     /// When something of it last changed.
     pub(crate) changed: SystemTime,
+    /// Sizes of its files.
+    pub(crate) bytes: u64,
 }
 
 /// One version's folder.
@@ -112,15 +114,16 @@ struct Walk {
     hasher: DefaultHasher,
     changed: SystemTime,
     files: usize,
+    bytes: u64,
 }
 
 impl Walk {
     fn new() -> Walk {
-        Walk { hasher: DefaultHasher::new(), changed: UNIX_EPOCH, files: 0 }
+        Walk { hasher: DefaultHasher::new(), changed: UNIX_EPOCH, files: 0, bytes: 0 }
     }
 
     fn look(&self) -> Look {
-        Look { print: self.hasher.finish(), changed: self.changed }
+        Look { print: self.hasher.finish(), changed: self.changed, bytes: self.bytes }
     }
 
     /// Names of the files that stand directly in it.
@@ -157,6 +160,7 @@ impl Walk {
 
     fn file(&mut self, metadata: &Metadata) {
         self.see(metadata);
+        self.bytes = self.bytes.saturating_add(metadata.len());
         (metadata.len(), metadata.mtime(), metadata.mtime_nsec()).hash(&mut self.hasher);
         metadata.ino().hash(&mut self.hasher);
     }

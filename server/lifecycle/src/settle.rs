@@ -67,7 +67,7 @@ mod tests {
             let key = (ModelName::new("m").expect("a name"), Part::Config);
             settling.is_settled(
                 key,
-                Look { print, changed },
+                Look { print, changed, bytes: 0 },
                 (start + seconds(at), epoch + seconds(at)),
             )
         });

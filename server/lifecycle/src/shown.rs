@@ -88,6 +88,9 @@ impl Model {
             let metrics = self.states.entry(*version);
             let metrics = metrics.or_insert_with(|| StateMetrics::new(&self.name, *version));
             metrics.show(state);
+            let taken = self.artifacts.iter().filter(|it| it.version == *version);
+            let taken = taken.filter(|it| it.is_in_memory()).map(|it| it.bytes).sum();
+            metrics.takes(taken);
         }
         self.states.retain(|version, _| foremost.contains_key(version));
     }

@@ -18,9 +18,11 @@ use crate::clock::Clock;
 use crate::config::Defaults;
 use crate::direction::Direction;
 use crate::engines::Engines;
+use crate::eviction::Limits;
 use crate::handle::{Lifecycle, Readiness, Told};
 use crate::loader::{Loader, Means};
 use crate::manager::{Ends, MESSAGES_MAX, Manager, Message};
+use crate::memory::{Gauge, Scale};
 use crate::rooms::Rooms;
 use crate::scanner::Scanner;
 use crate::shelf::Shelf;
@@ -47,6 +49,11 @@ pub struct Options {
     /// Models that may be in memory at a time, if that is limited. Those that are loaded on demand
     /// make room for one another; others count, and stay.
     pub loaded_models_max: Option<usize>,
+    /// Bytes that models may take, if that is limited: as above, but what is loaded always is refused
+    /// too if there is no room for it and none can be made.
+    pub model_memory_max: Option<u64>,
+    /// What they take is read off this.
+    pub memory: Gauge,
     /// The time, for them.
     pub clock: Clock,
     /// Who is told what is done with versions.
@@ -85,6 +92,7 @@ pub fn start(options: Options, engines: Engines, serving: Arc<Serving>) -> io::R
             engines,
             cores: options.cores.clone(),
             log: options.log.clone(),
+            scale: Arc::new(Scale::new(options.memory.clone())),
             digests: options.audit.is_heard(),
         },
         &commands,
@@ -109,5 +117,6 @@ pub fn start(options: Options, engines: Engines, serving: Arc<Serving>) -> io::R
 pub(crate) fn rooms(options: &Options, commands: &Sender<Message>) -> Rooms {
     let commands = commands.clone();
     let bell = Bell::new(move || drop(commands.try_send(Message::Asked)));
-    Rooms::new(bell, options.clock.clone(), options.loaded_models_max)
+    let limits = Limits { models: options.loaded_models_max, bytes: options.model_memory_max };
+    Rooms::new(bell, options.clock.clone(), limits)
 }

@@ -141,8 +141,27 @@ pub enum Prospect {
     Coming,
     /// It could not be loaded, and is not tried again before this moment.
     Failed(Arc<str>, Instant),
-    /// So many models are loaded, as many as may be, and none may go before this moment.
-    NoRoom(usize, Instant),
+    /// There is too little of something, and no model may go for it before this moment.
+    NoRoom(Scarce, Instant),
+}
+
+/// Of what there is too little for one more model.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Scarce {
+    /// So many may be loaded.
+    #[error("{0} models are loaded, the limit that --loaded-models-max sets")]
+    Models(usize),
+    /// So many bytes may be taken.
+    #[error(
+        "it takes about {} MiB, and so much cannot be freed of the {} MiB that --model-memory-max sets",
+        needed.div_ceil(1 << 20), max >> 20
+    )]
+    Memory {
+        /// What it takes.
+        needed: u64,
+        /// The limit.
+        max: u64,
+    },
 }
 
 impl Prospect {
@@ -156,9 +175,9 @@ impl Prospect {
                 let reason = reason.to_string();
                 Some(InferError::LoadFailed { model: model(), reason, retry: left(until) })
             }
-            Prospect::NoRoom(loaded_max, until) => {
-                let loaded_max = *loaded_max;
-                Some(InferError::NoRoom { model: model(), loaded_max, retry: left(until) })
+            Prospect::NoRoom(scarce, until) => {
+                let scarce = *scarce;
+                Some(InferError::NoRoom { model: model(), scarce, retry: left(until) })
             }
         }
     }

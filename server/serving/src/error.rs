@@ -5,6 +5,8 @@ use std::time::Duration;
 use backend_api::{BackendError, TensorError};
 use server_base::{IdError, Kind, Unlogged, VersionChoice};
 
+use crate::demand::Scarce;
+
 /// The end of a request that did not come to an answer. The texts reach the caller: they name
 /// the offending value and what was expected, and nothing of the machine.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
@@ -50,15 +52,15 @@ pub enum InferError {
     },
     /// It is loaded on demand, and no other may be unloaded for it.
     #[error(
-        "Request for model '{model}' cannot be served: {loaded_max} models are loaded, the limit \
-         that --loaded-models-max sets, and none of them may be unloaded in the next {:.1} s",
+        "Request for model '{model}' cannot be served: {scarce}, and no more of what is loaded may be \
+         unloaded in the next {:.1} s",
         retry.as_secs_f64()
     )]
     NoRoom {
         /// Name of the model.
         model: String,
-        /// The limit.
-        loaded_max: usize,
+        /// Of what there is too little.
+        scarce: Scarce,
         /// Until one may.
         retry: Duration,
     },

@@ -44,7 +44,7 @@ mod trip;
 
 pub use admission::{Admission, AdmissionLimits, Permit};
 pub use cores::Cores;
-pub use demand::{Bell, Demand, OnDemand, Prospect};
+pub use demand::{Bell, Demand, OnDemand, Prospect, Scarce};
 pub use error::InferError;
 pub use extent::row_elements;
 pub use infer::{Serving, Submitted};
