@@ -92,6 +92,11 @@ impl<'a> Section<'a> {
         Some(read)
     }
 
+    /// Is anything said about it?
+    pub fn has(&self, key: &str) -> bool {
+        self.table.contains_key(key)
+    }
+
     /// Records a fault of a value that was readable but is not allowed.
     pub fn fault(&mut self, key: &str, what: &str) {
         self.faults.push(format!("{}: {what}", self.full(key)));

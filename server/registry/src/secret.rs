@@ -38,7 +38,7 @@ pub struct Environment(BTreeMap<String, Secret>);
 
 impl Environment {
     /// The value of a variable that is set and not empty.
-    pub(crate) fn get(&self, name: &str) -> Option<&str> {
+    pub fn get(&self, name: &str) -> Option<&str> {
         self.0.get(name).map(Secret::expose).filter(|it| !it.is_empty())
     }
 
