@@ -24,7 +24,7 @@ const FLOORS: &[&[&str]] = &[
         "server-rollout",
         "server-serving",
     ],
-    &["server-dataset", "server-lifecycle", "server-replicas", "server-supply"],
+    &["server-dataset", "server-lifecycle", "server-replicas", "server-supply", "server-triggers"],
     &["server-conductor", "server-tune"],
     &["server-frontend"],
     &["server-app"],
@@ -44,6 +44,7 @@ const WRAPPED: &[(&str, &[&str])] = &[
         "serde_json",
         &[
             "server-replicas",
+            "server-triggers",
             "server-conductor",
             "server-frontend",
             "server-proof",
