@@ -9,6 +9,7 @@ mod client;
 mod commands;
 mod engines;
 mod inspect;
+mod loaded;
 mod prediction_log;
 mod process;
 pub mod recorder;

@@ -12,7 +12,7 @@ use anyhow::Context as _;
 use server_base::{Journal, PredictionLog};
 use server_feedback::Log;
 use server_frontend::{Bound, ConnectionLimits, Control, Drain, Frontend, Listening, Shared};
-use server_lifecycle::{Audit, Clock, Defaults, Engines, Lifecycle, State};
+use server_lifecycle::{Audit, Clock, Defaults, Engines, Lifecycle};
 use server_serving::{Admission, Cores, Serving};
 use server_supply::{Prepared, Supply, Target};
 use tokio::runtime::{Builder, Runtime};
@@ -20,6 +20,7 @@ use tokio::sync::oneshot;
 
 use crate::audit::Auditor;
 use crate::cli::SchedulerArg;
+use crate::loaded::Loaded;
 use crate::prediction_log::LogSettings;
 use crate::recorder::Recorded;
 use crate::settings::Settings;
@@ -134,7 +135,8 @@ impl Server {
         }
         drop(inside);
         let control = ControlPlane::start(control, shared, (metrics, log.clone()))?;
-        let supply = prepared.map(|it| supply(it, &lifecycle)).transpose()?;
+        let loaded = Loaded::new(&lifecycle, &settings.model_repository);
+        let supply = prepared.map(|it| it.start(Box::new(loaded))).transpose()?;
         Ok(Server { lifecycle, supply, serving, log, data, listening, control, auditor, addresses })
     }
 
@@ -211,16 +213,6 @@ fn prepare(settings: &Settings, engines: &Engines) -> anyhow::Result<Option<Prep
     let cache = stock.cache.root().display().to_string();
     let prepared = Prepared::new(stock, settings.targets.clone());
     Ok(Some(prepared.with_context(|| format!("cache of models {cache}"))?))
-}
-
-/// What is loaded is not taken away: it may be wanted by a rollout, whatever the registry says.
-fn supply(prepared: Prepared, lifecycle: &Lifecycle) -> io::Result<Supply> {
-    let lifecycle = lifecycle.clone();
-    prepared.start(Box::new(move |model, version| {
-        let index = lifecycle.index();
-        let mut same = index.iter().filter(|it| it.model == *model && it.version == Some(version));
-        same.any(|it| !matches!(it.state, State::End { .. }))
-    }))
 }
 
 fn lifecycle_options(

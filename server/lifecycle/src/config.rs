@@ -67,6 +67,8 @@ pub struct ModelConfig {
     pub engine: Option<String>,
     /// Which versions are wanted.
     pub versions: VersionPolicy,
+    /// What is loaded while nothing of these can be.
+    pub fallback: Option<Version>,
     /// How the model moves between them.
     pub transition: Transition,
     /// When it is loaded.
@@ -112,6 +114,7 @@ impl ModelConfig {
         ModelConfig {
             engine: None,
             versions: VersionPolicy::Latest(1),
+            fallback: None,
             transition: defaults.transition,
             load: defaults.load,
             idle_unload: None,
@@ -150,6 +153,8 @@ impl ModelConfig {
         let precisions = [("f32", Precision::F32), ("bf16", Precision::Bf16)];
         set(&mut self.options.precision, root.choice("precision", &precisions));
         set(&mut self.versions, root.with("version_policy", versions));
+        let number = |it: &toml::Value| version(it).ok_or_else(|| format!("{it} is no version"));
+        self.fallback = root.with("fallback_version", number);
         let transitions =
             [("availability", Transition::Availability), ("resources", Transition::Resources)];
         set(&mut self.transition, root.choice("transition", &transitions));

@@ -22,6 +22,7 @@ const EVERY_KEY: &str = r#"
         engine = "onnxruntime"
         precision = "bf16"
         version_policy = { latest = 2 }
+        fallback_version = 7
         transition = "resources"
         load = "lazy"
         idle_unload_s = 600
@@ -62,6 +63,7 @@ fn every_key_is_read() {
     let expect = ModelConfig {
         engine: Some("onnxruntime".to_owned()),
         versions: VersionPolicy::Latest(2),
+        fallback: Some(Version(7)),
         transition: Transition::Resources,
         load: LoadPolicy::Lazy,
         idle_unload: Some(Duration::from_secs(600)),

@@ -26,6 +26,18 @@ pub(crate) fn desired(
     }
 }
 
+/// What is wanted if nothing of `wanted` can be loaded: the one to fall back to, if it is there.
+pub(crate) fn or_else(
+    wanted: BTreeSet<Version>,
+    fallback: Option<Version>,
+    (present, broken): (&BTreeSet<Version>, &BTreeSet<Version>),
+) -> BTreeSet<Version> {
+    match fallback.filter(|it| present.contains(it)) {
+        Some(it) if wanted.is_subset(broken) => [it].into(),
+        Some(_) | None => wanted,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -43,6 +55,23 @@ mod tests {
         check(VersionPolicy::Latest(5), &[1], &[], &[1]);
         check(VersionPolicy::All, &[1, 3], &[3], &[1, 3]);
         check(VersionPolicy::Specific([Version(2), Version(3)].into()), &[1, 3], &[], &[3]);
+    }
+
+    #[test]
+    fn another_answers_if_nothing_that_is_wanted_can() {
+        let set = |it: &[u64]| it.iter().copied().map(Version).collect::<BTreeSet<_>>();
+        for (wanted, fallback, present, broken, expect) in [
+            (&[3][..], Some(2), &[2, 3][..], &[3][..], &[2][..]),
+            (&[3], Some(2), &[2, 3], &[], &[3]),
+            (&[3], Some(2), &[3], &[3], &[3]),
+            (&[3], None, &[2, 3], &[3], &[3]),
+            (&[3, 4], Some(2), &[2, 3, 4], &[4], &[3, 4]),
+            (&[], Some(2), &[2], &[], &[2]),
+        ] {
+            let (present, broken) = (set(present), set(broken));
+            let got = or_else(set(wanted), fallback.map(Version), (&present, &broken));
+            assert_eq!(got, set(expect), "{wanted:?} {fallback:?} {present:?} {broken:?}");
+        }
     }
 
     #[test]

@@ -14,6 +14,14 @@ pub struct Direction {
     pub weights: BTreeMap<Version, u32>,
 }
 
+/// Versions that rollouts want, whether they are there or not, by model.
+pub type Directed = BTreeMap<ModelName, BTreeSet<Version>>;
+
+/// What all of them want.
+pub(crate) fn directed(directions: &BTreeMap<ModelName, Direction>) -> Directed {
+    directions.iter().map(|(model, it)| (model.clone(), it.wanted.clone())).collect()
+}
+
 impl Direction {
     /// The shares. Callers that the model's file makes stay with a version go on doing so.
     pub(crate) fn traffic(&self, model: &ModelName, sticky: Option<&str>) -> Option<Traffic> {

@@ -242,6 +242,7 @@ pub(crate) fn print(found: &FoundVersion, config: &ModelConfig) -> u64 {
     let ModelConfig {
         engine,
         versions: _,
+        fallback: _,
         transition: _,
         load: _,
         idle_unload: _,

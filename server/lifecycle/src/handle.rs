@@ -10,7 +10,7 @@ use server_base::{IdError, Kind, ModelName, Version};
 use tokio::sync::{oneshot, watch};
 
 use crate::declared::Declared;
-use crate::direction::Direction;
+use crate::direction::{Directed, Direction};
 use crate::manager::Message;
 use crate::state::State;
 
@@ -113,6 +113,7 @@ impl Readiness {
 pub(crate) struct Told {
     pub(crate) index: Arc<ArcSwap<Vec<Entry>>>,
     pub(crate) declared: Arc<ArcSwap<Vec<Declared>>>,
+    pub(crate) directed: Arc<ArcSwap<Directed>>,
 }
 
 /// The lifecycle, for those who do not run it. Clones speak to the same manager.
@@ -133,6 +134,11 @@ impl Lifecycle {
     /// What the files of models ask to have rolled out, whether that has happened or not.
     pub fn declared(&self) -> Arc<Vec<Declared>> {
         self.told.declared.load_full()
+    }
+
+    /// What rollouts want.
+    pub fn directed(&self) -> Arc<Directed> {
+        self.told.directed.load_full()
     }
 
     /// Whether traffic may come.

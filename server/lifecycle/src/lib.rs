@@ -63,7 +63,7 @@ pub use audit::{Audit, By, Done, Record};
 pub use clock::Clock;
 pub use config::{Defaults, LoadPolicy, ModelConfig, VersionPolicy};
 pub use declared::Declared;
-pub use direction::Direction;
+pub use direction::{Directed, Direction};
 pub use engines::{Engines, Missing};
 pub use handle::{Entry, Lifecycle, LifecycleError, Readiness};
 pub use memory::Gauge;

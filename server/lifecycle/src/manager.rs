@@ -189,6 +189,7 @@ impl Manager {
             Some(it) => drop(self.options.directions.insert(name, it)),
             None => drop(self.options.directions.remove(&name)),
         }
+        self.shelf.direct(&self.options.directions);
     }
 
     /// Looks at the folder; `at_once` names models that need not have rested.

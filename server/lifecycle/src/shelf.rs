@@ -11,6 +11,7 @@ use server_base::{ModelName, Version};
 use server_serving::{Demand, Serving, Table};
 use tokio::sync::watch;
 
+use crate::direction::{Direction, directed};
 use crate::handle::{Readiness, Told};
 use crate::metrics;
 use crate::models::Model;
@@ -69,6 +70,11 @@ impl Shelf {
         if is_shown_anew || is_ready_anew {
             self.changed.send_modify(|it| *it = it.wrapping_add(1));
         }
+    }
+
+    /// Rollouts want other versions than before.
+    pub(crate) fn direct(&self, directions: &BTreeMap<ModelName, Direction>) {
+        self.told.directed.store(Arc::new(directed(directions)));
     }
 
     /// Another version may answer requests without a version.

@@ -16,7 +16,7 @@ use tokio::sync::watch;
 use crate::audit::Audit;
 use crate::clock::Clock;
 use crate::config::Defaults;
-use crate::direction::Direction;
+use crate::direction::{Direction, directed};
 use crate::engines::Engines;
 use crate::eviction::Limits;
 use crate::handle::{Lifecycle, Readiness, Told};
@@ -86,6 +86,7 @@ pub fn start(options: Options, engines: Engines, serving: Arc<Serving>) -> io::R
     let changed = Arc::new(watch::Sender::new(0));
     let readiness = Arc::new(Readiness::new(options.strict_readiness));
     let told = Told::default();
+    told.directed.store(Arc::new(directed(&options.directions)));
     let loader = Loader::start(
         options.loader_threads,
         Means {

@@ -6,7 +6,7 @@ use server_base::Version;
 
 use super::Model;
 use crate::declared::Declared;
-use crate::desired::desired;
+use crate::desired::{desired, or_else};
 use crate::folder::print;
 use crate::state::State;
 
@@ -27,7 +27,9 @@ impl Model {
             // What is not there replaces nothing.
             return if there.is_empty() { self.answering() } else { there };
         }
-        let wanted = desired(&self.folder.config().versions, &present, &self.broken());
+        let (config, broken) = (self.folder.config(), self.broken());
+        let wanted = desired(&config.versions, &present, &broken);
+        let wanted = or_else(wanted, config.fallback, (&present, &broken));
         let answer = self.answering();
         let is_new = wanted.is_empty() || !wanted.is_subset(&answer);
         if self.folder.config().rollout.is_some() && is_new && !answer.is_empty() {

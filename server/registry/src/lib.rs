@@ -29,7 +29,7 @@ mod pull;
 mod watch;
 mod rounds;
 
-pub use cache::{Cache, Fact, Fault, Lease, Listing, Record, Swept};
+pub use cache::{Cache, Fact, Fault, Lease, Listing, Record, Swept, replace};
 pub use digest::Digest;
 pub use error::{ErrorKind, RegistryError};
 pub use http::AddressPolicy;

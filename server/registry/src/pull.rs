@@ -103,6 +103,19 @@ impl Puller<'_> {
         self.judged(uri, Pulled { lease, record, fetched: false })
     }
 
+    /// What an address has named before, by its digest, if the cache has it still. Asks no registry.
+    pub async fn recall(&self, uri: &Uri, tree: Digest) -> Result<Option<Lease>, RegistryError> {
+        let record = Record { tree: tree.to_string(), ..Record::default() };
+        let lease = match self.lease(uri, &record).await {
+            Err(RegistryError::Corrupt(_)) => None, // gone now
+            leased => leased?,
+        };
+        if let (Some(lease), Some(pinned)) = (&lease, self.lock.get(uri)) {
+            pinned.check(uri, lease.listing())?;
+        }
+        Ok(lease)
+    }
+
     async fn pinned(&self, uri: &Uri) -> Result<Option<Pulled>, RegistryError> {
         let Some(pinned) = self.lock.get(uri) else { return Ok(None) };
         let tree = pinned.listing.digest();

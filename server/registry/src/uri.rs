@@ -86,6 +86,25 @@ impl Uri {
     }
 }
 
+impl Uri {
+    /// That version of the same model, where versions go by numbers.
+    pub fn at_version(&self, version: u64) -> Option<Uri> {
+        let (base, query) = self.text.split_once('?').unwrap_or((&self.text, ""));
+        let text = match &self.place {
+            Place::Mlflow { .. } => {
+                let (scheme, rest) = base.split_once("//")?;
+                let (authority, path) = rest.split_once('/')?;
+                let (model, _) = path.rsplit_once('@').or_else(|| path.split_once('/'))?;
+                let query = if query.is_empty() { String::new() } else { format!("?{query}") };
+                format!("{scheme}//{authority}/{model}/{version}{query}")
+            }
+            Place::File { .. } | Place::Store { .. } => format!("{base}?version={version}"),
+            Place::Web { .. } | Place::Oci { .. } | Place::Hf { .. } => return None,
+        };
+        text.parse().ok()
+    }
+}
+
 impl fmt::Debug for Uri {
     /// As for people: a query has no place in a log.
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {

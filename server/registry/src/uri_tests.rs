@@ -158,3 +158,21 @@ fn anything_else() {
     refused("http://h/a b.onnx", "a space or a control character");
     refused("s3://models/a\n", "a space or a control character");
 }
+
+#[test]
+fn a_model_has_other_versions() {
+    for (text, expect) in [
+        ("mlflow://h:5000/wine@champion", Some("mlflow://h:5000/wine/7")),
+        ("mlflow://h/wi%20ne/3?tls=true&workspace=a", Some("mlflow://h/wi%20ne/7?tls=true&workspace=a")),
+        ("mlflows://h/wine/Production", Some("mlflows://h/wine/7")),
+        ("s3://bucket/wine?version=3", Some("s3://bucket/wine?version=7")),
+        ("file:/models/wine", Some("file:/models/wine?version=7")),
+        ("https://h/wine.onnx", None),
+        ("oci://h.io/wine:v1", None),
+        ("hf://org/wine@main", None),
+    ] {
+        let uri: Uri = text.parse().expect(text);
+        let got = uri.at_version(7);
+        assert_eq!(got.as_ref().map(Uri::as_str), expect, "{text}");
+    }
+}

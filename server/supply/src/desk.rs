@@ -5,17 +5,19 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use server_base::{ModelName, Origin, Origins, Version};
-use server_registry::{ErrorKind, Pulled, Puller, RegistryError, Silent, Uri};
+use server_registry::{ErrorKind, Lease, Pulled, Puller, RegistryError, Silent, Uri};
 
+use crate::book::{Book, Placed};
 use crate::folder::{Misplaced, ModelFolder};
 use crate::metrics::TargetMetrics;
 use crate::numbers;
-use crate::supply::{Busy, Stock};
+use crate::supply::{Stock, World};
+use crate::target::Target;
 
 /// See the module. One thread's.
 pub(crate) struct Desk<'a> {
     pub(crate) stock: &'a Stock,
-    busy: &'a Busy,
+    world: &'a dyn World,
     origins: &'a Origins,
     /// Never borrowed across a wait.
     models: RefCell<Vec<Model>>,
@@ -38,7 +40,7 @@ struct Trouble {
 
 impl<'a> Desk<'a> {
     pub(crate) fn new(
-        (stock, busy): (&'a Stock, &'a Busy),
+        (stock, world): (&'a Stock, &'a dyn World),
         origins: &'a Origins,
         folders: Vec<ModelFolder>,
     ) -> Desk<'a> {
@@ -49,7 +51,7 @@ impl<'a> Desk<'a> {
         };
         let models: Vec<Model> = folders.into_iter().map(model).collect();
         models.iter().for_each(|it| it.show(origins));
-        Desk { stock, busy, origins, models: RefCell::new(models) }
+        Desk { stock, world, origins, models: RefCell::new(models) }
     }
 
     /// All folders, with what they lease.
@@ -67,24 +69,24 @@ impl<'a> Desk<'a> {
     pub(crate) fn place(&self, uri: &Uri, pulled: Pulled) -> Result<(), RegistryError> {
         let Pulled { lease, record, fetched } = pulled;
         let tree = lease.digest();
-        let root = |it: &str| lease.listing().iter().any(|(path, _)| path.as_str() == it);
-        let artifacts = &self.stock.artifacts;
-        let useless = (!artifacts.iter().any(|it| root(it))).then(|| {
-            let names = artifacts.join(", ");
-            format!("{uri}: {tree} holds no file that an engine reads ({names})")
-        });
-        let lease = Arc::new(lease);
+        let useless = self.useless(uri, &lease);
+        let (lease, is_numbered) = (Arc::new(lease), record.version.is_some());
         self.each(uri, |model| {
             let placed = match &useless {
                 Some(why) => Err(Misplaced::Unusable(why.clone())),
                 None => self
                     .number(model, record.version, tree)
-                    .and_then(|version| Ok((version, model.folder.place(uri, version, &lease)?))),
+                    .and_then(|version| Ok((version, self.link(model, uri, (version, &lease))?))),
             };
             let trouble = model.troubles.entry(uri.as_str().to_owned()).or_default();
             match placed {
                 Ok((version, is_new)) => {
                     *trouble = Trouble::default();
+                    if is_new {
+                        let before = model.folder.before();
+                        let placed = Placed { uri, version, tree, is_numbered, before };
+                        self.note(model.folder.target(), &placed);
+                    }
                     if is_new {
                         let model = &model.folder.target().model;
                         tracing::info!(
@@ -106,6 +108,34 @@ impl<'a> Desk<'a> {
                 }
             }
         })
+    }
+
+    fn link(
+        &self,
+        model: &mut Model,
+        uri: &Uri,
+        (version, lease): (Version, &Arc<Lease>),
+    ) -> Result<bool, Misplaced> {
+        let name = model.folder.target().model.clone();
+        model.folder.place(uri, (version, lease), |it| self.world.fate(&name, it))
+    }
+
+    /// Why a tree cannot be a version, if it cannot.
+    fn useless(&self, uri: &Uri, lease: &Lease) -> Option<String> {
+        let root = |it: &str| lease.listing().iter().any(|(path, _)| path.as_str() == it);
+        let artifacts = &self.stock.artifacts;
+        (!artifacts.iter().any(|it| root(it))).then(|| {
+            let (tree, names) = (lease.digest(), artifacts.join(", "));
+            format!("{uri}: {tree} holds no file that an engine reads ({names})")
+        })
+    }
+
+    /// Writes down what a version is. Without it the server serves as well, until it is started anew.
+    fn note(&self, target: &Target, placed: &Placed<'_>) {
+        if let Err(error) = Book::write(self.stock.cache.root(), target, placed) {
+            let (model, version) = (&target.model, placed.version);
+            tracing::warn!(%model, %version, %error, "a restart may not find this version again");
+        }
     }
 
     fn number(
@@ -139,7 +169,7 @@ impl<'a> Desk<'a> {
             }
             if model.folder.is_crowded() {
                 let name = model.folder.target().model.clone();
-                let pruned = model.folder.prune(|version| (self.busy)(&name, version));
+                let pruned = model.folder.prune(|version| self.world.fate(&name, version));
                 if let Err(error) = pruned {
                     tracing::warn!(model = %name, %error, "an old version cannot be let go of");
                 }
@@ -217,3 +247,6 @@ fn words(error: &RegistryError) -> String {
 pub(crate) fn is_silent(error: &RegistryError) -> bool {
     matches!(error.kind(), ErrorKind::Unavailable | ErrorKind::Slow)
 }
+
+#[path = "recall.rs"]
+mod recall;

@@ -12,10 +12,10 @@ const WEIGHT_MAX: i64 = 1_000_000;
 
 /// The operator's own settings; the versions that are named are wanted, have their labels, and share the
 /// requests as the operator said: if nothing is said, that of the source has them all. A label whose
-/// address names nothing yet is left out, with its share.
+/// address names nothing yet is left out, with its share. `fallback` answers if that of the source cannot be loaded.
 pub(crate) fn model_toml(
     target: &Target,
-    source: Version,
+    (source, fallback): (Version, Option<Version>),
     labels: &BTreeMap<String, Version>,
 ) -> Table {
     let mut table = target.settings.clone();
@@ -23,6 +23,9 @@ pub(crate) fn model_toml(
     let specific = wanted.iter().map(|it| number(*it)).collect();
     let policy = Table::from_iter([("specific".to_owned(), Value::Array(specific))]);
     table.insert("version_policy".to_owned(), Value::Table(policy));
+    if let Some(fallback) = fallback {
+        table.entry("fallback_version").or_insert(number(fallback));
+    }
     let mut named = table_of(&target.settings, "labels").cloned().unwrap_or_default();
     named.extend(labels.iter().map(|(name, it)| (name.clone(), number(*it))));
     let traffic = traffic(target, source, (&named, &wanted));

@@ -23,7 +23,9 @@ fn check(settings: &str, source: u64, named: &[(&str, u64)], expect: &str) {
     };
     let named = named.iter().map(|(name, it)| ((*name).to_owned(), Version(*it))).collect();
     let expect: Table = expect.parse().expect("TOML");
-    assert_eq!(model_toml(&target, Version(source), &named), expect, "{settings}");
+    assert_eq!(model_toml(&target, (Version(source), None), &named), expect, "{settings}");
+    let fallback = model_toml(&target, (Version(source), Some(Version(1))), &named);
+    assert_eq!(fallback.get("fallback_version"), Some(&Value::Integer(1)), "{settings}");
 }
 
 #[test]

@@ -11,6 +11,7 @@ use server_base::{Content, Version};
 use server_registry::{Digest, Lease, Uri};
 
 use crate::file::model_toml;
+use crate::supply::Fate;
 use crate::target::Target;
 
 /// See the module.
@@ -78,12 +79,42 @@ impl ModelFolder {
         Some((version, self.linked.get(&version)?.lease.digest()))
     }
 
-    /// An address names this now. False if that is nothing new.
+    /// Is it linked, or as good as?
+    pub(crate) fn has(&self, version: Version) -> bool {
+        self.linked.contains_key(&version)
+    }
+
+    /// What an address names, if that could be used.
+    pub(crate) fn names(&self, uri: &Uri) -> Option<Version> {
+        self.named.get(uri.as_str()).copied()
+    }
+
+    /// What the source named before.
+    pub(crate) fn before(&self) -> Option<Version> {
+        self.before
+    }
+
+    /// A version that no address names, and that is wanted all the same. One that is there stays.
+    pub(crate) fn keep(&mut self, version: Version, lease: Lease, source: &str) -> io::Result<()> {
+        if !self.has(version) {
+            let (lease, source) = (Arc::new(lease), source.to_owned());
+            self.linked.insert(version, Link { lease, source, is_shown: false });
+        }
+        self.show()
+    }
+
+    /// What answers if the source's version cannot be loaded. It is linked.
+    pub(crate) fn fall_back_to(&mut self, version: Version) -> io::Result<()> {
+        self.before = Some(version);
+        self.show()
+    }
+
+    /// An address names this now. False if that is nothing new. `fate` tells what has become of a version.
     pub(crate) fn place(
         &mut self,
         uri: &Uri,
-        version: Version,
-        lease: &Arc<Lease>,
+        (version, lease): (Version, &Arc<Lease>),
+        fate: impl Fn(Version) -> Fate,
     ) -> Result<bool, Misplaced> {
         let tree = lease.digest();
         let before = self.named_by(uri);
@@ -100,16 +131,20 @@ impl ModelFolder {
         let (lease, source) = (Arc::clone(lease), uri.to_string());
         self.linked.insert(version, Link { lease, source, is_shown: false });
         let last = self.named.insert(uri.as_str().to_owned(), version);
+        let before = self.before;
+        if *uri == self.target.source && last != Some(version) {
+            // What could not be loaded is nothing to go back to.
+            let is_good = |it: &Version| before.is_none() || fate(*it) != Fate::Failed;
+            self.before = last.filter(is_good).or(before).filter(|it| *it != version);
+        }
         if let Err(error) = self.show() {
             // As before, so that it is tried again.
             match last {
                 Some(last) => drop(self.named.insert(uri.as_str().to_owned(), last)),
                 None => drop(self.named.remove(uri.as_str())),
             }
+            self.before = before;
             return Err(error.into());
-        }
-        if *uri == self.target.source && last != Some(version) {
-            self.before = last;
         }
         Ok(true)
     }
@@ -127,10 +162,10 @@ impl ModelFolder {
         self.write_settings()
     }
 
-    /// Lets go of what nobody wants and `is_busy` says is not in memory.
-    pub(crate) fn prune(&mut self, is_busy: impl Fn(Version) -> bool) -> io::Result<()> {
-        let kept: BTreeSet<Version> = self.named.values().copied().chain(self.before).collect();
-        let done = self.linked.keys().filter(|it| !kept.contains(it) && !is_busy(**it));
+    /// Lets go of what no address names and nobody needs.
+    pub(crate) fn prune(&mut self, fate: impl Fn(Version) -> Fate) -> io::Result<()> {
+        let kept = self.kept();
+        let done = self.linked.keys().filter(|it| !kept.contains(it) && fate(**it) != Fate::Needed);
         for version in done.copied().collect::<Vec<_>>() {
             if self.linked.get(&version).is_some_and(|it| it.is_shown) {
                 fs::remove_file(self.path.join(version.to_string()))?;
@@ -142,7 +177,12 @@ impl ModelFolder {
 
     /// Is there anything to prune, as far as is known here?
     pub(crate) fn is_crowded(&self) -> bool {
-        self.linked.len() > self.named.len() + 1
+        let kept = self.kept();
+        self.linked.keys().any(|it| !kept.contains(it))
+    }
+
+    fn kept(&self) -> BTreeSet<Version> {
+        self.named.values().copied().chain(self.before).collect()
     }
 
     fn write_settings(&self) -> io::Result<()> {
@@ -150,7 +190,8 @@ impl ModelFolder {
         let named = |uri: &Uri| self.named.get(uri.as_str()).copied();
         let labels = self.target.labels.iter();
         let labels = labels.filter_map(|(name, it)| Some((name.clone(), named(it)?))).collect();
-        let text = model_toml(&self.target, *source, &labels).to_string();
+        let fallback = self.before.filter(|it| it != source && self.has(*it));
+        let text = model_toml(&self.target, (*source, fallback), &labels).to_string();
         let aside = self.path.join(".model.toml");
         File::create(&aside)?.write_all(text.as_bytes())?;
         fs::rename(&aside, self.path.join("model.toml"))

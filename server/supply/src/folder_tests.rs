@@ -59,7 +59,8 @@ impl Place {
 
     fn name(&mut self, uri: &str, version: u64, content: &str) -> Result<bool, Misplaced> {
         let lease = self.lease(content);
-        self.folder.place(&uri.parse().expect("an address"), Version(version), &lease)
+        let uri: Uri = uri.parse().expect("an address");
+        self.folder.place(&uri, (Version(version), &lease), |_| Fate::Idle)
     }
 
     /// What the lifecycle would see: versions with their content, and the versions that are wanted.
@@ -117,8 +118,38 @@ fn what_is_in_memory_and_what_was_last_stay() {
     for (version, content) in [(1, "a"), (2, "b"), (3, "c"), (4, "d")] {
         it.name(CHAMPION, version, content).expect("placed");
     }
-    it.folder.prune(|it| it == Version(1)).expect("pruned");
+    let in_memory = |it: Version| if it == Version(1) { Fate::Needed } else { Fate::Idle };
+    it.folder.prune(in_memory).expect("pruned");
     it.shows("1=a 3=c 4=d [4]");
-    it.folder.prune(|_| false).expect("pruned");
+    it.folder.prune(|_| Fate::Idle).expect("pruned");
     it.shows("3=c 4=d [4]");
+}
+
+#[test]
+fn what_a_rollout_wants_is_linked_without_an_address() {
+    let mut it = place();
+    let lease = Arc::into_inner(it.lease("old")).expect("ours alone");
+    it.folder.keep(Version(2), lease, "mlflow://h/wine/2").expect("kept");
+    it.shows("nothing");
+    it.name(CHAMPION, 3, "new").expect("placed");
+    it.shows("2=old 3=new [3]");
+    it.folder.prune(|_| Fate::Needed).expect("pruned");
+    it.shows("2=old 3=new [3]");
+    assert!(it.folder.is_crowded());
+    it.folder.prune(|_| Fate::Idle).expect("pruned");
+    it.shows("3=new [3]");
+}
+
+#[test]
+fn what_could_not_be_loaded_is_nothing_to_fall_back_to() {
+    let mut it = place();
+    let failed = |it: Version| if it == Version(2) { Fate::Failed } else { Fate::Needed };
+    let uri: Uri = CHAMPION.parse().expect("an address");
+    for (version, content) in [(1, "good"), (2, "broken"), (3, "broken too")] {
+        let lease = it.lease(content);
+        it.folder.place(&uri, (Version(version), &lease), failed).expect("placed");
+    }
+    assert_eq!(it.folder.before(), Some(Version(1)));
+    let text = fs::read_to_string(it.root.path().join("wine/model.toml")).expect("written");
+    assert!(text.contains("fallback_version = 1"), "{text}");
 }

@@ -172,7 +172,11 @@ async fn first(
         }
     };
     match pulled {
-        Ok(pulled) => place(desk, uri, pulled),
+        Ok(pulled) => {
+            let placed = place(desk, uri, pulled);
+            desk.recall_named(uri).await;
+            placed
+        }
         Err(error) => {
             if is_silent(&error) {
                 silent.set(true);
@@ -184,13 +188,14 @@ async fn first(
 }
 
 async fn take_cached(desk: &Desk<'_>, uri: &Uri) {
-    let Ok(cached) = desk.puller().offline(uri).await else { return };
+    let Ok(cached) = desk.puller().offline(uri).await else { return desk.recall_named(uri).await };
     tracing::warn!(
         %uri, tree = %cached.lease.digest(), "the registry does not help; taking what the cache has"
     );
     if let Err(error) = desk.place(uri, cached) {
         desk.is_ill(uri, &error);
     }
+    desk.recall_named(uri).await;
 }
 
 /// A number from 0 to 1 by chance.

@@ -10,6 +10,7 @@ mod target;
 mod numbers;
 mod house;
 mod file;
+mod book;
 mod folder;
 mod desk;
 mod keeper;
@@ -17,6 +18,6 @@ mod verdicts;
 mod supply;
 pub mod metrics;
 
-pub use supply::{Busy, Prepared, Stock, Stopped, Supply};
+pub use supply::{Fate, Prepared, Stock, Stopped, Supply, World};
 pub use target::Target;
 pub use verdicts::{Decided, Verdicts};

@@ -9,6 +9,7 @@ use server_registry::ErrorKind;
 const LOOKS: &str = "salver_registry_looks_total";
 const SUCCESS: &str = "salver_registry_last_success_timestamp_seconds";
 const VERDICTS: &str = "salver_registry_verdicts_total";
+const RECALLED: &str = "salver_registry_recalled_total";
 const FAILING: &str = "salver_registry_failing";
 
 /// Everything this crate shows.
@@ -36,6 +37,13 @@ pub const SERIES: &[Series] = &[
         buckets: &[],
     },
     Series {
+        name: RECALLED,
+        kind: SeriesKind::Counter,
+        labels: &["model", "result"],
+        help: "Versions that no address names and that are wanted all the same: cached, fetched, failed.",
+        buckets: &[],
+    },
+    Series {
         name: VERDICTS,
         kind: SeriesKind::Counter,
         labels: &["result"],
@@ -47,6 +55,11 @@ pub const SERIES: &[Series] = &[
 /// A verdict of a rollout has come to its registry, or not.
 pub(crate) fn told(result: &'static str) {
     counter!(VERDICTS, "result" => result).increment(1);
+}
+
+/// A version that no address names was had again, or not.
+pub(crate) fn recalled(model: &ModelName, result: &'static str) {
+    counter!(RECALLED, "model" => model.shared(), "result" => result).increment(1);
 }
 
 /// One model's.

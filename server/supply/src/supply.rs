@@ -9,7 +9,7 @@ use std::sync::atomic::AtomicUsize;
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use futures_util::future::{join, join_all};
+use futures_util::future::{join_all, join3};
 use server_base::{ModelName, Origins, Version};
 use server_registry::{Cache, Lock, Registries, SignaturePolicy, Uri};
 use tokio::sync::{mpsc, oneshot};
@@ -36,8 +36,26 @@ pub struct Stock {
     pub artifacts: Vec<&'static str>,
 }
 
-/// Is a version of a model in memory still? Then its files stay where they are.
-pub type Busy = dyn Fn(&ModelName, Version) -> bool + Send;
+/// What has become of a version that was linked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fate {
+    /// In memory, or a rollout wants it: its files stay where they are.
+    Needed,
+    /// Nobody wants it now.
+    Idle,
+    /// It cannot be loaded.
+    Failed,
+}
+
+/// What the supply asks of those who load.
+pub trait World: Send {
+    /// What has become of a version.
+    fn fate(&self, model: &ModelName, version: Version) -> Fate;
+    /// Versions that rollouts want, of models that are served from the supply's folder.
+    fn wanted(&self) -> Vec<(ModelName, Version)>;
+    /// Versions that cannot be loaded, of models of which nothing answers.
+    fn failed(&self) -> Vec<(ModelName, Version)>;
+}
 
 /// A folder with a model for each target, and nothing in them yet.
 #[derive(Debug)]
@@ -94,21 +112,28 @@ impl Prepared {
     }
 
     /// Begins to look.
-    pub fn start(self, busy: Box<Busy>) -> io::Result<Supply> {
+    pub fn start(self, world: Box<dyn World>) -> io::Result<Supply> {
         let Prepared { stock, house, folders, addresses, awaited, origins, decided, .. } = self;
         let home = |it: &ModelFolder| (it.target().model.clone(), Home::of(it.target()));
         let homes: BTreeMap<ModelName, Home> = folders.iter().map(home).collect();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let (stop, stopped) = oneshot::channel();
         let thread = thread::Builder::new().name("supply".to_owned()).spawn(move || {
-            let desk = Desk::new((&stock, &*busy), &origins, folders);
+            let desk = Desk::new((&stock, &*world), &origins, folders);
             runtime.block_on(async {
+                let work = async {
+                    // Before anything is shown: what was rolled back must not answer in the meantime.
+                    desk.recall_cached().await;
+                    join3(
+                        keep_all(&desk, &awaited, addresses),
+                        desk.recall_missing(&awaited),
+                        tell_all(&stock.registries, &homes, decided),
+                    )
+                    .await
+                };
                 tokio::select! {
                     _ = stopped => {}
-                    _ = join(
-                        keep_all(&desk, &awaited, addresses),
-                        tell_all(&stock.registries, &homes, decided),
-                    ) => {}
+                    _ = work => {}
                 }
             });
             // Files that are being written in a thread of their own are not waited for: what has no

@@ -38,6 +38,6 @@ impl Target {
     pub fn example(&self) -> String {
         let numbers = (2..).map(Version);
         let labels = self.labels.keys().cloned().zip(numbers).collect();
-        file::model_toml(self, Version(1), &labels).to_string()
+        file::model_toml(self, (Version(1), None), &labels).to_string()
     }
 }

@@ -267,6 +267,67 @@ def test_a_verdict_comes_back_to_the_registry(registry, serve):
     assert server.metric("salver_registry_verdicts_total") == {'salver_registry_verdicts_total{result="told"}': 2}
 
 
+def ready(server):
+    return {it for it, line in server.index().items() if line["state"] == "READY"}
+
+
+def test_a_restart_in_the_middle_of_a_rollout_has_both_versions(registry, serve, tmp_path):
+    one, two, three = [registry.publish({"model.onnx": wine(it)}) for it in (1, 2, 1)]
+    alias(registry, one)
+    kept = ["--state", tmp_path / "state", "--rollout-interval-ms", "50"]
+    slow = ROLLOUT.replace("step_duration_s_min = 0", "step_duration_s_min = 600")
+    settings = model(registry.uri("@champion"), slow)
+    server = serve(settings, *kept).ready()
+    assert server.version() == one
+    alias(registry, two)
+
+    def shares():
+        server.version()  # a rollout goes on by what is asked
+        return {it: line.get("share") for it, line in server.index().items() if line["state"] == "READY"}
+
+    half = dict.fromkeys([one, two], 0.5)
+    wait_for(lambda: shares() == half, "half of the requests are the candidate's")
+    server.stop()
+    server = serve(settings, *kept).ready()
+    wait_for(lambda: shares() == half, "from the cache, where no alias names the old one")
+    recalled = 'salver_registry_recalled_total{model="wine",result="cached"}'
+    assert server.metric("salver_registry_recalled_total") == {recalled: 2.0}
+    # Rolled back: what the alias names must not come first.
+    assert server.command("rollout", "abort", "wine").returncode == 0
+    wait_for(lambda: shares() == {one: 1.0}, "the old one has everything")
+    server.stop()
+    server = serve(settings, *kept).ready()
+    assert server.version() == one and ready(server) == {one}
+    server.stop()
+    # Another machine has the state and no cache: the registry has the version by its number.
+    shutil.rmtree(tmp_path / "cache")
+    server = serve(settings, *kept)
+    wait_for(lambda: ready(server) == {one}, "the old one is fetched")
+    assert server.version() == one
+    (said,) = server.said("a rollout wants a version that is not in the cache: fetching it")
+    assert said["uri"] == registry.uri(f"/{one}")
+    # The alias moves on: that is another wish, and what is tried now is that.
+    alias(registry, three)
+    wait_for(lambda: shares() == dict.fromkeys([one, three], 0.5), "from what serves to what is wanted now")
+
+
+def test_a_restart_on_a_broken_version_serves_the_one_before(registry, serve):
+    good, broken, foreign = [
+        registry.publish(it) for it in ({"model.onnx": wine(1)}, {"model.onnx": b"no"}, {"model.pkl": b"no"})
+    ]
+    alias(registry, good)
+    server = serve(model(registry.uri("@champion"))).ready()
+    before = server.infer()
+    for bad, says in [(broken, "model version cannot be loaded"), (foreign, "the address cannot be followed")]:
+        alias(registry, bad)
+        wait_for(lambda says=says: server.said(says), "it is tried")
+        assert server.infer() == before
+        server.stop()
+        server = serve(model(registry.uri("@champion")))
+        wait_for(lambda: ready(server) == {good}, "the one before")
+        assert server.infer() == before
+
+
 def test_commands_tell_where_models_come_from(tmp_path, serve):
     shutil.copytree(SAMPLES / "wine/1", tmp_path / "files")
     source = f"file:{tmp_path}/files"

@@ -21,8 +21,7 @@ mod staging;
 pub use evict::Swept;
 pub(crate) use flock::Flock;
 pub use listing::{Fact, Listing};
-pub use record::Record;
-pub(crate) use record::replace;
+pub use record::{Record, replace};
 use staging::sync_all;
 pub(crate) use staging::{Staging, settle};
 

@@ -85,7 +85,7 @@ fn read(path: &Path) -> Result<Option<Record>, RegistryError> {
 }
 
 /// Writes a file so that a reader, or a crash, finds the old one or the new one.
-pub(crate) fn replace(path: &Path, bytes: &[u8]) -> Result<(), RegistryError> {
+pub fn replace(path: &Path, bytes: &[u8]) -> Result<(), RegistryError> {
     let folder = path.parent().filter(|it| !it.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
     let aside = folder.join(format!(".{name}.{}", std::process::id()));
