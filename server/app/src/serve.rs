@@ -110,11 +110,16 @@ impl Server {
             ..ConnectionLimits::default()
         };
         let listener = prepared.as_ref().map(|it| verdicts::listener(it.verdicts()));
+        let contents = prepared.as_ref().map(stock::contents).unwrap_or_default();
         let shared = Arc::new(Shared {
             serving: Arc::clone(&serving),
             lifecycle: lifecycle.clone(),
             origins,
-            conductor: rollouts.start(lifecycle.clone(), Arc::clone(&serving), listener)?,
+            conductor: rollouts.start(
+                lifecycle.clone(),
+                Arc::clone(&serving),
+                (listener, contents),
+            )?,
             version: env!("CARGO_PKG_VERSION"),
             options: server_frontend::Options {
                 request_bytes_max: settings.request_bytes_max,

@@ -1,22 +1,15 @@
 //! What is to be done about a version that a model's file wants to have rolled out. Pure.
 
 use server_base::Version;
-use server_lifecycle::Declared;
 use server_replicas::{Saved, Wish};
 use server_rollout::{Moment, Rollout, State};
-
-/// What a file wants. Replicas go by the number alone.
-pub(crate) fn wish(declared: &Declared, is_shared: bool) -> Wish {
-    let print = Some(declared.print).filter(|_| !is_shared);
-    Wish { version: declared.version.0, print }
-}
 
 /// What is to be done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Due {
     /// Nothing is new.
     Nothing,
-    /// It is what serves: the wish is fulfilled.
+    /// It is what serves, or was answered before more was known of it: the wish is written down.
     Note,
     /// The candidate on its way, or the one just promoted, is not what is wanted any more.
     Withdraw,
@@ -28,7 +21,7 @@ pub(crate) enum Due {
 }
 
 /// Each wish is answered once: what was rolled back is not tried again until it is another.
-pub(crate) fn due(wish: Wish, serves: Option<Version>, last: Option<&Saved>, now: Moment) -> Due {
+pub(crate) fn due(wish: &Wish, serves: Option<Version>, last: Option<&Saved>, now: Moment) -> Due {
     let wanted = Version(wish.version);
     let begin = |from| if from == wanted { Due::Note } else { Due::Begin { from } };
     let Some(last) = last else {
@@ -37,8 +30,11 @@ pub(crate) fn due(wish: Wish, serves: Option<Version>, last: Option<&Saved>, now
             Some(_) | None => Due::Nothing,
         };
     };
-    if last.wish == Some(wish) {
-        return Due::Nothing;
+    if let Some(answered) = &last.wish
+        && answered.is_like(wish)
+    {
+        // By what is known now another content will be seen to be one.
+        return if answered == wish { Due::Nothing } else { Due::Note };
     }
     let subject = last.rollout.subject();
     match last.rollout.state() {
@@ -73,9 +69,14 @@ mod tests {
     use server_base::ModelName;
     use server_rollout::{Command, RawPlan, Subject};
 
-    const A: Wish = Wish { version: 1, print: Some(10) };
-    const B: Wish = Wish { version: 2, print: Some(20) };
-    const C: Wish = Wish { version: 3, print: Some(30) };
+    fn wish(version: u64, content: &str) -> Wish {
+        Wish { version, content: Some(content.to_owned()) }
+    }
+
+    fn abc() -> [Wish; 3] {
+        [wish(1, "v1:a"), wish(2, "v1:b"), wish(3, "v1:c")]
+    }
+
     /// The old version is kept for an hour.
     const SOON: Moment = Moment(1_000);
     const LATE: Moment = Moment(10_000_000);
@@ -83,18 +84,15 @@ mod tests {
     #[test]
     fn what_answers_is_begun_from() {
         let gone = last(true, "promoted");
-        let got = |wish| due(wish, Some(Version(A.version)), Some(&gone), LATE);
-        assert_eq!(got(C), Due::Begin { from: Version(A.version) });
-        assert_eq!(got(A), Due::Note);
+        let got = |wish: &Wish| due(wish, Some(Version(1)), Some(&gone), LATE);
+        let [a, _, c] = abc();
+        assert_eq!(got(&c), Due::Begin { from: Version(1) });
+        assert_eq!(got(&a), Due::Note);
     }
 
     /// From 1 to 2, answering the wish for 2.
     fn last(is_declared: bool, end: &str) -> Saved {
-        let subject = Subject::new(
-            ModelName::new("m").expect("a name"),
-            Version(A.version),
-            Version(B.version),
-        );
+        let subject = Subject::new(ModelName::new("m").expect("a name"), Version(1), Version(2));
         let plan = RawPlan { shadow_rows: Some(0), latency: Some(false), ..RawPlan::default() };
         let mut rollout =
             Rollout::new(subject.expect("two"), plan.validate().expect("a plan"), Moment(0));
@@ -109,41 +107,52 @@ mod tests {
             rollout.step(SOON, &validated);
             rollout.command(SOON, Command::Promote).expect("possible");
         }
-        Saved::new(rollout, is_declared, Some(B))
+        Saved::new(rollout, is_declared, Some(wish(2, "v1:b")))
     }
 
     #[test]
     fn the_first_wish_is_rolled_out_from_what_serves() {
-        assert_eq!(
-            due(B, Some(Version(A.version)), None, SOON),
-            Due::Begin { from: Version(A.version) }
-        );
-        assert_eq!(due(B, Some(Version(B.version)), None, SOON), Due::Nothing);
-        assert_eq!(due(B, None, None, SOON), Due::Nothing, "nothing to roll out from");
+        let [_, b, _] = abc();
+        assert_eq!(due(&b, Some(Version(1)), None, SOON), Due::Begin { from: Version(1) });
+        assert_eq!(due(&b, Some(Version(2)), None, SOON), Due::Nothing);
+        assert_eq!(due(&b, None, None, SOON), Due::Nothing, "nothing to roll out from");
+    }
+
+    #[test]
+    fn what_was_rejected_is_not_tried_again_by_another_release() {
+        let mut back = last(true, "back");
+        let due_of = |last: &Saved, wish: &Wish| due(wish, Some(Version(1)), Some(last), LATE);
+        let [_, b, _] = abc();
+        assert_eq!(due_of(&back, &b), Due::Nothing);
+        let unknown = Wish { version: 2, content: None };
+        assert_eq!(due_of(&back, &unknown), Due::Note);
+        assert_eq!(due_of(&back, &wish(2, "v2:b")), Due::Note, "another format says nothing");
+        back.wish = Some(unknown);
+        assert_eq!(due_of(&back, &b), Due::Note);
+        assert_eq!(due_of(&back, &wish(3, "v1:b")), Due::Begin { from: Version(1) });
     }
 
     #[test]
     fn each_wish_is_answered_once() {
-        let anew = Wish { print: Some(21), ..B };
-        let (from_a, from_b) =
-            (Due::Begin { from: Version(A.version) }, Due::Begin { from: Version(B.version) });
+        let ([a, b, c], anew) = (&abc(), &wish(2, "v1:new"));
+        let (from_a, from_b) = (Due::Begin { from: Version(1) }, Due::Begin { from: Version(2) });
         // is it the file's rollout, how it ended, what is wanted, when: what is due
         for (is_declared, end, wish, now, expect) in [
-            (true, "", B, SOON, Due::Nothing),
+            (true, "", b, SOON, Due::Nothing),
             (true, "", anew, SOON, Due::Withdraw),
-            (true, "", A, SOON, Due::Withdraw),
-            (true, "", C, SOON, Due::Withdraw),
-            (false, "", C, SOON, Due::Nothing),
-            (true, "back", B, LATE, Due::Nothing),
+            (true, "", a, SOON, Due::Withdraw),
+            (true, "", c, SOON, Due::Withdraw),
+            (false, "", c, SOON, Due::Nothing),
+            (true, "back", b, LATE, Due::Nothing),
             (true, "back", anew, LATE, from_a),
-            (true, "back", A, LATE, Due::Note),
-            (true, "back", C, LATE, from_a),
-            (true, "promoted", B, LATE, Due::Nothing),
+            (true, "back", a, LATE, Due::Note),
+            (true, "back", c, LATE, from_a),
+            (true, "promoted", b, LATE, Due::Nothing),
             (true, "promoted", anew, SOON, Due::Note),
-            (true, "promoted", A, SOON, Due::Withdraw),
-            (false, "promoted", A, SOON, from_b),
-            (true, "promoted", A, LATE, from_b),
-            (true, "promoted", C, SOON, from_b),
+            (true, "promoted", a, SOON, Due::Withdraw),
+            (false, "promoted", a, SOON, from_b),
+            (true, "promoted", a, LATE, from_b),
+            (true, "promoted", c, SOON, from_b),
         ] {
             let got = due(wish, None, Some(&last(is_declared, end)), now);
             assert_eq!(got, expect, "{is_declared} {end:?} {wish:?} {now:?}");

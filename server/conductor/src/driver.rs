@@ -9,17 +9,18 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use server_base::{Journal, ModelName, Version};
 use server_lifecycle::{Declared, Direction, Lifecycle};
-use server_replicas::Saved;
+use server_replicas::{Saved, Wish};
 use server_rollout::{Command, Moment, Plan, Rollout, Subject};
 use server_serving::Serving;
 use tokio::sync::mpsc;
 use tokio::time::{MissedTickBehavior, interval};
 
-use crate::declared::{Due, due, wish};
+use crate::declared::{Due, due};
 use crate::files::Files;
 use crate::handle::{Ask, Conductor, ConductorError, View};
 use crate::listener::Listener;
 use crate::metrics;
+use crate::prints::{Contents, Prints};
 use crate::ride::{Ride, World};
 use crate::shared::{Rides, Shared};
 
@@ -82,13 +83,14 @@ impl Kept {
         self,
         lifecycle: Lifecycle,
         serving: Arc<Serving>,
-        listener: Option<Listener>,
+        (listener, contents): (Option<Listener>, Contents),
     ) -> io::Result<Conductor> {
         let Kept { files, rides, every, shared } = self;
         let (asks, inbox) = mpsc::channel(ASKS_MAX);
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
-        let said = BTreeMap::new();
-        let driver = Driver { lifecycle, serving, files, listener, rides, every, shared, said };
+        let (said, prints) = (BTreeMap::new(), Prints::new(contents));
+        let driver =
+            Driver { lifecycle, serving, files, listener, rides, every, shared, prints, said };
         thread::Builder::new()
             .name("conductor".to_owned())
             .spawn(move || runtime.block_on(driver.run(inbox)))?;
@@ -104,6 +106,7 @@ struct Driver {
     rides: Rides,
     every: Duration,
     shared: Option<Shared>,
+    prints: Prints,
     /// Why what a model's file asks for could not begin, said once.
     said: BTreeMap<ModelName, ConductorError>,
 }
@@ -136,22 +139,27 @@ impl Driver {
                 }
             }
         }
-        for declared in self.lifecycle.declared().iter() {
-            self.answer_wish(declared, now).await;
+        let declared = self.lifecycle.declared();
+        self.prints.keep(&declared);
+        for it in declared.iter() {
+            self.answer_wish(it, now).await;
         }
     }
 
     /// Does what a model's file asks for.
     async fn answer_wish(&mut self, declared: &Declared, now: Moment) {
-        let Declared { model, version, print: _, plan } = declared;
+        let Declared { model, version, plan, .. } = declared;
         if self.shared.as_ref().is_some_and(|it| !it.may_say(model, now)) {
             return;
         }
-        let wish = wish(declared, self.shared.is_some());
+        let wish = self.wish(declared);
+        if wish.content.is_none() && self.shared.is_none() {
+            return; // it is being read
+        }
         let table = self.serving.table();
         let serves = table.model(model.as_str()).and_then(|it| it.main()).map(|it| it.version());
         let last = self.rides.get(model).map(Ride::saved);
-        let due = due(wish, serves, last, now);
+        let due = due(&wish, serves, last, now);
         if let Due::Begin { from } = due {
             let asked = Asked { from: Some(from), to: *version, is_declared: true };
             let error = self.begin(model.as_str(), asked, Plan::clone(plan)).await.err();
@@ -168,6 +176,12 @@ impl Driver {
             Due::Note => ride.note(&world, wish),
             Due::Nothing | Due::Begin { .. } => {}
         }
+    }
+
+    /// What a file wants. Replicas go by the number alone.
+    fn wish(&mut self, declared: &Declared) -> Wish {
+        let content = if self.shared.is_some() { None } else { self.prints.of(declared) };
+        Wish { version: declared.version.0, content }
     }
 
     /// Says once why a rollout could not begin.
@@ -251,7 +265,7 @@ impl Driver {
         let subject = Subject::new(name.clone(), stable, to)?;
         let declared = self.lifecycle.declared();
         let declared = declared.iter().find(|it| it.model == name);
-        let wish = declared.map(|it| wish(it, self.shared.is_some()));
+        let wish = declared.map(|it| self.wish(it));
         let saved = Saved::new(Rollout::new(subject, plan, now), is_declared, wish);
         let world =
             World::new((&self.serving, &self.lifecycle), &self.files, self.listener.as_ref());

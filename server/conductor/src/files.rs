@@ -79,7 +79,7 @@ mod tests {
         let model = ModelName::new("Größe x").expect("a name");
         let subject = Subject::new(model, Version(1), Version(2)).expect("two versions");
         let plan = RawPlan::default().validate().expect("the defaults");
-        let wish = Wish { version: 2, print: Some(u64::MAX) };
+        let wish = Wish { version: 2, content: Some("v1:00".to_owned()) };
         Saved::new(Rollout::new(subject, plan, Moment(5)), true, Some(wish))
     }
 
@@ -103,6 +103,18 @@ mod tests {
         assert_eq!(files.read().expect("read"), [saved]);
         let audit = fs::read_to_string(folder.path().join("new/audit.jsonl")).expect("there");
         assert_eq!(audit.lines().count(), 2);
+    }
+
+    #[test]
+    fn a_file_of_an_earlier_release_is_read() {
+        let folder = tempfile::tempdir().expect("scratch");
+        let mut text = serde_json::to_value(saved()).expect("JSON");
+        text["wish"] = serde_json::json!({ "version": 2, "print": u64::MAX });
+        fs::write(folder.path().join("x.json"), text.to_string()).expect("written");
+        let files = Files::open(Some(folder.path()), None).expect("opened");
+        let read = files.read().expect("read");
+        let wishes: Vec<_> = read.into_iter().map(|it| it.wish).collect();
+        assert_eq!(wishes, [Some(Wish { version: 2, content: None })]);
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! What a `model.toml` with `[rollout]` asks for: new versions take over step by step.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use server_base::settings::Section;
@@ -15,9 +16,13 @@ pub struct Declared {
     pub model: ModelName,
     /// What the version policy wants.
     pub version: Version,
-    /// Changes with its content and with what its load uses of the configuration: what was rolled
-    /// back is tried again when this is another.
-    pub print: u64,
+    /// Changes when any file of it looks different. Of this process alone.
+    pub look: u64,
+    /// Where it lies: what its content is can be read there.
+    pub folder: PathBuf,
+    /// The digest of what its file says of a load. The same for the same text, wherever and by
+    /// whichever release it is read.
+    pub settings: String,
     /// How it is to go.
     pub plan: Arc<Plan>,
 }

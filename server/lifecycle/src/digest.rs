@@ -19,16 +19,21 @@ const FILES_MAX: usize = 10_000;
 const PIECE: usize = 256 << 10;
 
 /// Of a version's folder. Reads every file.
-pub(crate) fn digest(folder: &Path) -> io::Result<String> {
+pub fn digest(folder: &Path) -> io::Result<String> {
     let mut files = BTreeMap::new();
     walk(folder, "", DEPTH_MAX, &mut files)?;
     let mut list = String::new();
     for (path, (digest, bytes)) in &files {
         let _ = writeln!(list, "{digest} {bytes} {path}"); // memory takes everything
     }
+    Ok(format!("sha256:{}", sha256(list.as_bytes())))
+}
+
+/// SHA-256, in hex.
+pub fn sha256(bytes: &[u8]) -> String {
     let mut context = Context::new(&SHA256);
-    context.update(list.as_bytes());
-    Ok(format!("sha256:{}", hex(context)))
+    context.update(bytes);
+    hex(context)
 }
 
 fn walk(

@@ -11,6 +11,7 @@ use server_base::{ModelName, Version};
 
 use crate::config::{Defaults, ModelConfig, VersionPolicy};
 use crate::repository::{FoundConfig, FoundModel, FoundVersion, Look};
+use crate::said::settings;
 use crate::settle::Part;
 
 /// Why a version, or a whole model, is not loaded yet.
@@ -26,6 +27,8 @@ pub(crate) struct Folder {
     is_configured: bool,
     /// The last good one.
     config: ModelConfig,
+    /// The digest of what it says of a load.
+    settings: String,
     faults: Vec<String>,
     /// Versions that could be loaded: artifact there, folder at rest.
     present: BTreeMap<Version, FoundVersion>,
@@ -45,6 +48,7 @@ impl Folder {
             is_new,
             is_configured: false,
             config: ModelConfig::defaults(defaults),
+            settings: String::new(),
             faults: Vec::new(),
             present: BTreeMap::new(),
             absent: BTreeMap::new(),
@@ -148,6 +152,8 @@ impl Folder {
                     self.doubt(&config);
                 }
                 (self.config, self.faults) = (config, Vec::new());
+                let text = found.text.as_ref().and_then(|it| it.as_deref().ok());
+                self.settings = settings(text.unwrap_or_default());
             }
             Err(faults) => {
                 if faults != self.faults {
@@ -189,6 +195,11 @@ impl Folder {
     /// The last good configuration.
     pub(crate) fn config(&self) -> &ModelConfig {
         &self.config
+    }
+
+    /// The digest of what it says of a load.
+    pub(crate) fn settings(&self) -> &str {
+        &self.settings
     }
 
     /// What is wrong with the configuration as it is now.

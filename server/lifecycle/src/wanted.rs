@@ -7,7 +7,6 @@ use server_base::Version;
 use super::Model;
 use crate::declared::Declared;
 use crate::desired::{desired, or_else};
-use crate::folder::print;
 use crate::state::State;
 
 impl Model {
@@ -45,8 +44,10 @@ impl Model {
         // Even one that cannot be loaded: its rollout says so.
         let wanted = desired(&config.versions, &self.present(), &BTreeSet::new());
         let version = wanted.last().copied()?;
-        let print = print(self.folder.present().get(&version)?, config);
-        Some(Declared { model: self.name.clone(), version, print, plan })
+        let found = self.folder.present().get(&version)?;
+        let (look, folder) = (found.look.print, found.folder.clone());
+        let (model, settings) = (self.name.clone(), self.folder.settings().to_owned());
+        Some(Declared { model, version, look, folder, settings, plan })
     }
 
     fn may_be_wanted(&self) -> bool {

@@ -163,7 +163,10 @@ fn anything_else() {
 fn a_model_has_other_versions() {
     for (text, expect) in [
         ("mlflow://h:5000/wine@champion", Some("mlflow://h:5000/wine/7")),
-        ("mlflow://h/wi%20ne/3?tls=true&workspace=a", Some("mlflow://h/wi%20ne/7?tls=true&workspace=a")),
+        (
+            "mlflow://h/wi%20ne/3?tls=true&workspace=a",
+            Some("mlflow://h/wi%20ne/7?tls=true&workspace=a"),
+        ),
         ("mlflows://h/wine/Production", Some("mlflows://h/wine/7")),
         ("s3://bucket/wine?version=3", Some("s3://bucket/wine?version=7")),
         ("file:/models/wine", Some("file:/models/wine?version=7")),

@@ -291,7 +291,7 @@ impl<S: Store> Member<S> {
         now: Now,
     ) -> Result<Option<Decision>, ShareError> {
         let made = self.change((model, true), now, |it| {
-            it.wish = Some(wish);
+            it.wish = Some(wish.clone());
             Ok(Vec::new())
         })?;
         Ok(made.and_then(Result::ok))

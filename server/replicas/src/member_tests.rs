@@ -187,7 +187,7 @@ fn anybody_takes_commands() {
 #[test]
 fn what_is_wanted_now_is_known_to_all() {
     let [(mut a, _), (mut b, _)] = members(["a", "b"]);
-    let wanted = |version| Wish { version, print: None };
+    let wanted = |version| Wish { version, content: None };
     assert!(b.withdraw(&wine(), now(0)).expect("read").is_none(), "there is none");
     let two = Saved::new(rollout(0), true, Some(wanted(2)));
     a.begin(two, now(0)).expect("written").expect("the first");
@@ -198,7 +198,7 @@ fn what_is_wanted_now_is_known_to_all() {
     let record = a.record("wine").expect("there");
     assert_eq!((record.leader.to_string().as_str(), record.term), ("b", 2), "who says so leads");
     assert_eq!(
-        (record.number, record.saved.wish, record.saved.is_declared),
+        (record.number, record.saved.wish.clone(), record.saved.is_declared),
         (3, Some(wanted(1)), true)
     );
 }

@@ -27,12 +27,26 @@ pub struct Saved {
 }
 
 /// What a model's file wants: a version as it is now.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Wish {
     /// Its number.
     pub version: u64,
-    /// Changes with its content. Replicas go by the number alone: the same content looks different to each.
-    pub print: Option<u64>,
+    /// Changes with its content and the settings of its load, as `FORMAT:HEX`. `None`: not known. Replicas go by the number
+    /// alone: they do not all see a change at the same time.
+    #[serde(default)]
+    pub content: Option<String>,
+}
+
+impl Wish {
+    /// Is it the same as far as both are known? Prints of two formats say nothing of each other.
+    pub fn is_like(&self, other: &Wish) -> bool {
+        let differ = |(one, two): (&String, &String)| {
+            let format = |it: &str| it.split_once(':').map(|it| it.0.to_owned());
+            one != two && format(one) == format(two)
+        };
+        let contents = self.content.as_ref().zip(other.content.as_ref());
+        self.version == other.version && !contents.is_some_and(differ)
+    }
 }
 
 impl Saved {
