@@ -117,6 +117,9 @@ pub struct ServeArgs {
     /// How often rollouts are looked at, in milliseconds [default: 1000]
     #[arg(long, env = "SALVER_ROLLOUT_INTERVAL_MS", value_name = "MS")]
     pub rollout_interval_ms: Option<u64>,
+    /// File with the secret that registries sign their webhooks with [default: none are taken]
+    #[arg(long, env = "SALVER_WEBHOOK_SECRET_FILE", value_name = "FILE")]
+    pub webhook_secret_file: Option<PathBuf>,
     /// Address to listen on [default: 0.0.0.0]
     #[arg(long, env = "SALVER_HOST", value_name = "ADDRESS")]
     pub host: Option<IpAddr>,

@@ -19,5 +19,6 @@ mod stock;
 pub mod telemetry;
 mod verdicts;
 mod wanted;
+mod webhook;
 
 pub use commands::run;

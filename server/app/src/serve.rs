@@ -11,7 +11,9 @@ use std::time::{Duration, Instant};
 use anyhow::Context as _;
 use server_base::{Journal, PredictionLog};
 use server_feedback::Log;
-use server_frontend::{Bound, ConnectionLimits, Control, Drain, Frontend, Listening, Shared};
+use server_frontend::{
+    Bound, ConnectionLimits, Control, Drain, Frontend, Listening, Shared, Webhook,
+};
 use server_lifecycle::{Audit, Clock, Defaults, Engines, Lifecycle};
 use server_serving::{Admission, Cores, Serving};
 use server_supply::{Prepared, Supply, Target};
@@ -24,7 +26,7 @@ use crate::loaded::Loaded;
 use crate::prediction_log::LogSettings;
 use crate::recorder::Recorded;
 use crate::settings::Settings;
-use crate::{stock, telemetry, verdicts};
+use crate::{stock, telemetry, verdicts, webhook};
 
 /// The audit log is begun anew above this, and the one before is kept: years of decisions.
 const AUDIT_BYTES_MAX: u64 = 64 << 20;
@@ -96,7 +98,8 @@ impl Server {
         let journal = journal(settings)?;
         let (audit, auditor) = journal.clone().map(Auditor::start).transpose()?.unzip();
         let rollouts = rollouts(settings, journal)?;
-        let prepared = prepare(settings, &engines)?;
+        let mut prepared = prepare(settings, &engines)?;
+        let webhook = webhook::webhook(settings.webhook_secret_file.as_deref(), prepared.as_mut())?;
         let origins = prepared.as_ref().map(Prepared::origins).unwrap_or_default();
         // Before the first model is loaded, and until the last is gone.
         let log = settings.log.as_ref().map(LogSettings::start).transpose()?;
@@ -139,7 +142,7 @@ impl Server {
             listening.push(grpc.serve(frontend, limits)?);
         }
         drop(inside);
-        let control = ControlPlane::start(control, shared, (metrics, log.clone()))?;
+        let control = ControlPlane::start(control, (shared, webhook), (metrics, log.clone()))?;
         let loaded = Loaded::new(&lifecycle, &settings.model_repository);
         let supply = prepared.map(|it| it.start(Box::new(loaded))).transpose()?;
         Ok(Server { lifecycle, supply, serving, log, data, listening, control, auditor, addresses })
@@ -265,7 +268,7 @@ struct ControlPlane {
 impl ControlPlane {
     fn start(
         bound: Bound,
-        shared: Arc<Shared>,
+        (shared, webhook): (Arc<Shared>, Option<Webhook>),
         (metrics, log): (Recorded, Option<Arc<Log>>),
     ) -> io::Result<ControlPlane> {
         let runtime = Builder::new_current_thread().enable_all().build()?;
@@ -277,7 +280,8 @@ impl ControlPlane {
             let control = Control::new(shared, move || {
                 log.iter().for_each(|it| it.observe());
                 telemetry::render(&metrics)
-            });
+            })
+            .with_webhook(webhook);
             bound.serve(Arc::new(control), limits)?
         };
         let thread = thread::Builder::new().name("control".to_owned()).spawn(move || {

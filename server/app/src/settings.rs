@@ -38,6 +38,8 @@ pub struct Settings {
     pub rollout_share: Option<PathBuf>,
     /// How often rollouts are looked at.
     pub rollout_interval: Duration,
+    /// Where the secret of registries' webhooks is read; `None`: none are taken.
+    pub webhook_secret_file: Option<PathBuf>,
     /// Address of every port.
     pub host: IpAddr,
     /// 0 is any free one.
@@ -197,6 +199,7 @@ fn over_file(args: ServeArgs, root: &mut Section<'_>) -> ServeArgs {
         state: args.state.or(root.with("state", path)),
         rollout_share,
         rollout_interval_ms,
+        webhook_secret_file: args.webhook_secret_file.or(root.with("webhook_secret_file", path)),
         host: args.host.or(root.with("host", address)),
         http_port,
         grpc_port,
@@ -274,6 +277,7 @@ fn with_defaults(args: ServeArgs, targets: Vec<Target>, cores: usize) -> Setting
         state: args.state,
         rollout_share: args.rollout_share.map(PathBuf::from),
         rollout_interval: Duration::from_millis(args.rollout_interval_ms.unwrap_or(1_000)),
+        webhook_secret_file: args.webhook_secret_file,
         host: args.host.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED)),
         http_port: args.http_port.unwrap_or(8000),
         grpc_port: args.grpc_port.unwrap_or(8001),

@@ -12,11 +12,13 @@ use crate::http::{Rest, error_response, health, not_allowed};
 use crate::http2::Calls;
 use crate::listener::Handler;
 use crate::options::ConnectionLimits;
+use crate::webhook::{self, Webhook};
 
-/// Answers `/metrics`, `/v2/health/live` and `/v2/health/ready`.
+/// Answers `/metrics`, `/v2/health/live`, `/v2/health/ready`, and messages from registries.
 pub struct Control {
     shared: Arc<Shared>,
     render: Box<dyn Fn() -> String + Send + Sync>,
+    webhook: Option<Webhook>,
 }
 
 impl Control {
@@ -25,7 +27,12 @@ impl Control {
         shared: Arc<Shared>,
         render: impl Fn() -> String + Send + Sync + 'static,
     ) -> Control {
-        Control { shared, render: Box::new(render) }
+        Control { shared, render: Box::new(render), webhook: None }
+    }
+
+    /// Takes messages from registries, too, if somebody does. Without it there is no such place.
+    pub fn with_webhook(self, webhook: Option<Webhook>) -> Control {
+        Control { webhook, ..self }
     }
 
     fn metrics(&self) -> Response<ResponseBody> {
@@ -40,6 +47,9 @@ impl Control {
 impl Handler for Control {
     async fn handle(&self, request: Request<Incoming>) -> Response<ResponseBody> {
         let path = request.uri().path();
+        if let Some(webhook) = self.webhook.as_ref().filter(|_| path == webhook::PATH) {
+            return webhook::take(webhook, request).await;
+        }
         if request.method() != Method::GET && request.method() != Method::HEAD {
             return not_allowed(&Method::GET);
         }

@@ -17,6 +17,7 @@ mod grpc;
 mod headers;
 mod http;
 
+mod webhook;
 mod control;
 mod index;
 mod metadata;
@@ -28,3 +29,4 @@ pub use control::Control;
 pub use dispatch::{Frontend, Shared};
 pub use listener::{Bound, Drain, Handler, Serving as Listening};
 pub use options::{ConnectionLimits, Options};
+pub use webhook::Webhook;

@@ -87,6 +87,14 @@ impl Uri {
 }
 
 impl Uri {
+    /// The registered model of MLflow that it names a version of.
+    pub fn registered_model(&self) -> Option<&str> {
+        match &self.place {
+            Place::Mlflow { model, .. } => Some(model),
+            _ => None,
+        }
+    }
+
     /// That version of the same model, where versions go by numbers.
     pub fn at_version(&self, version: u64) -> Option<Uri> {
         let (base, query) = self.text.split_once('?').unwrap_or((&self.text, ""));

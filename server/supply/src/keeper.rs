@@ -7,6 +7,7 @@ use std::cell::Cell;
 use std::collections::{BTreeSet, VecDeque};
 use std::hash::{BuildHasher as _, Hasher as _, RandomState};
 use std::pin::pin;
+use std::rc::Rc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
@@ -17,6 +18,7 @@ use server_registry::{Pulled, RegistryError, Rounds, Seen, Uri, Watch};
 use tokio::time::timeout;
 
 use crate::desk::{Desk, is_silent};
+use crate::hurry::Hurry;
 
 /// Pulls of one registry at a time: one that is large or slow does not hold up the others, and each takes
 /// 16 MiB of memory at most.
@@ -43,6 +45,7 @@ pub(crate) struct Keeper<'a> {
     /// Has it not answered during the start? Then the rest of its models come from the cache at once.
     is_silent: &'a Cell<bool>,
     rounds: Rounds,
+    hurry: Rc<Hurry>,
     waiting: VecDeque<Errand>,
     /// Those that wait, and those that are under way.
     pulled: BTreeSet<String>,
@@ -53,16 +56,16 @@ impl<'a> Keeper<'a> {
     pub(crate) fn new(
         desk: &'a Desk<'a>,
         (awaited, is_silent): (&'a AtomicUsize, &'a Cell<bool>),
-        addresses: Vec<(Uri, Duration)>,
+        (addresses, hurry): (Vec<(Uri, Duration)>, Rc<Hurry>),
     ) -> Keeper<'a> {
         let pulled = addresses.iter().map(|(uri, _)| uri.as_str().to_owned()).collect();
         let errand = |(uri, poll)| Errand { uri, poll, is_first: true };
         let waiting = addresses.into_iter().map(errand).collect();
         let (rounds, pulls) = (Rounds::default(), FuturesUnordered::new());
-        Keeper { desk, awaited, is_silent, rounds, waiting, pulled, pulls }
+        Keeper { desk, awaited, is_silent, rounds, hurry, waiting, pulled, pulls }
     }
 
-    /// Goes on for as long as an address may change.
+    /// Goes on for ever.
     pub(crate) async fn keep(mut self) {
         loop {
             while self.pulls.len() < PULLS_MAX
@@ -73,7 +76,7 @@ impl<'a> Keeper<'a> {
             tokio::select! {
                 Some((errand, placed)) = self.pulls.next() => self.brought(errand, placed),
                 Some((uri, seen)) = self.rounds.next(draw()) => self.looked(uri, seen),
-                else => return,
+                changed = self.hurry.next() => changed.iter().for_each(|it| self.rounds.hurry(it)),
             }
         }
     }

@@ -15,9 +15,12 @@ mod folder;
 mod desk;
 mod keeper;
 mod verdicts;
+mod webhook;
+mod hurry;
 mod supply;
 pub mod metrics;
 
 pub use supply::{Fate, Prepared, Stock, Stopped, Supply, World};
 pub use target::Target;
 pub use verdicts::{Decided, Verdicts};
+pub use webhook::{Heard, WebhookSecrets, Webhooks};

@@ -10,6 +10,7 @@ const LOOKS: &str = "salver_registry_looks_total";
 const SUCCESS: &str = "salver_registry_last_success_timestamp_seconds";
 const VERDICTS: &str = "salver_registry_verdicts_total";
 const RECALLED: &str = "salver_registry_recalled_total";
+const WEBHOOKS: &str = "salver_registry_webhooks_total";
 const FAILING: &str = "salver_registry_failing";
 
 /// Everything this crate shows.
@@ -44,6 +45,14 @@ pub const SERIES: &[Series] = &[
         buckets: &[],
     },
     Series {
+        name: WEBHOOKS,
+        kind: SeriesKind::Counter,
+        labels: &["result"],
+        help: "Messages that something has changed in a registry: accepted, repeated, refused (not signed, or not lately), \
+               malformed, busy (too many).",
+        buckets: &[],
+    },
+    Series {
         name: VERDICTS,
         kind: SeriesKind::Counter,
         labels: &["result"],
@@ -55,6 +64,11 @@ pub const SERIES: &[Series] = &[
 /// A verdict of a rollout has come to its registry, or not.
 pub(crate) fn told(result: &'static str) {
     counter!(VERDICTS, "result" => result).increment(1);
+}
+
+/// A message has come that something has changed.
+pub(crate) fn webhook(result: &'static str) {
+    counter!(WEBHOOKS, "result" => result).increment(1);
 }
 
 /// A version that no address names was had again, or not.

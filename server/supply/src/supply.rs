@@ -4,12 +4,13 @@ use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::io;
 use std::path::Path;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use futures_util::future::{join_all, join3};
+use futures_util::future::{join_all, join4};
 use server_base::{ModelName, Origins, Version};
 use server_registry::{Cache, Lock, Registries, SignaturePolicy, Uri};
 use tokio::sync::{mpsc, oneshot};
@@ -17,9 +18,11 @@ use tokio::sync::{mpsc, oneshot};
 use crate::desk::Desk;
 use crate::folder::ModelFolder;
 use crate::house::House;
+use crate::hurry::{Hurry, pass_on};
 use crate::keeper::Keeper;
 use crate::target::Target;
 use crate::verdicts::{Decided, Home, Verdicts, tell_all};
+use crate::webhook::{Changed, WebhookSecrets, Webhooks};
 
 /// Where models come from, where they are kept, and what they must be.
 #[derive(Debug)]
@@ -69,6 +72,7 @@ pub struct Prepared {
     origins: Origins,
     verdicts: Verdicts,
     decided: mpsc::Receiver<Decided>,
+    changed: Option<mpsc::Receiver<Changed>>,
 }
 
 impl Prepared {
@@ -88,7 +92,18 @@ impl Prepared {
         let folders = targets.into_iter().map(folder).collect::<io::Result<_>>()?;
         let (verdicts, decided) = Verdicts::new();
         let origins = Origins::default();
-        Ok(Prepared { stock, folders, addresses, awaited, origins, house, verdicts, decided })
+        let changed = None;
+        Ok(Prepared {
+            stock,
+            folders,
+            addresses,
+            awaited,
+            origins,
+            house,
+            verdicts,
+            decided,
+            changed,
+        })
     }
 
     /// The repository.
@@ -106,6 +121,13 @@ impl Prepared {
         self.verdicts.clone()
     }
 
+    /// Takes messages by which registries say that something has changed, from those who know a secret.
+    pub fn webhooks(&mut self, secrets: WebhookSecrets) -> Webhooks {
+        let (webhooks, changed) = Webhooks::new(secrets);
+        self.changed = Some(changed);
+        webhooks
+    }
+
     /// What is known of the models.
     pub fn origins(&self) -> Origins {
         self.origins.clone()
@@ -113,9 +135,12 @@ impl Prepared {
 
     /// Begins to look.
     pub fn start(self, world: Box<dyn World>) -> io::Result<Supply> {
-        let Prepared { stock, house, folders, addresses, awaited, origins, decided, .. } = self;
+        let Prepared {
+            stock, house, folders, addresses, awaited, origins, decided, changed, ..
+        } = self;
         let home = |it: &ModelFolder| (it.target().model.clone(), Home::of(it.target()));
         let homes: BTreeMap<ModelName, Home> = folders.iter().map(home).collect();
+        let targets: Vec<Target> = folders.iter().map(|it| it.target().clone()).collect();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let (stop, stopped) = oneshot::channel();
         let thread = thread::Builder::new().name("supply".to_owned()).spawn(move || {
@@ -124,8 +149,18 @@ impl Prepared {
                 let work = async {
                     // Before anything is shown: what was rolled back must not answer in the meantime.
                     desk.recall_cached().await;
-                    join3(
-                        keep_all(&desk, &awaited, addresses),
+                    let hurried = |it: &String| (it.clone(), Rc::default());
+                    let hurried: BTreeMap<String, Rc<Hurry>> =
+                        addresses.keys().map(hurried).collect();
+                    let heard = async {
+                        match changed {
+                            Some(it) => pass_on(it, &targets, &hurried).await,
+                            None => {}
+                        }
+                    };
+                    join4(
+                        heard,
+                        keep_all(&desk, &awaited, (addresses, &hurried)),
                         desk.recall_missing(&awaited),
                         tell_all(&stock.registries, &homes, decided),
                     )
@@ -173,9 +208,12 @@ impl Supply {
 async fn keep_all(
     desk: &Desk<'_>,
     awaited: &AtomicUsize,
-    addresses: BTreeMap<String, Vec<(Uri, Duration)>>,
+    (addresses, hurried): (BTreeMap<String, Vec<(Uri, Duration)>>, &BTreeMap<String, Rc<Hurry>>),
 ) {
     let silent: Vec<Cell<bool>> = addresses.iter().map(|_| Cell::new(false)).collect();
-    let keepers = addresses.into_values().zip(&silent);
-    join_all(keepers.map(|(it, silent)| Keeper::new(desk, (awaited, silent), it).keep())).await;
+    let keepers = addresses.into_iter().zip(&silent).map(|((registry, addresses), silent)| {
+        let hurry = hurried.get(&registry).cloned().unwrap_or_default();
+        Keeper::new(desk, (awaited, silent), (addresses, hurry)).keep()
+    });
+    join_all(keepers).await;
 }
