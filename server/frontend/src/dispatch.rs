@@ -10,7 +10,7 @@ use server_lifecycle::Lifecycle;
 use server_serving::Serving;
 
 use crate::body::{Incoming, ResponseBody};
-use crate::grpc::Grpc;
+use crate::grpc::{Grpc, ReflectionError};
 use crate::http::Rest;
 use crate::http2::Calls;
 use crate::listener::Handler;
@@ -53,7 +53,7 @@ pub struct Frontend {
 
 impl Frontend {
     /// Fails only if a descriptor that is compiled in cannot be read.
-    pub fn new(shared: Arc<Shared>) -> Result<Frontend, tonic_reflection::server::Error> {
+    pub fn new(shared: Arc<Shared>) -> Result<Frontend, ReflectionError> {
         Ok(Frontend { grpc: Grpc::new(Arc::clone(&shared))?, rest: Arc::new(Rest::new(shared)) })
     }
 }

@@ -27,6 +27,7 @@ mod status;
 
 pub use control::Control;
 pub use dispatch::{Frontend, Shared};
+pub use grpc::ReflectionError;
 pub use listener::{Bound, Drain, Handler, Serving as Listening};
 pub use options::{ConnectionLimits, Options};
 pub use webhook::Webhook;

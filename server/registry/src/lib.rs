@@ -5,6 +5,9 @@
 //! before anything parses it. For the lifecycle and the command line; knows neither engines nor the hot
 //! path. Everything that a registry says is taken as written by a stranger.
 
+// Without `remotes` much of what is shared has one user less, and some of it none.
+#![cfg_attr(not(feature = "remotes"), allow(dead_code))]
+
 mod limits;
 mod error;
 mod digest;

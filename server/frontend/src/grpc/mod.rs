@@ -6,13 +6,12 @@ mod encode;
 pub(crate) mod framing;
 mod health;
 mod plain;
+mod reflection;
 mod service;
 mod unary;
 mod weight;
 mod wire;
 
-use std::convert::Infallible;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -22,7 +21,7 @@ use server_serving::{InferError, Permit};
 use tonic::Status;
 use tonic::server::NamedService as _;
 use tonic_health::pb::health_server::HealthServer;
-use tower_service::Service;
+use tower_service::Service as _;
 
 use crate::body::{Framing, Incoming, RequestBody, ResponseBody};
 use crate::dispatch::Shared;
@@ -31,6 +30,8 @@ use crate::options::COMMAND_BYTES_MAX;
 use crate::status::{clipped, status};
 
 use health::HealthService;
+pub use reflection::Error as ReflectionError;
+use reflection::Reflection;
 use service::InferenceService;
 pub(crate) use unary::{Call, Unary, Unbegun};
 
@@ -43,23 +44,8 @@ pub(crate) struct Grpc {
     unary: Arc<Unary>,
     inference: Inference,
     health: Health,
-    reflection: Boxed,
-    reflection_alpha: Boxed,
+    reflection: Reflection,
     durations: Durations<{ METHODS.len() }>,
-}
-
-/// A service whose type has no name.
-type Boxed = Box<dyn Fn(Request<RequestBody>) -> BoxedAnswer + Send + Sync>;
-type BoxedAnswer =
-    Pin<Box<dyn Future<Output = Result<Response<tonic::body::Body>, Infallible>> + Send>>;
-
-fn boxed<S>(service: S) -> Boxed
-where
-    S: Service<Request<RequestBody>, Response = Response<tonic::body::Body>, Error = Infallible>,
-    S: Clone + Send + Sync + 'static,
-    S::Future: Send + 'static,
-{
-    Box::new(move |request| Box::pin(service.clone().call(request)))
 }
 
 /// Methods that are counted one by one; the others share the last place. Predictions are counted
@@ -77,19 +63,13 @@ const METHODS: [&str; 9] = [
 ];
 
 impl Grpc {
-    pub(crate) fn new(shared: Arc<Shared>) -> Result<Grpc, tonic_reflection::server::Error> {
-        let reflection = || {
-            tonic_reflection::server::Builder::configure()
-                .register_encoded_file_descriptor_set(proto::INFERENCE_DESCRIPTOR_SET)
-                .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
-        };
+    pub(crate) fn new(shared: Arc<Shared>) -> Result<Grpc, reflection::Error> {
         let inference = GrpcInferenceServiceServer::new(InferenceService::new(Arc::clone(&shared)))
             .max_encoding_message_size(usize::MAX);
         Ok(Grpc {
             inference,
             health: HealthServer::new(HealthService::new(Arc::clone(&shared))),
-            reflection: boxed(reflection().build_v1()?),
-            reflection_alpha: boxed(reflection().build_v1alpha()?),
+            reflection: Reflection::new()?,
             durations: Durations::new(),
             unary: Arc::new(Unary::new(Arc::clone(&shared))),
             shared,
@@ -142,10 +122,8 @@ impl Grpc {
             self.inference.clone().call(request).await
         } else if service == Health::NAME {
             self.health.clone().call(request).await
-        } else if service == "grpc.reflection.v1.ServerReflection" {
-            (self.reflection)(request).await
-        } else if service == "grpc.reflection.v1alpha.ServerReflection" {
-            (self.reflection_alpha)(request).await
+        } else if let Some(answer) = self.reflection.of(service) {
+            answer(request).await
         } else {
             Ok(Status::unimplemented(format!("no service {service:?} here")).into_http())
         };

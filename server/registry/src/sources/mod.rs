@@ -1,13 +1,21 @@
 //! One module for each kind of registry, and the one place that chooses among them.
 
 mod file;
+#[cfg(feature = "remotes")]
 mod hf;
+#[cfg(feature = "remotes")]
 mod layout;
+#[cfg(feature = "remotes")]
 mod login;
+#[cfg(feature = "remotes")]
 mod mlflow;
+#[cfg(feature = "remotes")]
 mod mlflow_api;
+#[cfg(feature = "remotes")]
 mod oci;
+#[cfg(feature = "remotes")]
 mod store;
+#[cfg(feature = "remotes")]
 mod transport;
 mod web;
 
@@ -51,28 +59,52 @@ impl Registries {
 
     /// The source behind an address that an operator wrote. Asks nothing of the network yet.
     pub fn source(&self, uri: &Uri) -> Result<Arc<dyn Source>, RegistryError> {
-        let http = self.http.clone();
         Ok(match &uri.place {
             Place::File { path, version } => {
                 Arc::new(file::Folder::new(path.clone(), *version, self.limits().clone()))
             }
+            Place::Web { url, digest } => {
+                Arc::new(web::Web::new(self.http.clone(), url.clone(), *digest))
+            }
+            #[cfg(not(feature = "remotes"))]
+            Place::Mlflow { .. } | Place::Store { .. } | Place::Oci { .. } | Place::Hf { .. } => {
+                let words = format!(
+                    "{uri}: this server was built without registries; file: and https: are left"
+                );
+                return Err(RegistryError::Invalid(words));
+            }
+            #[cfg(feature = "remotes")]
             Place::Mlflow { server, workspace, model, at } => {
                 let name = (model.clone(), at.clone());
                 Arc::new(mlflow::Mlflow::new(self.clone(), server, name, workspace.as_deref())?)
             }
+            #[cfg(feature = "remotes")]
             Place::Store { .. } => {
+                let http = self.http.clone();
                 Arc::new(store::Store::new(http, &self.environment, &uri.place)?)
             }
-            Place::Web { url, digest } => Arc::new(web::Web::new(http, url.clone(), *digest)),
+            #[cfg(feature = "remotes")]
             Place::Oci { server, name, at } => {
                 let login = login::of(self.docker_config.as_deref(), server)?;
+                let http = self.http.clone();
                 Arc::new(oci::Oci::new(http, server.clone(), (name.clone(), at.clone()), login))
             }
-            Place::Hf { .. } => Arc::new(hf::Hub::new(http, &self.environment, &uri.place)?),
+            #[cfg(feature = "remotes")]
+            Place::Hf { .. } => {
+                let http = self.http.clone();
+                Arc::new(hf::Hub::new(http, &self.environment, &uri.place)?)
+            }
         })
     }
 
+    /// Nobody takes notes of what has become of a version.
+    #[cfg(not(feature = "remotes"))]
+    pub async fn tell(&self, _uri: &Uri, _verdict: &Verdict) -> Result<bool, RegistryError> {
+        Ok(false)
+    }
+
     /// Tells a registry what has become of a version of `uri`'s model. False: it takes no such notes.
+    #[cfg(feature = "remotes")]
     pub async fn tell(&self, uri: &Uri, verdict: &Verdict) -> Result<bool, RegistryError> {
         let Place::Mlflow { server, workspace, model, at } = &uri.place else { return Ok(false) };
         let name = (model.clone(), at.clone());
