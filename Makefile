@@ -118,8 +118,9 @@ haproxy: # Debian's, if it may be installed; without it its tests are skipped
 		test "$$(id -u)" = 0 && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq haproxy >/dev/null; \
 	} || echo "HAProxy is not installed, and cannot be from here: its tests are skipped"
 
-fixtures: $(VENV)/models/ready $(VENV)/pjrt/ready ## Make the test models of LiteRT and PJRT again
+fixtures: $(VENV)/models/ready $(VENV)/pjrt/ready ## Make the test models of LiteRT, candle and PJRT again
 	cd models && $(abspath $(VENV))/models/bin/python ../backends/litert/fixtures/make.py
+	cd models && $(abspath $(VENV))/models/bin/python ../backends/candle/fixtures/make.py
 	cd backends/pjrt/fixtures && JAX_PLATFORMS=cpu $(abspath $(VENV))/pjrt/bin/python make.py
 
 .PHONY: fixtures

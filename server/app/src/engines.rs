@@ -4,7 +4,6 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use backend_api::{Backend, BackendError, Library};
-use backend_onnxruntime::OnnxRuntime;
 use backend_tract::Tract;
 use server_lifecycle::Engines;
 
@@ -17,13 +16,15 @@ pub(crate) fn open(libraries: &Libraries) -> anyhow::Result<Engines> {
     let tract: Arc<dyn Backend> = Arc::new(Tract);
     let engines = match onnxruntime(libraries.onnxruntime_library.as_deref())? {
         Ok(engine) => Engines::new(vec![engine, tract], Vec::new()),
-        Err(reason) => Engines::new(vec![tract], vec![(backend_onnxruntime::NAME, reason)]),
+        Err(reason) => Engines::new(vec![tract], vec![("onnxruntime", reason)]),
     };
     let (name, engine) = openvino(libraries.openvino_dir.as_deref())?;
     let engines = engines.with_on_request(name, engine);
     let (format, engine) = litert(libraries.litert_library.as_deref())?;
     let engines = engines.with_format(format, engine);
     let (format, engine) = pjrt(libraries)?;
+    let engines = engines.with_format(format, engine);
+    let (format, engine) = candle();
     Ok(engines.with_format(format, engine))
 }
 
@@ -59,7 +60,9 @@ fn words(error: BackendError) -> String {
 /// An engine, or why this machine has it not.
 type Opened = Result<Arc<dyn Backend>, String>;
 
+#[cfg(feature = "onnxruntime")]
 fn onnxruntime(named: Option<&Path>) -> anyhow::Result<Opened> {
+    use backend_onnxruntime::OnnxRuntime;
     if let Some(path) = named {
         return Ok(Ok(Arc::new(OnnxRuntime::open(path)?)));
     }
@@ -67,6 +70,15 @@ fn onnxruntime(named: Option<&Path>) -> anyhow::Result<Opened> {
         Ok(engine) => Ok(Arc::new(engine) as Arc<dyn Backend>),
         Err(error) => Err(error.to_string()),
     }))
+}
+
+#[cfg(not(feature = "onnxruntime"))]
+fn onnxruntime(named: Option<&Path>) -> anyhow::Result<Opened> {
+    anyhow::ensure!(
+        named.is_none(),
+        "onnxruntime_library: this server was built without ONNX Runtime"
+    );
+    Ok(Err(NOT_BUILT.to_owned()))
 }
 
 #[cfg(feature = "openvino")]
@@ -114,6 +126,17 @@ fn pjrt(libraries: &Libraries) -> anyhow::Result<(Format, Opened)> {
     Ok(((NAME, ARTIFACT), engine))
 }
 
+#[cfg(feature = "candle")]
+fn candle() -> (Format, Opened) {
+    use backend_candle::{ARTIFACT, Candle, NAME};
+    ((NAME, ARTIFACT), Ok(Arc::new(Candle)))
+}
+
+#[cfg(not(feature = "candle"))]
+fn candle() -> (Format, Opened) {
+    (("candle", "model.safetensors"), Err(NOT_BUILT.to_owned()))
+}
+
 /// The PJRT plugin for this program, or where it was looked for.
 #[cfg(feature = "pjrt")]
 fn plugin() -> Result<PathBuf, String> {
@@ -132,7 +155,13 @@ fn pjrt(libraries: &Libraries) -> anyhow::Result<(Format, Opened)> {
     Ok((("pjrt", "model.stablehlo"), Err(NOT_BUILT.to_owned())))
 }
 
-#[cfg(not(all(feature = "openvino", feature = "litert", feature = "pjrt")))]
+#[cfg(not(all(
+    feature = "onnxruntime",
+    feature = "openvino",
+    feature = "litert",
+    feature = "pjrt",
+    feature = "candle"
+)))]
 const NOT_BUILT: &str = "this server was built without it";
 
 /// A file that is opened later: whoever names one that is not there hears of it now.

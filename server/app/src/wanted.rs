@@ -125,7 +125,7 @@ fn labels(settings: &mut Table, section: &mut Section<'_>) -> BTreeMap<String, U
 /// What the lifecycle would say of the model's settings.
 fn faults(target: &Target) -> Vec<(String, String)> {
     // Whether an engine is there is seen when the model is loaded.
-    let engines = vec!["onnxruntime", "tract", "openvino", "litert", "pjrt"];
+    let engines = vec!["onnxruntime", "tract", "openvino", "litert", "pjrt", "candle"];
     let (transition, load) = (Transition::Availability, LoadPolicy::Eager);
     let defaults = Defaults { instances: 1, transition, load, engines };
     let faults = ModelConfig::parse(&target.example(), &defaults).err().unwrap_or_default();

@@ -15,6 +15,9 @@ pub(crate) fn check(config: &ModelConfig, root: &mut Section<'_>, session: bool)
     batching(config, root);
 }
 
+/// Engines that cannot be told how operators share threads, nor how threads wait.
+const OWN_THREADS: [&str; 5] = ["candle", "litert", "openvino", "pjrt", "tract"];
+
 /// An engine that is named and cannot do what is asked of it.
 fn engine(config: &ModelConfig, root: &mut Section<'_>, session: bool) {
     let (engine, options) = (config.engine.as_deref().unwrap_or("auto"), &config.options);
@@ -34,11 +37,11 @@ fn engine(config: &ModelConfig, root: &mut Section<'_>, session: bool) {
         let text = "engine tract computes on the instance's own thread alone";
         root.fault("instances.intra_op_threads", text);
     }
-    if ["litert", "openvino", "pjrt", "tract"].contains(&engine) && options.inter_op_threads > 1 {
+    if OWN_THREADS.contains(&engine) && options.inter_op_threads > 1 {
         let text = format!("engine {engine} runs operators one after the other");
         root.fault("instances.inter_op_threads", &text);
     }
-    if ["litert", "openvino", "pjrt", "tract"].contains(&engine) && options.spinning {
+    if OWN_THREADS.contains(&engine) && options.spinning {
         root.fault("instances.spinning", &format!("engine {engine} does not know it"));
     }
 }

@@ -8,6 +8,7 @@ use super::{list, metadata, root, text};
 const FLOORS: &[&[&str]] = &[
     &["backend-api", "plot", "proto"],
     &[
+        "backend-candle",
         "backend-fake",
         "backend-litert",
         "backend-onnxruntime",
@@ -37,12 +38,16 @@ const BESIDE: &[&str] = &["loadtest", "server-tidy"];
 const WRAPPED: &[(&str, &[&str])] = &[
     ("ort", &["backend-onnxruntime"]),
     ("tract-onnx", &["backend-tract"]),
+    ("candle-core", &["backend-candle"]),
+    ("candle-nn", &["backend-candle"]),
+    ("rayon", &["backend-candle"]),
     ("libloading", &["backend-litert", "backend-openvino", "backend-pjrt"]),
     ("tonic", &["proto", "server-frontend", "loadtest"]),
     ("hyper", &["server-frontend", "server-registry", "server-app", "loadtest"]),
     (
         "serde_json",
         &[
+            "backend-candle",
             "server-replicas",
             "server-triggers",
             "server-conductor",

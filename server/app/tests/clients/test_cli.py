@@ -157,7 +157,7 @@ def test_version():
     answer = json.loads(salver("version", "--output", "json").stdout)
     assert answer["version"].count(".") == 2
     engines = {it["engine"]: it["available"] for it in answer["engines"]}
-    expected = ("onnxruntime", "tract", "openvino", "litert", "pjrt")
+    expected = ("onnxruntime", "tract", "openvino", "litert", "pjrt", "candle")
     assert engines == dict.fromkeys(expected, True)
     text = salver("version").stdout.splitlines()
     assert text[0] == f"salver {answer['version']}"
