@@ -1,10 +1,12 @@
 //! The command line: every flag once, with its environment variable and its help.
 
 mod choices;
+#[cfg(feature = "drift")]
 mod drift;
 mod log;
 mod rollout;
 mod store;
+#[cfg(feature = "tune")]
 mod tune;
 
 use std::net::IpAddr;
@@ -14,10 +16,12 @@ use clap::{Args, Parser, Subcommand};
 use clap_complete::Shell;
 
 pub use choices::{LoadArg, LogFormat, OutputFormat, SchedulerArg, TransitionArg};
+#[cfg(feature = "drift")]
 pub use drift::{ColumnArgs, CompareArgs, DriftCommand, ProfileArgs};
 pub use log::LogArgs;
 pub use rollout::{RolloutArgs, RolloutCommand, RolloutOf};
 pub use store::{PlaceArgs, PullArgs, StoreArgs, ValidateArgs};
+#[cfg(feature = "tune")]
 pub use tune::TuneArgs;
 
 /// Exit codes, as `salver help` tells them.
@@ -58,18 +62,21 @@ pub enum Command {
         #[command(subcommand)]
         command: RolloutCommand,
     },
+    #[cfg(feature = "drift")]
     /// Find out whether data still looks as it did.
     Drift {
         /// What to find out.
         #[command(subcommand)]
         command: DriftCommand,
     },
+    #[cfg(feature = "drift")]
     /// Write down what a model's data looks like, to hold later data against.
     Profile(ProfileArgs),
     /// Would a model serve? Fetches it, checks every byte, loads and warms it up, and says so.
     ///
     /// Exit code 0: it would; 1: it would not; 2: wrong usage; 69: its registry does not answer.
     Validate(Box<ValidateArgs>),
+    #[cfg(feature = "tune")]
     /// Find the engine, instances, threads and batch size that serve a model best here.
     ///
     /// Loads the model as the server does, under one setting after the other, and asks it with a

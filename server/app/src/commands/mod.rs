@@ -1,14 +1,17 @@
 //! The subcommands. Results go to standard output, everything else to standard error.
 
 mod devices;
+#[cfg(feature = "drift")]
 mod drift;
 mod models;
 mod predict;
+#[cfg(feature = "drift")]
 mod profile;
 mod rollout;
 mod server;
 mod store;
 mod table;
+#[cfg(feature = "tune")]
 mod tune;
 mod validate;
 mod version;
@@ -19,9 +22,9 @@ use std::process::ExitCode;
 use clap::CommandFactory as _;
 use server_registry::{ErrorKind, RegistryError};
 
-use crate::cli::{
-    Cli, ClientCommand, Command, DriftCommand, ModelsCommand, RolloutCommand, ServerArgs,
-};
+#[cfg(feature = "drift")]
+use crate::cli::DriftCommand;
+use crate::cli::{Cli, ClientCommand, Command, ModelsCommand, RolloutCommand, ServerArgs};
 use crate::client::{Client, ClientError};
 
 /// What a command came to; the numbers stand in `salver help`.
@@ -75,9 +78,12 @@ pub fn run(cli: Cli) -> ExitCode {
             RolloutCommand::Resume(of) => rollout::command("resume", &of),
             RolloutCommand::Abort(of) => rollout::command("abort", &of),
         }),
+        #[cfg(feature = "drift")]
         Command::Drift { command: DriftCommand::Compare(args) } => drift::compare(&args),
+        #[cfg(feature = "drift")]
         Command::Profile(args) => profile::profile(&args),
         Command::Validate(args) => validate::validate(&args),
+        #[cfg(feature = "tune")]
         Command::Tune(args) => tune::tune(*args),
         Command::Devices(args) => devices::devices(&args),
         Command::Version(args) => version::version(&args),
