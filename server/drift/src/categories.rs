@@ -10,6 +10,10 @@ use crate::frequent::Frequent;
 use crate::hash::{self, BuildFnv};
 use crate::profile::Categories;
 
+/// New categories that all steps of a window name together, and one at least.
+const TOP_OF_WINDOW: usize = 64;
+const TOP_OF_STEP: usize = 4;
+
 /// Finds the place of a category of the reference. Made once of a profile.
 #[derive(Clone, Debug, Default)]
 pub struct Lookup {
@@ -112,6 +116,14 @@ impl CategoryState {
         }
         self.new.merge(&other.new);
         self.distinct.merge(&other.distinct);
+    }
+
+    /// Sees nothing more, as one of `steps` parts of a window: keeps what a verdict needs.
+    pub(crate) fn seal(&mut self, steps: usize) {
+        if steps > 1 {
+            self.distinct = Distinct::nothing();
+            self.new.keep((TOP_OF_WINDOW / steps).max(TOP_OF_STEP));
+        }
     }
 
     /// Bytes of everything.

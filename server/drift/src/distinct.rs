@@ -24,6 +24,11 @@ impl Default for Distinct {
 }
 
 impl Distinct {
+    /// Without registers: counts nothing, also of what is merged into it.
+    pub(crate) fn nothing() -> Distinct {
+        Distinct { registers: Vec::new() }
+    }
+
     /// Adds a value by its hash.
     pub(crate) fn add(&mut self, hash: u64) {
         let at = crate::cast::index(hash >> (64 - BITS));
@@ -43,6 +48,9 @@ impl Distinct {
 
     /// How many different values there were, about.
     pub fn estimate(&self) -> f64 {
+        if self.registers.is_empty() {
+            return 0.0;
+        }
         let m = REGISTERS as f64;
         let sum: f64 = self.registers.iter().map(|&it| 0.5_f64.powi(i32::from(it))).sum();
         let raw = 0.7213 / (1.0 + 1.079 / m) * m * m / sum;

@@ -45,6 +45,14 @@ impl Frequent {
         self.shrink();
     }
 
+    /// Forgets all but the most frequent.
+    pub(crate) fn keep(&mut self, places: usize) {
+        if let Some((_, least)) = self.top().get(places) {
+            let least = *least;
+            self.counts.retain(|_, count| *count > least);
+        }
+    }
+
     /// How many words were added.
     pub fn n(&self) -> u64 {
         self.n

@@ -3,6 +3,9 @@
 
 use std::hash::{BuildHasherDefault, Hasher};
 
+/// Stands for a value that is missing.
+pub(crate) const MISSING: u64 = 0x5851_f42d_4c95_7f2d;
+
 /// The finisher of splitmix64.
 pub(crate) fn mixed(mut it: u64) -> u64 {
     it = (it ^ (it >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);

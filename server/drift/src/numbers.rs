@@ -11,6 +11,9 @@ use crate::quantiles::Quantiles;
 /// Values that a window keeps as they are; statistics are exact until there are more.
 const RAW_MAX: usize = 2048;
 
+/// Windows of more steps keep none.
+const RAW_STEPS_MAX: usize = 8;
+
 /// Values that are looked at in one go.
 const CHUNK: usize = 256;
 
@@ -140,6 +143,22 @@ impl NumberState {
             self.raw = Vec::new();
             self.raw_complete = false;
         }
+    }
+
+    /// Sees nothing more, as one of `steps` parts of a window: keeps what a verdict needs. Values
+    /// stay as they are only in windows of few, short steps, so that all steps of a window have
+    /// room together.
+    pub(crate) fn seal(&mut self, steps: usize) {
+        if steps <= 1 {
+            return;
+        }
+        self.quantiles = Quantiles::default();
+        self.distinct = Distinct::nothing();
+        if steps > RAW_STEPS_MAX || self.raw.len() * steps > RAW_MAX / 2 {
+            self.raw = Vec::new();
+            self.raw_complete = false;
+        }
+        self.raw.shrink_to_fit();
     }
 
     /// All values as they came, while there are few.

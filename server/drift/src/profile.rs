@@ -214,6 +214,29 @@ impl Numbers {
         }
     }
 
+    /// For values that come in single precision: the reference rounded likewise, so that a value
+    /// that lies on an edge falls on the same side as its rounded self.
+    pub fn narrowed(&self) -> Numbers {
+        let (mut edges, mut counts) = (Vec::new(), vec![self.counts.first().copied().unwrap_or(0)]);
+        for (&edge, &count) in self.edges.iter().zip(self.counts.iter().skip(1)) {
+            let edge = narrow(edge);
+            if let Some(before) = counts.last_mut().filter(|_| edges.last() == Some(&edge)) {
+                *before += count;
+            } else {
+                edges.push(edge);
+                counts.push(count);
+            }
+        }
+        Numbers {
+            min: narrow(self.min),
+            max: narrow(self.max),
+            edges,
+            counts,
+            sample: self.sample.iter().map(|&it| narrow(it)).collect(),
+            ..self.clone()
+        }
+    }
+
     /// Which bin a finite number falls into.
     pub fn bin(&self, value: f64) -> usize {
         self.edges.partition_point(|&it| it <= value)
@@ -221,6 +244,17 @@ impl Numbers {
 }
 
 impl Categories {
+    /// For values that come in single precision.
+    pub fn narrowed(&self) -> Categories {
+        let one = |(category, count): &(Category, u64)| match category {
+            Category::Number(it) => {
+                (Category::number(narrow(it.get())).unwrap_or(category.clone()), *count)
+            }
+            Category::Word(_) | Category::Flag(_) => (category.clone(), *count),
+        };
+        Categories { counts: self.counts.iter().map(one).collect(), others: self.others }
+    }
+
     /// Of values.
     fn of(values: &Values) -> Categories {
         let mut counts: Vec<(Category, u64)> = values.tally().into_iter().collect();
@@ -229,6 +263,14 @@ impl Categories {
         counts.truncate(CATEGORIES_MAX);
         Categories { counts, others }
     }
+}
+
+/// To the nearest number of single precision.
+fn narrow(value: f64) -> f64 {
+    let (least, most) = (f64::from(f32::MIN), f64::from(f32::MAX));
+    #[expect(clippy::cast_possible_truncation, reason = "what is too large was cut off")]
+    let value = value.clamp(least, most) as f32;
+    f64::from(value)
 }
 
 /// How many different rows columns have, about; all must have the same number of rows.
@@ -246,7 +288,7 @@ pub fn distinct_rows(columns: &[&Values]) -> u64 {
                 }
                 Values::Other(_) => None,
             };
-            hash = hash::mixed(hash.rotate_left(1) ^ cell.unwrap_or(0x5851_f42d_4c95_7f2d));
+            hash = hash::mixed(hash.rotate_left(1) ^ cell.unwrap_or(hash::MISSING));
         }
         distinct.add(hash);
     }

@@ -9,6 +9,8 @@ impl Merge for Rows {
     fn merge(&mut self, other: &Rows) {
         self.0.extend(&other.0);
     }
+
+    fn seal(&mut self, _steps: usize) {}
 }
 
 /// Plays rows `(seconds, number)`; every window that comes is shown as its numbers.
