@@ -25,7 +25,8 @@ text { font-family: system-ui, -apple-system, 'Segoe UI', 'DejaVu Sans', sans-se
 }
 ";
 
-pub(crate) fn escape(text: &str) -> String {
+/// As text or attribute of XML.
+pub fn escape(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for character in text.chars() {
         match character {

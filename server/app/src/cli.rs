@@ -17,7 +17,7 @@ use clap_complete::Shell;
 
 pub use choices::{LoadArg, LogFormat, OutputFormat, SchedulerArg, TransitionArg};
 #[cfg(feature = "drift")]
-pub use drift::{ColumnArgs, CompareArgs, DriftCommand, ProfileArgs};
+pub use drift::{ColumnArgs, CompareArgs, DriftCommand, DriftOf, ProfileArgs, ReportArgs};
 pub use log::LogArgs;
 pub use rollout::{RolloutArgs, RolloutCommand, RolloutOf};
 pub use store::{PlaceArgs, PullArgs, StoreArgs, ValidateArgs};

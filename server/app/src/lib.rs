@@ -8,6 +8,7 @@ pub mod cli;
 mod client;
 mod commands;
 mod engines;
+mod findings;
 mod inspect;
 mod loaded;
 mod prediction_log;

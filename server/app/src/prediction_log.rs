@@ -7,8 +7,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
+use server_base::Findings;
 use server_base::settings::Section;
-use server_feedback::{JsonLines, Key, Log, Options, ParquetSink, Sink};
+use server_feedback::{Disk, JsonLines, Key, Log, Options, ParquetSink, Sink};
+use server_monitor::{MonitorSink, Monitors};
 
 use crate::cli::LogArgs;
 use crate::settings::{Number, number};
@@ -72,8 +74,15 @@ impl LogSettings {
         })
     }
 
-    /// Starts the log.
-    pub(crate) fn start(&self) -> anyhow::Result<Arc<Log>> {
+    /// Starts the log, and what watches it.
+    pub(crate) fn start(
+        &self,
+        findings: Arc<dyn Findings>,
+    ) -> anyhow::Result<(Arc<Log>, Arc<Monitors>)> {
+        let folder = self.folder.join("monitor");
+        let monitors = Monitors::open(Arc::new(Disk), &folder, findings);
+        let monitors = monitors.with_context(|| format!("monitors {}", folder.display()))?;
+        let monitors = Arc::new(monitors);
         let key = self.key_file.as_deref().map(key).transpose()?;
         let options = Options {
             folder: self.folder.join("wal"),
@@ -83,9 +92,14 @@ impl LogSettings {
             key,
             give_way: server_serving::give_way,
         };
-        let make = |log: &str| self.sinks.iter().map(|it| self.sink(*it, log)).collect();
+        let make = |log: &str| {
+            let monitor: Box<dyn Sink> = Box::new(MonitorSink::new(Arc::clone(&monitors)));
+            let sinks = self.sinks.iter().map(|it| self.sink(*it, log));
+            sinks.chain([Ok(monitor)]).collect()
+        };
         let started = Log::start(options, &make);
-        started.with_context(|| format!("prediction log {}", self.folder.display()))
+        let log = started.with_context(|| format!("prediction log {}", self.folder.display()))?;
+        Ok((log, monitors))
     }
 
     fn sink(&self, name: SinkName, log: &str) -> io::Result<Box<dyn Sink>> {

@@ -15,6 +15,7 @@ use server_frontend::{
     Bound, ConnectionLimits, Control, Drain, Frontend, Listening, Shared, Webhook,
 };
 use server_lifecycle::{Audit, Clock, Defaults, Engines, Lifecycle};
+use server_monitor::Monitors;
 use server_serving::{Admission, Cores, Serving};
 use server_supply::{Prepared, Supply, Target};
 use tokio::runtime::{Builder, Runtime};
@@ -22,8 +23,8 @@ use tokio::sync::oneshot;
 
 use crate::audit::Auditor;
 use crate::cli::SchedulerArg;
+use crate::findings::FanOut;
 use crate::loaded::Loaded;
-use crate::prediction_log::LogSettings;
 use crate::recorder::Recorded;
 use crate::settings::Settings;
 use crate::{stock, telemetry, verdicts, webhook};
@@ -102,8 +103,9 @@ impl Server {
         let webhook = webhook::webhook(settings.webhook_secret_file.as_deref(), prepared.as_mut())?;
         let origins = prepared.as_ref().map(Prepared::origins).unwrap_or_default();
         // Before the first model is loaded, and until the last is gone.
-        let log = settings.log.as_ref().map(LogSettings::start).transpose()?;
-        let told = (audit.unwrap_or_default(), log.as_ref());
+        let logging = settings.log.as_ref().map(|it| it.start(FanOut::new(Vec::new())));
+        let (log, monitors) = logging.transpose()?.unzip();
+        let told = (audit.unwrap_or_default(), log.as_ref(), monitors.as_ref());
         let mut options = lifecycle_options(settings, &engines, told, prepared.as_ref());
         options.directions = rollouts.directions();
         let lifecycle = server_lifecycle::start(options, engines, Arc::clone(&serving))
@@ -123,6 +125,7 @@ impl Server {
                 Arc::clone(&serving),
                 (listener, contents),
             )?,
+            monitors,
             version: env!("CARGO_PKG_VERSION"),
             options: server_frontend::Options {
                 request_bytes_max: settings.request_bytes_max,
@@ -226,7 +229,7 @@ fn prepare(settings: &Settings, engines: &Engines) -> anyhow::Result<Option<Prep
 fn lifecycle_options(
     settings: &Settings,
     engines: &Engines,
-    (audit, log): (Audit, Option<&Arc<Log>>),
+    (audit, log, monitors): (Audit, Option<&Arc<Log>>, Option<&Arc<Monitors>>),
     prepared: Option<&Prepared>,
 ) -> server_lifecycle::Options {
     let own = Some(&settings.model_repository).filter(|it| !it.as_os_str().is_empty());
@@ -249,6 +252,7 @@ fn lifecycle_options(
         clock: Clock::default(),
         audit,
         log: log.map(|it| Arc::clone(it) as Arc<dyn PredictionLog>),
+        monitors: monitors.map(|it| Arc::clone(it) as Arc<dyn server_lifecycle::Monitors>),
         defaults: Defaults {
             instances: settings.instances,
             transition: settings.transition,

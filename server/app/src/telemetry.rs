@@ -20,6 +20,7 @@ pub fn series() -> Vec<Series> {
         server_supply::metrics::SERIES,
         server_conductor::metrics::SERIES,
         server_feedback::metrics::SERIES,
+        server_monitor::metrics::SERIES,
         server_frontend::metrics::SERIES,
         process::SERIES,
     ];

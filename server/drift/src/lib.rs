@@ -33,6 +33,7 @@ mod quality;
 mod threshold;
 mod window;
 mod pane;
+mod plan;
 
 pub use categories::{CategoryState, Lookup};
 pub use column::{Category, Kind, Tally, Values};
@@ -43,6 +44,7 @@ pub use frequent::Frequent;
 pub use moments::Moments;
 pub use numbers::NumberState;
 pub use pane::{FEATURE_BYTES_MAX, FeatureState, Pane, Reference, RowHashes};
+pub use plan::{Between, LEARN_ROWS_MAX, MonitorPlan, Origin, RawMonitorPlan, Rule};
 pub use profile::{Feature, Profile, ProfileError, Role, Shape, Source};
 pub use quality::{Quality, QualityFault, QualityLimits};
 pub use quantiles::Quantiles;

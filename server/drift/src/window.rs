@@ -100,8 +100,7 @@ impl<S: Merge> Windows<S> {
         if step_rows.is_none() && step_s.is_none() {
             return Err("step_rows or step_s must be given".to_owned());
         }
-        let panes =
-            Panes { closed: VecDeque::new(), open: (0, empty.clone()), opened_s: None };
+        let panes = Panes { closed: VecDeque::new(), open: (0, empty.clone()), opened_s: None };
         Ok(Windows { windowing, empty, panes })
     }
 

@@ -47,7 +47,10 @@ fn a_feature_stays_within_its_room_whatever_the_window() {
             let bytes = most(&reference, steps, &mut |it| {
                 reference.numbers(it, &numbers(&mut random, rows));
             });
-            assert!(bytes <= FEATURE_BYTES_MAX, "numbers: {bytes} bytes in {steps} steps of {rows}");
+            assert!(
+                bytes <= FEATURE_BYTES_MAX,
+                "numbers: {bytes} bytes in {steps} steps of {rows}"
+            );
         }
         let reference = Reference::new(wide.clone(), steps);
         let mut next = 0_u64;
@@ -103,10 +106,8 @@ fn rows_are_told_apart_as_in_the_profile() {
     let first: Vec<f64> = (0..2_000).map(|_| random.below(50) as f64).collect();
     let second: Vec<Option<Box<str>>> =
         (0..2_000).map(|it| (it % 7 > 0).then(|| format!("w{}", it % 20).into())).collect();
-    let columns = [
-        Values::Numbers { values: first.clone(), whole: true },
-        Values::Words(second.clone()),
-    ];
+    let columns =
+        [Values::Numbers { values: first.clone(), whole: true }, Values::Words(second.clone())];
     let mut hashes = RowHashes::default();
     hashes.begin(first.len());
     hashes.numbers(&first);

@@ -36,5 +36,5 @@ pub use jsonlines::JsonLines;
 pub use log::{Log, MakeSinks, Options, StartError};
 pub use parquet::ParquetSink;
 pub use redact::Key;
-pub use schema::FORM;
+pub use schema::{FORM, schema};
 pub use sink::{Rows, Sink};

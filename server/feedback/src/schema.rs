@@ -43,6 +43,12 @@ pub(crate) struct Columns {
     pub(crate) outputs: Vec<Logged>,
 }
 
+/// The columns that a version's rows have. An error names what the configuration asks for and cannot
+/// have.
+pub fn schema(subject: &Subject) -> Result<SchemaRef, String> {
+    Columns::new(subject).map(|it| it.schema)
+}
+
 /// What every record has, in this order.
 pub(crate) fn fixed() -> Vec<Field> {
     let text = |name| Field::new(name, DataType::Utf8, false);

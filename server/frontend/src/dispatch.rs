@@ -7,6 +7,7 @@ use http::{HeaderValue, Request, Response, header};
 use server_base::Origins;
 use server_conductor::Conductor;
 use server_lifecycle::Lifecycle;
+use server_monitor::Monitors;
 use server_serving::Serving;
 
 use crate::body::{Incoming, ResponseBody};
@@ -26,6 +27,8 @@ pub struct Shared {
     pub origins: Origins,
     /// Rollouts.
     pub conductor: Conductor,
+    /// What watches predictions; `None`: they are not logged.
+    pub monitors: Option<Arc<Monitors>>,
     /// Version of the server, for its metadata.
     pub version: &'static str,
     /// What peers may do.

@@ -9,12 +9,14 @@ use std::time::Duration;
 use backend_api::{Optimization, Options, Precision};
 use server_base::settings::Section;
 use server_base::{LogConfig, Version, VersionChoice, limits};
+use server_drift::MonitorPlan;
 use server_rollout::Plan;
 use server_serving::{Batching, Sizes};
 
 use crate::contradictions;
 use crate::declared;
 use crate::logging;
+use crate::monitoring;
 use crate::padding::{PaddingConfig, sizes};
 use crate::policy::Transition;
 use crate::proof::ProofConfig;
@@ -105,6 +107,8 @@ pub struct ModelConfig {
     pub warmup_axes: BTreeMap<String, usize>,
     /// What of its predictions is logged; `None`: nothing.
     pub log: Option<LogConfig>,
+    /// How its data is watched; `None`: not at all.
+    pub drift: Option<MonitorPlan>,
 }
 
 impl ModelConfig {
@@ -133,6 +137,7 @@ impl ModelConfig {
             options: Options { instances: defaults.instances, ..Options::default() },
             warmup_axes: BTreeMap::new(),
             log: None,
+            drift: None,
         }
     }
 
@@ -181,10 +186,12 @@ impl ModelConfig {
         });
         root.section("warmup", |it| self.read_warmup(it));
         self.log = root.section("log", logging::read);
+        self.drift = root.with("drift", monitoring::plan);
         let session = root.section("onnxruntime", |it| self.read_onnxruntime(it)).is_some();
         contradictions::check(self, root, session);
         traffic::check(self, root);
         declared::check(self, root);
+        monitoring::check(self, root);
     }
 
     fn read_batching(&mut self, section: &mut Section<'_>) {

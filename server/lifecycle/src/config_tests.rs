@@ -83,6 +83,7 @@ fn every_key_is_read() {
         proof: ProofConfig { mismatches_max: 2, ..ProofConfig::default() },
         probe_rows: false,
         log: None,
+        drift: None,
         timeout: Duration::from_millis(250),
         instances: 3,
         weight: 5,

@@ -272,12 +272,15 @@ pub(crate) fn print(found: &FoundVersion, config: &ModelConfig) -> u64 {
         warmup_rows,
         warmup_axes,
         log,
+        drift,
     } = config;
     let mut hasher = DefaultHasher::new();
     (found.look.print, engine, probe_rows, timeout, instances, weight, inline).hash(&mut hasher);
     (batching.rows_max, batching.delay_max, batching.queue_max).hash(&mut hasher);
     (batching.elements_max, &batching.sizes, padding).hash(&mut hasher);
     (options, warmup_rows, warmup_axes, proof, log).hash(&mut hasher);
+    // Numbers with a fraction have no hash of their own.
+    drift.as_ref().map(|it| format!("{it:?}")).hash(&mut hasher);
     hasher.finish()
 }
 

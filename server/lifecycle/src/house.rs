@@ -61,6 +61,7 @@ pub(crate) fn options(root: &Path, engines: &Engines) -> Options {
         clock: Clock::stopped(),
         audit: crate::audit::Audit::default(),
         log: None,
+        monitors: None,
         defaults: Defaults {
             instances: 1,
             transition: crate::policy::Transition::Availability,

@@ -16,6 +16,7 @@ use crate::load::{LoadJob, Loaded, load};
 use crate::logging;
 use crate::manager::Message;
 use crate::memory::Scale;
+use crate::monitoring::{self, Monitors};
 
 /// Work for a loader thread; the number is the artifact's id.
 pub(crate) enum Job {
@@ -40,6 +41,7 @@ pub(crate) struct Means {
     pub(crate) log: Option<Arc<dyn PredictionLog>>,
     /// What they take is measured.
     pub(crate) scale: Arc<Scale>,
+    pub(crate) monitors: Option<Arc<dyn Monitors>>,
     /// Is it to be found out which bytes were loaded?
     pub(crate) digests: bool,
 }
@@ -51,8 +53,11 @@ impl Means {
         let digest = wanted.then(|| digest(&job.folder).ok()).flatten();
         let (loaded, grown) = self.scale.weigh(|| load(&self.engines, &self.cores, job));
         let result = loaded.and_then(|it| {
-            let opened = logging::open(self.log.as_ref(), (job, digest.as_deref()), &it);
-            opened.map(|()| it).map_err(LoadError::lasting)
+            let content = (job, digest.as_deref());
+            let opened = logging::open(self.log.as_ref(), content, &it);
+            let watched =
+                opened.and_then(|()| monitoring::watch(self.monitors.as_ref(), content, &it));
+            watched.map(|()| it).map_err(LoadError::lasting)
         });
         End { digest, grown, result }
     }

@@ -223,6 +223,7 @@ fn by_hand(files: &[(&str, &str)]) -> ByHand {
         engines: engines.clone(),
         cores: options.cores.clone(),
         log: None,
+        monitors: None,
         digests: false,
     };
     let loader = Loader::start(1, means, &commands, options.drain).expect("a thread");

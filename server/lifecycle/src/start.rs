@@ -23,6 +23,7 @@ use crate::handle::{Lifecycle, Readiness, Told};
 use crate::loader::{Loader, Means};
 use crate::manager::{Ends, MESSAGES_MAX, Manager, Message};
 use crate::memory::{Gauge, Scale};
+use crate::monitoring::Monitors;
 use crate::rooms::Rooms;
 use crate::scanner::Scanner;
 use crate::shelf::Shelf;
@@ -60,6 +61,8 @@ pub struct Options {
     pub audit: Audit,
     /// Where predictions are logged; `None`: nowhere.
     pub log: Option<Arc<dyn PredictionLog>>,
+    /// Who watches what is logged; `None`: nobody.
+    pub monitors: Option<Arc<dyn Monitors>>,
     /// What models get that do not say otherwise.
     pub defaults: Defaults,
     /// What rollouts that began before this process say of their models, from the first load on.
@@ -94,6 +97,7 @@ pub fn start(options: Options, engines: Engines, serving: Arc<Serving>) -> io::R
             cores: options.cores.clone(),
             log: options.log.clone(),
             scale: Arc::new(Scale::new(options.memory.clone())),
+            monitors: options.monitors.clone(),
             digests: options.audit.is_heard(),
         },
         &commands,

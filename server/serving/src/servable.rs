@@ -1,5 +1,6 @@
 //! One loaded version, ready to be asked, and the threads that answer for it.
 
+use std::any::Any;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::io;
@@ -98,6 +99,8 @@ pub struct Servable {
     shadow: ArcSwapOption<Shadow>,
     /// Where its requests are logged, if they are.
     log: OnceLock<Arc<dyn VersionLog>>,
+    /// Tells others, by being held, that it is loaded.
+    presence: OnceLock<Box<dyn Any + Send + Sync>>,
     /// The runtime that requests come on; instances with short runs move there.
     runtime: OnceLock<Handle>,
 }
@@ -130,6 +133,7 @@ impl Servable {
             left: AtomicU64::new(0),
             shadow: ArcSwapOption::empty(),
             log: OnceLock::new(),
+            presence: OnceLock::new(),
             model: model_name,
             version,
             signature,
@@ -231,6 +235,11 @@ impl Servable {
     /// Its requests are logged there. Said once, before it is published.
     pub fn set_log(&self, log: Arc<dyn VersionLog>) {
         let _ = self.log.set(log);
+    }
+
+    /// Somebody wants to know as long as it is loaded. Said once.
+    pub fn set_presence(&self, presence: Box<dyn Any + Send + Sync>) {
+        let _ = self.presence.set(presence);
     }
 
     pub(crate) fn log(&self) -> Option<&Arc<dyn VersionLog>> {

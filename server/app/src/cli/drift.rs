@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 
-use super::OutputFormat;
+use super::{OutputFormat, ServerArgs};
 
 /// What can be found out about drift.
 #[derive(Debug, Subcommand)]
@@ -15,6 +15,35 @@ pub enum DriftCommand {
     /// Kolmogorov-Smirnov, Wasserstein, chi-square, z, Kullback-Leibler, Hellinger, total variation
     /// and largest difference.
     Compare(CompareArgs),
+    /// Show what a running server's monitors have found out about a model: the last window of each
+    /// version, and the alarms.
+    Show(DriftOf),
+    /// The same as one HTML page that needs nothing beside itself.
+    Report(ReportArgs),
+}
+
+/// Whose drift.
+#[derive(Debug, Args)]
+pub struct DriftOf {
+    /// Name of the model
+    pub model: String,
+    /// Number of the version [default: all that are watched]
+    #[arg(long, value_name = "VERSION")]
+    pub version: Option<u64>,
+    /// Which server.
+    #[command(flatten)]
+    pub server: ServerArgs,
+}
+
+/// Arguments of `drift report`.
+#[derive(Debug, Args)]
+pub struct ReportArgs {
+    /// Whose.
+    #[command(flatten)]
+    pub of: DriftOf,
+    /// Where to write the page
+    #[arg(long, short, value_name = "FILE")]
+    pub out: PathBuf,
 }
 
 /// Which columns of a file are looked at, and how.

@@ -7,6 +7,8 @@ mod models;
 mod predict;
 #[cfg(feature = "drift")]
 mod profile;
+#[cfg(feature = "drift")]
+mod report;
 mod rollout;
 mod server;
 mod store;
@@ -80,6 +82,10 @@ pub fn run(cli: Cli) -> ExitCode {
         }),
         #[cfg(feature = "drift")]
         Command::Drift { command: DriftCommand::Compare(args) } => drift::compare(&args),
+        #[cfg(feature = "drift")]
+        Command::Drift { command: DriftCommand::Show(of) } => asked(report::show(&of)),
+        #[cfg(feature = "drift")]
+        Command::Drift { command: DriftCommand::Report(args) } => asked(report::report(&args)),
         #[cfg(feature = "drift")]
         Command::Profile(args) => profile::profile(&args),
         Command::Validate(args) => validate::validate(&args),

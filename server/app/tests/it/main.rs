@@ -6,6 +6,7 @@ mod cancel;
 mod documents;
 mod drain;
 mod lazy;
+mod monitor;
 mod overload;
 mod peers;
 mod plain;

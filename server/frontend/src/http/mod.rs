@@ -1,6 +1,7 @@
 //! The Open Inference Protocol over HTTP: JSON, and binary tensors behind JSON.
 
 mod binary;
+mod drift;
 mod elements;
 mod infer;
 mod object;
@@ -157,6 +158,7 @@ impl Rest {
             Endpoint::RolloutHold => self.direct(route, request, Command::Hold).await,
             Endpoint::RolloutResume => self.direct(route, request, Command::Resume).await,
             Endpoint::RolloutAbort => self.direct(route, request, Command::Abort).await,
+            Endpoint::Drift => drift::show(&self.shared, &route),
             Endpoint::None => error_response(StatusCode::NOT_FOUND, "Not Found"),
         }
     }

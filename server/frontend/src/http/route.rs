@@ -27,11 +27,12 @@ pub(crate) enum Endpoint {
     RolloutHold,
     RolloutResume,
     RolloutAbort,
+    Drift,
     None,
 }
 
 impl Endpoint {
-    pub(crate) const COUNT: usize = 17;
+    pub(crate) const COUNT: usize = 18;
 
     /// The path, with names for what varies.
     pub(crate) fn template(self) -> &'static str {
@@ -51,6 +52,7 @@ impl Endpoint {
             Endpoint::RolloutHold => "/v2/models/{model}/rollout/hold",
             Endpoint::RolloutResume => "/v2/models/{model}/rollout/resume",
             Endpoint::RolloutAbort => "/v2/models/{model}/rollout/abort",
+            Endpoint::Drift => "/v2/models/{model}/drift",
             Endpoint::None => "other",
         }
     }
@@ -64,6 +66,7 @@ impl Endpoint {
             | Endpoint::ModelReady
             | Endpoint::Rollouts
             | Endpoint::Rollout
+            | Endpoint::Drift
             | Endpoint::None => Method::GET,
             Endpoint::Infer
             | Endpoint::Index
@@ -136,6 +139,10 @@ impl Route {
             ["v2", "models", model, "versions", version, "infer"] => {
                 (Endpoint::Infer, *model, *version)
             }
+            ["v2", "models", model, "drift"] => (Endpoint::Drift, *model, ""),
+            ["v2", "models", model, "versions", version, "drift"] => {
+                (Endpoint::Drift, *model, *version)
+            }
             ["v2", "rollouts"] => (Endpoint::Rollouts, "", ""),
             ["v2", "models", model, "rollout"] if *method == Method::POST => {
                 (Endpoint::RolloutStart, *model, "")
@@ -194,6 +201,8 @@ mod tests {
         check(Method::POST, "/v2/repository/models/m/unload", Ok((Endpoint::Unload, "m", "")));
         check(Method::GET, "/v2/models/m/rollout", Ok((Endpoint::Rollout, "m", "")));
         check(Method::POST, "/v2/models/m/rollout", Ok((Endpoint::RolloutStart, "m", "")));
+        check(Method::GET, "/v2/models/m/drift", Ok((Endpoint::Drift, "m", "")));
+        check(Method::GET, "/v2/models/m/versions/3/drift", Ok((Endpoint::Drift, "m", "3")));
         check(Method::POST, "/v2/models/m/rollout/hold", Ok((Endpoint::RolloutHold, "m", "")));
     }
 

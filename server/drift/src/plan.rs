@@ -1,0 +1,264 @@
+//! How a model is watched: as its configuration says it, and checked.
+
+use serde::{Deserialize, Serialize};
+
+use crate::quality::QualityLimits;
+use crate::test::Test;
+use crate::threshold::{Auto, Fixed, Thresholds};
+use crate::verdict::DRIFT_SHARE;
+use crate::window::Windowing;
+
+/// A window of a day that moves on by the hour has 24; each takes of a feature's room.
+const STEPS_WATCHED_MAX: usize = 24;
+
+/// Rows that a reference can be learned from: their values are held meanwhile.
+pub const LEARN_ROWS_MAX: usize = 8_192;
+
+/// A window without other bounds ends after so many rows.
+const WINDOW_ROWS: u64 = 1_000;
+
+/// Days between two false alarms, at least and on average.
+const FALSE_ALARM_DAYS: f64 = 30.0;
+
+const DAY_S: f64 = 86_400.0;
+
+/// However long a window takes: no level is above 1 in 20.
+const WINDOWS_BETWEEN_MIN: f64 = 20.0;
+
+/// The keys as they are written.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct RawMonitorPlan {
+    profile: Option<String>,
+    learn_rows: Option<usize>,
+    features: Option<Vec<String>>,
+    window_rows: Option<u64>,
+    window_s: Option<f64>,
+    steps: Option<usize>,
+    false_alarm_days: Option<f64>,
+    false_alarm_windows: Option<f64>,
+    rows_min: Option<u64>,
+    effect_min: Option<f64>,
+    test: Option<Test>,
+    threshold: Option<f64>,
+    drift_share: Option<f64>,
+    quality: QualityLimits,
+}
+
+/// Checked.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct MonitorPlan {
+    /// Where the reference comes from.
+    pub origin: Origin,
+    /// The only features that are looked at; `None`: all.
+    pub features: Option<Vec<String>>,
+    /// When a window ends.
+    pub windowing: Windowing,
+    /// When evidence is an alarm.
+    pub rule: Rule,
+    /// From which share of drifted features on the data drifted as a whole.
+    pub drift_share: f64,
+    /// When data is not sound.
+    pub quality: QualityLimits,
+}
+
+/// Where a reference comes from.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Origin {
+    /// What the version carries where it is usually carried.
+    Carried,
+    /// A file in the version's folder.
+    File(String),
+    /// The first rows.
+    Learned(usize),
+}
+
+/// When evidence is an alarm.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Rule {
+    /// By a statistic and a number.
+    Fixed(Fixed),
+    /// Calibrated to an expected run length.
+    Auto {
+        /// Time, or windows, between two false alarms.
+        between: Between,
+        /// Rows below which a feature is not judged.
+        rows_min: u64,
+        /// Differences below this are no alarm however certain.
+        effect_min: f64,
+    },
+}
+
+/// How far false alarms are apart, on average and at least.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Between {
+    /// So many seconds: a window's share of them is its level, whatever ended it.
+    Seconds(f64),
+    /// So many windows.
+    Windows(f64),
+}
+
+impl Rule {
+    /// For a window whose last step took so long.
+    pub fn thresholds(&self, step_s: f64) -> Thresholds {
+        match *self {
+            Rule::Fixed(fixed) => Thresholds::Fixed(fixed),
+            Rule::Auto { between, rows_min, effect_min } => {
+                let windows_between = match between {
+                    Between::Windows(it) => it,
+                    // A step of no time is one whose clock stands still.
+                    Between::Seconds(it) => (it / step_s.max(1e-3)).max(WINDOWS_BETWEEN_MIN),
+                };
+                Thresholds::Auto(Auto { windows_between, rows_min, effect_min })
+            }
+        }
+    }
+}
+
+impl RawMonitorPlan {
+    /// Everything that is wrong, each with what was expected.
+    pub fn validate(self) -> Result<MonitorPlan, Vec<String>> {
+        let mut faults = Vec::new();
+        let origin = match (self.profile, self.learn_rows) {
+            (Some(_), Some(_)) => {
+                faults.push("profile and learn_rows: expected one of them".to_owned());
+                Origin::Carried
+            }
+            (Some(path), None) => {
+                let inside = |it: &str| !it.is_empty() && it.split('/').all(is_name);
+                if !inside(&path) {
+                    faults
+                        .push(format!("profile: {path:?} is no path within the version's folder"));
+                }
+                Origin::File(path)
+            }
+            (None, Some(rows)) => {
+                if !(100..=LEARN_ROWS_MAX).contains(&rows) {
+                    faults.push(format!("learn_rows: {rows} is not from 100 to {LEARN_ROWS_MAX}"));
+                }
+                Origin::Learned(rows)
+            }
+            (None, None) => Origin::Carried,
+        };
+        let steps = self.steps.unwrap_or(1);
+        if !(1..=STEPS_WATCHED_MAX).contains(&steps) {
+            faults.push(format!("steps: {steps} is not from 1 to {STEPS_WATCHED_MAX}"));
+        }
+        if self.window_rows == Some(0) {
+            faults.push("window_rows: 0 is not above 0".to_owned());
+        }
+        let mut number = |name: &str, value: Option<f64>, (low, high): (f64, f64)| {
+            if let Some(it) = value.filter(|it| !(low..=high).contains(it)) {
+                faults.push(format!("{name}: {it} is not from {low} to {high}"));
+            }
+        };
+        number("window_s", self.window_s, (1.0, 31.0 * DAY_S));
+        number("false_alarm_days", self.false_alarm_days, (0.01, 3_650.0));
+        number("false_alarm_windows", self.false_alarm_windows, (1.0, 1e12));
+        number("effect_min", self.effect_min, (0.0, 1.0));
+        number("threshold", self.threshold, (0.0, 1e6));
+        number("drift_share", self.drift_share, (0.0, 1.0));
+        let seconds = self.false_alarm_days.map(|it| Between::Seconds(it * DAY_S));
+        let windows = self.false_alarm_windows.map(Between::Windows);
+        if seconds.is_some() && windows.is_some() {
+            let text = "false_alarm_days and false_alarm_windows: expected one of them";
+            faults.push(text.to_owned());
+        }
+        let calibrated = seconds.is_some() || windows.is_some() || self.effect_min.is_some();
+        if self.test.is_some() && calibrated {
+            let text = "test: with a fixed threshold there is nothing to calibrate: expected no \
+                        false_alarm_days, false_alarm_windows or effect_min beside it";
+            faults.push(text.to_owned());
+        }
+        if self.threshold.is_some() && self.test.is_none() {
+            faults.push("threshold: expected a test beside it".to_owned());
+        }
+        let auto = Auto::default();
+        let rule = match self.test {
+            Some(test) => {
+                let threshold = self.threshold.unwrap_or(test.threshold());
+                Rule::Fixed(Fixed { test, threshold })
+            }
+            None => Rule::Auto {
+                between: seconds.or(windows).unwrap_or(Between::Seconds(FALSE_ALARM_DAYS * DAY_S)),
+                rows_min: self.rows_min.unwrap_or(auto.rows_min),
+                effect_min: self.effect_min.unwrap_or(auto.effect_min),
+            },
+        };
+        if !faults.is_empty() {
+            return Err(faults);
+        }
+        // The window is what people think in; it moves on by a part of it.
+        let part = |rows: u64| rows.div_ceil(steps as u64);
+        let by_rows = self.window_rows.or(self.window_s.is_none().then_some(WINDOW_ROWS));
+        let step_s = self.window_s.map(|it| it / steps as f64);
+        Ok(MonitorPlan {
+            origin,
+            features: self.features,
+            windowing: Windowing { step_rows: by_rows.map(part), step_s, steps },
+            rule,
+            drift_share: self.drift_share.unwrap_or(DRIFT_SHARE),
+            quality: self.quality,
+        })
+    }
+}
+
+/// A part of a path that leads nowhere else.
+fn is_name(part: &str) -> bool {
+    !["", ".", ".."].contains(&part) && !part.contains('\\')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn plan(json: &str) -> Result<MonitorPlan, Vec<String>> {
+        serde_json::from_str::<RawMonitorPlan>(json).expect("JSON").validate()
+    }
+
+    #[test]
+    fn a_plan_has_defaults() {
+        let plan = plan("{}").expect("a plan");
+        let expect = Windowing { step_rows: Some(1_000), step_s: None, steps: 1 };
+        assert_eq!((plan.windowing, plan.origin), (expect, Origin::Carried));
+        let thresholds = plan.rule.thresholds(3_600.0);
+        assert_eq!(thresholds, Thresholds::Auto(Auto::default()), "an hour: 720 a month");
+    }
+
+    #[test]
+    fn windows_are_told_as_a_whole_and_move_by_parts() {
+        let plan = plan(r#"{"window_rows": 1000, "window_s": 3600, "steps": 4}"#).expect("a plan");
+        let expect = Windowing { step_rows: Some(250), step_s: Some(900.0), steps: 4 };
+        assert_eq!(plan.windowing, expect);
+    }
+
+    #[test]
+    fn what_makes_no_sense_is_told() {
+        for (json, expect) in [
+            (r#"{"learn_rows": 7}"#, "learn_rows: 7 is not from 100 to 8192"),
+            (r#"{"profile": "../x"}"#, "profile: \"../x\" is no path within the version's folder"),
+            (r#"{"steps": 25}"#, "steps: 25 is not from 1 to 24"),
+            (r#"{"window_s": 0}"#, "window_s: 0 is not from 1 to 2678400"),
+            (r#"{"threshold": 0.1}"#, "threshold: expected a test beside it"),
+            (
+                r#"{"profile": "a", "learn_rows": 100}"#,
+                "profile and learn_rows: expected one of them",
+            ),
+        ] {
+            assert_eq!(plan(json), Err(vec![expect.to_owned()]), "{json}");
+        }
+        assert_eq!(plan(r#"{"test": "psi", "effect_min": 0.1}"#).map_err(|it| it.len()), Err(1));
+    }
+
+    #[test]
+    fn no_window_is_so_long_that_noise_is_an_alarm() {
+        let plan = plan("{}").expect("a plan");
+        for (step_s, expect) in [(1e9, 20.0), (25_920.0, 100.0), (0.0, 2.592e9)] {
+            let Thresholds::Auto(auto) = plan.rule.thresholds(step_s) else { panic!("auto") };
+            assert_eq!(auto.windows_between, expect);
+        }
+    }
+}

@@ -1,0 +1,262 @@
+//! A monitor with all that is around it: its file, what it has found, and what is still to be told.
+
+use std::collections::VecDeque;
+use std::io;
+use std::path::PathBuf;
+use std::sync::{Arc, Weak};
+
+use arrow_array::RecordBatch;
+use arrow_array::cast::AsArray as _;
+use arrow_array::types::UInt32Type;
+use serde_json::Value;
+use server_base::{Findings, ModelName, Version};
+use server_drift::{MonitorPlan, Rule};
+use server_feedback::Files;
+
+use crate::columns::Basis;
+use crate::metrics::{self, VersionMetrics};
+use crate::monitor::{Monitor, Standing};
+use crate::state::{self, Row, Saved, Saving, Stretch};
+use crate::telling::{Untold, short};
+use crate::verdict::Verdict;
+use crate::view::{Shown, view};
+
+/// Windows that are remembered.
+pub(crate) const HISTORY_MAX: usize = 64;
+
+/// What came with the version; a reset begins with it if there is no file.
+struct Origin {
+    plan: MonitorPlan,
+    basis: Option<Basis>,
+    digest: Option<String>,
+}
+
+/// See the module.
+pub(crate) struct Entry {
+    pub(crate) model: ModelName,
+    pub(crate) version: Version,
+    origin: Origin,
+    path: PathBuf,
+    monitor: Monitor,
+    last: Option<Value>,
+    history: VecDeque<Value>,
+    untold: Vec<Untold>,
+    /// Rows since the log's last cursor.
+    stretch: Stretch,
+    /// Rows of the file that may come again.
+    again: Again,
+    metrics: Option<VersionMetrics>,
+    presence: Weak<()>,
+}
+
+enum Again {
+    /// They do if the next row is the first of these.
+    Perhaps(Stretch),
+    /// So many more.
+    Rows(u64),
+}
+
+impl Entry {
+    /// Of a version that has been loaded.
+    pub(crate) fn new(
+        (model, version): (ModelName, Version),
+        path: PathBuf,
+        plan: MonitorPlan,
+        (basis, digest): (Option<Basis>, Option<String>),
+    ) -> Result<Entry, String> {
+        let monitor = Monitor::new(model.as_str(), plan.clone(), basis.clone())?;
+        Ok(Entry {
+            model,
+            version,
+            origin: Origin { plan, basis, digest },
+            path,
+            monitor,
+            last: None,
+            history: VecDeque::new(),
+            untold: Vec::new(),
+            stretch: Stretch::default(),
+            again: Again::Rows(0),
+            metrics: None,
+            presence: Weak::new(),
+        })
+    }
+
+    /// Of a file.
+    pub(crate) fn saved(saved: Saved, path: PathBuf) -> Result<Entry, String> {
+        let model = ModelName::new(&saved.model).map_err(|it| it.to_string())?;
+        let who = (model, Version(saved.version));
+        let known = (Some(saved.basis.clone()), saved.digest.clone());
+        let mut entry = Entry::new(who, path, saved.plan.clone(), known)?;
+        entry.go_on(saved)?;
+        Ok(entry)
+    }
+
+    fn go_on(&mut self, saved: Saved) -> Result<(), String> {
+        let standing = Standing { basis: saved.basis, panes: saved.panes, count: saved.windows };
+        self.monitor = Monitor::resume(self.model.as_str(), saved.plan, standing)?;
+        self.last = saved.last;
+        self.history = saved.history.into();
+        self.untold = saved.untold;
+        self.stretch = Stretch::default();
+        self.again = Again::Perhaps(saved.stretch);
+        Ok(())
+    }
+
+    /// Is it what would be made for that version now?
+    pub(crate) fn is_for(
+        &self,
+        plan: &MonitorPlan,
+        basis: Option<&Basis>,
+        digest: Option<&str>,
+    ) -> bool {
+        let same = match basis {
+            Some(_) => self.monitor.basis() == basis,
+            // What was learned of other bytes says nothing of these.
+            None => self.origin.digest.as_deref() == digest,
+        };
+        self.monitor.plan() == plan && same
+    }
+
+    /// It is loaded as long as somebody holds that.
+    pub(crate) fn present(&mut self, presence: &Arc<()>) {
+        self.presence = Arc::downgrade(presence);
+        self.metrics.get_or_insert_with(|| VersionMetrics::new(&self.model, self.version));
+    }
+
+    pub(crate) fn is_loaded(&self) -> bool {
+        self.presence.strong_count() > 0
+    }
+
+    /// Takes rows. True: a window is complete.
+    pub(crate) fn write(&mut self, batch: &RecordBatch) -> io::Result<bool> {
+        let rows = batch.num_rows();
+        if rows == 0 {
+            return Ok(false);
+        }
+        let first = row(batch);
+        let mut again = match std::mem::replace(&mut self.again, Again::Rows(0)) {
+            Again::Perhaps(it) if it.first.is_some() && it.first == first => it.rows,
+            Again::Perhaps(_) => 0,
+            Again::Rows(it) => it,
+        };
+        if self.stretch.first.is_none() {
+            self.stretch.first = first;
+        }
+        self.stretch.rows += rows as u64;
+        let skipped = usize::try_from(again).unwrap_or(rows).min(rows);
+        again -= skipped as u64;
+        self.again = Again::Rows(again);
+        let before = (self.monitor.seen, self.monitor.left_out);
+        let verdicts = self.monitor.see(batch, skipped).map_err(io::Error::other)?;
+        if let Some(it) = &self.metrics {
+            it.rows(self.monitor.seen - before.0, self.monitor.left_out - before.1);
+        }
+        verdicts.iter().for_each(|it| self.found(it));
+        Ok(!verdicts.is_empty())
+    }
+
+    fn found(&mut self, verdict: &Verdict) {
+        let findings = Untold::of(verdict);
+        self.history.push_back(short(verdict, &findings));
+        if self.history.len() > HISTORY_MAX {
+            self.history.pop_front();
+        }
+        self.untold.extend(findings);
+        self.last = serde_json::to_value(verdict).ok();
+        let threshold = match self.monitor.plan().rule {
+            Rule::Fixed(it) => (it.test.name(), it.threshold),
+            Rule::Auto { .. } => ("level", verdict.windows_between.map_or(f64::NAN, f64::recip)),
+        };
+        if let Some(it) = &mut self.metrics {
+            it.window(verdict, threshold);
+        }
+    }
+
+    /// What was taken is there to stay, then told.
+    pub(crate) fn flush(&mut self, files: &dyn Files, findings: &dyn Findings) -> io::Result<()> {
+        self.save(files)?;
+        if !self.is_loaded() {
+            self.metrics = None;
+        }
+        if !self.untold.is_empty() {
+            for untold in std::mem::take(&mut self.untold) {
+                let Some(finding) = untold.told(&self.model, self.version) else { continue };
+                if let Some(it) = &mut self.metrics {
+                    it.found(finding.kind, finding.is_alarm);
+                }
+                findings.found(&finding);
+            }
+            // What was told is not told again, unless the process ends right here.
+            self.save(files)?;
+        }
+        self.stretch = Stretch::default();
+        Ok(())
+    }
+
+    fn save(&self, files: &dyn Files) -> io::Result<()> {
+        let Some((basis, panes, windows)) = self.monitor.standing() else { return Ok(()) };
+        let saving = Saving {
+            format: Saving::FORMAT,
+            model: self.model.as_str(),
+            version: self.version.0,
+            digest: self.origin.digest.as_deref(),
+            plan: self.monitor.plan(),
+            basis,
+            panes,
+            windows,
+            history: self.history.iter().collect(),
+            last: self.last.as_ref(),
+            untold: &self.untold,
+            stretch: &self.stretch,
+        };
+        saving.write(files, &self.path)
+    }
+
+    /// Back to what was written down last; rows after it come again.
+    pub(crate) fn reset(&mut self, files: &dyn Files) {
+        let (plan, basis) = (self.origin.plan.clone(), self.origin.basis.clone());
+        let read = state::read(files, &self.path).map_err(|it| it.to_string());
+        let read = read.and_then(|it| {
+            let ours = it.plan == plan;
+            if ours { Ok(it) } else { Err("it is of another plan".to_owned()) }
+        });
+        let gone_on = read.and_then(|it| self.go_on(it));
+        if gone_on.is_ok() {
+            return;
+        }
+        match Monitor::new(self.model.as_str(), plan, basis) {
+            Ok(it) => self.monitor = it,
+            Err(error) => {
+                metrics::failed("read");
+                tracing::error!(model = %self.model, version = %self.version, error, "a monitor cannot begin anew");
+            }
+        }
+        (self.last, self.history) = (None, VecDeque::new());
+        (self.untold, self.again) = (Vec::new(), Again::Rows(0));
+        self.stretch = Stretch::default();
+    }
+
+    /// What is shown of it.
+    pub(crate) fn view(&self) -> Value {
+        let shown = Shown {
+            model: &self.model,
+            version: self.version,
+            is_loaded: self.is_loaded(),
+            last: self.last.as_ref(),
+            history: &self.history,
+        };
+        view(&self.monitor, &shown)
+    }
+
+    /// Where it lies.
+    pub(crate) fn path(&self) -> &std::path::Path {
+        &self.path
+    }
+}
+
+/// The first row's name.
+fn row(batch: &RecordBatch) -> Option<Row> {
+    let events = batch.column_by_name("event_id")?.as_string_opt::<i32>()?;
+    let rows = batch.column_by_name("row_index")?.as_primitive_opt::<UInt32Type>()?;
+    Some(Row { event_id: events.value(0).to_owned(), row_index: rows.value(0) })
+}

@@ -1,0 +1,191 @@
+//! All monitors of the process.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use arrow_array::RecordBatch;
+use serde_json::Value;
+use server_base::{Findings, ModelName, Version};
+use server_drift::Origin;
+use server_feedback::Files;
+use server_lifecycle::{Presence, Watched};
+
+use crate::columns::Basis;
+use crate::entry::Entry;
+use crate::{metrics, reference, state};
+
+/// Versions that are watched, those included that were and may come back: at 30 features some 2 MB
+/// each.
+const MONITORS_MAX: usize = 256;
+
+/// Why there are no monitors.
+pub type StartError = io::Error;
+
+type Who = (ModelName, Version);
+
+/// See the module.
+pub struct Monitors {
+    files: Arc<dyn Files>,
+    folder: PathBuf,
+    findings: Arc<dyn Findings>,
+    entries: Mutex<BTreeMap<Who, Arc<Slot>>>,
+}
+
+/// The sink holds `entry` while it counts; whoever looks takes `view`.
+struct Slot {
+    entry: Mutex<Entry>,
+    view: Mutex<Arc<Value>>,
+}
+
+impl std::fmt::Debug for Monitors {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        out.debug_struct("Monitors").field("folder", &self.folder).finish_non_exhaustive()
+    }
+}
+
+impl Slot {
+    fn new(entry: Entry) -> Arc<Slot> {
+        let view = Mutex::new(Arc::new(entry.view()));
+        Arc::new(Slot { entry: Mutex::new(entry), view })
+    }
+
+    fn with<T>(&self, change: impl FnOnce(&mut Entry) -> T) -> T {
+        let mut entry = locked(&self.entry);
+        let result = change(&mut entry);
+        *locked(&self.view) = Arc::new(entry.view());
+        result
+    }
+}
+
+impl Monitors {
+    /// With what lies in the folder, so that rows which come before their version is loaded count.
+    pub fn open(
+        files: Arc<dyn Files>,
+        folder: &Path,
+        findings: Arc<dyn Findings>,
+    ) -> Result<Monitors, StartError> {
+        fs::create_dir_all(folder)?;
+        let mut entries = BTreeMap::new();
+        for path in files.list(folder)? {
+            if path.extension().is_none_or(|it| it != "json") {
+                continue;
+            }
+            let saved = state::read(&*files, &path).map_err(|it| it.to_string());
+            match saved.and_then(|it| Entry::saved(it, path.clone())) {
+                Ok(it) => {
+                    entries.insert((it.model.clone(), it.version), Slot::new(it));
+                }
+                Err(error) => {
+                    metrics::failed("read");
+                    tracing::error!(file = %path.display(), error, "a monitor cannot be read: it begins anew");
+                }
+            }
+        }
+        let (folder, entries) = (folder.to_path_buf(), Mutex::new(entries));
+        Ok(Monitors { files, folder, findings, entries })
+    }
+
+    /// What is shown of a model's versions, or of one: the newest first.
+    pub fn views(&self, model: &str, version: Option<Version>) -> Vec<Arc<Value>> {
+        let entries = locked(&self.entries);
+        let of_model = entries.iter().rev().filter(|it| it.0.0.as_str() == model);
+        let wanted = of_model.filter(|it| version.is_none_or(|version| it.0.1 == version));
+        wanted.map(|it| Arc::clone(&locked(&it.1.view))).collect()
+    }
+
+    /// Rows of a version; `None`: nobody watches it. True: a window is complete.
+    pub(crate) fn write(&self, who: &Who, batch: &RecordBatch) -> io::Result<Option<bool>> {
+        let Some(slot) = self.slot(who) else { return Ok(None) };
+        locked(&slot.entry).write(batch).map(Some)
+    }
+
+    pub(crate) fn flush(&self, who: &Who) -> io::Result<()> {
+        let flush = |it: &mut Entry| it.flush(&*self.files, &*self.findings);
+        self.slot(who).map_or(Ok(()), |it| it.with(flush))
+    }
+
+    pub(crate) fn reset(&self, who: &Who) {
+        self.slot(who).iter().for_each(|it| it.with(|it| it.reset(&*self.files)));
+    }
+
+    fn slot(&self, who: &Who) -> Option<Arc<Slot>> {
+        locked(&self.entries).get(who).cloned()
+    }
+
+    /// What a version is to be held against, if that is known before its first row.
+    fn basis(watched: &Watched) -> Result<Option<Basis>, String> {
+        let Watched { subject, folder, plan } = watched;
+        let schema = server_feedback::schema(subject)?;
+        let names = schema.fields().iter().filter_map(|it| it.name().strip_prefix("out."));
+        let outputs: Vec<&str> = names.collect();
+        let whose = (subject.model.as_str(), outputs.as_slice());
+        let Some(profile) = reference::read(&plan.origin, folder, whose)? else { return Ok(None) };
+        let basis = Basis::of(&profile, &schema, plan.features.as_deref())?;
+        if !basis.absent.is_empty() {
+            let (model, version) = (&subject.model, subject.version);
+            let absent = basis.absent.join("; ");
+            tracing::warn!(%model, %version, absent, "features of the reference cannot be watched");
+        }
+        Ok(Some(basis))
+    }
+}
+
+impl server_lifecycle::Monitors for Monitors {
+    fn watch(&self, watched: Watched) -> Result<Presence, String> {
+        let basis = Monitors::basis(&watched)?;
+        let Watched { subject, plan, .. } = watched;
+        let who = (subject.model, subject.version);
+        let presence = Arc::new(());
+        let mut entries = locked(&self.entries);
+        if let Some(slot) = entries.get(&who) {
+            let digest = subject.digest.as_deref();
+            let goes_on = slot.with(|it| {
+                let goes_on = it.is_for(&plan, basis.as_ref(), digest);
+                if goes_on {
+                    it.present(&presence);
+                }
+                goes_on
+            });
+            if goes_on {
+                return Ok(Box::new(presence));
+            }
+        }
+        if entries.len() >= MONITORS_MAX && !entries.contains_key(&who) {
+            self.make_room(&mut entries)?;
+        }
+        let path = state::path(&self.folder, &who.0, who.1);
+        if let Origin::Learned(rows) = plan.origin {
+            let (model, version) = (&who.0, who.1);
+            tracing::info!(%model, %version, rows, "the reference is learned from the first rows");
+        }
+        let mut entry = Entry::new(who.clone(), path, plan, (basis, subject.digest))?;
+        entry.present(&presence);
+        entries.insert(who, Slot::new(entry));
+        Ok(Box::new(presence))
+    }
+}
+
+impl Monitors {
+    /// Forgets a version that is not loaded.
+    fn make_room(&self, entries: &mut BTreeMap<Who, Arc<Slot>>) -> Result<(), String> {
+        let gone = entries.iter().find(|it| !locked(&it.1.entry).is_loaded());
+        let Some((who, slot)) = gone.map(|it| (it.0.clone(), Arc::clone(it.1))) else {
+            return Err(format!("{MONITORS_MAX} versions are watched already, which is the most"));
+        };
+        // If it stays it is read at the next start, and has to make room again.
+        let _ = self.files.remove(locked(&slot.entry).path());
+        entries.remove(&who);
+        Ok(())
+    }
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+#[path = "house_tests.rs"]
+mod tests;

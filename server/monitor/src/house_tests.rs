@@ -1,0 +1,236 @@
+use super::*;
+
+use backend_api::{DType, Dim, Signature, TensorSpec};
+use server_base::{Finding, FindingKind, LogConfig, Subject};
+use server_feedback::{Disk, Position, Rows as LogRows, Sink as _};
+use server_lifecycle::Monitors as _;
+
+use crate::fixture::{Heard, Rows, Weather, plan, profile};
+use crate::sink::MonitorSink;
+
+const CALM: Weather = Weather { shift: 0.0, nan: 0.0, strange: 0.0, trouble: false };
+
+/// A folder that outlives the monitors in it, and a version beside it.
+struct House {
+    root: tempfile::TempDir,
+    heard: Arc<Heard>,
+    plan: &'static str,
+}
+
+impl House {
+    fn new(plan: &'static str) -> House {
+        let root = tempfile::tempdir().expect("scratch");
+        let text = serde_json::to_vec(&profile(7, 5_000)).expect("JSON");
+        fs::write(root.path().join("profile.json"), text).expect("written");
+        House { root, heard: Arc::default(), plan }
+    }
+
+    fn watched(&self) -> Watched {
+        let spec = |name: &str, dtype| TensorSpec {
+            name: name.into(),
+            dtype,
+            dims: vec![Dim::Rows],
+            quantization: None,
+        };
+        let signature = Signature {
+            inputs: vec![spec("x", DType::Fp32), spec("kind", DType::Bytes)],
+            outputs: vec![spec("y", DType::Int64)],
+        };
+        let subject = Subject {
+            model: ModelName::new("m").expect("a name"),
+            version: Version(3),
+            digest: Some("ab".to_owned()),
+            signature,
+            config: LogConfig::default(),
+        };
+        Watched { subject, folder: self.root.path().to_path_buf(), plan: plan(self.plan) }
+    }
+
+    /// A process that has started, its version loaded.
+    fn start(&self) -> (Arc<Monitors>, MonitorSink, Presence) {
+        let heard = Arc::clone(&self.heard) as Arc<dyn Findings>;
+        let folder = self.root.path().join("monitor");
+        let monitors = Arc::new(Monitors::open(Arc::new(Disk), &folder, heard).expect("opens"));
+        let presence = monitors.watch(self.watched()).expect("watches");
+        (Arc::clone(&monitors), MonitorSink::new(monitors), presence)
+    }
+
+    fn heard(&self) -> Vec<(FindingKind, bool, u64)> {
+        self.heard.take().iter().map(|it: &Finding| (it.kind, it.is_alarm, it.rows)).collect()
+    }
+}
+
+fn rows(batch: RecordBatch) -> LogRows {
+    let model = ModelName::new("m").expect("a name");
+    LogRows { model, version: Version(3), hour: 0, batch }
+}
+
+fn flush(sink: &mut MonitorSink) {
+    sink.flush(Position::default(), "log").expect("flushes");
+}
+
+const QUIET: [(FindingKind, bool, u64); 3] = [
+    (FindingKind::Drift, false, 500),
+    (FindingKind::PredictionDrift, false, 500),
+    (FindingKind::Quality, false, 500),
+];
+
+const PLAN: &str = r#"{"window_rows": 500, "false_alarm_windows": 720}"#;
+
+#[test]
+fn each_window_is_told_once_for_each_kind() {
+    let house = House::new(PLAN);
+    let (monitors, mut sink, _presence) = house.start();
+    let mut drawn = Rows::new(1);
+    sink.write(&rows(drawn.draw(400, CALM))).expect("takes rows");
+    flush(&mut sink);
+    assert_eq!(house.heard(), [], "the window is not complete");
+    sink.write(&rows(drawn.draw(100, CALM))).expect("takes rows");
+    assert!(sink.is_full(), "so that nobody waits for what is found");
+    assert_eq!(house.heard(), [], "nothing is told before it is written down");
+    flush(&mut sink);
+    assert_eq!(house.heard(), QUIET);
+    flush(&mut sink);
+    assert_eq!(house.heard(), []);
+
+    sink.write(&rows(drawn.draw(500, Weather { shift: 1.0, ..CALM }))).expect("takes rows");
+    flush(&mut sink);
+    let told = house.heard.take();
+    let [drift, predictions, _quality] = told.as_slice() else { panic!("{told:?}") };
+    assert!(drift.is_alarm && predictions.is_alarm);
+    assert_eq!(drift.subjects, ["in.x"]);
+    let evidence: Value = serde_json::from_str(&drift.evidence).expect("JSON");
+    assert_eq!(evidence["alarms"][0]["reference_rows"], 5_000);
+    assert!(drift.text.contains("in.x drifted: ks effect"), "{}", drift.text);
+
+    let views = monitors.views("m", None);
+    assert_eq!(views.len(), 1);
+    assert_eq!((&views[0]["state"], &views[0]["last"]["number"]), (&"watching".into(), &2.into()));
+    assert_eq!(views[0]["history"][1]["found"]["drift"]["is_alarm"], true);
+    assert_eq!(monitors.views("m", Some(Version(4))).len() + monitors.views("n", None).len(), 0);
+}
+
+#[test]
+fn a_restart_goes_on_with_the_window() {
+    let house = House::new(PLAN);
+    let (_, mut sink, _presence) = house.start();
+    let mut drawn = Rows::new(2);
+    sink.write(&rows(drawn.draw(300, CALM))).expect("takes rows");
+    flush(&mut sink);
+    drop(sink);
+    let (_, mut sink, _presence) = house.start();
+    sink.write(&rows(drawn.draw(200, CALM))).expect("takes rows");
+    flush(&mut sink);
+    assert_eq!(house.heard(), QUIET);
+    let (monitors, _, _presence) = house.start();
+    assert_eq!(house.heard(), [], "nothing is told again");
+    assert_eq!(monitors.views("m", None)[0]["history"].as_array().map(Vec::len), Some(1));
+}
+
+#[test]
+fn rows_that_come_again_count_once() {
+    let house = House::new(PLAN);
+    let (_, mut sink, _presence) = house.start();
+    let mut drawn = Rows::new(3);
+    let (first, second) = (rows(drawn.draw(300, CALM)), rows(drawn.draw(150, CALM)));
+    // An error of another part: all since the last flush comes again.
+    sink.write(&first).expect("takes rows");
+    sink.reset();
+    sink.write(&first).expect("the same again");
+    flush(&mut sink);
+    // A process that died after its state and before its cursor was written.
+    drop(sink);
+    let (monitors, mut sink, _presence) = house.start();
+    for it in [&first, &second] {
+        sink.write(it).expect("takes rows");
+    }
+    flush(&mut sink);
+    assert_eq!(monitors.views("m", None)[0]["open"]["rows"], 450);
+    // And once more, both of them in one stretch.
+    drop(sink);
+    let (monitors, mut sink, _presence) = house.start();
+    for it in [&first, &second] {
+        sink.write(it).expect("takes rows");
+    }
+    flush(&mut sink);
+    assert_eq!(monitors.views("m", None)[0]["open"]["rows"], 450);
+    sink.write(&rows(drawn.draw(50, CALM))).expect("takes rows");
+    flush(&mut sink);
+    assert_eq!(house.heard(), QUIET);
+}
+
+#[test]
+fn rows_before_the_version_is_loaded_count() {
+    let house = House::new(PLAN);
+    let (_, mut sink, presence) = house.start();
+    let mut drawn = Rows::new(4);
+    sink.write(&rows(drawn.draw(300, CALM))).expect("takes rows");
+    flush(&mut sink);
+    drop((sink, presence));
+    let heard = Arc::clone(&house.heard) as Arc<dyn Findings>;
+    let folder = house.root.path().join("monitor");
+    let monitors = Arc::new(Monitors::open(Arc::new(Disk), &folder, heard).expect("opens"));
+    let mut sink = MonitorSink::new(Arc::clone(&monitors));
+    sink.write(&rows(drawn.draw(200, CALM))).expect("takes rows");
+    flush(&mut sink);
+    assert_eq!(house.heard(), QUIET);
+    assert_eq!(monitors.views("m", None)[0]["is_loaded"], false);
+}
+
+#[test]
+fn another_plan_begins_anew() {
+    let mut house = House::new(PLAN);
+    let (_, mut sink, _presence) = house.start();
+    sink.write(&rows(Rows::new(5).draw(300, CALM))).expect("takes rows");
+    flush(&mut sink);
+    house.plan = r#"{"window_rows": 400}"#;
+    let (monitors, _, _presence) = house.start();
+    assert_eq!(monitors.views("m", None)[0]["open"]["rows"], 0);
+}
+
+#[test]
+fn what_was_learned_stays_learned() {
+    let house =
+        House::new(r#"{"learn_rows": 500, "window_rows": 500, "false_alarm_windows": 720}"#);
+    let (monitors, mut sink, _presence) = house.start();
+    assert_eq!(monitors.views("m", None)[0]["state"], "learning");
+    let mut drawn = Rows::new(6);
+    sink.write(&rows(drawn.draw(600, CALM))).expect("takes rows");
+    flush(&mut sink);
+    let (monitors, mut sink, _presence) = house.start();
+    let view = &monitors.views("m", None)[0];
+    assert_eq!(
+        (&view["state"], &view["reference"]["source"]),
+        (&"watching".into(), &"learned".into())
+    );
+    sink.write(&rows(drawn.draw(400, CALM))).expect("takes rows");
+    flush(&mut sink);
+    assert_eq!(house.heard(), QUIET);
+}
+
+#[test]
+fn what_cannot_be_watched_is_said() {
+    let house = House::new(r#"{"profile": "else.json"}"#);
+    let check = |monitors: &Monitors, watched: Watched, expect: &str| {
+        let error = monitors.watch(watched).map(drop).expect_err("refused");
+        assert!(error.contains(expect), "{error}");
+    };
+    let folder = house.root.path().join("monitor");
+    let heard = Arc::clone(&house.heard) as Arc<dyn Findings>;
+    let monitors = Monitors::open(Arc::new(Disk), &folder, heard).expect("opens");
+    check(&monitors, house.watched(), "else.json: No such file");
+    let mut watched = house.watched();
+    watched.plan = plan(r#"{"features": ["z"]}"#);
+    check(&monitors, watched, "features: \"z\" is none of x, kind, y");
+    let mut watched = house.watched();
+    watched.plan = plan("{}");
+    watched.subject.signature.inputs.clear();
+    watched.subject.signature.outputs.clear();
+    check(&monitors, watched, "no feature of the reference is in the log: in.x is not there");
+    let mut watched = house.watched();
+    watched.plan = plan("{}");
+    watched.folder = house.root.path().join("monitor");
+    check(&monitors, watched, "the version carries no reference: expected one of profile.json");
+    fs::write(house.root.path().join("else.json"), "{}").expect("written");
+    check(&monitors, house.watched(), "else.json: missing field `format`");
+}

@@ -1,0 +1,190 @@
+//! The series of drift monitors.
+
+use metrics::{Counter, Gauge, counter, gauge};
+use server_base::{FindingKind, ModelName, Series, SeriesKind, Version};
+
+use crate::verdict::{Verdict, column};
+
+/// Features of a version that have series; the others are counted.
+const FEATURES_SHOWN_MAX: usize = 64;
+
+const SCORE: &str = "salver_drift_score";
+const P_VALUE: &str = "salver_drift_p_value";
+const THRESHOLD: &str = "salver_drift_threshold";
+const MISSING: &str = "salver_drift_missing_ratio";
+const SAMPLES: &str = "salver_drift_samples";
+const TIME: &str = "salver_drift_last_evaluation_timestamp_seconds";
+const ALARM: &str = "salver_drift_alarm";
+const ALARMS: &str = "salver_drift_alarms_total";
+const WINDOWS: &str = "salver_drift_windows_total";
+const ROWS: &str = "salver_drift_rows_total";
+const UNSHOWN: &str = "salver_drift_features_unshown";
+const FAILURES: &str = "salver_drift_failures_total";
+
+const fn series(
+    name: &'static str,
+    kind: SeriesKind,
+    labels: &'static [&'static str],
+    help: &'static str,
+) -> Series {
+    Series { name, kind, labels, help, buckets: &[] }
+}
+
+/// Everything this crate shows.
+pub const SERIES: &[Series] = &[
+    series(
+        SCORE,
+        SeriesKind::Gauge,
+        &["model", "version", "feature", "method"],
+        "How different the last window was: effect (from 0 to 1: the largest distance of the \
+         distribution functions, or the total variation) and psi.",
+    ),
+    series(
+        P_VALUE,
+        SeriesKind::Gauge,
+        &["model", "version", "feature"],
+        "How likely such a difference is without drift.",
+    ),
+    series(
+        THRESHOLD,
+        SeriesKind::Gauge,
+        &["model", "version", "method"],
+        "What the last window was held against: the level that its features share (level), or the \
+         fixed threshold of a statistic.",
+    ),
+    series(
+        MISSING,
+        SeriesKind::Gauge,
+        &["model", "version", "feature"],
+        "Share of the last window's rows without a usable value.",
+    ),
+    series(SAMPLES, SeriesKind::Gauge, &["model", "version"], "Rows of the last window."),
+    series(TIME, SeriesKind::Gauge, &["model", "version"], "When the last window ended."),
+    series(
+        ALARM,
+        SeriesKind::Gauge,
+        &["model", "version", "kind"],
+        "1 if the last window was an alarm: drift, prediction_drift, quality.",
+    ),
+    series(ALARMS, SeriesKind::Counter, &["model", "version", "kind"], "Windows that were alarms."),
+    series(WINDOWS, SeriesKind::Counter, &["model", "version"], "Windows that are complete."),
+    series(
+        ROWS,
+        SeriesKind::Counter,
+        &["model", "version", "result"],
+        "Rows of the log that a monitor has read: seen, or left_out since they failed or are logged \
+         for a reason other than the sample.",
+    ),
+    series(
+        UNSHOWN,
+        SeriesKind::Gauge,
+        &["model", "version"],
+        "Features that are watched and have no series of their own.",
+    ),
+    series(
+        FAILURES,
+        SeriesKind::Counter,
+        &["what"],
+        "What a monitor could not do: read (rows of the log, or its own state).",
+    ),
+];
+
+/// Something went wrong. Seldom, so the handle is looked up.
+pub(crate) fn failed(what: &'static str) {
+    counter!(FAILURES, "what" => what).increment(1);
+}
+
+/// Handles of one version, held while it is loaded.
+pub(crate) struct VersionMetrics {
+    labels: [(&'static str, String); 2],
+    seen: Counter,
+    left_out: Counter,
+    windows: Counter,
+    samples: Gauge,
+    time: Gauge,
+    unshown: Gauge,
+    threshold: Option<Gauge>,
+    kinds: Vec<(FindingKind, Gauge, Counter)>,
+    features: Vec<(String, [Gauge; 4])>,
+}
+
+impl VersionMetrics {
+    pub(crate) fn new(model: &ModelName, version: Version) -> VersionMetrics {
+        let labels = [("model", model.to_string()), ("version", version.to_string())];
+        let rows = |result: &'static str| {
+            let [(_, model), (_, version)] = labels.clone();
+            counter!(ROWS, "model" => model, "version" => version, "result" => result)
+        };
+        VersionMetrics {
+            seen: rows("seen"),
+            left_out: rows("left_out"),
+            windows: counter!(WINDOWS, &labels),
+            samples: gauge!(SAMPLES, &labels),
+            time: gauge!(TIME, &labels),
+            unshown: gauge!(UNSHOWN, &labels),
+            threshold: None,
+            kinds: Vec::new(),
+            features: Vec::new(),
+            labels,
+        }
+    }
+
+    pub(crate) fn rows(&self, seen: u64, left_out: u64) {
+        self.seen.increment(seen);
+        self.left_out.increment(left_out);
+    }
+
+    /// A window is complete.
+    #[expect(clippy::cast_precision_loss, reason = "gauges")]
+    pub(crate) fn window(&mut self, verdict: &Verdict, threshold: (&'static str, f64)) {
+        self.windows.increment(1);
+        self.samples.set(verdict.rows as f64);
+        self.time.set(verdict.to_s);
+        let [(_, model), (_, version)] = self.labels.clone();
+        let gauge = self.threshold.get_or_insert_with(
+            || gauge!(THRESHOLD, "model" => model, "version" => version, "method" => threshold.0),
+        );
+        gauge.set(threshold.1);
+        self.unshown.set(verdict.features.len().saturating_sub(FEATURES_SHOWN_MAX) as f64);
+        for it in verdict.features.iter().take(FEATURES_SHOWN_MAX) {
+            let [effect, psi, p, missing] = self.feature(column(it));
+            let evidence = &it.evidence;
+            effect.set(evidence.effect);
+            psi.set(evidence.statistics.psi.unwrap_or(f64::NAN));
+            p.set(evidence.p);
+            missing.set(it.missing);
+        }
+    }
+
+    /// A window was an alarm of that kind, or was none.
+    pub(crate) fn found(&mut self, kind: FindingKind, is_alarm: bool) {
+        let at = self.kinds.iter().position(|it| it.0 == kind).unwrap_or_else(|| {
+            let [(_, model), (_, version)] = self.labels.clone();
+            let labels =
+                [("model", model), ("version", version), ("kind", kind.label().to_owned())];
+            self.kinds.push((kind, gauge!(ALARM, &labels), counter!(ALARMS, &labels)));
+            self.kinds.len() - 1
+        });
+        if let Some((_, gauge, counter)) = self.kinds.get(at) {
+            gauge.set(f64::from(u8::from(is_alarm)));
+            counter.increment(u64::from(is_alarm));
+        }
+    }
+
+    fn feature(&mut self, name: String) -> &[Gauge; 4] {
+        let at = self.features.iter().position(|it| it.0 == name).unwrap_or_else(|| {
+            let [(_, model), (_, version)] = self.labels.clone();
+            let labels = vec![("model", model), ("version", version), ("feature", name.clone())];
+            let score = |method: &str| {
+                let mut labels = labels.clone();
+                labels.push(("method", method.to_owned()));
+                gauge!(SCORE, &labels)
+            };
+            let gauges =
+                [score("effect"), score("psi"), gauge!(P_VALUE, &labels), gauge!(MISSING, &labels)];
+            self.features.push((name, gauges));
+            self.features.len() - 1
+        });
+        &self.features[at].1
+    }
+}

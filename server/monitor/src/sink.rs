@@ -1,0 +1,60 @@
+//! Where the prediction log hands its rows to the monitors. Its cursor moves after their state is
+//! on the disk, and rows that come again are known by their names, so each counts once.
+
+use std::collections::BTreeSet;
+use std::io;
+use std::sync::Arc;
+
+use server_base::{ModelName, Version};
+use server_feedback::{Position, Rows, Sink};
+
+use crate::house::Monitors;
+
+/// See the module.
+#[derive(Debug)]
+pub struct MonitorSink {
+    monitors: Arc<Monitors>,
+    /// Those that have rows that are not written down.
+    touched: BTreeSet<(ModelName, Version)>,
+    /// A window is complete: somebody may wait for it.
+    is_full: bool,
+}
+
+impl MonitorSink {
+    /// For those monitors.
+    pub fn new(monitors: Arc<Monitors>) -> MonitorSink {
+        MonitorSink { monitors, touched: BTreeSet::new(), is_full: false }
+    }
+}
+
+impl Sink for MonitorSink {
+    fn name(&self) -> &'static str {
+        "monitor"
+    }
+
+    fn write(&mut self, rows: &Rows) -> io::Result<()> {
+        let who = (rows.model.clone(), rows.version);
+        if let Some(is_full) = self.monitors.write(&who, &rows.batch)? {
+            self.is_full |= is_full;
+            self.touched.insert(who);
+        }
+        Ok(())
+    }
+
+    fn flush(&mut self, _from: Position, _of: &str) -> io::Result<()> {
+        self.touched.iter().try_for_each(|it| self.monitors.flush(it))?;
+        self.touched.clear();
+        self.is_full = false;
+        Ok(())
+    }
+
+    fn reset(&mut self) {
+        self.touched.iter().for_each(|it| self.monitors.reset(it));
+        self.touched.clear();
+        self.is_full = false;
+    }
+
+    fn is_full(&self) -> bool {
+        self.is_full
+    }
+}

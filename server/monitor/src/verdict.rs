@@ -1,0 +1,171 @@
+//! What a window says: evidence for each feature, whether the data is sound, and what is an alarm.
+
+use serde::Serialize;
+use server_drift::{
+    Alarm, DatasetVerdict, Evidence, FeatureState, MonitorPlan, Pane, QualityFault, Reference,
+    Role, Rule, Thresholds,
+};
+
+use crate::columns::Basis;
+use crate::histogram::Histogram;
+
+/// What a window is judged by.
+pub(crate) struct Subject<'a> {
+    pub(crate) plan: &'a MonitorPlan,
+    pub(crate) basis: &'a Basis,
+    pub(crate) references: &'a [Reference],
+}
+
+/// One window.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub(crate) struct Verdict {
+    /// Its number, from 1.
+    pub(crate) number: u64,
+    /// When its first row came, in seconds since 1970, and its last.
+    pub(crate) from_s: f64,
+    pub(crate) to_s: f64,
+    pub(crate) rows: u64,
+    /// Of the rule: windows between two false alarms. None for a fixed threshold.
+    pub(crate) windows_between: Option<f64>,
+    /// Drift of inputs, and of outputs.
+    pub(crate) drift: Side,
+    pub(crate) predictions: Side,
+    /// Rows repeat more often than in the reference.
+    pub(crate) duplicated: bool,
+    pub(crate) features: Vec<FeatureVerdict>,
+}
+
+/// Inputs or outputs together.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub(crate) struct Side {
+    pub(crate) is_alarm: bool,
+    pub(crate) alarms: Vec<Alarm>,
+    pub(crate) dataset: DatasetVerdict,
+}
+
+/// One feature.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub(crate) struct FeatureVerdict {
+    pub(crate) name: String,
+    pub(crate) role: Role,
+    pub(crate) evidence: Evidence,
+    /// Is it an alarm?
+    pub(crate) drifted: bool,
+    /// Was it judged at all?
+    pub(crate) judged: bool,
+    pub(crate) faults: Vec<QualityFault>,
+    /// Share of the rows without a usable value.
+    pub(crate) missing: f64,
+    pub(crate) histogram: Histogram,
+}
+
+impl Verdict {
+    /// Of a window; `step_s`: how long its last step took.
+    pub(crate) fn of(
+        subject: &Subject<'_>,
+        window: &Pane,
+        (number, step_s): (u64, f64),
+    ) -> Verdict {
+        let Subject { plan, basis, references } = subject;
+        let states = references.iter().zip(&window.features);
+        let mut features: Vec<FeatureVerdict> =
+            states.filter_map(|it| feature(plan, it, window.rows)).collect();
+        let thresholds = plan.rule.thresholds(step_s);
+        // One level for all of them, inputs and outputs: the run length is that of the model.
+        let judged = features.iter().filter(|it| it.judged);
+        let judged: Vec<(String, Evidence)> =
+            judged.map(|it| (column(it), it.evidence.clone())).collect();
+        let alarms = thresholds.alarms(&judged);
+        for it in &mut features {
+            it.drifted = alarms.iter().any(|alarm| alarm.feature == column(it));
+        }
+        let side = |role| side(plan, &features, (role, &alarms));
+        let reference = (basis.rows, basis.distinct_rows);
+        let distinct = window.distinct.estimate();
+        // A window that is larger than the reference repeats more by itself.
+        let comparable = basis.distinct_rows > 0 && window.rows <= basis.rows;
+        let (from_s, to_s) = window.span.unwrap_or_default();
+        Verdict {
+            number,
+            from_s,
+            to_s,
+            rows: window.rows,
+            windows_between: match thresholds {
+                Thresholds::Auto(it) => Some(it.windows_between),
+                Thresholds::Fixed(_) => None,
+            },
+            drift: side(Role::Input),
+            predictions: side(Role::Output),
+            duplicated: comparable
+                && plan.quality.duplicated(reference, (window.rows, whole(distinct))),
+            features,
+        }
+    }
+
+    /// Is something wrong with the data?
+    pub(crate) fn is_faulty(&self) -> bool {
+        self.duplicated || self.features.iter().any(|it| !it.faults.is_empty())
+    }
+}
+
+/// As in the log, so that an input and an output of one name are two.
+pub(crate) fn column(feature: &FeatureVerdict) -> String {
+    match feature.role {
+        Role::Input => format!("in.{}", feature.name),
+        Role::Output => format!("out.{}", feature.name),
+    }
+}
+
+fn feature(
+    plan: &MonitorPlan,
+    (reference, state): (&Reference, &FeatureState),
+    rows: u64,
+) -> Option<FeatureVerdict> {
+    let evidence = reference.evidence(state)?;
+    let faults = reference.quality(&plan.quality, state).faults;
+    // Values that are gone or broken say nothing of the world. Values that are only unusual may be
+    // just what a world looks like that has changed, so those are judged, and told as well.
+    let broken = faults.iter().any(|it| match it {
+        QualityFault::Missing { .. } | QualityFault::NotFinite { .. } | QualityFault::Constant => {
+            true
+        }
+        QualityFault::OutOfRange { .. } | QualityFault::NewCategories { .. } => false,
+    });
+    let usable = evidence.rows;
+    Some(FeatureVerdict {
+        name: reference.feature().name.clone(),
+        role: reference.feature().role,
+        drifted: false,
+        judged: !broken && usable > 0,
+        faults,
+        missing: share(rows.saturating_sub(usable), rows),
+        histogram: Histogram::of(&reference.feature().shape, state),
+        evidence,
+    })
+}
+
+fn side(plan: &MonitorPlan, features: &[FeatureVerdict], (role, alarms): (Role, &[Alarm])) -> Side {
+    let ours: Vec<&FeatureVerdict> = features.iter().filter(|it| it.role == role).collect();
+    let judged = ours.iter().filter(|it| it.judged).map(|it| it.drifted);
+    let dataset = DatasetVerdict::of(judged, plan.drift_share);
+    let is_ours = |it: &&Alarm| ours.iter().any(|feature| column(feature) == it.feature);
+    let alarms: Vec<Alarm> = alarms.iter().filter(is_ours).cloned().collect();
+    let is_alarm = match plan.rule {
+        // How often that happens by chance is what was asked for.
+        Rule::Auto { .. } => !alarms.is_empty(),
+        // Of many features some always are beyond a fixed threshold.
+        Rule::Fixed(_) => dataset.drift,
+    };
+    Side { is_alarm, alarms, dataset }
+}
+
+fn share(part: u64, of: u64) -> f64 {
+    #[expect(clippy::cast_precision_loss, reason = "a share")]
+    let share = part as f64 / of.max(1) as f64;
+    share
+}
+
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "an estimate of rows")]
+fn whole(value: f64) -> u64 {
+    value.round() as u64
+}
