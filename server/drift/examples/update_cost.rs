@@ -45,6 +45,12 @@ fn main() {
         }
     });
     eprintln!("its state: {} bytes", state.bytes());
+    told("the same, for a monitor", VALUES, || {
+        let mut state = NumberState::lean(&profile);
+        for batch in values.chunks(BATCH) {
+            state.extend(&profile, black_box(batch));
+        }
+    });
     told("a verdict on it", 1, || {
         black_box(of_numbers_state(&profile, &state));
     });

@@ -17,6 +17,30 @@ const RAW_STEPS_MAX: usize = 8;
 /// Values that are looked at in one go.
 const CHUNK: usize = 256;
 
+/// Edges in a table of fixed size, so that a search has no branch that could be guessed wrongly.
+struct Edges([f64; EDGES]);
+
+/// A power of two, above all edges that a profile may have.
+const EDGES: usize = 128;
+
+impl Edges {
+    fn new(edges: &[f64]) -> Edges {
+        let mut table = [f64::INFINITY; EDGES];
+        table.iter_mut().zip(edges).for_each(|(it, edge)| *it = *edge);
+        Edges(table)
+    }
+
+    /// How many edges are at most the value, which is finite.
+    fn bin(&self, value: f64) -> usize {
+        let (mut at, mut step) = (0, EDGES / 2);
+        while step > 0 {
+            at += step * usize::from(self.0[(at + step - 1) % EDGES] <= value);
+            step /= 2;
+        }
+        at
+    }
+}
+
 /// Counters against the bins of a profile, a sketch beside them, and the raw values of a small
 /// window. Every part but the moments, which round, merges the same either way round.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -43,6 +67,9 @@ pub struct NumberState {
     pub distinct: Distinct,
     raw: Vec<f64>,
     raw_complete: bool,
+    /// Is the distribution kept by bins alone?
+    #[serde(default)]
+    lean: bool,
 }
 
 impl NumberState {
@@ -61,7 +88,15 @@ impl NumberState {
             distinct: Distinct::default(),
             raw: Vec::new(),
             raw_complete: true,
+            lean: false,
         }
+    }
+
+    /// Nothing seen yet, and nothing kept beside what a verdict against the profile needs: no
+    /// quantiles, and no count of different values.
+    pub fn lean(profile: &Numbers) -> NumberState {
+        let full = NumberState::new(profile);
+        NumberState { distinct: Distinct::nothing(), lean: true, ..full }
     }
 
     /// Values that can be used.
@@ -91,18 +126,23 @@ impl NumberState {
     fn add(&mut self, profile: &Numbers, values: &[f64]) {
         let Some(&first) = values.first() else { return };
         let (mut low, mut high) = self.range.unwrap_or((first, first));
+        let edges = Edges::new(&profile.edges);
         for &value in values {
-            if let Some(count) = self.counts.get_mut(profile.bin(value)) {
+            if let Some(count) = self.counts.get_mut(edges.bin(value)) {
                 *count += 1;
             }
+        }
+        for &value in values {
             self.below += u64::from(value < profile.min);
             self.above += u64::from(value > profile.max);
             (low, high) = (low.min(value), high.max(value));
-            self.distinct.add(hash::of_number(value));
         }
         self.range = Some((low, high));
         self.moments.merge(&Moments::of(values));
-        self.quantiles.extend(values);
+        if !self.lean {
+            values.iter().for_each(|&it| self.distinct.add(hash::of_number(it)));
+            self.quantiles.extend(values);
+        }
         self.keep(values);
     }
 

@@ -76,7 +76,7 @@ impl Reference {
     /// Nothing seen yet.
     pub fn state(&self) -> FeatureState {
         match &self.feature.shape {
-            Shape::Numerical(it) => FeatureState::Numbers(Box::new(NumberState::new(it))),
+            Shape::Numerical(it) => FeatureState::Numbers(Box::new(NumberState::lean(it))),
             Shape::Categorical(it) => FeatureState::Categories(Box::new(CategoryState::new(it))),
         }
     }

@@ -43,16 +43,18 @@ fn every_setting_is_in_the_documents() {
         let variable = variable.expect("every setting has a variable");
         assert!(document.contains(&format!("`{variable}`")), "{variable} is not there");
     }
+    // Those of a monitor are listed in quotes.
+    let inner = "[log]\n[drift]\nx = 1\n";
+    let faults = server_lifecycle::ModelConfig::parse(inner, &defaults()).expect_err("unknown");
+    let keys: Vec<&str> = faults[0].split('`').skip(3).step_by(2).collect();
+    assert_eq!(keys.len(), 14, "{faults:?}");
+    for key in keys {
+        assert!(document.contains(&format!("\n{key} ")), "{key} is not in server/CONFIGURATION.md");
+    }
     // A model's keys, as the error for an unknown one lists them.
-    let defaults = server_lifecycle::Defaults {
-        instances: 1,
-        transition: server_lifecycle::Transition::Availability,
-        load: server_lifecycle::LoadPolicy::Eager,
-        engines: vec![],
-    };
     let inner = "x = 1\n[dynamic_batching]\nx = 1\n[padding]\nx = 1\n[instances]\nx = 1\n[warmup]\nx = 1\n\
                  [onnxruntime]\nx = 1\n[log]\nx = 1\n";
-    let faults = server_lifecycle::ModelConfig::parse(inner, &defaults).expect_err("unknown keys");
+    let faults = server_lifecycle::ModelConfig::parse(inner, &defaults()).expect_err("unknown keys");
     assert_eq!(faults.len(), 7, "{faults:?}");
     for fault in faults {
         let keys = fault.split("known are ").nth(1).expect("a list");
@@ -61,5 +63,14 @@ fn every_setting_is_in_the_documents() {
                 document.contains(&format!("\n{key} ")) || document.contains(&format!("[{key}]"));
             assert!(shown, "{key} is not in server/CONFIGURATION.md");
         }
+    }
+}
+
+fn defaults() -> server_lifecycle::Defaults {
+    server_lifecycle::Defaults {
+        instances: 1,
+        transition: server_lifecycle::Transition::Availability,
+        load: server_lifecycle::LoadPolicy::Eager,
+        engines: vec![],
     }
 }
