@@ -13,3 +13,13 @@ pub mod inference {
 
 /// The encoded `FileDescriptorSet` of [`inference`], for server reflection.
 pub const INFERENCE_DESCRIPTOR_SET: &[u8] = include_bytes!("generated/inference.bin");
+
+/// Ground truth (package `salver.v1`).
+#[allow(missing_docs, clippy::all, clippy::pedantic, reason = "generated code")]
+#[rustfmt::skip]
+pub mod salver {
+    include!("generated/labels.rs");
+}
+
+/// The encoded `FileDescriptorSet` of [`salver`].
+pub const LABELS_DESCRIPTOR_SET: &[u8] = include_bytes!("generated/labels.bin");

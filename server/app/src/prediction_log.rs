@@ -11,6 +11,7 @@ use server_base::Findings;
 use server_base::settings::Section;
 use server_feedback::{Disk, JsonLines, Key, Log, Options, ParquetSink, Sink};
 use server_monitor::{MonitorSink, Monitors};
+use server_truth::Truth;
 
 use crate::cli::LogArgs;
 use crate::settings::{Number, number};
@@ -22,6 +23,8 @@ const KEY_BYTES_MIN: usize = 16;
 const QUEUE_BYTES_MAX: Number = ("log_queue_bytes_max", 1 << 20..=usize::MAX >> 1);
 /// Less is no room for the columns of a few models.
 const DISK_BYTES_MAX: Number = ("log_disk_bytes_max", 1 << 20..=usize::MAX >> 1);
+/// Less is no room for the rows of one large request.
+const TRUTH_BYTES_MAX: Number = ("truth_bytes_max", 1 << 20..=usize::MAX >> 1);
 const ROLL_MS: Number = ("log_roll_ms", 10..=86_400_000);
 
 /// A sink that ships with the server.
@@ -48,6 +51,8 @@ pub struct LogSettings {
     pub roll: Duration,
     /// What values are hashed with.
     pub key_file: Option<PathBuf>,
+    /// Bytes of predictions that wait for labels.
+    pub truth_bytes_max: usize,
 }
 
 impl LogSettings {
@@ -62,6 +67,7 @@ impl LogSettings {
         let disk = number(args.log_disk_bytes_max, root, DISK_BYTES_MAX);
         let roll = number(args.log_roll_ms, root, ROLL_MS);
         let key_file = args.log_key_file.or(root.with("log_key_file", path));
+        let truth = number(args.truth_bytes_max, root, TRUTH_BYTES_MAX);
         let sinks = sinks_of(sinks.as_deref().unwrap_or("parquet"));
         let sinks = sinks.map_err(|it| root.fault("log_sinks", &it)).unwrap_or_default();
         Some(LogSettings {
@@ -71,6 +77,7 @@ impl LogSettings {
             disk_bytes_max: disk.unwrap_or(1 << 30),
             roll: Duration::from_millis(roll.unwrap_or(60_000)),
             key_file,
+            truth_bytes_max: truth.unwrap_or(256 << 20),
         })
     }
 
@@ -100,6 +107,17 @@ impl LogSettings {
         let started = Log::start(options, &make);
         let log = started.with_context(|| format!("prediction log {}", self.folder.display()))?;
         Ok((log, monitors))
+    }
+
+    /// Starts what holds labels against predictions.
+    pub(crate) fn truth(&self, findings: Arc<dyn Findings>) -> anyhow::Result<Arc<Truth>> {
+        let started = Truth::start(server_truth::Options {
+            folder: self.folder.clone(),
+            bytes_max: self.truth_bytes_max,
+            findings,
+            give_way: server_serving::give_way,
+        });
+        started.with_context(|| format!("ground truth {}", self.folder.display()))
     }
 
     fn sink(&self, name: SinkName, log: &str) -> io::Result<Box<dyn Sink>> {

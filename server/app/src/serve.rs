@@ -18,6 +18,7 @@ use server_lifecycle::{Audit, Clock, Defaults, Engines, Lifecycle};
 use server_monitor::Monitors;
 use server_serving::{Admission, Cores, Serving};
 use server_supply::{Prepared, Supply, Target};
+use server_truth::Truth;
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::oneshot;
 
@@ -57,6 +58,7 @@ pub struct Server {
     supply: Option<Supply>,
     serving: Arc<Serving>,
     log: Option<Arc<Log>>,
+    truth: Option<Arc<Truth>>,
     data: Runtime,
     listening: Vec<Listening>,
     control: ControlPlane,
@@ -103,9 +105,12 @@ impl Server {
         let webhook = webhook::webhook(settings.webhook_secret_file.as_deref(), prepared.as_mut())?;
         let origins = prepared.as_ref().map(Prepared::origins).unwrap_or_default();
         // Before the first model is loaded, and until the last is gone.
-        let logging = settings.log.as_ref().map(|it| it.start(FanOut::new(Vec::new())));
+        let heard = || FanOut::new(Vec::new());
+        let logging = settings.log.as_ref().map(|it| it.start(heard()));
         let (log, monitors) = logging.transpose()?.unzip();
-        let told = (audit.unwrap_or_default(), log.as_ref(), monitors.as_ref());
+        let truth = settings.log.as_ref().map(|it| it.truth(heard())).transpose()?;
+        let recorded = watched(log.as_ref(), truth.as_ref());
+        let told = (audit.unwrap_or_default(), recorded, monitors.as_ref());
         let mut options = lifecycle_options(settings, &engines, told, prepared.as_ref());
         options.directions = rollouts.directions();
         let lifecycle = server_lifecycle::start(options, engines, Arc::clone(&serving))
@@ -126,6 +131,7 @@ impl Server {
                 (listener, contents),
             )?,
             monitors,
+            truth: truth.clone(),
             version: env!("CARGO_PKG_VERSION"),
             options: server_frontend::Options {
                 request_bytes_max: settings.request_bytes_max,
@@ -148,7 +154,18 @@ impl Server {
         let control = ControlPlane::start(control, (shared, webhook), (metrics, log.clone()))?;
         let loaded = Loaded::new(&lifecycle, &settings.model_repository);
         let supply = prepared.map(|it| it.start(Box::new(loaded))).transpose()?;
-        Ok(Server { lifecycle, supply, serving, log, data, listening, control, auditor, addresses })
+        Ok(Server {
+            lifecycle,
+            supply,
+            serving,
+            log,
+            truth,
+            data,
+            listening,
+            control,
+            auditor,
+            addresses,
+        })
     }
 
     /// The model repository's handle.
@@ -180,10 +197,20 @@ impl Server {
         self.auditor.into_iter().for_each(|it| it.stop(by));
         self.data.shutdown_background();
         // Nobody offers anything any more.
+        clean &= self.truth.is_none_or(|it| it.stop(by.max(Instant::now() + LOG_DRAIN)));
         clean &= self.log.is_none_or(|it| it.stop(by.max(Instant::now() + LOG_DRAIN)));
         self.control.stop();
         clean
     }
+}
+
+/// The log, with what holds labels against it looking on.
+fn watched(log: Option<&Arc<Log>>, truth: Option<&Arc<Truth>>) -> Option<Arc<dyn PredictionLog>> {
+    let log: Arc<dyn PredictionLog> = Arc::<Log>::clone(log?);
+    Some(match truth {
+        Some(truth) => server_truth::over(truth, log),
+        None => log,
+    })
 }
 
 /// Where decisions and loads are written down, if anything is.
@@ -229,7 +256,7 @@ fn prepare(settings: &Settings, engines: &Engines) -> anyhow::Result<Option<Prep
 fn lifecycle_options(
     settings: &Settings,
     engines: &Engines,
-    (audit, log, monitors): (Audit, Option<&Arc<Log>>, Option<&Arc<Monitors>>),
+    (audit, log, monitors): (Audit, Option<Arc<dyn PredictionLog>>, Option<&Arc<Monitors>>),
     prepared: Option<&Prepared>,
 ) -> server_lifecycle::Options {
     let own = Some(&settings.model_repository).filter(|it| !it.as_os_str().is_empty());
@@ -251,7 +278,7 @@ fn lifecycle_options(
         memory: server_lifecycle::Gauge::default(),
         clock: Clock::default(),
         audit,
-        log: log.map(|it| Arc::clone(it) as Arc<dyn PredictionLog>),
+        log,
         monitors: monitors.map(|it| Arc::clone(it) as Arc<dyn server_lifecycle::Monitors>),
         defaults: Defaults {
             instances: settings.instances,

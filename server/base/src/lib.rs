@@ -13,6 +13,7 @@ mod record;
 mod request;
 mod series;
 pub mod settings;
+mod truth;
 
 pub use finding::{Finding, FindingKind, Findings};
 pub use ids::{IdError, ModelName, Version, VersionChoice};
@@ -23,3 +24,4 @@ pub use origin::{Content, Origin, Origins};
 pub use record::{EventId, REQUEST_ID_BYTES_MAX, Reason, Record, Route, Trace};
 pub use request::{InferRequest, InferResponse, NamedTensor, NamedTensors, Timing};
 pub use series::{LATENCY_BUCKETS, Series, SeriesKind};
+pub use truth::{Metric, Task, TruthConfig};

@@ -10,6 +10,7 @@ use backend_api::Signature;
 
 use crate::ids::{ModelName, Version};
 use crate::record::Record;
+use crate::truth::TruthConfig;
 
 /// How sure it is that a prediction is in the log.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -123,6 +124,8 @@ pub struct Subject {
     pub signature: Signature,
     /// What is wanted.
     pub config: LogConfig,
+    /// What is wanted of the truth of its answers, if that is brought.
+    pub truth: Option<TruthConfig>,
 }
 
 /// Why a record is not in the log.

@@ -145,6 +145,7 @@ fn subject() -> Result<Subject, Box<dyn std::error::Error>> {
         digest: Some("0123456789abcdef".repeat(4)),
         signature: Signature { inputs, outputs },
         config: LogConfig::default(),
+        truth: None,
     })
 }
 

@@ -29,6 +29,7 @@ pub(crate) fn subject(model: &str) -> Subject {
         digest: Some("ab".repeat(32)),
         signature: Signature { inputs, outputs },
         config: LogConfig::default(),
+        truth: None,
     }
 }
 

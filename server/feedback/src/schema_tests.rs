@@ -13,7 +13,7 @@ fn subject(config: LogConfig) -> Subject {
     let outputs = vec![spec("label", DType::Int64, &[Dim::Rows])];
     let model = ModelName::new("m").expect("a name");
     let signature = Signature { inputs, outputs };
-    Subject { model, version: Version(1), digest: None, signature, config }
+    Subject { model, version: Version(1), digest: None, signature, config, truth: None }
 }
 
 /// The columns of the tensors with their types, or the error.

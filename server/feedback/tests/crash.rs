@@ -58,6 +58,7 @@ fn start(folder: &Path) -> (Arc<Log>, Arc<dyn VersionLog>) {
         digest: None,
         signature: Signature { inputs: vec![spec("x", &[Dim::Rows])], outputs: Vec::new() },
         config: LogConfig::default(),
+        truth: None,
     };
     let version = log.open(subject).expect("opens");
     (log, version)

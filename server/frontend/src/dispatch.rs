@@ -9,6 +9,7 @@ use server_conductor::Conductor;
 use server_lifecycle::Lifecycle;
 use server_monitor::Monitors;
 use server_serving::Serving;
+use server_truth::Truth;
 
 use crate::body::{Incoming, ResponseBody};
 use crate::grpc::{Grpc, ReflectionError};
@@ -29,6 +30,8 @@ pub struct Shared {
     pub conductor: Conductor,
     /// What watches predictions; `None`: they are not logged.
     pub monitors: Option<Arc<Monitors>>,
+    /// Ground truth, if predictions are logged.
+    pub truth: Option<Arc<Truth>>,
     /// Version of the server, for its metadata.
     pub version: &'static str,
     /// What peers may do.

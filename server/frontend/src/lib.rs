@@ -24,6 +24,7 @@ mod metadata;
 pub mod metrics;
 mod options;
 mod status;
+mod truth;
 
 pub use control::Control;
 pub use dispatch::{Frontend, Shared};

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use backend_api::{Optimization, Options, Precision};
 use server_base::settings::Section;
-use server_base::{LogConfig, Version, VersionChoice, limits};
+use server_base::{LogConfig, TruthConfig, Version, VersionChoice, limits};
 use server_drift::MonitorPlan;
 use server_rollout::Plan;
 use server_serving::{Batching, Sizes};
@@ -21,6 +21,7 @@ use crate::padding::{PaddingConfig, sizes};
 use crate::policy::Transition;
 use crate::proof::ProofConfig;
 use crate::traffic::{self, TrafficConfig};
+use crate::truth;
 
 /// Longest time without a request after which a model may be unloaded: a year, to be finite.
 const IDLE_UNLOAD_S_MAX: usize = 365 * 86_400;
@@ -109,6 +110,8 @@ pub struct ModelConfig {
     pub log: Option<LogConfig>,
     /// How its data is watched; `None`: not at all.
     pub drift: Option<MonitorPlan>,
+    /// What its answers are compared with; `None`: nothing.
+    pub truth: Option<TruthConfig>,
 }
 
 impl ModelConfig {
@@ -138,6 +141,7 @@ impl ModelConfig {
             warmup_axes: BTreeMap::new(),
             log: None,
             drift: None,
+            truth: None,
         }
     }
 
@@ -187,11 +191,13 @@ impl ModelConfig {
         root.section("warmup", |it| self.read_warmup(it));
         self.log = root.section("log", logging::read);
         self.drift = root.with("drift", monitoring::plan);
+        self.truth = root.section("truth", truth::read);
         let session = root.section("onnxruntime", |it| self.read_onnxruntime(it)).is_some();
         contradictions::check(self, root, session);
         traffic::check(self, root);
         declared::check(self, root);
         monitoring::check(self, root);
+        truth::check(self, root);
     }
 
     fn read_batching(&mut self, section: &mut Section<'_>) {

@@ -82,6 +82,7 @@ fn every_key_is_read() {
         padding: PaddingConfig::default(),
         proof: ProofConfig { mismatches_max: 2, ..ProofConfig::default() },
         probe_rows: false,
+        truth: None,
         log: None,
         drift: None,
         timeout: Duration::from_millis(250),

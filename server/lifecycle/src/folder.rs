@@ -273,6 +273,7 @@ pub(crate) fn print(found: &FoundVersion, config: &ModelConfig) -> u64 {
         warmup_axes,
         log,
         drift,
+        truth,
     } = config;
     let mut hasher = DefaultHasher::new();
     (found.look.print, engine, probe_rows, timeout, instances, weight, inline).hash(&mut hasher);
@@ -281,6 +282,8 @@ pub(crate) fn print(found: &FoundVersion, config: &ModelConfig) -> u64 {
     (options, warmup_rows, warmup_axes, proof, log).hash(&mut hasher);
     // Numbers with a fraction have no hash of their own.
     drift.as_ref().map(|it| format!("{it:?}")).hash(&mut hasher);
+    // Numbers with a point have no hash of their own.
+    truth.as_ref().map(|it| format!("{it:?}")).hash(&mut hasher);
     hasher.finish()
 }
 

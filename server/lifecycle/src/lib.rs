@@ -25,6 +25,7 @@ mod shapes;
 mod leak;
 mod padding;
 mod traffic;
+mod truth;
 mod direction;
 mod declared;
 mod probe;

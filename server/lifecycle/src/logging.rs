@@ -91,7 +91,8 @@ pub(crate) fn open(
     let servable = loaded.workers.servable();
     let signature = servable.signature().clone();
     let (model, version, digest) = (model.clone(), *version, digest.map(str::to_owned));
-    let subject = Subject { model, version, digest, signature, config: config.clone() };
+    let (config, truth) = (config.clone(), job.config.truth.clone());
+    let subject = Subject { model, version, digest, signature, config, truth };
     servable.set_log(log.open(subject)?);
     Ok(())
 }

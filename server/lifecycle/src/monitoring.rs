@@ -67,6 +67,7 @@ pub(crate) fn watch(
         digest: digest.map(str::to_owned),
         signature: servable.signature().clone(),
         config: log.clone(),
+        truth: config.truth.clone(),
     };
     let watched = Watched { subject, folder: folder.clone(), plan: plan.clone() };
     servable.set_presence(monitors.watch(watched).map_err(|it| format!("drift: {it}"))?);

@@ -35,9 +35,8 @@ impl Findings for Nobody {
 
 fn profile(random: &mut Random) -> Result<Profile, Box<dyn Error>> {
     let column = |random: &mut Random| (0..5_000).map(|_| random.normal()).collect();
-    let columns: Vec<Values> = (0..FEATURES)
-        .map(|_| Values::Numbers { values: column(random), whole: false })
-        .collect();
+    let columns: Vec<Values> =
+        (0..FEATURES).map(|_| Values::Numbers { values: column(random), whole: false }).collect();
     let mut features = Vec::new();
     for (at, values) in columns.iter().enumerate() {
         let kind = Some(Kind::Numerical);
@@ -88,6 +87,7 @@ fn watched(folder: &std::path::Path) -> Result<Watched, Box<dyn Error>> {
         digest: None,
         signature: Signature { inputs: vec![spec], outputs: Vec::new() },
         config: LogConfig::default(),
+        truth: None,
     };
     let raw: RawMonitorPlan = serde_json::from_str(r#"{"window_rows": 10000}"#)?;
     let plan = raw.validate().map_err(|it| it.join("; "))?;

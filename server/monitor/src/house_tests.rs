@@ -42,6 +42,7 @@ impl House {
             digest: Some("ab".to_owned()),
             signature,
             config: LogConfig::default(),
+            truth: None,
         };
         Watched { subject, folder: self.root.path().to_path_buf(), plan: plan(self.plan) }
     }

@@ -26,4 +26,8 @@ pub struct LogArgs {
     /// File with the secret that values are hashed with before they are logged [default: none]
     #[arg(long, env = "SALVER_LOG_KEY_FILE", value_name = "FILE")]
     pub log_key_file: Option<PathBuf>,
+    /// Bytes of predictions in memory that wait for their labels, of models with a [truth]
+    /// [default: 268435456]
+    #[arg(long, env = "SALVER_TRUTH_BYTES_MAX", value_name = "BYTES")]
+    pub truth_bytes_max: Option<usize>,
 }

@@ -53,9 +53,10 @@ fn every_setting_is_in_the_documents() {
     }
     // A model's keys, as the error for an unknown one lists them.
     let inner = "x = 1\n[dynamic_batching]\nx = 1\n[padding]\nx = 1\n[instances]\nx = 1\n[warmup]\nx = 1\n\
-                 [onnxruntime]\nx = 1\n[log]\nx = 1\n";
-    let faults = server_lifecycle::ModelConfig::parse(inner, &defaults()).expect_err("unknown keys");
-    assert_eq!(faults.len(), 7, "{faults:?}");
+                 [onnxruntime]\nx = 1\n[log]\nx = 1\n[truth]\nx = 1\n";
+    let faults =
+        server_lifecycle::ModelConfig::parse(inner, &defaults()).expect_err("unknown keys");
+    assert_eq!(faults.len(), 8, "{faults:?}");
     for fault in faults {
         let keys = fault.split("known are ").nth(1).expect("a list");
         for key in keys.split(", ") {

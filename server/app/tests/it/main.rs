@@ -13,4 +13,5 @@ mod plain;
 mod proof;
 mod rollout;
 mod swap;
+mod truth;
 mod tune;

@@ -5,6 +5,7 @@ mod decode;
 mod encode;
 pub(crate) mod framing;
 mod health;
+mod labels;
 mod plain;
 mod reflection;
 mod service;
@@ -17,6 +18,7 @@ use std::time::Instant;
 
 use http::{Request, Response};
 use proto::inference::grpc_inference_service_server::GrpcInferenceServiceServer;
+use proto::salver::labels_server::LabelsServer;
 use server_serving::{InferError, Permit};
 use tonic::Status;
 use tonic::server::NamedService as _;
@@ -30,12 +32,14 @@ use crate::options::COMMAND_BYTES_MAX;
 use crate::status::{clipped, status};
 
 use health::HealthService;
+use labels::LabelsService;
 pub use reflection::Error as ReflectionError;
 use reflection::Reflection;
 use service::InferenceService;
 pub(crate) use unary::{Call, Unary, Unbegun};
 
 type Inference = GrpcInferenceServiceServer<InferenceService>;
+type Labels = LabelsServer<LabelsService>;
 type Health = HealthServer<HealthService>;
 
 /// All gRPC services of the server.
@@ -43,6 +47,7 @@ pub(crate) struct Grpc {
     shared: Arc<Shared>,
     unary: Arc<Unary>,
     inference: Inference,
+    labels: Labels,
     health: Health,
     reflection: Reflection,
     durations: Durations<{ METHODS.len() }>,
@@ -50,7 +55,7 @@ pub(crate) struct Grpc {
 
 /// Methods that are counted one by one; the others share the last place. Predictions are counted
 /// where they are answered.
-const METHODS: [&str; 9] = [
+const METHODS: [&str; 10] = [
     "inference.GRPCInferenceService/ServerLive",
     "inference.GRPCInferenceService/ServerReady",
     "inference.GRPCInferenceService/ModelReady",
@@ -59,6 +64,7 @@ const METHODS: [&str; 9] = [
     "inference.GRPCInferenceService/RepositoryIndex",
     "inference.GRPCInferenceService/RepositoryModelLoad",
     "inference.GRPCInferenceService/RepositoryModelUnload",
+    "salver.v1.Labels/Record",
     "other",
 ];
 
@@ -68,6 +74,7 @@ impl Grpc {
             .max_encoding_message_size(usize::MAX);
         Ok(Grpc {
             inference,
+            labels: LabelsServer::new(LabelsService::new(Arc::clone(&shared))),
             health: HealthServer::new(HealthService::new(Arc::clone(&shared))),
             reflection: Reflection::new()?,
             durations: Durations::new(),
@@ -120,6 +127,8 @@ impl Grpc {
         // The services are cheap to clone: each is a shared pointer and a few numbers.
         let response = if service == Inference::NAME {
             self.inference.clone().call(request).await
+        } else if service == Labels::NAME {
+            self.labels.clone().call(request).await
         } else if service == Health::NAME {
             self.health.clone().call(request).await
         } else if let Some(answer) = self.reflection.of(service) {

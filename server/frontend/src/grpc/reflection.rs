@@ -34,6 +34,7 @@ impl Reflection {
         let builder = || {
             tonic_reflection::server::Builder::configure()
                 .register_encoded_file_descriptor_set(proto::INFERENCE_DESCRIPTOR_SET)
+                .register_encoded_file_descriptor_set(proto::LABELS_DESCRIPTOR_SET)
                 .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
         };
         Ok(Reflection(vec![

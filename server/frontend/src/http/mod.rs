@@ -4,6 +4,7 @@ mod binary;
 mod drift;
 mod elements;
 mod infer;
+mod labels;
 mod object;
 mod plain;
 mod reader;
@@ -159,6 +160,8 @@ impl Rest {
             Endpoint::RolloutResume => self.direct(route, request, Command::Resume).await,
             Endpoint::RolloutAbort => self.direct(route, request, Command::Abort).await,
             Endpoint::Drift => drift::show(&self.shared, &route),
+            Endpoint::Labels => self.command(route, request, labels::post).await,
+            Endpoint::Performance => labels::show(&self.shared, &route).await,
             Endpoint::None => error_response(StatusCode::NOT_FOUND, "Not Found"),
         }
     }

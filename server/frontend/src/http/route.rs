@@ -28,11 +28,13 @@ pub(crate) enum Endpoint {
     RolloutResume,
     RolloutAbort,
     Drift,
+    Labels,
+    Performance,
     None,
 }
 
 impl Endpoint {
-    pub(crate) const COUNT: usize = 18;
+    pub(crate) const COUNT: usize = 20;
 
     /// The path, with names for what varies.
     pub(crate) fn template(self) -> &'static str {
@@ -53,6 +55,8 @@ impl Endpoint {
             Endpoint::RolloutResume => "/v2/models/{model}/rollout/resume",
             Endpoint::RolloutAbort => "/v2/models/{model}/rollout/abort",
             Endpoint::Drift => "/v2/models/{model}/drift",
+            Endpoint::Labels => "/v2/models/{model}/labels",
+            Endpoint::Performance => "/v2/models/{model}/performance",
             Endpoint::None => "other",
         }
     }
@@ -67,6 +71,7 @@ impl Endpoint {
             | Endpoint::Rollouts
             | Endpoint::Rollout
             | Endpoint::Drift
+            | Endpoint::Performance
             | Endpoint::None => Method::GET,
             Endpoint::Infer
             | Endpoint::Index
@@ -76,7 +81,8 @@ impl Endpoint {
             | Endpoint::RolloutPromote
             | Endpoint::RolloutHold
             | Endpoint::RolloutResume
-            | Endpoint::RolloutAbort => Method::POST,
+            | Endpoint::RolloutAbort
+            | Endpoint::Labels => Method::POST,
         }
     }
 }
@@ -143,6 +149,11 @@ impl Route {
             ["v2", "models", model, "versions", version, "drift"] => {
                 (Endpoint::Drift, *model, *version)
             }
+            ["v2", "models", model, "labels"] => (Endpoint::Labels, *model, ""),
+            ["v2", "models", model, "performance"] => (Endpoint::Performance, *model, ""),
+            ["v2", "models", model, "versions", version, "performance"] => {
+                (Endpoint::Performance, *model, *version)
+            }
             ["v2", "rollouts"] => (Endpoint::Rollouts, "", ""),
             ["v2", "models", model, "rollout"] if *method == Method::POST => {
                 (Endpoint::RolloutStart, *model, "")
@@ -203,6 +214,9 @@ mod tests {
         check(Method::POST, "/v2/models/m/rollout", Ok((Endpoint::RolloutStart, "m", "")));
         check(Method::GET, "/v2/models/m/drift", Ok((Endpoint::Drift, "m", "")));
         check(Method::GET, "/v2/models/m/versions/3/drift", Ok((Endpoint::Drift, "m", "3")));
+        check(Method::POST, "/v2/models/m/labels", Ok((Endpoint::Labels, "m", "")));
+        let path = "/v2/models/m/versions/3/performance";
+        check(Method::GET, path, Ok((Endpoint::Performance, "m", "3")));
         check(Method::POST, "/v2/models/m/rollout/hold", Ok((Endpoint::RolloutHold, "m", "")));
     }
 

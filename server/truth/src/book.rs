@@ -1,0 +1,188 @@
+//! Everything that is known of predictions and labels: what is joined, and what waits.
+//!
+//! Pure: the time is handed in, in microseconds since 1970.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use serde_json::Value;
+use server_base::{Finding, ModelName, Version};
+use server_rollout::Labels;
+
+use crate::entries::{Entries, Prediction};
+use crate::form::{Form, Guess};
+use crate::label::Label;
+use crate::metrics;
+use crate::model::Model;
+use crate::tally::Way;
+use crate::watch::Watch;
+
+/// How long a label waits for its prediction, which is on its way for a second at most: whoever asks
+/// several replicas, or brings labels from a file, may be early by minutes.
+pub(crate) const EARLY_US: i64 = 600_000_000;
+
+/// Versions that answer one row: the one that was asked, and the copy of a rollout.
+const PREDICTIONS_MAX: usize = 4;
+
+/// What became of a label.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Joined {
+    /// It has met its prediction.
+    Now,
+    /// It takes the place of another.
+    Again,
+    /// There is no prediction of that id yet.
+    Waits,
+}
+
+/// One row that a version answered.
+pub(crate) struct Row<'a> {
+    pub(crate) id: &'a str,
+    pub(crate) row: u32,
+    pub(crate) version: Version,
+    pub(crate) time_us: i64,
+    pub(crate) guess: Guess,
+}
+
+/// See the module.
+pub(crate) struct Book {
+    models: BTreeMap<ModelName, Model>,
+    entries: Entries,
+    epoch: u64,
+}
+
+impl Book {
+    pub(crate) fn new(bytes_max: usize) -> Book {
+        Book { models: BTreeMap::new(), entries: Entries::new(bytes_max), epoch: 0 }
+    }
+
+    /// A version is judged from now on.
+    pub(crate) fn open(&mut self, model: &ModelName, form: Form) -> Arc<Form> {
+        self.epoch += 1;
+        let entry = self.models.entry(model.clone());
+        entry.or_insert_with(|| Model::new(model.clone())).open(form, self.epoch)
+    }
+
+    /// A version is not judged any more.
+    pub(crate) fn close(&mut self, model: &ModelName, version: Version) {
+        if self.models.get_mut(model).is_some_and(|it| it.close(version)) {
+            self.models.remove(model);
+        }
+    }
+
+    pub(crate) fn model(&self, model: &str) -> Option<(&ModelName, &Arc<Form>)> {
+        let (name, model) = self.models.get_key_value(model)?;
+        Some((name, model.form()?))
+    }
+
+    pub(crate) fn form_of(&self, model: &str, version: Version) -> Option<&Arc<Form>> {
+        self.models.get(model)?.form_of(version)
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.models.is_empty()
+    }
+
+    /// A version answered a row. The same row again takes the place of the first. False: too late.
+    pub(crate) fn predicted(&mut self, model: &ModelName, row: Row<'_>, now_us: i64) -> bool {
+        let Some(of) = self.models.get_mut(model) else { return false };
+        let Row { id, row, version, time_us, guess } = row;
+        let Some((epoch, window_us, until_us)) = of.place(version, time_us, now_us) else {
+            return false;
+        };
+        let prediction = Prediction { version, epoch, time_us, window_us, guess };
+        let key = self.entries.key(model.as_str(), id, row);
+        self.entries.change(key, until_us, |entry| {
+            of.judge(entry, Way::Out);
+            let early = entry.predictions.is_empty() && entry.label.is_some();
+            let same = entry.predictions.iter().position(|it| it.version == version);
+            if let Some(same) = same {
+                let before = entry.predictions.remove(same);
+                of.predicted(&before, Way::Out);
+            } else if entry.predictions.len() == PREDICTIONS_MAX {
+                entry.predictions.remove(0);
+            }
+            of.predicted(&prediction, Way::In);
+            entry.predictions.push(prediction);
+            of.judge(entry, Way::In);
+            if early {
+                of.metrics.joined.increment(1);
+            }
+        });
+        self.shrink();
+        true
+    }
+
+    /// The truth of a row. The last one that came counts.
+    pub(crate) fn labelled(&mut self, model: &ModelName, label: &Label, now_us: i64) -> Joined {
+        let Some(of) = self.models.get_mut(model) else { return Joined::Waits };
+        let key = self.entries.key(model.as_str(), &label.id, label.row);
+        let until_us = now_us.saturating_add(EARLY_US);
+        let is_known = self.entries.get(key).is_some_and(|it| !it.predictions.is_empty());
+        // One that is known is kept for as long as its window is open.
+        let until_us = if is_known { i64::MIN } else { until_us };
+        let joined = self.entries.change(key, until_us, |entry| {
+            of.judge(entry, Way::Out);
+            let before = entry.label.replace(label.value.clone());
+            of.judge(entry, Way::In);
+            match (entry.predictions.first(), before) {
+                (Some(_), Some(_)) => Joined::Again,
+                (Some(first), None) => {
+                    let lag = now_us.saturating_sub(first.time_us).max(0);
+                    of.metrics.lag.record(lag as f64 / 1e6);
+                    Joined::Now
+                }
+                (None, _) => Joined::Waits,
+            }
+        });
+        match joined {
+            Joined::Now => of.metrics.joined.increment(1),
+            Joined::Again => of.metrics.corrected.increment(1),
+            Joined::Waits => of.metrics.waiting.increment(1),
+        }
+        self.shrink();
+        joined
+    }
+
+    fn shrink(&mut self) {
+        let forgotten = self.entries.shrink();
+        metrics::forgotten("labels", "budget", forgotten.labels);
+        metrics::forgotten("predictions", "budget", forgotten.predictions);
+    }
+
+    /// Ends what is over.
+    pub(crate) fn tick(&mut self, now_us: i64) -> Vec<Finding> {
+        let forgotten = self.entries.expire(now_us);
+        metrics::forgotten("labels", "time", forgotten.labels);
+        metrics::forgotten("predictions", "time", forgotten.predictions);
+        metrics::bytes(self.entries.bytes());
+        let mut findings = Vec::new();
+        self.models.values_mut().for_each(|it| it.tick(now_us, &mut findings));
+        findings
+    }
+
+    /// How right the versions are.
+    pub(crate) fn shown(&self, model: &str, version: Option<Version>) -> Option<Value> {
+        self.models.get(model).map(|it| it.shown(version))
+    }
+
+    /// Losses are counted of these versions' predictions since then; `None`: of none.
+    pub(crate) fn watch(&mut self, model: &str, watch: Option<Watch>) {
+        if let Some(model) = self.models.get_mut(model) {
+            model.watch(watch);
+        }
+    }
+
+    pub(crate) fn losses(&self, model: &str) -> Labels {
+        self.models.get(model).map(Model::losses).unwrap_or_default()
+    }
+
+    #[cfg(test)]
+    pub(crate) fn bytes(&self) -> usize {
+        self.entries.bytes()
+    }
+}
+
+#[cfg(test)]
+#[path = "book_tests.rs"]
+mod tests;
