@@ -121,15 +121,12 @@ impl Server {
         };
         let listener = prepared.as_ref().map(|it| verdicts::listener(it.verdicts()));
         let contents = prepared.as_ref().map(stock::contents).unwrap_or_default();
+        let beside = server_conductor::Beside { listener, contents, truth: truth.clone() };
         let shared = Arc::new(Shared {
             serving: Arc::clone(&serving),
             lifecycle: lifecycle.clone(),
             origins,
-            conductor: rollouts.start(
-                lifecycle.clone(),
-                Arc::clone(&serving),
-                (listener, contents),
-            )?,
+            conductor: rollouts.start(lifecycle.clone(), Arc::clone(&serving), beside)?,
             monitors,
             truth: truth.clone(),
             version: env!("CARGO_PKG_VERSION"),

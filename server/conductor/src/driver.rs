@@ -18,11 +18,11 @@ use tokio::time::{MissedTickBehavior, interval};
 use crate::declared::{Due, due};
 use crate::files::Files;
 use crate::handle::{Ask, Conductor, ConductorError, View};
-use crate::listener::Listener;
 use crate::metrics;
-use crate::prints::{Contents, Prints};
-use crate::ride::{Ride, World};
+use crate::prints::Prints;
+use crate::ride::Ride;
 use crate::shared::{Rides, Shared};
+use crate::world::{Beside, World};
 
 /// Operators that wait to be heard.
 const ASKS_MAX: usize = 64;
@@ -83,14 +83,14 @@ impl Kept {
         self,
         lifecycle: Lifecycle,
         serving: Arc<Serving>,
-        (listener, contents): (Option<Listener>, Contents),
+        beside: Beside,
     ) -> io::Result<Conductor> {
         let Kept { files, rides, every, shared } = self;
         let (asks, inbox) = mpsc::channel(ASKS_MAX);
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
-        let (said, prints) = (BTreeMap::new(), Prints::new(contents));
+        let (said, prints) = (BTreeMap::new(), Prints::new(beside.contents.clone()));
         let driver =
-            Driver { lifecycle, serving, files, listener, rides, every, shared, prints, said };
+            Driver { lifecycle, serving, files, beside, rides, every, shared, prints, said };
         thread::Builder::new()
             .name("conductor".to_owned())
             .spawn(move || runtime.block_on(driver.run(inbox)))?;
@@ -102,7 +102,7 @@ struct Driver {
     lifecycle: Lifecycle,
     serving: Arc<Serving>,
     files: Files,
-    listener: Option<Listener>,
+    beside: Beside,
     rides: Rides,
     every: Duration,
     shared: Option<Shared>,
@@ -128,8 +128,7 @@ impl Driver {
 
     async fn turn(&mut self) {
         let now = moment();
-        let world =
-            World::new((&self.serving, &self.lifecycle), &self.files, self.listener.as_ref());
+        let world = World::new((&self.serving, &self.lifecycle), &self.files, &self.beside);
         match &mut self.shared {
             Some(shared) => shared.turn(&mut self.rides, &world, now).await,
             None => {
@@ -165,8 +164,7 @@ impl Driver {
             let error = self.begin(model.as_str(), asked, Plan::clone(plan)).await.err();
             return self.say(model, *version, error);
         }
-        let world =
-            World::new((&self.serving, &self.lifecycle), &self.files, self.listener.as_ref());
+        let world = World::new((&self.serving, &self.lifecycle), &self.files, &self.beside);
         if let Some(shared) = &mut self.shared {
             return shared.settle(&mut self.rides, &world, (model, due, wish), now).await;
         }
@@ -219,8 +217,7 @@ impl Driver {
 
     async fn command(&mut self, model: &str, command: Command) -> Result<View, ConductorError> {
         let now = moment();
-        let world =
-            World::new((&self.serving, &self.lifecycle), &self.files, self.listener.as_ref());
+        let world = World::new((&self.serving, &self.lifecycle), &self.files, &self.beside);
         let unknown = || ConductorError::NoRollout { model: model.to_owned() };
         match &mut self.shared {
             Some(shared) => {
@@ -267,8 +264,7 @@ impl Driver {
         let declared = declared.iter().find(|it| it.model == name);
         let wish = declared.map(|it| self.wish(it));
         let saved = Saved::new(Rollout::new(subject, plan, now), is_declared, wish);
-        let world =
-            World::new((&self.serving, &self.lifecycle), &self.files, self.listener.as_ref());
+        let world = World::new((&self.serving, &self.lifecycle), &self.files, &self.beside);
         if let Some(shared) = &mut self.shared {
             shared.begin(&mut self.rides, &world, saved, now).await?;
             return self.rides.get(&name).map(|it| self.view(it)).ok_or_else(unknown);

@@ -2,28 +2,32 @@
 
 use std::sync::Arc;
 
-use server_rollout::{Arm, Counts, Moments, Pairs};
+use server_rollout::{Arm, Counts, Labels, Moments, Pairs};
 use server_serving::{self as serving, Servable, Shadow};
+use server_truth::Truth;
 
 /// Where the counters stood when a stage began.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Gauge {
     stable: serving::Counts,
     canary: serving::Counts,
+    /// Are losses of this stage counted?
+    is_watched: bool,
 }
 
 impl Gauge {
     /// From now on.
     pub(crate) fn begin(stable: Option<&Arc<Servable>>, canary: Option<&Arc<Servable>>) -> Gauge {
         let counts = |it: Option<&Arc<Servable>>| it.map(|it| it.counts()).unwrap_or_default();
-        Gauge { stable: counts(stable), canary: counts(canary) }
+        Gauge { stable: counts(stable), canary: counts(canary), is_watched: false }
     }
 
     /// What has come since. A version that was loaded anew meanwhile counts from there.
     pub(crate) fn read(
-        &self,
+        &mut self,
         (stable, canary): (Option<&Arc<Servable>>, Option<&Arc<Servable>>),
         shadow: Option<&Arc<Shadow>>,
+        truth: Option<&Truth>,
     ) -> Counts {
         let arm = |it: Option<&Arc<Servable>>, base: &serving::Counts| {
             it.map(|it| since(it.counts(), base)).unwrap_or_default()
@@ -37,8 +41,23 @@ impl Gauge {
                 None => arm(canary, &self.canary),
             },
             pairs: pairs.as_ref().map(compared).unwrap_or_default(),
-            ..Counts::default()
+            labels: self.labels((stable, canary), truth).unwrap_or_default(),
         }
+    }
+
+    /// Losses of what was predicted in this stage: from the first look at it on.
+    fn labels(
+        &mut self,
+        (stable, canary): (Option<&Arc<Servable>>, Option<&Arc<Servable>>),
+        truth: Option<&Truth>,
+    ) -> Option<Labels> {
+        let (stable, canary, truth) = (stable?, canary?, truth?);
+        let model = stable.model().as_str();
+        if !self.is_watched {
+            truth.watch(model, stable.version(), canary.version());
+            self.is_watched = true;
+        }
+        Some(truth.losses(model))
     }
 }
 

@@ -7,6 +7,7 @@
 mod files;
 mod gauge;
 mod listener;
+mod world;
 mod declared;
 mod prints;
 mod ride;
@@ -19,3 +20,4 @@ pub use driver::{Kept, Options, read};
 pub use handle::{Conductor, ConductorError, View};
 pub use listener::Listener;
 pub use prints::Contents;
+pub use world::Beside;

@@ -13,28 +13,9 @@ use server_serving::{Servable, Serving, Shadow};
 
 use server_replicas::{Saved, Seen, Wish};
 
-use crate::files::Files;
 use crate::gauge::Gauge;
-use crate::listener::Listener;
 use crate::metrics;
-
-/// What a ride works with.
-pub(crate) struct World<'a> {
-    pub(crate) serving: &'a Serving,
-    pub(crate) lifecycle: &'a Lifecycle,
-    pub(crate) files: &'a Files,
-    listener: Option<&'a Listener>,
-}
-
-impl<'a> World<'a> {
-    pub(crate) fn new(
-        (serving, lifecycle): (&'a Serving, &'a Lifecycle),
-        files: &'a Files,
-        listener: Option<&'a Listener>,
-    ) -> World<'a> {
-        World { serving, lifecycle, files, listener }
-    }
-}
+use crate::world::World;
 
 /// See the module.
 pub(crate) struct Ride {
@@ -275,7 +256,7 @@ impl Ride {
             fault: self.fault.clone().or_else(|| self.load_failure(world.lifecycle)),
             stage: self.stage,
             counts: if self.stage > 0 {
-                self.gauge.read(counted, self.shadow.as_ref())
+                self.gauge.read(counted, self.shadow.as_ref(), world.beside.truth.as_deref())
             } else {
                 server_rollout::Counts::default()
             },
@@ -377,7 +358,7 @@ pub(crate) fn told(world: &World<'_>, evidence: &Evidence) {
         verdict = ?evidence.verdict, words, "rollout"
     );
     metrics::decided(model, evidence.verdict);
-    if let Some(listener) = world.listener {
+    if let Some(listener) = &world.beside.listener {
         listener.tell(evidence);
     }
     if let Err(error) = world.files.audit(evidence) {

@@ -16,7 +16,8 @@ use server_rollout::{Command, Moment};
 use crate::declared::Due;
 use crate::handle::ConductorError;
 use crate::metrics;
-use crate::ride::{Ride, World, told};
+use crate::ride::{Ride, told};
+use crate::world::World;
 
 /// A leader may miss so many turns.
 const LEASE_TURNS: u32 = 10;

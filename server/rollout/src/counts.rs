@@ -60,8 +60,8 @@ impl Pairs {
     }
 }
 
-/// Losses of rows whose truth has become known. It may come late: what belongs to an earlier stage
-/// is counted when it comes.
+/// Losses of rows whose truth has become known, from 0 to 1. Of rows that were answered in the stage
+/// whose counts these are: truth that comes later than that is not counted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Labels {

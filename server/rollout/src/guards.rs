@@ -3,9 +3,10 @@
 use std::time::Duration;
 
 use crate::counts::{Arm, Counts, Labels};
-use crate::evidence::{BURN_IN, log_e_above, log_e_below, log_e_mean, log_mean};
+use crate::evidence::{log_e_above, log_e_below, log_mean};
 use crate::finding::{Finding, Guard, Question, e_value, number, share};
 use crate::ledger::{Ledger, Logs, SLOW_SHARE};
+use crate::loss::log_e_moments;
 use crate::moments::Moments;
 use crate::plan::Plan;
 use crate::state::Phase;
@@ -73,7 +74,7 @@ impl Guards<'_> {
             }
             Guard::Loss => {
                 let max = plan.loss_increase_max?;
-                (log_e_loss(&total.labels, max), self.loss(&total.labels, max))
+                (logs.loss, self.loss(&total.labels, max))
             }
         };
         let log_threshold = plan.log_worse();
@@ -131,32 +132,6 @@ impl Guards<'_> {
             mean(&labels.paired)
         )
     }
-}
-
-/// Evidence that a mean is elsewhere, as soon as there are enough values to know their variance.
-fn log_e_moments(distance: f64, moments: &Moments) -> f64 {
-    if moments.n < BURN_IN {
-        return 0.0;
-    }
-    log_e_mean(distance, moments.n as f64, moments.variance())
-}
-
-/// Evidence that the candidate's loss is greater by more than `max`: from rows that both answered
-/// and from rows that one did. The two are separate rows and say the same, so their mean counts.
-fn log_e_loss(labels: &Labels, max: f64) -> f64 {
-    let Labels { stable, canary, paired } = labels;
-    // A smaller loss than allowed is no distance.
-    let paired = log_e_moments((paired.mean - max).max(0.0), paired);
-    let apart = if stable.n.min(canary.n) < BURN_IN {
-        0.0
-    } else {
-        // As if of pairs: the variance of a difference, and as many as give the mean its own.
-        let variance = stable.variance() + canary.variance();
-        let of_mean = stable.variance() / stable.n as f64 + canary.variance() / canary.n as f64;
-        let n = if of_mean > 0.0 { variance / of_mean } else { stable.n.min(canary.n) as f64 };
-        log_e_mean((canary.mean - stable.mean - max).max(0.0), n, variance)
-    };
-    log_mean(&[paired, apart])
 }
 
 #[cfg(test)]

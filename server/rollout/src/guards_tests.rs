@@ -1,5 +1,6 @@
 use super::*;
 use crate::counts::Pairs;
+use crate::evidence::BURN_IN;
 
 fn plan(text: &str) -> Plan {
     serde_json::from_str(text).expect(text)

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::counts::{Arm, Counts};
 use crate::evidence::{log_e_above, log_e_less_often, log_e_more_often};
+use crate::loss::log_e_loss;
 use crate::plan::Plan;
 use crate::stakes::Stakes;
 use crate::state::Phase;
@@ -24,6 +25,9 @@ pub(crate) struct Ledger {
     slow: Stakes,
     slower: Stakes,
     faster: Stakes,
+    /// What was written down before this was judged by stage has none.
+    #[serde(default)]
+    loss: Stakes,
 }
 
 /// ln of the e-values of the tests that depend on the split, of one stage or of all.
@@ -39,6 +43,8 @@ pub(crate) struct Logs {
     pub(crate) slower: f64,
     /// They are less frequent than those, with the margin.
     pub(crate) faster: f64,
+    /// The loss is greater than allowed.
+    pub(crate) loss: f64,
 }
 
 impl Logs {
@@ -48,6 +54,9 @@ impl Logs {
         let margin = 1.0 + plan.promote_margin;
         let errors = (errors(canary), errors(stable));
         let mut logs = Logs::default();
+        // Each stage for itself: its split is another, and so is the world by then.
+        let loss = plan.loss_increase_max.map(|max| log_e_loss(&counts.labels, max));
+        logs.loss = loss.unwrap_or_default();
         let shares = shares(phase.weight(plan), counts);
         if let Some((low, high)) = shares {
             logs.more_errors = log_e_more_often(errors.0, errors.1, high, plan.error_ratio_max);
@@ -105,6 +114,7 @@ impl Ledger {
         self.slow.close(logs.slow);
         self.slower.close(logs.slower);
         self.faster.close(logs.faster);
+        self.loss.close(logs.loss);
     }
 
     /// Of all stages up to the running one.
@@ -117,6 +127,7 @@ impl Ledger {
             slow: self.slow.log_e(now.slow, stages),
             slower: self.slower.log_e(now.slower, stages),
             faster: self.faster.log_e(now.faster, stages),
+            loss: self.loss.log_e(now.loss, stages),
         }
     }
 

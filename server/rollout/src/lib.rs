@@ -28,6 +28,8 @@
 //! - **Mean** ([`evidence::log_e_mean`]): `Λ = √(V/(V+nτ²)) · exp(n²τ²d²/(2V(V+nτ²)))`, `d` the
 //!   distance of the mean from what is allowed, `V` the variance seen so far, `τ² = V/100`. It
 //!   counts from 100 rows on, since the variance is an estimate.
+//!   Losses are from 0 to 1, so their variance is soon known well; those of each step are a test of
+//!   their own, as what depends on the split.
 //! - **Several guards** share α evenly. Nothing is shared between the tests that promotion needs:
 //!   all of them must hold.
 //! - **Steps** ([`Stakes`]): each has its own split, so its own e-value; they are multiplied, from
@@ -51,6 +53,7 @@ mod weight;
 mod moments;
 mod counts;
 pub mod evidence;
+mod loss;
 mod stakes;
 mod raw;
 mod plan;
@@ -69,6 +72,8 @@ mod house;
 mod random;
 #[cfg(test)]
 mod delay_tests;
+#[cfg(test)]
+mod labels_tests;
 #[cfg(test)]
 mod simulation_tests;
 

@@ -17,6 +17,7 @@ use crate::weight::Weight;
 pub struct Plan {
     pub(crate) steps: Vec<Weight>,
     pub(crate) step_requests_min: u64,
+    pub(crate) step_labels_min: u64,
     pub(crate) step_duration_min: Duration,
     pub(crate) duration_max: Duration,
     pub(crate) rollback_window: Duration,
@@ -94,6 +95,7 @@ impl From<Plan> for RawPlan {
         RawPlan {
             steps: Some(steps.join(",")),
             step_requests_min: Some(plan.step_requests_min),
+            step_labels_min: Some(plan.step_labels_min).filter(|it| *it > 0),
             step_duration_s_min: Some(plan.step_duration_min.as_secs()),
             duration_s_max: Some(plan.duration_max.as_secs()),
             rollback_window_s: Some(plan.rollback_window.as_secs()),

@@ -27,6 +27,8 @@ pub struct RawPlan {
     pub steps: Option<String>,
     /// Requests that the candidate answers in a step at least: 1000.
     pub step_requests_min: Option<u64>,
+    /// Labelled rows of the candidate that a step needs at least: 0.
+    pub step_labels_min: Option<u64>,
     /// How long a step lasts at least: 300.
     pub step_duration_s_min: Option<u64>,
     /// How long all of it may last: 86400.
@@ -83,6 +85,7 @@ impl RawPlan {
         };
         let step_requests_min =
             whole("step_requests_min", self.step_requests_min, 1_000, 1..=REQUESTS_MAX);
+        let step_labels_min = whole("step_labels_min", self.step_labels_min, 0, 0..=REQUESTS_MAX);
         let shadow_rows = whole("shadow_rows", self.shadow_rows, 500, 0..=REQUESTS_MAX);
         let mut seconds = |key, value, default, least| {
             Duration::from_secs(whole(key, value, default, least..=DURATION_S_MAX))
@@ -106,6 +109,7 @@ impl RawPlan {
         let plan = Plan {
             steps,
             step_requests_min,
+            step_labels_min,
             step_duration_min,
             duration_max,
             rollback_window,
@@ -152,6 +156,10 @@ impl RawPlan {
         }
         if self.latency == Some(false) && self.p99_tolerance.is_some() {
             faults.0.push("p99_tolerance: is given, but latency = false".to_owned());
+        }
+        if let (Some(labels @ 1..), None) = (self.step_labels_min, self.loss_increase_max) {
+            let text = format!("{labels} labels are waited for, and no loss is watched");
+            faults.0.push(format!("step_labels_min: {text}: expected loss_increase_max as well"));
         }
         let on_shadow_rows = [
             ("flip_rate_max", self.flip_rate_max, 1),

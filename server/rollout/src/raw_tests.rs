@@ -99,5 +99,6 @@ fn contradictions_are_refused() {
         r#"{"shadow_rows": 99, "difference_max": 0.5}"#,
         &["difference_max: 0.5", "shadow_rows is 99", "at least 100"],
     );
+    refused(r#"{"step_labels_min": 5}"#, &["step_labels_min: 5", "expected loss_increase_max"]);
     refused(r#"{"shadow_percent": "0"}"#, &["shadow_percent: 0 copies nothing"]);
 }

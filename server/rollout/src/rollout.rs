@@ -190,7 +190,10 @@ impl Rollout {
             Phase::Validating => readiness >= Readiness::Validated,
             Phase::Shadow => self.current.pairs.pairs >= self.plan.shadow_rows,
             Phase::Canary { .. } => {
+                let labels = &self.current.labels;
+                let labelled = labels.canary.n.saturating_add(labels.paired.n);
                 self.current.canary.requests >= self.plan.step_requests_min
+                    && labelled >= self.plan.step_labels_min
                     && now.since(self.stage_began) >= self.plan.step_duration_min
             }
         }

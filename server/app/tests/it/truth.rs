@@ -158,3 +158,47 @@ async fn without_a_log_there_is_nothing_to_hold_labels_against() {
     let told = house.server().lifecycle().load("t").await;
     assert!(told.is_err_and(|it| it.to_string().contains("expected a [log] as well")));
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_candidate_that_is_wrong_more_often_is_rolled_back() {
+    let log = tempfile::tempdir().expect("scratch");
+    let log_dir = Some(log.path().to_path_buf());
+    let settings = format!("version_policy = {{ specific = [1] }}\n{TRUTH}");
+    // Of two equal numbers the first is the class.
+    let wrong = "input x FP32 rows,2\noutput y FP32 rows,2 = constant 0.5\n";
+    let files =
+        [("t/model.toml", settings.as_str()), ("t/1/model.fake", ECHO), ("t/2/model.fake", wrong)];
+    let house = House::with(&files, |args| {
+        args.rollout_interval_ms = Some(10);
+        args.log = LogArgs { log_dir, ..LogArgs::default() };
+    });
+    let house = house.await;
+    let mut client = house.http().await;
+    let plan = json!({
+        "steps": "50,100", "shadow_rows": 0, "latency": false, "step_requests_min": 100,
+        "step_duration_s_min": 0, "step_labels_min": 1_000_000, "loss_increase_max": 0.05,
+    });
+    let body = json!({"to": 2, "plan": plan}).to_string();
+    let (status, answer) = client.send(Method::POST, "/v2/models/t/rollout", body).await;
+    assert_eq!(status, StatusCode::OK, "{answer}");
+    let rolled_back = async {
+        for turn in 0_u64.. {
+            let id = turn.to_string();
+            ask(&mut client, "t", &id, &[[0.1, 0.4]]).await;
+            label(&mut client, "t", &json!({"labels": [{"id": id, "value": "yes"}]})).await;
+            let (_, view) = client.get("/v2/models/t/rollout").await;
+            let view: Value = serde_json::from_str(&view).expect("JSON");
+            if view["state"]["name"] == "rolled_back" {
+                return view;
+            }
+        }
+        Value::Null
+    };
+    let view = tokio::time::timeout(PATIENCE, rolled_back).await.expect("it goes back");
+    let last = view["evidence"].as_array().and_then(|it| it.last()).expect("evidence");
+    assert_eq!(last["cause"], json!({"guard": "loss"}), "{view:#}");
+    let words = last["words"].as_str().expect("words");
+    assert!(words.contains("mean loss: candidate 1.0000 of "), "{words}");
+    let labels = &last["counts"]["labels"];
+    assert_eq!((&labels["stable"]["mean"], &labels["canary"]["mean"]), (&json!(0.0), &json!(1.0)));
+}

@@ -1,0 +1,40 @@
+//! What the conductor works with.
+
+use std::sync::Arc;
+
+use server_lifecycle::Lifecycle;
+use server_serving::Serving;
+use server_truth::Truth;
+
+use crate::files::Files;
+use crate::listener::Listener;
+use crate::prints::Contents;
+
+/// What a server may have besides.
+#[derive(Clone, Debug, Default)]
+pub struct Beside {
+    /// Who else is told of decisions.
+    pub listener: Option<Listener>,
+    /// Which bytes a version is, where that is known without reading them.
+    pub contents: Contents,
+    /// Who knows how right versions are.
+    pub truth: Option<Arc<Truth>>,
+}
+
+/// What a ride works with.
+pub(crate) struct World<'a> {
+    pub(crate) serving: &'a Serving,
+    pub(crate) lifecycle: &'a Lifecycle,
+    pub(crate) files: &'a Files,
+    pub(crate) beside: &'a Beside,
+}
+
+impl<'a> World<'a> {
+    pub(crate) fn new(
+        (serving, lifecycle): (&'a Serving, &'a Lifecycle),
+        files: &'a Files,
+        beside: &'a Beside,
+    ) -> World<'a> {
+        World { serving, lifecycle, files, beside }
+    }
+}
