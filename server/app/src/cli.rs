@@ -3,6 +3,8 @@
 mod choices;
 #[cfg(feature = "drift")]
 mod drift;
+#[cfg(feature = "drift")]
+mod labels;
 mod log;
 mod rollout;
 mod store;
@@ -18,6 +20,8 @@ use clap_complete::Shell;
 pub use choices::{LoadArg, LogFormat, OutputFormat, SchedulerArg, TransitionArg};
 #[cfg(feature = "drift")]
 pub use drift::{ColumnArgs, CompareArgs, DriftCommand, DriftOf, ProfileArgs, ReportArgs};
+#[cfg(feature = "drift")]
+pub use labels::{LabelsCommand, SendArgs};
 pub use log::LogArgs;
 pub use rollout::{RolloutArgs, RolloutCommand, RolloutOf};
 pub use store::{PlaceArgs, PullArgs, StoreArgs, ValidateArgs};
@@ -55,6 +59,13 @@ pub enum Command {
         /// What to ask.
         #[command(subcommand)]
         command: ClientCommand,
+    },
+    /// Bring what turned out to be true of a model's answers.
+    #[cfg(feature = "drift")]
+    Labels {
+        /// What to do.
+        #[command(subcommand)]
+        command: LabelsCommand,
     },
     /// Let another version of a model take over, step by step, if it is no worse.
     Rollout {

@@ -36,6 +36,18 @@ pub(crate) fn read(from: impl Read) -> Result<Table, DatasetError> {
 }
 
 /// The narrowest type that holds all cells.
+/// Lines of a CSV file as texts, each with the names of its columns, which the first line gives.
+pub fn lines(
+    from: impl Read,
+) -> Result<impl Iterator<Item = Result<Vec<(String, String)>, DatasetError>>, DatasetError> {
+    let mut reader = ::csv::Reader::from_reader(from);
+    let names: Vec<String> = reader.headers()?.iter().map(str::to_owned).collect();
+    let named = move |record: ::csv::StringRecord| {
+        names.iter().cloned().zip(record.iter().map(str::to_owned)).collect()
+    };
+    Ok(reader.into_records().map(move |it| Ok(named(it?))))
+}
+
 fn typed(cells: Cells) -> Values {
     let all = |fits: fn(&str) -> bool| cells.iter().flatten().all(|it| fits(it.trim()));
     if all(|it| it.parse::<f64>().is_ok()) {

@@ -7,4 +7,5 @@ mod table;
 mod parquet;
 mod csv;
 
+pub use csv::lines;
 pub use table::{DatasetError, Table, read};

@@ -3,6 +3,8 @@
 mod devices;
 #[cfg(feature = "drift")]
 mod drift;
+#[cfg(feature = "drift")]
+mod labels;
 mod models;
 mod predict;
 #[cfg(feature = "drift")]
@@ -24,9 +26,9 @@ use std::process::ExitCode;
 use clap::CommandFactory as _;
 use server_registry::{ErrorKind, RegistryError};
 
-#[cfg(feature = "drift")]
-use crate::cli::DriftCommand;
 use crate::cli::{Cli, ClientCommand, Command, ModelsCommand, RolloutCommand, ServerArgs};
+#[cfg(feature = "drift")]
+use crate::cli::{DriftCommand, LabelsCommand};
 use crate::client::{Client, ClientError};
 
 /// What a command came to; the numbers stand in `salver help`.
@@ -72,6 +74,8 @@ pub fn run(cli: Cli) -> ExitCode {
             ModelsCommand::Lock { uris, store } => return kept(store::lock(&uris, &store)).into(),
         }),
         Command::Client { command: ClientCommand::Health(server) } => asked(health(&server)),
+        #[cfg(feature = "drift")]
+        Command::Labels { command: LabelsCommand::Send(args) } => asked(labels::send(&args)),
         Command::Rollout { command } => asked(match command {
             RolloutCommand::Start(args) => rollout::start(&args),
             RolloutCommand::Status { model, server } => rollout::status(model.as_deref(), &server),
