@@ -8,6 +8,7 @@ mod labels;
 mod log;
 mod rollout;
 mod store;
+mod trigger;
 #[cfg(feature = "tune")]
 mod tune;
 
@@ -25,6 +26,7 @@ pub use labels::{LabelsCommand, SendArgs};
 pub use log::LogArgs;
 pub use rollout::{RolloutArgs, RolloutCommand, RolloutOf};
 pub use store::{PlaceArgs, PullArgs, StoreArgs, ValidateArgs};
+pub use trigger::{FireArgs, TriggerCommand, TriggerOf};
 #[cfg(feature = "tune")]
 pub use tune::TuneArgs;
 
@@ -72,6 +74,12 @@ pub enum Command {
         /// What to do.
         #[command(subcommand)]
         command: RolloutCommand,
+    },
+    /// See what asks for retraining, fire one by hand, silence one.
+    Trigger {
+        /// What to do.
+        #[command(subcommand)]
+        command: TriggerCommand,
     },
     #[cfg(feature = "drift")]
     /// Find out whether data still looks as it did.
@@ -126,7 +134,7 @@ pub struct ServeArgs {
     /// TOML file with settings; keys are the flags' names with underscores
     #[arg(long, env = "SALVER_CONFIG", value_name = "FILE")]
     pub config: Option<PathBuf>,
-    /// Folder in which rollouts outlive the process [default: they do not]
+    /// Folder in which rollouts and triggers outlive the process [default: they do not]
     #[arg(long, env = "SALVER_STATE", value_name = "DIR")]
     pub state: Option<PathBuf>,
     /// Where replicas meet that drive their rollouts together: file:DIR [default: each drives its own]

@@ -18,6 +18,7 @@ pub mod serve;
 pub mod settings;
 mod stock;
 pub mod telemetry;
+mod triggers;
 mod verdicts;
 mod wanted;
 mod webhook;

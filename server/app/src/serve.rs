@@ -9,7 +9,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
-use server_base::{Journal, PredictionLog};
+use server_base::{Findings, Journal, PredictionLog};
 use server_feedback::Log;
 use server_frontend::{
     Bound, ConnectionLimits, Control, Drain, Frontend, Listening, Shared, Webhook,
@@ -18,6 +18,7 @@ use server_lifecycle::{Audit, Clock, Defaults, Engines, Lifecycle};
 use server_monitor::Monitors;
 use server_serving::{Admission, Cores, Serving};
 use server_supply::{Prepared, Supply, Target};
+use server_triggers::Triggers;
 use server_truth::Truth;
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::oneshot;
@@ -28,7 +29,7 @@ use crate::findings::FanOut;
 use crate::loaded::Loaded;
 use crate::recorder::Recorded;
 use crate::settings::Settings;
-use crate::{stock, telemetry, verdicts, webhook};
+use crate::{stock, telemetry, triggers, verdicts, webhook};
 
 /// The audit log is begun anew above this, and the one before is kept: years of decisions.
 const AUDIT_BYTES_MAX: u64 = 64 << 20;
@@ -63,6 +64,7 @@ pub struct Server {
     listening: Vec<Listening>,
     control: ControlPlane,
     auditor: Option<Auditor>,
+    triggers: Option<Triggers>,
     /// Where it listens.
     pub addresses: Addresses,
 }
@@ -100,12 +102,13 @@ impl Server {
         let serving = Arc::new(Serving::new(Admission::new(settings.admission)));
         let journal = journal(settings)?;
         let (audit, auditor) = journal.clone().map(Auditor::start).transpose()?.unzip();
+        let triggers = triggers::start(settings, journal.clone(), &serving)?;
         let rollouts = rollouts(settings, journal)?;
         let mut prepared = prepare(settings, &engines)?;
         let webhook = webhook::webhook(settings.webhook_secret_file.as_deref(), prepared.as_mut())?;
         let origins = prepared.as_ref().map(Prepared::origins).unwrap_or_default();
         // Before the first model is loaded, and until the last is gone.
-        let heard = || FanOut::new(Vec::new());
+        let heard = || FanOut::new(acting(triggers.as_ref()));
         let logging = settings.log.as_ref().map(|it| it.start(heard()));
         let (log, monitors) = logging.transpose()?.unzip();
         let truth = settings.log.as_ref().map(|it| it.truth(heard())).transpose()?;
@@ -129,6 +132,7 @@ impl Server {
             conductor: rollouts.start(lifecycle.clone(), Arc::clone(&serving), beside)?,
             monitors,
             truth: truth.clone(),
+            triggers: triggers.clone(),
             version: env!("CARGO_PKG_VERSION"),
             options: server_frontend::Options {
                 request_bytes_max: settings.request_bytes_max,
@@ -161,6 +165,7 @@ impl Server {
             listening,
             control,
             auditor,
+            triggers,
             addresses,
         })
     }
@@ -168,6 +173,11 @@ impl Server {
     /// The model repository's handle.
     pub fn lifecycle(&self) -> &Lifecycle {
         &self.lifecycle
+    }
+
+    /// Who is told what monitors find.
+    pub fn findings(&self) -> Arc<dyn Findings> {
+        FanOut::new(acting(self.triggers.as_ref()))
     }
 
     /// The hot path.
@@ -191,6 +201,7 @@ impl Server {
         }
         clean &= self.lifecycle.stop(by);
         drop(supplied);
+        self.triggers.into_iter().for_each(|it| it.stop(by));
         self.auditor.into_iter().for_each(|it| it.stop(by));
         self.data.shutdown_background();
         // Nobody offers anything any more.
@@ -208,6 +219,11 @@ fn watched(log: Option<&Arc<Log>>, truth: Option<&Arc<Truth>>) -> Option<Arc<dyn
         Some(truth) => server_truth::over(truth, log),
         None => log,
     })
+}
+
+/// Who acts on what monitors find.
+fn acting(triggers: Option<&Triggers>) -> Vec<Arc<dyn Findings>> {
+    triggers.cloned().map(|it| Arc::new(it) as Arc<dyn Findings>).into_iter().collect()
 }
 
 /// Where decisions and loads are written down, if anything is.

@@ -84,6 +84,8 @@ pub struct Settings {
     pub drain: Duration,
     /// Where predictions are logged; `None`: nowhere.
     pub log: Option<LogSettings>,
+    /// What asks for retraining, and whom.
+    pub triggers: server_triggers::Config,
     /// How logs are written.
     pub log_format: LogFormat,
     /// What is logged.
@@ -133,7 +135,8 @@ impl Settings {
         let targets = wanted::targets(&args.models, &mut root);
         let mut args = over_file(args, &mut root);
         let log = LogSettings::new(std::mem::take(&mut args.log), &mut root);
-        let settings = Settings { log, ..with_defaults(args, targets, cores) };
+        let triggers = server_triggers::Config::read(&mut root);
+        let settings = Settings { log, triggers, ..with_defaults(args, targets, cores) };
         check(&settings, names_models, &mut root);
         root.finish(settings)
     }
@@ -312,6 +315,7 @@ fn with_defaults(args: ServeArgs, targets: Vec<Target>, cores: usize) -> Setting
             .unwrap_or(ConnectionLimits::default().connections_max),
         drain: args.drain_timeout_s.map_or(limits::DRAIN, Duration::from_secs),
         log: None,
+        triggers: server_triggers::Config::default(),
         log_format: args.log_format.unwrap_or_default(),
         log_level: args.log_level.unwrap_or_else(|| "info".to_owned()),
     }

@@ -77,7 +77,7 @@ fn signatures(signers: &[PathBuf]) -> Result<SignaturePolicy, RegistryError> {
 }
 
 /// What registries' own tools read. Text only: nothing of it is a path that could be otherwise.
-fn environment() -> Environment {
+pub(crate) fn environment() -> Environment {
     let text = env::vars_os()
         .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
     text.collect()

@@ -22,6 +22,7 @@ pub fn series() -> Vec<Series> {
         server_feedback::metrics::SERIES,
         server_monitor::metrics::SERIES,
         server_truth::metrics::SERIES,
+        server_triggers::metrics::SERIES,
         server_frontend::metrics::SERIES,
         process::SERIES,
     ];

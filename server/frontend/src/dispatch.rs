@@ -9,6 +9,7 @@ use server_conductor::Conductor;
 use server_lifecycle::Lifecycle;
 use server_monitor::Monitors;
 use server_serving::Serving;
+use server_triggers::Triggers;
 use server_truth::Truth;
 
 use crate::body::{Incoming, ResponseBody};
@@ -32,6 +33,8 @@ pub struct Shared {
     pub monitors: Option<Arc<Monitors>>,
     /// Ground truth, if predictions are logged.
     pub truth: Option<Arc<Truth>>,
+    /// Who asks for retraining, if anybody does.
+    pub triggers: Option<Triggers>,
     /// Version of the server, for its metadata.
     pub version: &'static str,
     /// What peers may do.

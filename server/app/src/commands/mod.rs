@@ -15,6 +15,7 @@ mod rollout;
 mod server;
 mod store;
 mod table;
+mod trigger;
 #[cfg(feature = "tune")]
 mod tune;
 mod validate;
@@ -26,7 +27,9 @@ use std::process::ExitCode;
 use clap::CommandFactory as _;
 use server_registry::{ErrorKind, RegistryError};
 
-use crate::cli::{Cli, ClientCommand, Command, ModelsCommand, RolloutCommand, ServerArgs};
+use crate::cli::{
+    Cli, ClientCommand, Command, ModelsCommand, RolloutCommand, ServerArgs, TriggerCommand,
+};
 #[cfg(feature = "drift")]
 use crate::cli::{DriftCommand, LabelsCommand};
 use crate::client::{Client, ClientError};
@@ -83,6 +86,13 @@ pub fn run(cli: Cli) -> ExitCode {
             RolloutCommand::Hold(of) => rollout::command("hold", &of),
             RolloutCommand::Resume(of) => rollout::command("resume", &of),
             RolloutCommand::Abort(of) => rollout::command("abort", &of),
+        }),
+        Command::Trigger { command } => asked(match command {
+            TriggerCommand::List(server) => trigger::list(&server),
+            TriggerCommand::Fire(args) => trigger::fire(&args, false),
+            TriggerCommand::Test(args) => trigger::fire(&args, true),
+            TriggerCommand::Mute { of, hours } => trigger::mute(&of, Some(hours)),
+            TriggerCommand::Unmute(of) => trigger::mute(&of, None),
         }),
         #[cfg(feature = "drift")]
         Command::Drift { command: DriftCommand::Compare(args) } => drift::compare(&args),

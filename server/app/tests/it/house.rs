@@ -61,6 +61,15 @@ impl House {
 
     /// The same, with other settings.
     pub(crate) async fn with(files: &[(&str, &str)], change: impl FnOnce(&mut ServeArgs)) -> House {
+        House::over(files, change, None).await
+    }
+
+    /// The same, over a file of settings.
+    pub(crate) async fn over(
+        files: &[(&str, &str)],
+        change: impl FnOnce(&mut ServeArgs),
+        text: Option<&str>,
+    ) -> House {
         let root = tempfile::tempdir().expect("scratch");
         files.iter().for_each(|(path, content)| put(root.path(), path, content));
         let mut args = ServeArgs {
@@ -75,7 +84,7 @@ impl House {
             ..ServeArgs::default()
         };
         change(&mut args);
-        let settings = Settings::new(args, None).expect("no faults");
+        let settings = Settings::new(args, text).expect("no faults");
         let fake = Fake::new();
         let engines = Engines::new(vec![Arc::new(fake.clone())], Vec::new());
         let server = Server::start(&settings, engines, metrics()).expect("starts");

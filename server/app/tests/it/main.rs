@@ -14,4 +14,5 @@ mod proof;
 mod rollout;
 mod swap;
 mod truth;
+mod triggers;
 mod tune;

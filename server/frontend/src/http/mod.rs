@@ -14,6 +14,7 @@ mod response;
 mod rollout;
 mod route;
 mod said;
+mod trigger;
 
 #[cfg(test)]
 mod roundtrip_tests;
@@ -162,6 +163,10 @@ impl Rest {
             Endpoint::Drift => drift::show(&self.shared, &route),
             Endpoint::Labels => self.command(route, request, labels::post).await,
             Endpoint::Performance => labels::show(&self.shared, &route).await,
+            Endpoint::Triggers => trigger::list(self.shared.triggers.as_ref()).await,
+            Endpoint::TriggerFire => self.command(route, request, trigger::fire).await,
+            Endpoint::TriggerMute => self.command(route, request, trigger::mute).await,
+            Endpoint::TriggerUnmute => self.command(route, request, trigger::unmute).await,
             Endpoint::None => error_response(StatusCode::NOT_FOUND, "Not Found"),
         }
     }

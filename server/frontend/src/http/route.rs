@@ -30,11 +30,15 @@ pub(crate) enum Endpoint {
     Drift,
     Labels,
     Performance,
+    Triggers,
+    TriggerFire,
+    TriggerMute,
+    TriggerUnmute,
     None,
 }
 
 impl Endpoint {
-    pub(crate) const COUNT: usize = 20;
+    pub(crate) const COUNT: usize = 24;
 
     /// The path, with names for what varies.
     pub(crate) fn template(self) -> &'static str {
@@ -57,6 +61,10 @@ impl Endpoint {
             Endpoint::Drift => "/v2/models/{model}/drift",
             Endpoint::Labels => "/v2/models/{model}/labels",
             Endpoint::Performance => "/v2/models/{model}/performance",
+            Endpoint::Triggers => "/v2/triggers",
+            Endpoint::TriggerFire => "/v2/triggers/{trigger}/fire",
+            Endpoint::TriggerMute => "/v2/triggers/{trigger}/mute",
+            Endpoint::TriggerUnmute => "/v2/triggers/{trigger}/unmute",
             Endpoint::None => "other",
         }
     }
@@ -72,6 +80,7 @@ impl Endpoint {
             | Endpoint::Rollout
             | Endpoint::Drift
             | Endpoint::Performance
+            | Endpoint::Triggers
             | Endpoint::None => Method::GET,
             Endpoint::Infer
             | Endpoint::Index
@@ -82,7 +91,10 @@ impl Endpoint {
             | Endpoint::RolloutHold
             | Endpoint::RolloutResume
             | Endpoint::RolloutAbort
-            | Endpoint::Labels => Method::POST,
+            | Endpoint::Labels
+            | Endpoint::TriggerFire
+            | Endpoint::TriggerMute
+            | Endpoint::TriggerUnmute => Method::POST,
         }
     }
 }
@@ -91,7 +103,7 @@ impl Endpoint {
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Route {
     pub(crate) endpoint: Endpoint,
-    /// Empty where the path names none.
+    /// Or the trigger. Empty where the path names none.
     pub(crate) model: String,
     /// Empty where the path names none.
     pub(crate) version: String,
@@ -169,6 +181,10 @@ impl Route {
                 };
                 (endpoint, *model, "")
             }
+            ["v2", "triggers"] => (Endpoint::Triggers, "", ""),
+            ["v2", "triggers", name, "fire"] => (Endpoint::TriggerFire, *name, ""),
+            ["v2", "triggers", name, "mute"] => (Endpoint::TriggerMute, *name, ""),
+            ["v2", "triggers", name, "unmute"] => (Endpoint::TriggerUnmute, *name, ""),
             ["v2", "repository", "index"] => (Endpoint::Index, "", ""),
             ["v2", "repository", "models", model, "load"] => (Endpoint::Load, *model, ""),
             ["v2", "repository", "models", model, "unload"] => (Endpoint::Unload, *model, ""),
@@ -217,6 +233,8 @@ mod tests {
         check(Method::POST, "/v2/models/m/labels", Ok((Endpoint::Labels, "m", "")));
         let path = "/v2/models/m/versions/3/performance";
         check(Method::GET, path, Ok((Endpoint::Performance, "m", "3")));
+        check(Method::GET, "/v2/triggers", Ok((Endpoint::Triggers, "", "")));
+        check(Method::POST, "/v2/triggers/t/fire", Ok((Endpoint::TriggerFire, "t", "")));
         check(Method::POST, "/v2/models/m/rollout/hold", Ok((Endpoint::RolloutHold, "m", "")));
     }
 
