@@ -29,7 +29,7 @@ serve: build ## Serve the sample models on ports 8000 (HTTP), 8001 (gRPC), 8002 
 	@$(MAKE) --no-print-directory onnxruntime || echo "ONNX Runtime could not be fetched: tract serves instead"
 	$(CARGO_TARGET_DIR)/release/salver serve --model-repository $(REPOSITORY) $(SERVE_FLAGS)
 
-test: test-rust test-loom test-clients test-drift test-registry test-balancer test-models test-chart ## Run every test
+test: test-rust test-loom test-clients test-drift test-registry test-airflow test-balancer test-models test-chart ## Run every test
 
 test-rust: $(ENGINES) ## Unit, conformance, property and system tests
 	$(CARGO) test --workspace --locked
@@ -51,6 +51,12 @@ test-registry: docker-registry $(VENV)/registry/ready ## Models from real regist
 	@# Built as `test-rust` builds it: another selection of crates would compile everything again.
 	$(CARGO) test --workspace --locked --no-run --quiet
 	SALVER_BIN=$(CARGO_TARGET_DIR)/debug/salver LIB=$(LIB) $(VENV)/registry/bin/python -m pytest -q -rs server/app/tests/registry
+
+test-airflow: $(VENV)/airflow/ready ## A trigger against a real Airflow 3
+	$(CARGO) test --workspace --locked --no-run --quiet
+	SALVER_BIN=$(CARGO_TARGET_DIR)/debug/salver $(VENV)/airflow/bin/python -m pytest -q server/app/tests/airflow
+
+.PHONY: test-airflow
 
 test-balancer: onnxruntime openvino haproxy $(VENV)/balancer/ready ## Real servers behind Envoy and HAProxy
 	$(CARGO) test --workspace --locked --no-run --quiet
@@ -131,6 +137,7 @@ $(VENV)/balancer/ready: server/app/tests/balancer/requirements.txt server/app/te
 $(VENV)/drift/ready: server/drift/tests/evidently/requirements.txt
 $(VENV)/models/ready: models/requirements.txt
 $(VENV)/helm/ready: helm/tests/requirements.txt
+$(VENV)/airflow/ready: server/app/tests/airflow/requirements.txt
 $(VENV)/registry/ready: server/app/tests/registry/requirements.txt
 $(VENV)/pjrt/ready: backends/pjrt/requirements.txt
 $(VENV)/%/ready:
