@@ -6,6 +6,7 @@ mod drift;
 #[cfg(feature = "drift")]
 mod labels;
 mod log;
+mod orders;
 mod rollout;
 mod store;
 mod trigger;
@@ -24,6 +25,7 @@ pub use drift::{ColumnArgs, CompareArgs, DriftCommand, DriftOf, ProfileArgs, Rep
 #[cfg(feature = "drift")]
 pub use labels::{LabelsCommand, SendArgs};
 pub use log::LogArgs;
+pub use orders::{OrderArgs, PromoteArgs, RollBackArgs};
 pub use rollout::{RolloutArgs, RolloutCommand, RolloutOf};
 pub use store::{PlaceArgs, PullArgs, StoreArgs, ValidateArgs};
 pub use trigger::{FireArgs, TriggerCommand, TriggerOf};
@@ -303,6 +305,10 @@ pub enum ModelsCommand {
         #[command(flatten)]
         server: ServerArgs,
     },
+    /// Have a version take over as soon as it is loaded, without the steps of a rollout.
+    Promote(Box<PromoteArgs>),
+    /// Go back to the version that served before: at once, while that is kept ready.
+    Rollback(Box<RollBackArgs>),
     /// Fetch a model into the cache of this machine, verified.
     Pull(Box<PullArgs>),
     /// Hash every model of this machine's cache, and throw away what is damaged.

@@ -14,6 +14,8 @@ pub struct Origin {
     pub source: String,
     /// What the addresses have named, by version.
     pub versions: BTreeMap<Version, Content>,
+    /// What the source named before what it names now.
+    pub before: Option<Version>,
     /// Why the addresses are not followed now, if they are not.
     pub trouble: Option<String>,
 }

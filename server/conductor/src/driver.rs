@@ -138,6 +138,7 @@ impl Driver {
                 }
             }
         }
+        self.carry_out_orders().await;
         let declared = self.lifecycle.declared();
         self.prints.keep(&declared);
         for it in declared.iter() {
@@ -160,7 +161,7 @@ impl Driver {
         let last = self.rides.get(model).map(Ride::saved);
         let due = due(&wish, serves, last, now);
         if let Due::Begin { from } = due {
-            let asked = Asked { from: Some(from), to: *version, is_declared: true };
+            let asked = Asked::by_file(from, *version);
             let error = self.begin(model.as_str(), asked, Plan::clone(plan)).await.err();
             return self.say(model, *version, error);
         }
@@ -195,12 +196,18 @@ impl Driver {
         // Nobody who listens any more is no error.
         match ask {
             Ask::Start { model, to, from, plan, reply } => {
-                let asked = Asked { from, to, is_declared: false };
+                let asked = Asked { from, to, is_declared: false, is_ordered: false };
                 let started = self.begin(&model, asked, *plan).await;
                 drop(reply.send(started));
             }
             Ask::Command { model, command, reply } => {
                 drop(reply.send(self.command(&model, command).await));
+            }
+            Ask::Promote { model, to, order, reply } => {
+                drop(reply.send(self.promote(&model, to, &order).await));
+            }
+            Ask::RollBack { model, before, order, reply } => {
+                drop(reply.send(self.roll_back(&model, before, &order).await));
             }
             Ask::Show { reply } => {
                 drop(reply.send(self.rides.values().map(|it| self.view(it)).collect()));
@@ -234,7 +241,7 @@ impl Driver {
     async fn begin(
         &mut self,
         model: &str,
-        Asked { from, to, is_declared }: Asked,
+        Asked { from, to, is_declared, is_ordered }: Asked,
         plan: Plan,
     ) -> Result<View, ConductorError> {
         let unknown = || ConductorError::UnknownModel { model: model.to_owned() };
@@ -263,7 +270,8 @@ impl Driver {
         let declared = self.lifecycle.declared();
         let declared = declared.iter().find(|it| it.model == name);
         let wish = declared.map(|it| self.wish(it));
-        let saved = Saved::new(Rollout::new(subject, plan, now), is_declared, wish);
+        let mut saved = Saved::new(Rollout::new(subject, plan, now), is_declared, wish);
+        saved.is_ordered = is_ordered;
         let world = World::new((&self.serving, &self.lifecycle), &self.files, &self.beside);
         if let Some(shared) = &mut self.shared {
             shared.begin(&mut self.rides, &world, saved, now).await?;
@@ -283,6 +291,14 @@ struct Asked {
     from: Option<Version>,
     to: Version,
     is_declared: bool,
+    /// It takes over as soon as it may.
+    is_ordered: bool,
+}
+
+impl Asked {
+    fn by_file(from: Version, to: Version) -> Asked {
+        Asked { from: Some(from), to, is_declared: true, is_ordered: false }
+    }
 }
 
 /// The wall clock's time: what is written down must mean something after a restart.
@@ -290,3 +306,6 @@ fn moment() -> Moment {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     Moment(u64::try_from(now.as_millis()).unwrap_or(u64::MAX))
 }
+
+#[path = "orders.rs"]
+mod orders;

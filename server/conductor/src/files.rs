@@ -65,6 +65,11 @@ impl Files {
         let Some(audit) = &self.audit else { return Ok(()) };
         audit.append(&serde_json::to_vec(evidence).map_err(io::Error::other)?)
     }
+
+    /// One line for whatever else was wanted.
+    pub(crate) fn note(&self, line: &serde_json::Value) -> io::Result<()> {
+        self.audit.as_ref().map_or(Ok(()), |it| it.append(line.to_string().as_bytes()))
+    }
 }
 
 #[cfg(test)]

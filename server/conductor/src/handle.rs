@@ -24,9 +24,32 @@ pub(crate) enum Ask {
         command: Command,
         reply: Reply<Result<View, ConductorError>>,
     },
+    Promote {
+        model: String,
+        to: Version,
+        order: Order,
+        reply: Reply<Result<View, ConductorError>>,
+    },
+    RollBack {
+        model: String,
+        before: Option<Version>,
+        order: Order,
+        reply: Reply<Result<View, ConductorError>>,
+    },
     Show {
         reply: Reply<Vec<View>>,
     },
+}
+
+/// Who wants something done at once, and why: for the audit log.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Order {
+    /// As they call themselves.
+    pub by: String,
+    /// In their words.
+    pub reason: String,
+    /// What the version is, where that is known.
+    pub digest: Option<String>,
 }
 
 /// Rollouts, for those who do not drive them. Clones speak to the same thread.
@@ -56,6 +79,9 @@ pub struct View {
     /// The model's file asked for it, not an operator.
     #[serde(rename = "declared")]
     pub is_declared: bool,
+    /// An operator wants it to take over as soon as it may.
+    #[serde(rename = "ordered")]
+    pub is_ordered: bool,
     /// Who takes part, where replicas share their rollouts.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub shared: Option<Shown>,
@@ -63,7 +89,7 @@ pub struct View {
 
 impl View {
     pub(crate) fn of(saved: &Saved) -> View {
-        let Saved { rollout, evidence, is_declared, wish: _ } = saved;
+        let Saved { rollout, evidence, is_declared, wish: _, is_ordered } = saved;
         View {
             subject: rollout.subject().clone(),
             state: rollout.state(),
@@ -73,6 +99,7 @@ impl View {
             evidence: evidence.clone(),
             plan: rollout.plan().clone(),
             is_declared: *is_declared,
+            is_ordered: *is_ordered,
             shared: None,
         }
     }
@@ -102,6 +129,14 @@ pub enum ConductorError {
     /// There is none.
     #[error("there is no rollout of '{model}'")]
     NoRollout {
+        /// As asked.
+        model: String,
+    },
+    /// There is nothing to go back to.
+    #[error(
+        "nothing is known of a version of '{model}' before the one that serves: name one to promote"
+    )]
+    NothingBefore {
         /// As asked.
         model: String,
     },
@@ -142,6 +177,7 @@ impl ConductorError {
             | ConductorError::Share(_)
             | ConductorError::Stopping => Kind::Unavailable,
             ConductorError::UnderWay { .. }
+            | ConductorError::NothingBefore { .. }
             | ConductorError::Subject(_)
             | ConductorError::Refused(_) => Kind::Invalid,
             ConductorError::TooMany { .. } | ConductorError::Busy => Kind::Overloaded,
@@ -166,6 +202,29 @@ impl Conductor {
     pub async fn command(&self, model: &str, command: Command) -> Result<View, ConductorError> {
         let model = model.to_owned();
         self.ask(|reply| Ask::Command { model, command, reply }).await?
+    }
+
+    /// Has a version take over as soon as it is loaded and validated, without steps in between.
+    pub async fn promote(
+        &self,
+        model: &str,
+        to: Version,
+        order: Order,
+    ) -> Result<View, ConductorError> {
+        let model = model.to_owned();
+        self.ask(|reply| Ask::Promote { model, to, order, reply }).await?
+    }
+
+    /// Goes back to the version that served before: at once while that is kept ready. `before` is it where no rollout
+    /// knows.
+    pub async fn roll_back(
+        &self,
+        model: &str,
+        before: Option<Version>,
+        order: Order,
+    ) -> Result<View, ConductorError> {
+        let model = model.to_owned();
+        self.ask(|reply| Ask::RollBack { model, before, order, reply }).await?
     }
 
     /// All of them, by model.

@@ -17,7 +17,7 @@ mod handle;
 pub mod metrics;
 
 pub use driver::{Kept, Options, read};
-pub use handle::{Conductor, ConductorError, View};
+pub use handle::{Conductor, ConductorError, Order, View};
 pub use listener::Listener;
 pub use prints::Contents;
 pub use world::Beside;

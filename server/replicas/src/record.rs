@@ -24,6 +24,9 @@ pub struct Saved {
     /// What the model's file wanted when it began, or wants now that it is over and fulfilled.
     #[serde(default)]
     pub wish: Option<Wish>,
+    /// An operator wants the candidate to take over as soon as it may, whatever is proven.
+    #[serde(default)]
+    pub is_ordered: bool,
 }
 
 /// What a model's file wants: a version as it is now.
@@ -52,7 +55,7 @@ impl Wish {
 impl Saved {
     /// One that begins.
     pub fn new(rollout: Rollout, is_declared: bool, wish: Option<Wish>) -> Saved {
-        Saved { rollout, evidence: Vec::new(), is_declared, wish }
+        Saved { rollout, evidence: Vec::new(), is_declared, wish, is_ordered: false }
     }
 
     /// Keeps a decision, and forgets the oldest where there are too many.

@@ -219,6 +219,7 @@ impl Model {
         let origin = Origin {
             source: target.source.to_string(),
             versions: self.folder.contents(),
+            before: self.folder.before(),
             trouble: (!troubles.is_empty()).then(|| troubles.join("; ")),
         };
         if origins.get(target.model.as_str()).is_none_or(|it| *it != origin) {

@@ -6,6 +6,7 @@ mod drift;
 #[cfg(feature = "drift")]
 mod labels;
 mod models;
+mod orders;
 mod predict;
 #[cfg(feature = "drift")]
 mod profile;
@@ -72,6 +73,8 @@ pub fn run(cli: Cli) -> ExitCode {
             ModelsCommand::Show { model, server } => models::show(&model, &server),
             ModelsCommand::Load { model, server } => models::change("load", &model, &server),
             ModelsCommand::Unload { model, server } => models::change("unload", &model, &server),
+            ModelsCommand::Promote(args) => orders::promote(&args),
+            ModelsCommand::Rollback(args) => orders::roll_back(&args),
             ModelsCommand::Pull(args) => return kept(store::pull(&args)).into(),
             ModelsCommand::Verify(store) => return kept(store::verify(&store)).into(),
             ModelsCommand::Lock { uris, store } => return kept(store::lock(&uris, &store)).into(),

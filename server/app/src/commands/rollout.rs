@@ -68,7 +68,7 @@ fn parsed<T: serde::de::DeserializeOwned>(body: &[u8]) -> Result<T, ClientError>
 }
 
 /// One rollout for people: where it stands, what the tests say, what was decided.
-fn told(view: &Value) -> String {
+pub(super) fn told(view: &Value) -> String {
     let header = ["MODEL", "FROM", "TO", "STATE", "SHARE", "REQUESTS"].map(str::to_owned);
     let mut lines = vec![table(&[header, row(view)])];
     let words = |list: &str| -> Vec<String> {

@@ -361,3 +361,34 @@ async fn a_new_version_may_come_after_its_rollout_began() {
     bench.becomes("promoted").await;
     bench.end().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_operator_switches_at_once_and_back() {
+    let state = tempfile::tempdir().expect("scratch");
+    let bench = Bench::new(STABLE, Some(state.path().to_path_buf())).await;
+    let order = |version: Value| json!({ "version": version, "by": "anna", "reason": "a hotfix" });
+    let (status, view) = bench.ask(Method::POST, "/v2/models/m/promote", &order(json!(2))).await;
+    assert_eq!((status, &view["ordered"]), (StatusCode::OK, &json!(true)), "{view}");
+    bench.becomes("promoted").await;
+    let (_, text) = bench.ask(Method::POST, "/v2/models/m/promote", &order(json!(2))).await;
+    assert!(text["error"].as_str().is_some(), "{text}");
+    let back = json!({ "by": "bert", "reason": "it was none" });
+    let (status, view) = bench.ask(Method::POST, "/v2/models/m/rollback", &back).await;
+    assert_eq!((status, &view["state"]["name"]), (StatusCode::OK, &json!("rolled_back")), "{view}");
+    let (status, again) = bench.ask(Method::POST, "/v2/models/m/rollback", &back).await;
+    assert_eq!(status, StatusCode::BAD_REQUEST, "{again}");
+    let audit = std::fs::read_to_string(state.path().join("audit.jsonl")).expect("written");
+    let lines = audit.lines().map(|it| serde_json::from_str::<Value>(it).expect("JSON"));
+    let orders: Vec<String> = lines
+        .filter(|it| it["by"] == "anna" || it["by"] == "bert")
+        .map(|it| format!("{} {} {} {}", it["event"], it["version"], it["reason"], it["result"]))
+        .collect();
+    let expect = [
+        r#""promote" 2 "a hotfix" "begun""#,
+        r#""promote" 2 "a hotfix" "refused""#,
+        r#""rollback" 1 "it was none" "begun""#,
+        r#""rollback" null "it was none" "refused""#,
+    ];
+    assert_eq!(orders, expect);
+    bench.end().await;
+}

@@ -8,6 +8,7 @@ mod labels;
 mod object;
 mod plain;
 mod reader;
+mod orders;
 mod repository;
 mod request;
 mod response;
@@ -29,7 +30,7 @@ use serde::Serialize;
 use server_base::{Kind, VersionChoice};
 use server_lifecycle::State;
 use server_rollout::Command;
-use server_serving::{Answer, Finished, InferError, Reply, Trip};
+use server_serving::{Answer, Finished, InferError, Reply, Servable, Trip};
 
 use crate::body::{Framing, Incoming, RequestBody, ResponseBody, collect, leaves_body_unread};
 use crate::dispatch::Shared;
@@ -167,6 +168,8 @@ impl Rest {
             Endpoint::TriggerFire => self.command(route, request, trigger::fire).await,
             Endpoint::TriggerMute => self.command(route, request, trigger::mute).await,
             Endpoint::TriggerUnmute => self.command(route, request, trigger::unmute).await,
+            Endpoint::Promote => self.command(route, request, orders::promote).await,
+            Endpoint::RollBack => self.command(route, request, orders::roll_back).await,
             Endpoint::None => error_response(StatusCode::NOT_FOUND, "Not Found"),
         }
     }
@@ -236,9 +239,20 @@ impl Rest {
             platform: servable.plan().platform,
             inputs: signature.inputs.iter().map(tensor).collect(),
             outputs: signature.outputs.iter().map(tensor).collect(),
-            parameters: &servable.plan().facts,
+            parameters: &self.facts(servable),
         };
         Ok(json(StatusCode::OK, &body))
+    }
+
+    /// What a version says of itself, and where it is from.
+    fn facts(&self, servable: &Servable) -> BTreeMap<String, String> {
+        let mut facts = servable.plan().facts.clone();
+        let origin = self.shared.origins.get(servable.model().as_str());
+        if let Some(it) = origin.as_ref().and_then(|it| it.versions.get(&servable.version())) {
+            facts.insert("salver.source".to_owned(), it.source.clone());
+            facts.insert("salver.digest".to_owned(), it.digest.clone());
+        }
+        facts
     }
 
     fn model_ready(&self, route: &Route) -> Response<ResponseBody> {

@@ -75,7 +75,7 @@ pub(crate) async fn command(
     shown(shared.conductor.command(model, command).await)
 }
 
-fn shown(view: Result<View, ConductorError>) -> Response<ResponseBody> {
+pub(super) fn shown(view: Result<View, ConductorError>) -> Response<ResponseBody> {
     match view {
         Ok(view) => json(StatusCode::OK, &view),
         Err(error) => refused(&error),

@@ -34,11 +34,13 @@ pub(crate) enum Endpoint {
     TriggerFire,
     TriggerMute,
     TriggerUnmute,
+    Promote,
+    RollBack,
     None,
 }
 
 impl Endpoint {
-    pub(crate) const COUNT: usize = 24;
+    pub(crate) const COUNT: usize = 26;
 
     /// The path, with names for what varies.
     pub(crate) fn template(self) -> &'static str {
@@ -65,6 +67,8 @@ impl Endpoint {
             Endpoint::TriggerFire => "/v2/triggers/{trigger}/fire",
             Endpoint::TriggerMute => "/v2/triggers/{trigger}/mute",
             Endpoint::TriggerUnmute => "/v2/triggers/{trigger}/unmute",
+            Endpoint::Promote => "/v2/models/{model}/promote",
+            Endpoint::RollBack => "/v2/models/{model}/rollback",
             Endpoint::None => "other",
         }
     }
@@ -94,7 +98,9 @@ impl Endpoint {
             | Endpoint::Labels
             | Endpoint::TriggerFire
             | Endpoint::TriggerMute
-            | Endpoint::TriggerUnmute => Method::POST,
+            | Endpoint::TriggerUnmute
+            | Endpoint::Promote
+            | Endpoint::RollBack => Method::POST,
         }
     }
 }
@@ -185,6 +191,8 @@ impl Route {
             ["v2", "triggers", name, "fire"] => (Endpoint::TriggerFire, *name, ""),
             ["v2", "triggers", name, "mute"] => (Endpoint::TriggerMute, *name, ""),
             ["v2", "triggers", name, "unmute"] => (Endpoint::TriggerUnmute, *name, ""),
+            ["v2", "models", model, "promote"] => (Endpoint::Promote, *model, ""),
+            ["v2", "models", model, "rollback"] => (Endpoint::RollBack, *model, ""),
             ["v2", "repository", "index"] => (Endpoint::Index, "", ""),
             ["v2", "repository", "models", model, "load"] => (Endpoint::Load, *model, ""),
             ["v2", "repository", "models", model, "unload"] => (Endpoint::Unload, *model, ""),
@@ -235,6 +243,8 @@ mod tests {
         check(Method::GET, path, Ok((Endpoint::Performance, "m", "3")));
         check(Method::GET, "/v2/triggers", Ok((Endpoint::Triggers, "", "")));
         check(Method::POST, "/v2/triggers/t/fire", Ok((Endpoint::TriggerFire, "t", "")));
+        check(Method::POST, "/v2/models/m/promote", Ok((Endpoint::Promote, "m", "")));
+        check(Method::POST, "/v2/models/m/rollback", Ok((Endpoint::RollBack, "m", "")));
         check(Method::POST, "/v2/models/m/rollout/hold", Ok((Endpoint::RolloutHold, "m", "")));
     }
 

@@ -1,0 +1,70 @@
+"""`salver models promote` and `rollback`: what an operator wants at once, against a real registry."""
+
+import json
+
+from serving import wait_for, wine
+from test_serve import alias, model, registry, serve  # noqa: F401
+
+
+def orders(folder):
+    """What the audit log says of them."""
+    lines = [json.loads(it) for it in (folder / "audit.jsonl").read_text().splitlines()]
+    return [it for it in lines if it.get("event") in ("promote", "rollback")]
+
+
+def test_a_version_is_promoted_and_taken_back(registry, serve, tmp_path):  # noqa: F811
+    one, two, three = [registry.publish({"model.onnx": wine(it)}) for it in (1, 2, 1)]
+    alias(registry, one)
+    settings = model(registry.uri("@champion"), 'promoted_alias = "champion"\n')
+    kept = ["--state", tmp_path / "state", "--rollout-interval-ms", "50"]
+    server = serve(settings, *kept).ready()
+    nothing = server.command("models", "rollback", "wine")
+    assert nothing.returncode == 1 and "nothing is known" in nothing.stderr, nothing.stderr
+    # No alias names it: the registry has it by its number.
+    why = ["--reason", "the new one is right", "--by", "anna"]
+    done = server.command("models", "promote", "wine", "--to", two, *why, "--output", "json")
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["state"]["name"] == "promoted"
+    assert server.version() == two
+    champion = registry.client.get_model_version_by_alias
+    wait_for(lambda: champion(registry.name, "champion").version == two, "the registry knows")
+    server.stop()
+    server = serve(settings, *kept).ready()
+    assert server.version() == two, "a restart keeps it"
+    done = server.command("models", "rollback", "wine", "--reason", "it was not")
+    assert done.returncode == 0 and "rolled_back" in done.stdout, done
+    assert server.version() == one
+    wait_for(lambda: champion(registry.name, "champion").version == one, "the registry knows")
+    digest = server.index()[one]["digest"]
+    refused = server.command("models", "promote", "wine", "--to", digest)
+    assert refused.returncode == 1 and "more than one" not in refused.stderr, refused.stderr
+    for words, says in [
+        (["--to", "sha256:" + "0" * 64], "no version of the model"),
+        (["--to", "newest"], "at least 12 digits"),
+        (["--to", "0"], "from 1"),
+    ]:
+        refused = server.command("models", "promote", "wine", *words)
+        assert refused.returncode == 1 and says in refused.stderr, refused.stderr
+    told = [(it["event"], it["version"], it["by"], it["reason"], it["result"]) for it in orders(tmp_path / "state")]
+    assert told[:2] == [
+        ("rollback", None, told[0][2], "", "refused"),
+        ("promote", int(two), "anna", "the new one is right", "begun"),
+    ]
+    assert told[2][:2] == ("rollback", int(one)) and told[2][3:] == ("it was not", "begun")
+    metadata = json.loads(server.ask("GET", "/v2/models/wine")[1])
+    assert metadata["parameters"]["salver.digest"] == digest
+
+
+def test_what_an_alias_has_swapped_goes_back(registry, serve):  # noqa: F811
+    one, two = [registry.publish({"model.onnx": wine(it)}) for it in (1, 2)]
+    alias(registry, one)
+    server = serve(model(registry.uri("@champion")), "--rollout-interval-ms", "50").ready()
+    alias(registry, two)
+    server.serves(two)
+    digest = server.index()[one]["digest"]
+    assert server.command("models", "rollback", "wine").returncode == 0
+    assert server.version() == one and digest in server.command("models", "show", "wine").stdout
+    assert server.command("models", "rollback", "wine").returncode == 0, "and again: the rollback is taken back"
+    assert server.version() == two
+    done = server.command("models", "promote", "wine", "--to", digest[:19])
+    assert done.returncode == 0 and server.version() == one, done.stderr
