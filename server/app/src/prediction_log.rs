@@ -9,7 +9,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use server_base::Findings;
 use server_base::settings::Section;
-use server_feedback::{Disk, JsonLines, Key, Log, Options, ParquetSink, Sink};
+use server_feedback::{Disk, JsonLines, Keep, Key, Log, Options, ParquetSink, Sink};
 use server_monitor::{MonitorSink, Monitors};
 use server_truth::Truth;
 
@@ -26,6 +26,8 @@ const DISK_BYTES_MAX: Number = ("log_disk_bytes_max", 1 << 20..=usize::MAX >> 1)
 /// Less is no room for the rows of one large request.
 const TRUTH_BYTES_MAX: Number = ("truth_bytes_max", 1 << 20..=usize::MAX >> 1);
 const ROLL_MS: Number = ("log_roll_ms", 10..=86_400_000);
+const RETENTION_S: Number = ("log_retention_s", 1..=usize::MAX >> 1);
+const RETENTION_BYTES: Number = ("log_retention_bytes", 1..=usize::MAX >> 1);
 
 /// A sink that ships with the server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,6 +51,8 @@ pub struct LogSettings {
     pub disk_bytes_max: usize,
     /// How long rows may wait for others.
     pub roll: Duration,
+    /// Which Parquet files are kept.
+    pub keep: Keep,
     /// What values are hashed with.
     pub key_file: Option<PathBuf>,
     /// Bytes of predictions that wait for labels.
@@ -66,6 +70,10 @@ impl LogSettings {
         let queue = number(args.log_queue_bytes_max, root, QUEUE_BYTES_MAX);
         let disk = number(args.log_disk_bytes_max, root, DISK_BYTES_MAX);
         let roll = number(args.log_roll_ms, root, ROLL_MS);
+        let keep = Keep {
+            age: number(args.log_retention_s, root, RETENTION_S).map(Duration::from_secs),
+            bytes: number(args.log_retention_bytes, root, RETENTION_BYTES),
+        };
         let key_file = args.log_key_file.or(root.with("log_key_file", path));
         let truth = number(args.truth_bytes_max, root, TRUTH_BYTES_MAX);
         let sinks = sinks_of(sinks.as_deref().unwrap_or("parquet"));
@@ -76,6 +84,7 @@ impl LogSettings {
             queue_bytes_max: queue.unwrap_or(64 << 20),
             disk_bytes_max: disk.unwrap_or(1 << 30),
             roll: Duration::from_millis(roll.unwrap_or(60_000)),
+            keep,
             key_file,
             truth_bytes_max: truth.unwrap_or(256 << 20),
         })
@@ -122,7 +131,10 @@ impl LogSettings {
 
     fn sink(&self, name: SinkName, log: &str) -> io::Result<Box<dyn Sink>> {
         Ok(match name {
-            SinkName::Parquet => Box::new(ParquetSink::new(self.folder.join("parquet"), log)?),
+            SinkName::Parquet => {
+                let sink = ParquetSink::new(self.folder.join("parquet"), log)?;
+                Box::new(sink.keeping(self.keep))
+            }
             SinkName::Stdout => Box::new(JsonLines::new(io::stdout())),
         })
     }

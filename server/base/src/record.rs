@@ -37,18 +37,23 @@ impl EventId {
     }
 }
 
-impl fmt::Display for EventId {
-    /// One is written for every row that is logged, so it is done by hand.
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+impl EventId {
+    /// As text, in ASCII. One is written for every row that is logged, so it is done by hand.
+    pub fn text(self) -> [u8; 36] {
         let (mut text, mut left) = ([b'-'; 36], self.0);
-        for place in (0..text.len()).rev().filter(|it| ![8, 13, 18, 23].contains(it)) {
-            let digit = char::from_digit((left & 0xf) as u32, 16).unwrap_or_default();
-            if let Some(byte) = text.get_mut(place) {
-                *byte = digit as u8;
-            }
+        let places = text.iter_mut().enumerate().rev();
+        for (_, place) in places.filter(|(it, _)| !matches!(it, 8 | 13 | 18 | 23)) {
+            let digit = (left & 0xf) as u8;
+            *place = if digit < 10 { b'0' + digit } else { b'a' - 10 + digit };
             left >>= 4;
         }
-        out.write_str(std::str::from_utf8(&text).unwrap_or_default())
+        text
+    }
+}
+
+impl fmt::Display for EventId {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str(std::str::from_utf8(&self.text()).unwrap_or_default())
     }
 }
 
@@ -139,6 +144,8 @@ pub struct Record {
     pub route: Route,
     /// In the signature's order; empty if it never came that far.
     pub inputs: SmallVec<[Tensor; 2]>,
+    /// Bytes of the request that the inputs are parts of, which they keep in memory; 0: not known.
+    pub held: usize,
     /// In the signature's order; empty if there was no answer.
     pub outputs: Vec<Tensor>,
     /// Rows of the request, 1 if that is not known.

@@ -164,6 +164,7 @@ fn record(seed: usize) -> Record {
         protocol: Protocol::Grpc,
         route: Route::Direct,
         inputs: smallvec![tensor(Tensor::from_elements(&[1, FEATURES], &x))],
+        held: 0,
         outputs: vec![
             tensor(Tensor::from_elements(&[1], &[(seed % 2) as i64])),
             tensor(Tensor::from_elements(&[1, 2], &[0.25_f32, 0.75])),

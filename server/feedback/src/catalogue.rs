@@ -101,8 +101,22 @@ impl Catalogue {
             (it.sealed && slowest.is_none_or(|slowest| slowest >= end)).then_some(*number)
         };
         let numbers: Vec<u64> = state.segments.iter().map_while(read).collect();
-        state.segments.retain(|it, _| !numbers.contains(it));
+        // They are the first.
+        if let Some(last) = numbers.last() {
+            state.segments = state.segments.split_off(&last.saturating_add(1));
+        }
         numbers
+    }
+
+    /// Is nothing of it known to be on the disk?
+    pub(crate) fn is_unsynced(&self, number: u64) -> bool {
+        self.lock().segments.get(&number).is_some_and(|it| it.synced == 0)
+    }
+
+    /// Its file is gone.
+    pub(crate) fn forget(&self, number: u64) {
+        self.lock().segments.remove(&number);
+        self.changed.notify_all();
     }
 
     /// Bytes of all segments.

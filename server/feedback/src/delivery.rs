@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::io;
+use std::panic::{self, AssertUnwindSafe};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -60,6 +61,12 @@ struct Subject {
     model: ModelName,
     version: Version,
     schema: Vec<u8>,
+}
+
+/// A panic as an error. What the sink holds then is forgotten by its reset.
+fn caught<T>(work: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
+    let worked = panic::catch_unwind(AssertUnwindSafe(work));
+    worked.unwrap_or_else(|_| Err(io::Error::other("it panicked")))
 }
 
 /// Where a sink's cursor lies.
@@ -121,13 +128,20 @@ impl Delivery {
         let mut pause = PAUSE;
         self.rewind();
         loop {
-            match self.turn() {
+            // A bug in a sink is one more way to fail.
+            match caught(|| self.turn()) {
                 Ok(true) => pause = PAUSE,
                 Ok(false) => return,
                 Err(error) => {
                     tracing::warn!(sink = self.sink.name(), %error, "rows cannot be delivered now");
                     self.metrics.failed();
-                    self.sink.reset();
+                    let reset = caught(|| {
+                        self.sink.reset();
+                        Ok(())
+                    });
+                    if let Err(error) = reset {
+                        tracing::error!(sink = self.sink.name(), %error, "a sink cannot be reset");
+                    }
                     self.rewind();
                     if self.catalogue.closing().is_some_and(|it| it <= Instant::now() + pause) {
                         return;

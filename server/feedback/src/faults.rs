@@ -14,7 +14,8 @@ pub(crate) struct Faulty {
 
 #[derive(Default)]
 struct State {
-    once: Mutex<Option<&'static str>>,
+    next: Mutex<Vec<&'static str>>,
+    folders: Mutex<Vec<PathBuf>>,
     broken: AtomicBool,
     created: AtomicUsize,
     synced_after_failure: AtomicUsize,
@@ -27,7 +28,17 @@ pub(crate) struct Gate<'a>(#[expect(dead_code, reason = "held")] MutexGuard<'a, 
 impl Faulty {
     /// The next call of that name fails: sync, append, an append that writes half, or panics.
     pub(crate) fn fail_once(&self, what: &'static str) {
-        *self.state.once.lock().expect("no panics") = Some(what);
+        self.state.next.lock().expect("no panics").push(what);
+    }
+
+    /// And the one after it.
+    pub(crate) fn fail_twice(&self, what: &'static str) {
+        self.state.next.lock().expect("no panics").extend([what; 2]);
+    }
+
+    /// Folders whose names were synced.
+    pub(crate) fn folders_synced(&self) -> Vec<PathBuf> {
+        self.state.folders.lock().expect("no panics").clone()
     }
 
     /// Everything fails, or nothing.
@@ -51,14 +62,20 @@ impl Faulty {
 
 impl State {
     fn fails(&self, what: &str) -> bool {
-        let mut once = self.once.lock().unwrap_or_else(PoisonError::into_inner);
-        let hit = once.take_if(|it| *it == what).is_some();
-        hit || self.broken.load(Ordering::Relaxed)
+        self.hits(what) || self.broken.load(Ordering::Relaxed)
+    }
+
+    fn hits(&self, what: &str) -> bool {
+        let mut next = self.next.lock().unwrap_or_else(PoisonError::into_inner);
+        let hit = next.first() == Some(&what);
+        if hit {
+            next.remove(0);
+        }
+        hit
     }
 
     fn panics(&self) -> bool {
-        let mut once = self.once.lock().unwrap_or_else(PoisonError::into_inner);
-        once.take_if(|it| *it == "panic").is_some()
+        self.hits("panic")
     }
 }
 
@@ -129,6 +146,7 @@ impl Files for Faulty {
     }
 
     fn sync_folder(&self, folder: &Path) -> io::Result<()> {
+        self.state.folders.lock().unwrap_or_else(PoisonError::into_inner).push(folder.into());
         Disk.sync_folder(folder)
     }
 }

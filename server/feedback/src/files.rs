@@ -28,6 +28,24 @@ pub trait Files: Send + Sync {
     fn sync_folder(&self, folder: &Path) -> io::Result<()>;
 }
 
+/// Makes a folder whose name is on the disk when it returns, as far up as names may be new: a crash
+/// could lose it with all that was synced within.
+pub(crate) fn create_folder(files: &dyn Files, folder: &Path) -> io::Result<()> {
+    let there: Vec<&Path> = folder.ancestors().skip(1).filter(|it| it.is_dir()).collect();
+    fs::create_dir_all(folder)?;
+    let mut is_new = true;
+    for above in folder.ancestors().skip(1) {
+        let is_here = above.as_os_str().is_empty();
+        let synced = files.sync_folder(if is_here { Path::new(".") } else { above });
+        // Who made what was there may have ended before it was synced; it may be none of ours, though.
+        if is_new {
+            synced?;
+        }
+        is_new &= !there.contains(&above);
+    }
+    Ok(())
+}
+
 /// A file that grows.
 pub trait Append: Send {
     /// All of it, or an error after which the file's end is unknown.

@@ -49,6 +49,7 @@ pub(crate) fn record(time: SystemTime, rows: usize) -> Record {
         protocol: Protocol::Http,
         route: Route::Direct,
         inputs: smallvec![Tensor::from_elements(&[rows, 2], &x).expect("fits")],
+        held: 0,
         outputs: vec![Tensor::from_elements(&[rows], &y).expect("fits")],
         rows,
         failure: None,

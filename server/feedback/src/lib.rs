@@ -6,6 +6,7 @@
 //! knows a protocol or the hot path: records come in by the traits of `server_base`.
 
 mod version;
+mod weight;
 mod queue;
 mod schema;
 mod rows;
@@ -21,6 +22,7 @@ mod catalogue;
 mod delivery;
 mod sink;
 mod parquet;
+mod retention;
 mod jsonlines;
 mod log;
 pub mod metrics;
@@ -36,5 +38,6 @@ pub use jsonlines::JsonLines;
 pub use log::{Log, MakeSinks, Options, StartError};
 pub use parquet::ParquetSink;
 pub use redact::Key;
+pub use retention::Keep;
 pub use schema::{FORM, schema};
 pub use sink::{Rows, Sink};

@@ -1,6 +1,6 @@
 //! The log as a whole: started before the first model is loaded, stopped after the last request.
 
-use std::fs::{self, File, TryLockError};
+use std::fs::{File, TryLockError};
 use std::hash::{BuildHasher as _, RandomState};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -12,7 +12,7 @@ use server_base::{PredictionLog, Subject, VersionLog};
 
 use crate::catalogue::{Catalogue, Position};
 use crate::delivery::{self, Delivery, Source};
-use crate::files::{Disk, Files};
+use crate::files::{Disk, Files, create_folder};
 use crate::metrics::LogMetrics;
 use crate::parquet::check_name;
 use crate::queue::{Bounds, Queue};
@@ -125,7 +125,7 @@ impl Log {
     ) -> Result<Arc<Log>, StartError> {
         let folder = options.folder.clone();
         let at_folder = |error| StartError::Folder(folder.clone(), error);
-        fs::create_dir_all(&folder).map_err(at_folder)?;
+        create_folder(&*files, &folder).map_err(at_folder)?;
         let lock = lock(&folder)?;
         let name = name(&*files, &folder).map_err(at_folder)?;
         let found = Found::look(&*files, &folder).map_err(at_folder)?;
@@ -251,3 +251,7 @@ fn name(files: &dyn Files, folder: &Path) -> io::Result<String> {
 #[cfg(test)]
 #[path = "log_tests.rs"]
 mod tests;
+
+#[cfg(test)]
+#[path = "log_fault_tests.rs"]
+mod fault_tests;

@@ -1,4 +1,5 @@
 use std::collections::BTreeSet;
+use std::fs;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use crossbeam_channel::{Receiver, Sender, bounded};
@@ -11,16 +12,16 @@ use crate::parquet::ParquetSink;
 use crate::parquet::tests::delivered;
 use crate::sink::Rows;
 
-const LONG: Duration = Duration::from_secs(20);
+pub(super) const LONG: Duration = Duration::from_secs(20);
 
-struct House {
-    log: Arc<Log>,
-    m: Arc<dyn VersionLog>,
+pub(super) struct House {
+    pub(super) log: Arc<Log>,
+    pub(super) m: Arc<dyn VersionLog>,
     told: Receiver<(String, Result<(), Unlogged>)>,
     tell: Sender<(String, Result<(), Unlogged>)>,
 }
 
-fn options(folder: &Path) -> Options {
+pub(super) fn options(folder: &Path) -> Options {
     Options {
         folder: folder.join("wal"),
         queue_bytes_max: 1 << 20,
@@ -31,13 +32,13 @@ fn options(folder: &Path) -> Options {
     }
 }
 
-fn parquet(folder: &Path) -> impl Fn(&str) -> io::Result<Vec<Box<dyn Sink>>> {
+pub(super) fn parquet(folder: &Path) -> impl Fn(&str) -> io::Result<Vec<Box<dyn Sink>>> {
     let folder = folder.join("parquet");
     move |log| Ok(vec![Box::new(ParquetSink::new(folder.clone(), log)?)])
 }
 
 impl House {
-    fn new(files: Arc<dyn Files>, options: Options, sinks: MakeSinks<'_>) -> House {
+    pub(super) fn new(files: Arc<dyn Files>, options: Options, sinks: MakeSinks<'_>) -> House {
         let log = Log::start_on(files, options, sinks).expect("starts");
         let m = log.open(fixture::subject("m")).expect("opens");
         let (tell, told) = bounded(1 << 16);
@@ -45,7 +46,7 @@ impl House {
     }
 
     /// Commits a record and returns its id.
-    fn commit(&self, hour: u32) -> String {
+    pub(super) fn commit(&self, hour: u32) -> String {
         let record = fixture::record(fixture::hour(hour), 1);
         let (event, tell) = (record.event.to_string(), self.tell.clone());
         let name = event.clone();
@@ -53,16 +54,16 @@ impl House {
         event
     }
 
-    fn told(&self) -> (String, Result<(), Unlogged>) {
+    pub(super) fn told(&self) -> (String, Result<(), Unlogged>) {
         self.told.recv_timeout(LONG).expect("told")
     }
 
-    fn stop(&self) -> bool {
+    pub(super) fn stop(&self) -> bool {
         self.log.stop(Instant::now() + LONG)
     }
 }
 
-fn events(folder: &Path) -> BTreeSet<String> {
+pub(super) fn events(folder: &Path) -> BTreeSet<String> {
     delivered(&folder.join("parquet")).into_iter().map(|(event, _)| event).collect()
 }
 

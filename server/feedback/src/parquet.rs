@@ -5,18 +5,22 @@
 //! was there. Model and version are in the path and in the file's metadata, not in columns: readers make
 //! columns of the path themselves, and two of a name would be in each other's way.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 use ::parquet::arrow::ArrowWriter;
 use ::parquet::basic::Compression;
 use ::parquet::file::properties::{WriterProperties, WriterPropertiesBuilder};
 use ::parquet::schema::types::ColumnPath;
+use arrow_array::{Array as _, ArrayRef, RecordBatch};
 use server_base::{ModelName, Version};
 
 use crate::catalogue::Position;
+use crate::files::{Disk, create_folder};
+use crate::retention::{Keep, Retention};
 use crate::sink::{Rows, Sink};
 
 /// Rows of a group: readers take one at a time, and it is built in memory.
@@ -40,9 +44,15 @@ const HOURS_A_DAY: u32 = 24;
 /// Of a folder's name, on every usual file system.
 const NAME_BYTES_MAX: usize = 255;
 
+/// Folders that are remembered to be on the disk.
+const FOLDERS_MAX: usize = 4_096;
+
 /// Writes into a folder.
 pub struct ParquetSink {
     folder: PathBuf,
+    retention: Option<Retention>,
+    /// Folders whose names are on the disk.
+    synced: BTreeSet<PathBuf>,
     /// Where files are until they are whole.
     aside: PathBuf,
     open: BTreeMap<Partition, Part>,
@@ -75,8 +85,15 @@ impl ParquetSink {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
             Ok(()) | Err(_) => {}
         }
-        fs::create_dir_all(&aside)?;
-        Ok(ParquetSink { folder, aside, open: BTreeMap::new(), rows: 0, bytes: 0 })
+        create_folder(&Disk, &aside)?;
+        let (retention, synced, open) = (None, BTreeSet::new(), BTreeMap::new());
+        Ok(ParquetSink { folder, retention, synced, aside, open, rows: 0, bytes: 0 })
+    }
+
+    /// Deletes the oldest files, as far as that says.
+    pub fn keeping(mut self, keep: Keep) -> ParquetSink {
+        self.retention = Some(Retention::new(keep));
+        self
     }
 
     fn part(&mut self, rows: &Rows) -> io::Result<&mut Part> {
@@ -113,7 +130,7 @@ impl Sink for ParquetSink {
         let part = self.part(rows)?;
         part.writer.write(&rows.batch).map_err(io::Error::other)?;
         self.rows += rows.batch.num_rows();
-        self.bytes += rows.batch.get_array_memory_size();
+        self.bytes += bytes(&rows.batch);
         Ok(())
     }
 
@@ -123,11 +140,14 @@ impl Sink for ParquetSink {
             let file = part.writer.into_inner().map_err(io::Error::other)?;
             file.sync_all()?;
             let folder = self.folder.join(partition.folder());
-            create_synced(&self.folder, &folder)?;
+            create_synced((&self.folder, &folder), &mut self.synced)?;
             fs::rename(&part.path, folder.join(format!("{name}-{}.parquet", partition.number)))?;
             File::open(&folder)?.sync_all()?;
         }
         (self.rows, self.bytes) = (0, 0);
+        if let Some(retention) = &mut self.retention {
+            retention.sweep(&self.folder, SystemTime::now());
+        }
         Ok(())
     }
 
@@ -205,15 +225,26 @@ fn properties() -> WriterPropertiesBuilder {
         .fold(plain, |it, name| it.set_column_dictionary_enabled(ColumnPath::from(*name), true))
 }
 
-/// Makes a folder below another, so that a crash does not lose it.
-fn create_synced(root: &Path, folder: &Path) -> io::Result<()> {
-    if folder.is_dir() {
+/// What the rows take. Rows from a segment are slices of one buffer, which every column would count.
+fn bytes(batch: &RecordBatch) -> usize {
+    let column = |it: &ArrayRef| it.to_data().get_slice_memory_size().unwrap_or_default();
+    batch.columns().iter().map(column).sum()
+}
+
+/// Makes a folder below another, so that a crash does not lose it. That it is there says nothing: who
+/// made it may have failed before it was synced.
+fn create_synced((root, folder): (&Path, &Path), synced: &mut BTreeSet<PathBuf>) -> io::Result<()> {
+    if synced.contains(folder) && folder.is_dir() {
         return Ok(());
     }
     fs::create_dir_all(folder)?;
     for above in folder.ancestors().skip(1).take_while(|it| it.starts_with(root)) {
         File::open(above)?.sync_all()?;
     }
+    if synced.len() >= FOLDERS_MAX {
+        synced.clear();
+    }
+    synced.insert(folder.to_path_buf());
     Ok(())
 }
 

@@ -7,20 +7,10 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread::{self, Thread};
 use std::time::Duration;
 
-use backend_api::{DType, Shape, Tensor};
-use bytes::Bytes;
 use server_base::{Record, Told, Unlogged};
 
-use crate::schema::Logged;
 use crate::version::Version;
-
-/// What a record takes beside its tensors: itself, its ids, its place in the queue.
-const RECORD_BYTES: usize = 1_024;
-
-/// A tensor that is no longer than that is copied: it may be a slice of something much larger, a
-/// batch or a connection's buffer, which the queue would keep without knowing. 16 KiB are copied in
-/// about a microsecond.
-const COPIED_BYTES_MAX: usize = 16 << 10;
+use crate::weight::Weight;
 
 /// A record that waits.
 pub(crate) struct Item {
@@ -84,12 +74,16 @@ impl Queue {
         mut record: Box<Record>,
         told: Option<Told>,
     ) -> Result<(), (Unlogged, Option<Told>)> {
-        let bytes = RECORD_BYTES + weight(&record, version);
+        let weight = Weight::of(&record, &version.form);
+        let bytes = match weight.charge() {
+            Ok(bytes) => bytes,
+            Err(why) => return Err((why, told)),
+        };
         if let Err(why) = self.lock().enter(bytes, self.bounds) {
             return Err((why, told));
         }
         // Its place is taken, so what is copied now is within the bounds.
-        slim(&mut record, version);
+        weight.slim(&mut record, &version.form);
         let urgent = told.is_some();
         let mut state = self.lock();
         state.items.push(Item { version: Arc::clone(version), record, told, bytes });
@@ -130,11 +124,11 @@ impl Queue {
         Drained { items, closed }
     }
 
-    /// The writer is done with so many bytes.
-    pub(crate) fn release(&self, bytes: usize) {
+    /// The writer is done with so many records and bytes.
+    pub(crate) fn release(&self, records: usize, bytes: usize) {
         let mut state = self.lock();
         state.bytes = state.bytes.saturating_sub(bytes);
-        state.taken = 0;
+        state.taken = state.taken.saturating_sub(records);
     }
 
     /// Lets nothing more in.
@@ -169,46 +163,4 @@ impl State {
         self.bytes += bytes;
         Ok(())
     }
-}
-
-/// The tensors of a side, and which of them are logged.
-fn sides<'a>(
-    record: &'a mut Record,
-    version: &'a Version,
-) -> [(&'a mut [Tensor], &'a [Logged]); 2] {
-    let columns = &version.form.columns;
-    [(&mut record.inputs[..], &columns.inputs[..]), (&mut record.outputs[..], &columns.outputs[..])]
-}
-
-/// Bytes of the tensors that are logged.
-fn weight(record: &Record, version: &Version) -> usize {
-    let columns = &version.form.columns;
-    let sides = [(&record.inputs[..], &columns.inputs), (&record.outputs[..], &columns.outputs)];
-    let bytes = |(tensors, logged): (&[Tensor], &Vec<Logged>)| {
-        let wanted = logged.iter().filter_map(|it| tensors.get(it.place));
-        wanted.map(|it| it.data().len()).sum::<usize>()
-    };
-    sides.into_iter().map(bytes).sum()
-}
-
-/// Lets go of what is not logged, and of what is more than is logged.
-fn slim(record: &mut Record, version: &Version) {
-    for (tensors, logged) in sides(record, version) {
-        let mut logged = logged.iter().map(|it| it.place).peekable();
-        for (place, tensor) in tensors.iter_mut().enumerate() {
-            if logged.next_if_eq(&place).is_none() {
-                *tensor = nothing();
-            } else if tensor.data().len() <= COPIED_BYTES_MAX {
-                let copy = Bytes::copy_from_slice(tensor.data());
-                if let Ok(copy) = Tensor::new(tensor.dtype(), tensor.shape().clone(), copy) {
-                    *tensor = copy;
-                }
-            }
-        }
-    }
-}
-
-/// In the place of a tensor that nobody looks at.
-fn nothing() -> Tensor {
-    Tensor::zeroed(DType::Uint8, Shape::default())
 }

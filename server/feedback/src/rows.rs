@@ -70,12 +70,27 @@ impl Form {
             let values = records.iter().flat_map(repeat);
             Arc::new(TimestampMicrosecondArray::from_iter_values(values).with_timezone("+00:00"))
         };
+        // One of each for every row, so without a text of its own for each.
+        let mut events = StringBuilder::with_capacity(rows, rows * 36);
+        let mut requests = StringBuilder::with_capacity(rows, rows * 36);
+        for record in records {
+            let event = record.event.text();
+            let event = std::str::from_utf8(&event).unwrap_or_default();
+            let request = String::from_utf8_lossy(&record.request_id);
+            // The caller's name for a request, or ours if it gave none.
+            let request = if request.is_empty() { event } else { &request };
+            for _ in 0..record.rows {
+                events.append_value(event);
+                requests.append_value(request);
+            }
+        }
+        let (events, requests) = (events.finish(), requests.finish());
         let row_index = records.iter().flat_map(|it| (0..it.rows).map(number));
         let digest = self.subject.digest.as_deref();
         let rates = records.iter().flat_map(|it| std::iter::repeat_n(it.probability, it.rows));
         vec![
-            texts(&|it| Some(it.event.to_string())),
-            texts(&|it| Some(request_id(it))),
+            Arc::new(events),
+            Arc::new(requests),
             Arc::new(UInt32Array::from_iter_values(row_index)),
             texts(&|it| it.trace.map(|it| format!("{:032x}", it.trace))),
             texts(&|it| it.trace.map(|it| format!("{:016x}", it.span))),
@@ -127,14 +142,6 @@ impl Form {
             (Layout::Whole, _) => Ok(vec![values::whole(logged, (records, side), bytes_max)?]),
         }
     }
-}
-
-/// The caller's name for a request, or ours if it gave none.
-fn request_id(record: &Record) -> String {
-    if record.request_id.is_empty() {
-        return record.event.to_string();
-    }
-    String::from_utf8_lossy(&record.request_id).into_owned()
 }
 
 fn number(value: usize) -> u32 {

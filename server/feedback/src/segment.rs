@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use arrow_array::RecordBatch;
 use arrow_schema::ArrowError;
+use server_base::{Told, Unlogged};
 
 use crate::batch::Encoder;
 use crate::files::{Append, Files};
@@ -44,46 +45,86 @@ pub(crate) fn number(path: &Path) -> Option<u64> {
     u64::from_str_radix(stem, 16).ok().filter(|_| stem.len() == 16)
 }
 
+impl Piece {
+    /// It is not written, and whoever waits for it is told so.
+    pub(crate) fn refused(&self, waiting: Vec<Told>, why: Unlogged) {
+        self.version.metrics.dropped_many(why, self.records);
+        waiting.into_iter().for_each(|it| it(Err(why)));
+    }
+}
+
+/// Why rows were not appended.
+#[derive(Debug)]
+pub(crate) enum Fault {
+    /// They cannot be written, to whatever disk. Nothing of them was.
+    Rows(ArrowError),
+    /// The disk did not take them.
+    Disk(io::Error),
+}
+
+impl From<io::Error> for Fault {
+    fn from(error: io::Error) -> Fault {
+        Fault::Disk(error)
+    }
+}
+
+impl From<ArrowError> for Fault {
+    fn from(error: ArrowError) -> Fault {
+        Fault::Rows(error)
+    }
+}
+
+impl From<Fault> for io::Error {
+    fn from(fault: Fault) -> io::Error {
+        match fault {
+            Fault::Rows(error) => io::Error::other(error),
+            Fault::Disk(error) => error,
+        }
+    }
+}
+
 impl Segment {
-    /// Its name is on the disk when it returns; its head is with the first sync.
+    /// Its name is on the disk when it returns; its head is with the first sync. One that could not be
+    /// made leaves no file.
     pub(crate) fn create(files: &dyn Files, folder: &Path, number: u64) -> io::Result<Segment> {
-        let mut file = files.create(&path(folder, number))?;
+        let path = path(folder, number);
+        let mut file = files.create(&path)?;
         let head = frame::head(number);
-        file.append(&head)?;
-        files.sync_folder(folder)?;
+        let made = file.append(&head).and_then(|()| files.sync_folder(folder));
+        if let Err(error) = made {
+            let _ = files.remove(&path);
+            return Err(error);
+        }
         let size = head.len() as u64;
         Ok(Segment { number, file, size, frames: 0, subjects: HashMap::new() })
     }
 
-    /// After an error nothing more may be written to it.
-    pub(crate) fn append(&mut self, piece: &Piece) -> io::Result<()> {
+    /// After an error of the disk nothing more may be written to it.
+    pub(crate) fn append(&mut self, piece: &Piece) -> Result<(), Fault> {
         let Version { id, form, .. } = &*piece.version;
         if !self.subjects.contains_key(id) {
-            let (encoder, schema) = Encoder::new(piece.batch.schema_ref()).map_err(fault)?;
+            let (encoder, schema) = Encoder::new(piece.batch.schema_ref())?;
             let number = u32::try_from(self.subjects.len()).unwrap_or(u32::MAX);
             let (model, version) = (form.subject.model.clone(), form.subject.version);
             self.write(number, Body::Subject { model, version, schema: &schema })?;
             self.subjects.insert(*id, (number, encoder));
         }
         let Some((number, encoder)) = self.subjects.get_mut(id) else { return Ok(()) };
-        let (number, batch) = (*number, encoder.encode(&piece.batch).map_err(fault)?);
+        let (number, batch) = (*number, encoder.encode(&piece.batch)?);
         let rows = u32::try_from(piece.batch.num_rows()).unwrap_or(u32::MAX);
         self.write(number, Body::Rows { hour: piece.hour, rows, batch: &batch })
     }
 
-    fn write(&mut self, subject: u32, body: Body<'_>) -> io::Result<()> {
+    fn write(&mut self, subject: u32, body: Body<'_>) -> Result<(), Fault> {
         let frame = Frame { index: self.frames, subject, body };
-        let bytes = frame.encode().ok_or(io::ErrorKind::FileTooLarge)?;
+        let too_long = || ArrowError::InvalidArgumentError("a frame of 2 GiB or more".to_owned());
+        let bytes = frame.encode().ok_or_else(too_long)?;
         self.size += bytes.len() as u64;
         self.frames += 1;
-        self.file.append(&bytes)
+        Ok(self.file.append(&bytes)?)
     }
 
     pub(crate) fn sync(&mut self) -> io::Result<()> {
         self.file.sync()
     }
-}
-
-fn fault(error: ArrowError) -> io::Error {
-    io::Error::other(error)
 }

@@ -3,13 +3,13 @@
 use std::sync::Arc;
 
 use arrow_array::builder::{
-    BinaryBuilder, BooleanBuilder, Int64Builder, ListBuilder, PrimitiveBuilder, StringBuilder,
+    BinaryBuilder, BooleanBuilder, Int64Builder, ListBuilder, StringBuilder,
 };
 use arrow_array::types::{
     ArrowPrimitiveType, Float32Type, Float64Type, Int8Type, Int16Type, Int32Type, Int64Type,
     UInt8Type, UInt16Type, UInt32Type, UInt64Type,
 };
-use arrow_array::{ArrayRef, StructArray};
+use arrow_array::{ArrayRef, PrimitiveArray, StructArray};
 use arrow_buffer::NullBufferBuilder;
 use arrow_schema::{ArrowError, DataType, Field};
 use backend_api::{DType, Tensor};
@@ -28,7 +28,7 @@ pub(crate) fn columns(
 ) -> Vec<ArrayRef> {
     macro_rules! numbers {
         ($type:ty, $read:expr) => {
-            (0..width).map(|at| numbers::<$type, _>((logged, width, at), from, $read)).collect()
+            numbers::<$type, _>((logged, width), from, $read)
         };
     }
     match logged.dtype {
@@ -73,23 +73,41 @@ fn tensor<'a>(logged: &Logged, record: &'a Record, side: Side) -> Option<&'a Ten
     (tensor.dtype() == logged.dtype && fits).then_some(tensor)
 }
 
+/// Record by record, all columns at once: each record's memory is gone to once.
 fn numbers<T, const N: usize>(
-    (logged, width, at): (&Logged, usize, usize),
+    (logged, width): (&Logged, usize),
     (records, side): (&[Record], Side),
     read: impl Fn([u8; N]) -> T::Native,
-) -> ArrayRef
+) -> Vec<ArrayRef>
 where
     T: ArrowPrimitiveType,
 {
-    let mut column = PrimitiveBuilder::<T>::with_capacity(records.iter().map(|it| it.rows).sum());
+    let rows: usize = records.iter().map(|it| it.rows).sum();
+    let mut columns: Vec<Vec<T::Native>> = (0..width).map(|_| Vec::with_capacity(rows)).collect();
+    // Rows that have values in one column have them in all.
+    let mut valid = NullBufferBuilder::new(rows);
     for record in records {
         let data = tensor(logged, record, side).map(|it| it.data().as_chunks::<N>().0);
-        for row in 0..record.rows {
-            let value = data.and_then(|it| it.get(row * width + at));
-            column.append_option(value.map(|it| read(*it)));
+        let data = data.filter(|it| it.len() == record.rows * width);
+        let Some(data) = data else {
+            columns
+                .iter_mut()
+                .for_each(|it| it.resize(it.len() + record.rows, T::Native::default()));
+            valid.append_n_nulls(record.rows);
+            continue;
+        };
+        for row in data.chunks_exact(width.max(1)) {
+            for (column, value) in columns.iter_mut().zip(row) {
+                column.push(read(*value));
+            }
         }
+        valid.append_n_non_nulls(record.rows);
     }
-    Arc::new(column.finish())
+    let valid = valid.finish();
+    let column = |values: Vec<T::Native>| -> ArrayRef {
+        Arc::new(PrimitiveArray::<T>::new(values.into(), valid.clone()))
+    };
+    columns.into_iter().map(column).collect()
 }
 
 fn booleans(

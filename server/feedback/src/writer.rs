@@ -7,6 +7,7 @@
 
 use std::collections::BTreeMap;
 use std::io;
+use std::iter::Peekable;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread;
@@ -19,7 +20,7 @@ use crate::files::Files;
 use crate::metrics::LogMetrics;
 use crate::queue::{Drained, Item, Queue};
 use crate::rows::micros;
-use crate::segment::{Piece, Segment, path};
+use crate::segment::{Fault, Piece, Segment, path};
 use crate::version::{Version, tell};
 
 /// How long the writer sleeps when nothing comes; then it looks what can be deleted.
@@ -31,6 +32,9 @@ const LINGER: Duration = Duration::from_millis(20);
 
 /// Records of one group: so many rows at the least are turned into columns at a time.
 const GROUP_RECORDS: usize = 16_384;
+
+/// What the records of one group weigh, unless it is one alone: their rows are in memory beside them.
+const GROUP_BYTES_MAX: usize = 16 << 20;
 
 /// Bytes that may be unsynced: kept in memory too, to be written once more.
 const UNSYNCED_BYTES_MAX: usize = 8 << 20;
@@ -126,15 +130,12 @@ impl Writer {
         let due = self.unsynced.since.map(|it| it + self.room.sync_interval);
         let rest = due.map_or(REST, |it| it.saturating_duration_since(now)).min(REST);
         let Drained { items, closed } = self.queue.drain(rest, LINGER);
-        let mut items = items.into_iter();
-        loop {
-            let group: Vec<Item> = items.by_ref().take(GROUP_RECORDS).collect();
-            if group.is_empty() {
-                break;
-            }
-            let bytes = group.iter().map(|it| it.bytes).sum();
+        let mut items = items.into_iter().peekable();
+        while items.peek().is_some() {
+            let group = cut(&mut items);
+            let (records, bytes) = (group.len(), group.iter().map(|it| it.bytes).sum());
             self.group(group);
-            self.queue.release(bytes);
+            self.queue.release(records, bytes);
         }
         self.sync_if_due(closed);
         self.tidy();
@@ -143,22 +144,27 @@ impl Writer {
 
     fn group(&mut self, group: Vec<Item>) {
         for (piece, waiting) in self.pieces(group) {
-            match self.admit(&piece) {
-                Ok(()) => {
-                    // Before it is written: if it is given up, so is whoever waits for it.
-                    self.unsynced.told.extend(waiting);
-                    self.unsynced.bytes += piece.bytes;
-                    self.unsynced.since.get_or_insert_with(Instant::now);
-                    self.unsynced.pieces.push(piece.clone());
-                    if let Err(error) = self.append(&piece) {
-                        self.failed("write", &error);
-                        self.rewrite();
-                    }
-                }
+            let written = match self.admit(&piece) {
+                Ok(()) => self.append(&piece),
                 Err(why) => {
-                    piece.version.metrics.dropped_many(why, piece.records);
-                    waiting.into_iter().for_each(|it| it(Err(why)));
+                    piece.refused(waiting, why);
+                    continue;
                 }
+            };
+            if let Err(Fault::Rows(error)) = &written {
+                let model = &piece.version.form.subject.model;
+                tracing::error!(%model, %error, "rows cannot be written to any disk");
+                piece.refused(waiting, Unlogged::Record);
+                continue;
+            }
+            // If it is given up, so is whoever waits for it.
+            self.unsynced.told.extend(waiting);
+            self.unsynced.bytes += piece.bytes;
+            self.unsynced.since.get_or_insert_with(Instant::now);
+            self.unsynced.pieces.push(piece);
+            if let Err(Fault::Disk(error)) = written {
+                self.failed("write", &error);
+                self.rewrite();
             }
         }
         if !self.unsynced.told.is_empty() || self.unsynced.bytes > UNSYNCED_BYTES_MAX {
@@ -213,7 +219,7 @@ impl Writer {
         if fits(self) { Ok(()) } else { Err(Unlogged::Budget) }
     }
 
-    fn append(&mut self, piece: &Piece) -> io::Result<()> {
+    fn append(&mut self, piece: &Piece) -> Result<(), Fault> {
         let full = |it: &Segment| it.size >= self.room.segment_bytes;
         if self.segment.as_ref().is_some_and(full) {
             self.roll()?;
@@ -222,13 +228,9 @@ impl Writer {
             let number = self.next;
             // The number is used up, whatever comes of it.
             self.next += 1;
-            let segment = Segment::create(&*self.files, &self.room.folder, number);
-            // Even if it could not be made there may be a file.
-            self.catalogue.begin(number, segment.as_ref().map_or(0, |it| it.size));
-            if segment.is_err() {
-                self.catalogue.seal(number);
-            }
-            self.segment = Some(segment?);
+            let segment = Segment::create(&*self.files, &self.room.folder, number)?;
+            self.catalogue.begin(number, segment.size);
+            self.segment = Some(segment);
         }
         let Some(segment) = &mut self.segment else { return Ok(()) };
         let written = segment.append(piece);
@@ -247,12 +249,17 @@ impl Writer {
         Ok(())
     }
 
-    /// The segment is left as it is.
+    /// The segment is left as it is. One of which nothing is known to be on the disk goes: as long as the
+    /// disk is full there would be one more of them every second.
     fn failed(&mut self, what: &str, error: &io::Error) {
         tracing::error!(what, %error, "the prediction log's disk failed");
         self.metrics.disk_failed(what);
-        if let Some(segment) = self.segment.take() {
-            self.catalogue.seal(segment.number);
+        let Some(number) = self.segment.take().map(|it| it.number) else { return };
+        let is_empty = self.catalogue.is_unsynced(number);
+        if is_empty && self.files.remove(&path(&self.room.folder, number)).is_ok() {
+            self.catalogue.forget(number);
+        } else {
+            self.catalogue.seal(number);
         }
     }
 
@@ -262,8 +269,8 @@ impl Writer {
         let written = pieces.iter().try_for_each(|it| self.append(it));
         match written {
             Ok(()) => self.unsynced.pieces = pieces,
-            Err(error) => {
-                self.failed("rewrite", &error);
+            Err(fault) => {
+                self.failed("rewrite", &fault.into());
                 self.unsynced.pieces = pieces;
                 self.give_up();
             }
@@ -340,6 +347,19 @@ impl Writer {
     }
 }
 
+/// Records that become rows together, in a number and of a weight that memory has room for.
+fn cut(items: &mut Peekable<impl Iterator<Item = Item>>) -> Vec<Item> {
+    let (mut group, mut bytes) = (Vec::new(), 0_usize);
+    while let Some(item) = items.next_if(|it| {
+        let fits = bytes.saturating_add(it.bytes) <= GROUP_BYTES_MAX;
+        bytes == 0 || (fits && group.len() < GROUP_RECORDS)
+    }) {
+        bytes += item.bytes;
+        group.push(item);
+    }
+    group
+}
+
 /// Records of one version and hour.
 struct Part {
     version: Arc<Version>,
@@ -353,3 +373,7 @@ impl Part {
         Part { version, records: Vec::new(), told: Vec::new(), bytes: 0 }
     }
 }
+
+#[cfg(test)]
+#[path = "writer_tests.rs"]
+mod tests;

@@ -74,6 +74,7 @@ fn record(value: f32) -> Record {
         protocol: Protocol::Grpc,
         route: Route::Direct,
         inputs: smallvec![Tensor::from_elements(&[2], &[value, value]).expect("fits")],
+        held: 0,
         outputs: Vec::new(),
         rows: 2,
         failure: None,

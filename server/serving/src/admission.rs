@@ -71,6 +71,11 @@ pub struct Permit {
 }
 
 impl Permit {
+    /// Bytes that it has.
+    pub(crate) fn bytes(&self) -> usize {
+        self.bytes.load(Ordering::Relaxed)
+    }
+
     /// Takes `more` bytes on top of those it has; all or nothing.
     pub fn grow(&self, more: usize) -> Result<(), InferError> {
         if !take(&self.used.bytes, more, self.bytes_max) {

@@ -26,7 +26,8 @@ pub(crate) struct Draft {
 }
 
 impl Draft {
-    /// Begins one, or moves it to the version that the request goes to now.
+    /// Begins one, or moves it to the version that the request goes to now, which has yet to say that
+    /// the inputs fit, in which order they stand and how many rows they are.
     pub(crate) fn begin(
         place: &mut Option<Draft>,
         log: &Arc<dyn VersionLog>,
@@ -35,6 +36,9 @@ impl Draft {
     ) {
         if let Some(draft) = place {
             draft.log = Arc::clone(log);
+            draft.record.inputs.clear();
+            (draft.record.rows, draft.record.held) = (1, 0);
+            draft.record.route = Route::Direct;
             return;
         }
         let time = SystemTime::now();
@@ -47,6 +51,7 @@ impl Draft {
             protocol,
             route: Route::Direct,
             inputs: SmallVec::new(),
+            held: 0,
             outputs: Vec::new(),
             rows: 1,
             failure: None,
@@ -65,15 +70,15 @@ impl Draft {
         }
     }
 
-    /// The request's inputs, once they are known to fit.
-    pub(crate) fn takes(&mut self, inputs: &Inputs, rows: usize, is_shared_out: bool) {
+    /// The request's inputs, once they are known to fit; `held` bytes are kept in memory by them.
+    pub(crate) fn takes(&mut self, inputs: &Inputs, (rows, held): (usize, usize), route: Route) {
         // One that is not sampled is logged only if it ends badly.
         let config = self.log.config();
         if config.errors || config.slow_over.is_some() || self.is_sampled() {
             self.record.inputs.clone_from(inputs);
-            self.record.rows = rows;
+            (self.record.rows, self.record.held) = (rows, held);
         }
-        self.record.route = if is_shared_out { Route::Shared } else { Route::Direct };
+        self.record.route = route;
     }
 
     pub(crate) fn answered(&mut self, outputs: &[Tensor], timing: &Timing) {
@@ -158,3 +163,7 @@ impl Draft {
 fn clipped(id: &[u8]) -> SmallVec<[u8; 40]> {
     SmallVec::from_slice(id.get(..REQUEST_ID_BYTES_MAX).unwrap_or(id))
 }
+
+#[cfg(test)]
+#[path = "draft_tests.rs"]
+mod tests;

@@ -5,8 +5,8 @@ use std::time::Instant;
 
 use arc_swap::{ArcSwap, Guard};
 use server_base::{
-    InferRequest, InferResponse, NamedTensor, NamedTensors, Protocol, Version, VersionChoice,
-    limits,
+    InferRequest, InferResponse, NamedTensor, NamedTensors, Protocol, Route, Version,
+    VersionChoice, limits,
 };
 use smallvec::SmallVec;
 
@@ -216,8 +216,10 @@ fn push<'a>(
     let wanted = check::outputs(name, signature, &request.outputs)?;
     let inputs: Inputs = request.inputs.drain(..).map(|it| it.tensor).collect();
     let is_shared_out = trip.is_shared_out();
+    let held = trip.held();
     if let Some(draft) = trip.draft() {
-        draft.takes(&inputs, rows, is_shared_out);
+        let route = if is_shared_out { Route::Shared } else { Route::Direct };
+        draft.takes(&inputs, (rows, held), route);
     }
     let extent = Extent::new(name, (signature, plan), (&inputs, rows))?;
     // Padding is memory too, as of the moment that the batch is packed. Pushed a second time, to a

@@ -75,6 +75,11 @@ impl Trip {
         self.permit.as_ref().map_or(Ok(()), |it| it.grow(more))
     }
 
+    /// Bytes of the budget that it has; 0: it asked for none.
+    pub(crate) fn held(&self) -> usize {
+        self.permit.as_ref().map_or(0, |it| it.bytes())
+    }
+
     pub(crate) fn permit(&self) -> Option<Arc<Permit>> {
         self.permit.clone()
     }

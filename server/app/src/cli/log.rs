@@ -23,6 +23,12 @@ pub struct LogArgs {
     /// How long rows may wait for others before a sink delivers them, in milliseconds [default: 60000]
     #[arg(long, env = "SALVER_LOG_ROLL_MS", value_name = "MS")]
     pub log_roll_ms: Option<u64>,
+    /// Seconds after which logged Parquet files are deleted [default: never]
+    #[arg(long, env = "SALVER_LOG_RETENTION_S", value_name = "S")]
+    pub log_retention_s: Option<u64>,
+    /// Bytes of logged Parquet files beyond which the oldest are deleted [default: never]
+    #[arg(long, env = "SALVER_LOG_RETENTION_BYTES", value_name = "BYTES")]
+    pub log_retention_bytes: Option<u64>,
     /// File with the secret that values are hashed with before they are logged [default: none]
     #[arg(long, env = "SALVER_LOG_KEY_FILE", value_name = "FILE")]
     pub log_key_file: Option<PathBuf>,

@@ -1,0 +1,123 @@
+//! What a record weighs: in the queue, by what it keeps in memory, and on the way to the disk, by what
+//! its rows take there. Pure.
+
+use backend_api::{DType, Shape, Tensor};
+use bytes::Bytes;
+use server_base::{Record, Unlogged};
+
+use crate::rows::Form;
+use crate::schema::{Layout, Logged};
+
+/// What a record takes beside tensors and rows: itself, its ids, its place in the queue.
+const RECORD_BYTES: usize = 1_024;
+
+/// What a row takes beside its tensors and its caller's texts, at the most: ids, digest, words, times,
+/// numbers, and where they begin.
+const ROW_BYTES: usize = 384;
+
+/// What a row takes for a tensor that is logged whole, beside the tensor: type, lengths, digest.
+const WHOLE_BYTES: usize = 160;
+
+/// What a hash takes.
+const HASH_BYTES: usize = 68;
+
+/// Rows of one record may be no more: a column of texts has at most 2 GiB, and what is no text can
+/// become three times as long by the characters that stand for it.
+const ROWS_BYTES_MAX: usize = 512 << 20;
+
+/// A tensor that is no longer than that is copied: it may be a slice of something much larger, a
+/// batch or a connection's buffer. 16 KiB are copied in about a microsecond.
+const COPIED_BYTES_MAX: usize = 16 << 10;
+
+/// Of one record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Weight {
+    /// What its tensors keep in memory, once it is slim.
+    kept: usize,
+    /// What its rows take.
+    rows: usize,
+    /// Is more in memory because of a side's tensors than is logged of them?
+    are_parts: [bool; 2],
+}
+
+impl Weight {
+    pub(crate) fn of(record: &Record, form: &Form) -> Weight {
+        let (columns, config) = (&form.columns, &form.subject.config);
+        let inputs = logged_bytes(&record.inputs, &columns.inputs);
+        let outputs = logged_bytes(&record.outputs, &columns.outputs);
+        let held = if record.held == 0 { usize::MAX } else { record.held };
+        let batch = match record.timing.batch_rows {
+            0 => usize::MAX,
+            rows => outputs.saturating_mul(rows) / record.rows.max(1),
+        };
+        let are_parts = [held > 2 * inputs, batch > outputs];
+        let kept = |bytes, is_part, all: usize| if is_part { bytes } else { all.max(bytes) };
+        let kept = kept(inputs, are_parts[0], held) + kept(outputs, are_parts[1], batch);
+        let error = record.failure.as_ref().map_or(0, |it| it.1.len().min(config.value_bytes_max));
+        let row = ROW_BYTES + record.request_id.len() + error;
+        let sides = [(&record.inputs[..], &columns.inputs), (&record.outputs, &columns.outputs)];
+        let cells = sides.into_iter().flat_map(|(tensors, logged)| {
+            logged.iter().map(|it| cells(it, tensors.get(it.place), record.rows))
+        });
+        let rows = record.rows.saturating_mul(row).saturating_add(cells.sum());
+        Weight { kept, rows, are_parts }
+    }
+
+    /// What it takes of the queue's budget.
+    pub(crate) fn charge(self) -> Result<usize, Unlogged> {
+        if self.rows > ROWS_BYTES_MAX {
+            return Err(Unlogged::Record);
+        }
+        Ok(RECORD_BYTES.saturating_add(self.kept.max(self.rows)))
+    }
+
+    /// Lets go of what is not logged, and of what is more than is logged.
+    pub(crate) fn slim(self, record: &mut Record, form: &Form) {
+        let columns = &form.columns;
+        let sides = [
+            (&mut record.inputs[..], &columns.inputs),
+            (&mut record.outputs[..], &columns.outputs),
+        ];
+        for ((tensors, logged), is_part) in sides.into_iter().zip(self.are_parts) {
+            let mut logged = logged.iter().map(|it| it.place).peekable();
+            for (place, tensor) in tensors.iter_mut().enumerate() {
+                if logged.next_if_eq(&place).is_none() {
+                    *tensor = nothing();
+                } else if is_part || tensor.data().len() <= COPIED_BYTES_MAX {
+                    let copy = Bytes::copy_from_slice(tensor.data());
+                    if let Ok(copy) = Tensor::new(tensor.dtype(), tensor.shape().clone(), copy) {
+                        *tensor = copy;
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Bytes of the tensors that are logged.
+fn logged_bytes(tensors: &[Tensor], logged: &[Logged]) -> usize {
+    logged.iter().filter_map(|it| tensors.get(it.place)).map(|it| it.data().len()).sum()
+}
+
+/// What a tensor's columns take.
+fn cells(logged: &Logged, tensor: Option<&Tensor>, rows: usize) -> usize {
+    let bytes = tensor.map_or(0, |it| it.data().len());
+    let elements = tensor.map_or(0, |it| it.shape().elements());
+    match logged.layout {
+        Layout::Whole if logged.hashed => rows.saturating_mul(HASH_BYTES),
+        Layout::Whole => rows.saturating_mul(WHOLE_BYTES).saturating_add(bytes),
+        Layout::Columns(_) if logged.hashed => elements.saturating_mul(HASH_BYTES),
+        // They are widened.
+        Layout::Columns(_) if matches!(logged.dtype, DType::Fp16 | DType::Bf16) => 2 * bytes,
+        Layout::Columns(_) => bytes,
+    }
+}
+
+/// In the place of a tensor that nobody looks at.
+fn nothing() -> Tensor {
+    Tensor::zeroed(DType::Uint8, Shape::default())
+}
+
+#[cfg(test)]
+#[path = "weight_tests.rs"]
+mod tests;
