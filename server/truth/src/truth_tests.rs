@@ -75,6 +75,7 @@ impl House {
             inputs: SmallVec::new(),
             outputs: vec![floats(&[values.len() / 2, 2], values)],
             rows: values.len() / 2,
+            held: 0,
             failure: None,
             timing: Timing::default(),
             latency: Duration::ZERO,
