@@ -95,7 +95,11 @@ bench-binaries: build onnxruntime bench-models
 demo-rollout: build onnxruntime $(VENV)/models/ready ## Watch rollouts: a good candidate takes over, bad ones go back
 	$(VENV)/models/bin/python loadtest/demo/rollout.py --bin $(CARGO_TARGET_DIR)/release/salver
 
-.PHONY: demo-rollout
+demo-loop: build onnxruntime $(VENV)/registry/ready $(VENV)/airflow/ready ## Watch the loop close: drift, alarm, training in Airflow, rollout
+	LIB=$(LIB) $(VENV)/registry/bin/python loadtest/demo/loop/loop.py --bin $(CARGO_TARGET_DIR)/release/salver \
+		--airflow-python $(abspath $(VENV))/airflow/bin/python
+
+.PHONY: demo-rollout demo-loop
 
 models: $(VENV)/models/ready ## Train the sample models again
 	cd models && $(abspath $(VENV))/models/bin/python -m train.build
