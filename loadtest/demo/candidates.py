@@ -96,4 +96,6 @@ CANDIDATES = [
     ("errs", errs, "rolled_back", {}),
     ("slow", slow, "rolled_back", {}),
     ("worse", worse, "rolled_back", {"shadow_rows": 300, "shadow_percent": "50", "flip_rate_max": 0.05}),
+    # Nothing but the labels that callers bring later tells on it.
+    ("wrong", worse, "rolled_back", {"loss_increase_max": 0.02, "step_labels_min": 200}),
 ]

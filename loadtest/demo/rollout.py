@@ -2,8 +2,8 @@
 
     make demo-rollout
 
-Starts the server on free ports with `wine`, sends it rows of the wine data set all the time, and rolls out one
-candidate after the other. Ends with a table, the evidence in words, and a picture of shares and errors over time.
+Starts the server on free ports with `wine`, sends it rows of the wine data set all the time and, a little later, what
+they really were, and rolls out one candidate after the other. Ends with a table, the evidence in words, and a picture of shares and errors over time.
 Exit code 1 if any rollout ended otherwise than it should.
 """
 
@@ -35,15 +35,24 @@ PLAN = {
     "error_rate_ok": 0.02,
     "rollback_window_s": 60,
 }
-SETTINGS = 'version_policy = { specific = [1] }\n[traffic]\nweights = { 1 = 1 }\nsticky = "x-user"\n'
+SETTINGS = """version_policy = { specific = [1] }
+[traffic]
+weights = { 1 = 1 }
+sticky = "x-user"
+[log]
+[truth]
+output = "probabilities"
+"""
+# Answers whose truth a caller brings at a time.
+LABELS = 20
 LIMIT_S = 240
 
 
 class Server:
-    def __init__(self, binary, repository):
+    def __init__(self, binary, repository, log):
         self.log = tempfile.TemporaryFile()
         ports = [it for port in ("http", "grpc", "metrics") for it in (f"--{port}-port", "0")]
-        quick = ["--scan-interval-ms", "100", "--rest-ms", "0", "--rollout-interval-ms", "200", "--log-format", "json"]
+        quick = ["--scan-interval-ms", "100", "--rest-ms", "0", "--rollout-interval-ms", "200", "--log-format", "json", "--log-dir", log]
         command = [binary, "serve", "--model-repository", repository, "--host", "127.0.0.1", *ports, *quick]
         self.process = subprocess.Popen([str(it) for it in command], stderr=self.log)
         self.http = self.said("listening")["http"]
@@ -90,20 +99,31 @@ class Callers:
             it.start()
 
     def talk(self, seed):
-        rows = load_wine().data.astype(np.float32)
+        wine = load_wine()
+        rows, labels = wine.data.astype(np.float32), []
         random = np.random.default_rng(seed)
         connection = http.client.HTTPConnection(self.server.http, timeout=30)
         while not self.over.wait(PAUSE_S):
-            row = rows[random.integers(len(rows))]
+            which, name = random.integers(len(rows)), f"{seed}-{random.integers(1 << 62)}"
+            row = rows[which]
             inputs = [{"name": "features", "shape": [1, 13], "datatype": "FP32", "data": row.tolist()}]
             headers = {"x-user": str(random.integers(2_000))}
-            connection.request("POST", "/v2/models/wine/infer", json.dumps({"inputs": inputs}), headers)
+            body = json.dumps({"id": name, "inputs": inputs})
+            connection.request("POST", "/v2/models/wine/infer", body, headers)
             response = connection.getresponse()
             response.read()
             with self.lock:
                 second = self.seconds.setdefault(int(self.now()), [0, 0])
                 second[0] += 1
                 second[1] += response.status != 200
+            labels.append({"id": name, "value": int(wine.target[which])})
+            if len(labels) == LABELS:
+                connection.request("POST", "/v2/models/wine/labels", json.dumps({"labels": labels}))
+                response = connection.getresponse()
+                if response.status != 200:
+                    raise SystemExit(response.read())
+                response.read()
+                labels = []
 
     def now(self):
         return time.monotonic() - self.began
@@ -142,7 +162,7 @@ def main():
     repository = Path(tempfile.mkdtemp(prefix="salver-demo-"))
     put(repository, 1, STABLE.read_bytes())
     (repository / "wine/model.toml").write_text(SETTINGS)
-    server = Server(options.bin, repository)
+    server = Server(options.bin, repository, repository.with_name(f"{repository.name}-log"))
     server.ready()
     callers, samples, marks, rows, wrong = Callers(server), [], [], [], 0
     try:
@@ -157,7 +177,9 @@ def main():
             wrong += state != expected
             took = samples[-1][0] - marks[-1][0]
             requests, errors = view["counts"]["canary"]["requests"], view["counts"]["canary"]["errors"]
-            rows.append((name, state, f"{took:.0f}", f"{requests:,}", f"{errors:,}"))
+            labels = view["counts"]["labels"]["canary"]
+            wrong_share = f"{100 * labels['mean']:.1f} % of {labels['n']:,}"
+            rows.append((name, state, f"{took:.0f}", f"{requests:,}", f"{errors:,}", wrong_share))
             print(f"{name}: {last['words']}", flush=True)
             if state == "promoted":
                 # Back to the first, so that all candidates are compared with the same.
@@ -167,7 +189,7 @@ def main():
     finally:
         callers.stop()
         server.stop()
-    print("\n| candidate | ended | after, s | requests it answered | of them failed |\n|---|---|---|---|---|")
+    print("\n| candidate | ended | after, s | requests it answered | of them failed | wrong, by labels |\n|---|---|---|---|---|---|")
     for row in rows:
         print(f"| {' | '.join(row)} |")
     errors = [(second + 0.5, 100 * bad / max(all_, 1)) for second, (all_, bad) in sorted(callers.seconds.items())]
