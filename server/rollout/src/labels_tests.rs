@@ -43,7 +43,7 @@ fn play(plan: &str, wrong: [f64; 2], moves: f64, seed: u64) -> End {
     let (mut random, mut labels, mut tick) = (Random::new(seed), 0, 0.0);
     while let State::Running { .. } = house.rollout.state() {
         if house.seen.stage > 0 {
-            let canary = (REQUESTS as f64 * house.rollout.weight().share()) as u64;
+            let canary = REQUESTS * u64::from(house.rollout.weight().basis_points()) / 10_000;
             let stable = REQUESTS - canary;
             let counts = &mut house.seen.counts;
             let arm = |requests| Arm { requests, ..Arm::default() };
