@@ -91,7 +91,8 @@ pub fn of_numbers_state(profile: &Numbers, state: &NumberState) -> Evidence {
     let edges: Vec<f64> = starts.copied().collect();
     let name = |at: usize| {
         let from = at.checked_sub(1).map_or(f64::NEG_INFINITY, |it| edges[it]);
-        format!("[{from}, {})", edges.get(at).copied().unwrap_or(f64::INFINITY))
+        let to = edges.get(at).copied().unwrap_or(f64::INFINITY);
+        format!("[{}, {})", shortened(from), shortened(to))
     };
     Evidence {
         statistics,
@@ -137,6 +138,11 @@ pub fn of_categories_state(profile: &Categories, state: &CategoryState) -> Evide
         rows: right.iter().sum(),
         top_bins: top_bins(&left, &right, name),
     }
+}
+
+/// To six digits: an edge is named to be found, not to be computed with.
+fn shortened(edge: f64) -> f64 {
+    format!("{edge:.5e}").parse().unwrap_or(edge)
 }
 
 fn of_shares(shares: &Shares) -> Statistics {

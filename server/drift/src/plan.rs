@@ -17,6 +17,9 @@ pub const LEARN_ROWS_MAX: usize = 8_192;
 /// A window without other bounds ends after so many rows.
 const WINDOW_ROWS: u64 = 1_000;
 
+/// Fewer say nothing, and a verdict on them costs more than they do.
+const WINDOW_ROWS_MIN: u64 = 50;
+
 /// Days between two false alarms, at least and on average.
 const FALSE_ALARM_DAYS: f64 = 30.0;
 
@@ -122,18 +125,95 @@ impl RawMonitorPlan {
     /// Everything that is wrong, each with what was expected.
     pub fn validate(self) -> Result<MonitorPlan, Vec<String>> {
         let mut faults = Vec::new();
-        let origin = match (self.profile, self.learn_rows) {
+        self.check_numbers(&mut faults);
+        self.check_rule(&mut faults);
+        let origin = self.origin(&mut faults);
+        if !faults.is_empty() {
+            return Err(faults);
+        }
+        let steps = self.steps.unwrap_or(1);
+        // The window is what people think in; it moves on by a part of it.
+        let part = |rows: u64| rows.div_ceil(steps as u64);
+        let by_rows = self.window_rows.or(self.window_s.is_none().then_some(WINDOW_ROWS));
+        let step_s = self.window_s.map(|it| it / steps as f64);
+        Ok(MonitorPlan {
+            origin,
+            rule: self.rule(),
+            features: self.features,
+            windowing: Windowing { step_rows: by_rows.map(part), step_s, steps },
+            drift_share: self.drift_share.unwrap_or(DRIFT_SHARE),
+            quality: self.quality,
+        })
+    }
+
+    fn check_numbers(&self, faults: &mut Vec<String>) {
+        if let Some(steps) = self.steps.filter(|it| !(1..=STEPS_WATCHED_MAX).contains(it)) {
+            faults.push(format!("steps: {steps} is not from 1 to {STEPS_WATCHED_MAX}"));
+        }
+        if let Some(rows) = self.window_rows.filter(|it| *it < WINDOW_ROWS_MIN) {
+            faults.push(format!("window_rows: {rows} is less than {WINDOW_ROWS_MIN}"));
+        }
+        for (name, value, (low, high)) in [
+            ("window_s", self.window_s, (1.0, 31.0 * DAY_S)),
+            ("false_alarm_days", self.false_alarm_days, (0.01, 3_650.0)),
+            ("false_alarm_windows", self.false_alarm_windows, (1.0, 1e12)),
+            ("effect_min", self.effect_min, (0.0, 1.0)),
+            ("threshold", self.threshold, (0.0, 1e6)),
+            ("drift_share", self.drift_share, (0.0, 1.0)),
+        ] {
+            if let Some(it) = value.filter(|it| !(low..=high).contains(it)) {
+                faults.push(format!("{name}: {it} is not from {low} to {high}"));
+            }
+        }
+    }
+
+    fn check_rule(&self, faults: &mut Vec<String>) {
+        let between = [self.false_alarm_days, self.false_alarm_windows];
+        if between.iter().all(Option::is_some) {
+            let text = "false_alarm_days and false_alarm_windows: expected one of them";
+            faults.push(text.to_owned());
+        }
+        let calibrated = between.iter().any(Option::is_some)
+            || self.effect_min.is_some()
+            || self.rows_min.is_some();
+        if self.test.is_some() && calibrated {
+            let text = "test: with a fixed threshold there is nothing to calibrate: expected no \
+                        false_alarm_days, false_alarm_windows, rows_min or effect_min beside it";
+            faults.push(text.to_owned());
+        }
+        if self.threshold.is_some() && self.test.is_none() {
+            faults.push("threshold: expected a test beside it".to_owned());
+        }
+    }
+
+    fn rule(&self) -> Rule {
+        if let Some(test) = self.test {
+            let threshold = self.threshold.unwrap_or(test.threshold());
+            return Rule::Fixed(Fixed { test, threshold });
+        }
+        let days = self.false_alarm_days.unwrap_or(FALSE_ALARM_DAYS);
+        let auto = Auto::default();
+        Rule::Auto {
+            between: self
+                .false_alarm_windows
+                .map_or(Between::Seconds(days * DAY_S), Between::Windows),
+            rows_min: self.rows_min.unwrap_or(auto.rows_min),
+            effect_min: self.effect_min.unwrap_or(auto.effect_min),
+        }
+    }
+
+    fn origin(&self, faults: &mut Vec<String>) -> Origin {
+        match (&self.profile, self.learn_rows) {
             (Some(_), Some(_)) => {
                 faults.push("profile and learn_rows: expected one of them".to_owned());
                 Origin::Carried
             }
             (Some(path), None) => {
-                let inside = |it: &str| !it.is_empty() && it.split('/').all(is_name);
-                if !inside(&path) {
+                if !path.split('/').all(is_name) {
                     faults
                         .push(format!("profile: {path:?} is no path within the version's folder"));
                 }
-                Origin::File(path)
+                Origin::File(path.clone())
             }
             (None, Some(rows)) => {
                 if !(100..=LEARN_ROWS_MAX).contains(&rows) {
@@ -142,67 +222,7 @@ impl RawMonitorPlan {
                 Origin::Learned(rows)
             }
             (None, None) => Origin::Carried,
-        };
-        let steps = self.steps.unwrap_or(1);
-        if !(1..=STEPS_WATCHED_MAX).contains(&steps) {
-            faults.push(format!("steps: {steps} is not from 1 to {STEPS_WATCHED_MAX}"));
         }
-        if self.window_rows == Some(0) {
-            faults.push("window_rows: 0 is not above 0".to_owned());
-        }
-        let mut number = |name: &str, value: Option<f64>, (low, high): (f64, f64)| {
-            if let Some(it) = value.filter(|it| !(low..=high).contains(it)) {
-                faults.push(format!("{name}: {it} is not from {low} to {high}"));
-            }
-        };
-        number("window_s", self.window_s, (1.0, 31.0 * DAY_S));
-        number("false_alarm_days", self.false_alarm_days, (0.01, 3_650.0));
-        number("false_alarm_windows", self.false_alarm_windows, (1.0, 1e12));
-        number("effect_min", self.effect_min, (0.0, 1.0));
-        number("threshold", self.threshold, (0.0, 1e6));
-        number("drift_share", self.drift_share, (0.0, 1.0));
-        let seconds = self.false_alarm_days.map(|it| Between::Seconds(it * DAY_S));
-        let windows = self.false_alarm_windows.map(Between::Windows);
-        if seconds.is_some() && windows.is_some() {
-            let text = "false_alarm_days and false_alarm_windows: expected one of them";
-            faults.push(text.to_owned());
-        }
-        let calibrated = seconds.is_some() || windows.is_some() || self.effect_min.is_some();
-        if self.test.is_some() && calibrated {
-            let text = "test: with a fixed threshold there is nothing to calibrate: expected no \
-                        false_alarm_days, false_alarm_windows or effect_min beside it";
-            faults.push(text.to_owned());
-        }
-        if self.threshold.is_some() && self.test.is_none() {
-            faults.push("threshold: expected a test beside it".to_owned());
-        }
-        let auto = Auto::default();
-        let rule = match self.test {
-            Some(test) => {
-                let threshold = self.threshold.unwrap_or(test.threshold());
-                Rule::Fixed(Fixed { test, threshold })
-            }
-            None => Rule::Auto {
-                between: seconds.or(windows).unwrap_or(Between::Seconds(FALSE_ALARM_DAYS * DAY_S)),
-                rows_min: self.rows_min.unwrap_or(auto.rows_min),
-                effect_min: self.effect_min.unwrap_or(auto.effect_min),
-            },
-        };
-        if !faults.is_empty() {
-            return Err(faults);
-        }
-        // The window is what people think in; it moves on by a part of it.
-        let part = |rows: u64| rows.div_ceil(steps as u64);
-        let by_rows = self.window_rows.or(self.window_s.is_none().then_some(WINDOW_ROWS));
-        let step_s = self.window_s.map(|it| it / steps as f64);
-        Ok(MonitorPlan {
-            origin,
-            features: self.features,
-            windowing: Windowing { step_rows: by_rows.map(part), step_s, steps },
-            rule,
-            drift_share: self.drift_share.unwrap_or(DRIFT_SHARE),
-            quality: self.quality,
-        })
     }
 }
 
@@ -240,6 +260,7 @@ mod tests {
         for (json, expect) in [
             (r#"{"learn_rows": 7}"#, "learn_rows: 7 is not from 100 to 8192"),
             (r#"{"profile": "../x"}"#, "profile: \"../x\" is no path within the version's folder"),
+            (r#"{"window_rows": 49}"#, "window_rows: 49 is less than 50"),
             (r#"{"steps": 25}"#, "steps: 25 is not from 1 to 24"),
             (r#"{"window_s": 0}"#, "window_s: 0 is not from 1 to 2678400"),
             (r#"{"threshold": 0.1}"#, "threshold: expected a test beside it"),

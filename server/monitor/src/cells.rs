@@ -25,6 +25,7 @@ pub(crate) enum Type {
 
 impl Type {
     /// None: it has no statistics here.
+    #[expect(clippy::wildcard_enum_match_arm, reason = "Arrow has many types, the log few")]
     pub(crate) fn of(kind: &DataType) -> Option<Type> {
         match kind {
             DataType::Float32 => Some(Type::Single),

@@ -33,8 +33,7 @@ impl Basis {
         schema: &Schema,
         wanted: Option<&[String]>,
     ) -> Result<Basis, String> {
-        let is_wanted =
-            |it: &&Feature| wanted.is_none_or(|list| list.iter().any(|name| *name == it.name));
+        let is_wanted = |it: &&Feature| wanted.is_none_or(|list| list.contains(&it.name));
         if let Some(stranger) = wanted
             .unwrap_or_default()
             .iter()
@@ -151,7 +150,7 @@ pub(crate) fn see(
                 // What is missing is no NaN that somebody sent; which is which the column knows.
                 present.clear();
                 let column =
-                    column.into_iter().flat_map(|it| (rows.0..rows.1).map(|at| it.is_valid(at)));
+                    column.iter().flat_map(|it| (rows.0..rows.1).map(|at| it.is_valid(at)));
                 present.extend(numbers.iter().zip(column).filter(|it| it.1).map(|it| *it.0));
                 reference.missing(state, missing);
                 reference.numbers(state, present);

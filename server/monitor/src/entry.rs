@@ -127,11 +127,16 @@ impl Entry {
         self.presence.strong_count() > 0
     }
 
+    /// Lets go of what is held for a version that is loaded. True: it was, and is not any more.
+    pub(crate) fn leave(&mut self) -> bool {
+        !self.is_loaded() && self.metrics.take().is_some()
+    }
+
     /// Takes rows. True: a window is complete.
-    pub(crate) fn write(&mut self, batch: &RecordBatch) -> io::Result<bool> {
+    pub(crate) fn write(&mut self, batch: &RecordBatch) -> bool {
         let rows = batch.num_rows();
         if rows == 0 {
-            return Ok(false);
+            return false;
         }
         let first = row(batch);
         let mut again = match std::mem::replace(&mut self.again, Again::Rows(0)) {
@@ -147,12 +152,20 @@ impl Entry {
         again -= skipped as u64;
         self.again = Again::Rows(again);
         let before = (self.monitor.seen, self.monitor.left_out);
-        let verdicts = self.monitor.see(batch, skipped).map_err(io::Error::other)?;
+        let verdicts = match self.monitor.see(batch, skipped) {
+            Ok(verdicts) => verdicts,
+            // They would come again for ever, and hold up the log.
+            Err(error) => {
+                metrics::failed("rows");
+                tracing::error!(model = %self.model, version = %self.version, %error, "rows cannot be watched");
+                Vec::new()
+            }
+        };
         if let Some(it) = &self.metrics {
             it.rows(self.monitor.seen - before.0, self.monitor.left_out - before.1);
         }
         verdicts.iter().for_each(|it| self.found(it));
-        Ok(!verdicts.is_empty())
+        !verdicts.is_empty()
     }
 
     fn found(&mut self, verdict: &Verdict) {
@@ -175,9 +188,6 @@ impl Entry {
     /// What was taken is there to stay, then told.
     pub(crate) fn flush(&mut self, files: &dyn Files, findings: &dyn Findings) -> io::Result<()> {
         self.save(files)?;
-        if !self.is_loaded() {
-            self.metrics = None;
-        }
         if !self.untold.is_empty() {
             for untold in std::mem::take(&mut self.untold) {
                 let Some(finding) = untold.told(&self.model, self.version) else { continue };

@@ -97,9 +97,17 @@ impl Monitors {
     }
 
     /// Rows of a version; `None`: nobody watches it. True: a window is complete.
-    pub(crate) fn write(&self, who: &Who, batch: &RecordBatch) -> io::Result<Option<bool>> {
-        let Some(slot) = self.slot(who) else { return Ok(None) };
-        locked(&slot.entry).write(batch).map(Some)
+    pub(crate) fn write(&self, who: &Who, batch: &RecordBatch) -> Option<bool> {
+        Some(locked(&self.slot(who)?.entry).write(batch))
+    }
+
+    /// Lets go of what is held for versions that are not loaded any more, their series first of all.
+    pub(crate) fn sweep(&self) {
+        for slot in locked(&self.entries).values() {
+            if locked(&slot.entry).leave() {
+                slot.with(|_| ());
+            }
+        }
     }
 
     pub(crate) fn flush(&self, who: &Who) -> io::Result<()> {

@@ -85,7 +85,7 @@ pub const SERIES: &[Series] = &[
         FAILURES,
         SeriesKind::Counter,
         &["what"],
-        "What a monitor could not do: read (rows of the log, or its own state).",
+        "What monitors could not do: read (their state at the start), rows (of the log, left out).",
     ),
 ];
 

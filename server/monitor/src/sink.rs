@@ -4,11 +4,16 @@
 use std::collections::BTreeSet;
 use std::io;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use server_base::{ModelName, Version};
 use server_feedback::{Position, Rows, Sink};
 
 use crate::house::Monitors;
+
+/// Under load windows are complete many times a second; writing all states down each time would cost
+/// more than counting.
+const PAUSE: Duration = Duration::from_secs(1);
 
 /// See the module.
 #[derive(Debug)]
@@ -17,13 +22,14 @@ pub struct MonitorSink {
     /// Those that have rows that are not written down.
     touched: BTreeSet<(ModelName, Version)>,
     /// A window is complete: somebody may wait for it.
-    is_full: bool,
+    is_complete: bool,
+    flushed: Option<Instant>,
 }
 
 impl MonitorSink {
     /// For those monitors.
     pub fn new(monitors: Arc<Monitors>) -> MonitorSink {
-        MonitorSink { monitors, touched: BTreeSet::new(), is_full: false }
+        MonitorSink { monitors, touched: BTreeSet::new(), is_complete: false, flushed: None }
     }
 }
 
@@ -34,8 +40,8 @@ impl Sink for MonitorSink {
 
     fn write(&mut self, rows: &Rows) -> io::Result<()> {
         let who = (rows.model.clone(), rows.version);
-        if let Some(is_full) = self.monitors.write(&who, &rows.batch)? {
-            self.is_full |= is_full;
+        if let Some(is_complete) = self.monitors.write(&who, &rows.batch) {
+            self.is_complete |= is_complete;
             self.touched.insert(who);
         }
         Ok(())
@@ -43,18 +49,20 @@ impl Sink for MonitorSink {
 
     fn flush(&mut self, _from: Position, _of: &str) -> io::Result<()> {
         self.touched.iter().try_for_each(|it| self.monitors.flush(it))?;
+        self.monitors.sweep();
         self.touched.clear();
-        self.is_full = false;
+        self.is_complete = false;
+        self.flushed = Some(Instant::now());
         Ok(())
     }
 
     fn reset(&mut self) {
         self.touched.iter().for_each(|it| self.monitors.reset(it));
         self.touched.clear();
-        self.is_full = false;
+        self.is_complete = false;
     }
 
     fn is_full(&self) -> bool {
-        self.is_full
+        self.is_complete && self.flushed.is_none_or(|it| it.elapsed() >= PAUSE)
     }
 }

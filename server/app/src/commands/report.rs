@@ -158,5 +158,5 @@ fn text(value: &Value) -> String {
 }
 
 #[cfg(test)]
-#[path = "report/tests.rs"]
+#[path = "report_tests.rs"]
 mod tests;

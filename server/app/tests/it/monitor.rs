@@ -9,7 +9,7 @@ use server_drift::{Feature, Kind, Profile, Role, Source, Values};
 
 use crate::house::{DOUBLE, House, PATIENCE, message};
 
-const FEATURES: &str = "[log]\nfeatures = { x = [\"a\", \"b\"] }\n";
+const FEATURES: &str = "max_batch_size = 100\n[log]\nfeatures = { x = [\"a\", \"b\"] }\n";
 
 fn normal(random: &mut Random, shift: f64) -> f32 {
     #[expect(clippy::cast_possible_truncation, reason = "as a client sends it")]
@@ -47,14 +47,16 @@ fn profile() -> String {
     serde_json::to_string(&profile).expect("JSON")
 }
 
-async fn serve(log: &Path, drift: &str) -> House {
+/// Serves a model of that name: series are the process's, so each test has its own.
+async fn serve(log: &Path, model: &str, drift: &str) -> House {
+    let path = |it: &str| format!("{model}/{it}");
     let settings = format!("{FEATURES}[drift]\n{drift}\n");
-    let profile = profile();
     let files = [
-        ("m/model.toml", settings.as_str()),
-        ("m/1/profile.json", profile.as_str()),
-        ("m/1/model.fake", DOUBLE),
+        (path("model.toml"), settings),
+        (path("1/profile.json"), profile()),
+        (path("1/model.fake"), DOUBLE.to_owned()),
     ];
+    let files = files.each_ref().map(|it| (it.0.as_str(), it.1.as_str()));
     House::with(&files, |args| {
         args.log.log_dir = Some(log.to_path_buf());
         args.log.log_roll_ms = Some(10);
@@ -63,21 +65,21 @@ async fn serve(log: &Path, drift: &str) -> House {
 }
 
 /// Asks for so many rows, a hundred at a time.
-async fn ask(house: &House, random: &mut Random, count: usize, shift: f64) {
+async fn ask((house, model): (&House, &str), random: &mut Random, count: usize, shift: f64) {
     let mut http = house.http().await;
     for _ in 0..count / 100 {
-        let (status, answer) = http.infer("m", &rows(random, 100, shift)).await;
+        let (status, answer) = http.infer(model, &rows(random, 100, shift)).await;
         assert_eq!(status, 200, "{answer}");
     }
 }
 
 /// What is shown once that is so.
-async fn shown(house: &House, what: impl Fn(&Value) -> bool) -> Value {
+async fn shown((house, model): (&House, &str), what: impl Fn(&Value) -> bool) -> Value {
     let mut http = house.http().await;
     let mut last = String::new();
     let wait = async {
         loop {
-            let (status, text) = http.get("/v2/models/m/versions/1/drift").await;
+            let (status, text) = http.get(&format!("/v2/models/{model}/versions/1/drift")).await;
             assert_eq!(status, 200, "{text}");
             let view: Value = serde_json::from_str(&text).expect("JSON");
             last = text;
@@ -110,18 +112,18 @@ const PLAN: &str = "window_rows = 500\nfalse_alarm_windows = 720";
 #[tokio::test]
 async fn drift_is_found_and_shown() {
     let log = tempfile::tempdir().expect("scratch");
-    let house = serve(log.path(), PLAN).await;
+    let house = serve(log.path(), "drifts", PLAN).await;
     let mut random = Random::new(1);
-    ask(&house, &mut random, 1_000, 0.0).await;
-    ask(&house, &mut random, 500, 1.0).await;
+    ask((&house, "drifts"), &mut random, 1_000, 0.0).await;
+    ask((&house, "drifts"), &mut random, 500, 1.0).await;
     // What is not a number comes in binary.
     let mut grpc = house.grpc().await;
     for _ in 0..5 {
         let broken: Vec<[f32; 2]> =
             rows(&mut random, 100, 0.0).into_iter().map(|[a, _]| [a, f32::NAN]).collect();
-        grpc.model_infer(message("m", &broken)).await.expect("answered");
+        grpc.model_infer(message("drifts", &broken)).await.expect("answered");
     }
-    let view = shown(&house, |it| windows(it) == 4).await;
+    let view = shown((&house, "drifts"), |it| windows(it) == 4).await;
     assert_eq!(alarms(&view), ["", "", "drift prediction_drift", "quality"]);
     let told = &view["history"][2]["found"]["drift"];
     assert_eq!(told["subjects"], serde_json::json!(["in.a"]), "b is as it was");
@@ -129,22 +131,22 @@ async fn drift_is_found_and_shown() {
     assert!(words.starts_with("in.b: 100.0 % of the rows are missing"), "{words}");
     assert_eq!(view["reference"]["absent"], serde_json::json!([]));
 
-    let (status, all) = house.http().await.get("/v2/models/m/drift").await;
+    let (status, all) = house.http().await.get("/v2/models/drifts/drift").await;
     let all: Value = serde_json::from_str(&all).expect("JSON");
     assert_eq!((status.as_u16(), &all["versions"][0]["version"]), (200, &1.into()));
     for (path, expect) in [
         ("/v2/models/n/drift", 404),
-        ("/v2/models/m/versions/2/drift", 404),
-        ("/v2/models/m/versions/x/drift", 400),
+        ("/v2/models/drifts/versions/2/drift", 404),
+        ("/v2/models/drifts/versions/x/drift", 400),
     ] {
         assert_eq!(house.http().await.get(path).await.0, expect, "{path}");
     }
     let (_, metrics) = house.metrics().await.get("/metrics").await;
     for line in [
-        "salver_drift_alarms_total{model=\"m\",version=\"1\",kind=\"drift\"} 1",
-        "salver_drift_alarm{model=\"m\",version=\"1\",kind=\"drift\"} 0",
-        "salver_drift_alarm{model=\"m\",version=\"1\",kind=\"quality\"} 1",
-        "salver_drift_windows_total{model=\"m\",version=\"1\"} 4",
+        "salver_drift_alarms_total{model=\"drifts\",version=\"1\",kind=\"drift\"} 1",
+        "salver_drift_alarm{model=\"drifts\",version=\"1\",kind=\"drift\"} 0",
+        "salver_drift_alarm{model=\"drifts\",version=\"1\",kind=\"quality\"} 1",
+        "salver_drift_windows_total{model=\"drifts\",version=\"1\"} 4",
     ] {
         assert!(metrics.lines().any(|it| it == line), "{line} is not in {metrics}");
     }
@@ -154,12 +156,12 @@ async fn drift_is_found_and_shown() {
 async fn a_restart_goes_on_with_the_window() {
     let log = tempfile::tempdir().expect("scratch");
     let mut random = Random::new(2);
-    let mut house = serve(log.path(), PLAN).await;
-    ask(&house, &mut random, 300, 0.0).await;
+    let mut house = serve(log.path(), "restarts", PLAN).await;
+    ask((&house, "restarts"), &mut random, 300, 0.0).await;
     assert!(house.stop(PATIENCE).await, "everything was written down");
-    let house = serve(log.path(), PLAN).await;
-    ask(&house, &mut random, 300, 0.0).await;
-    let view = shown(&house, |it| it["open"]["rows"] == 100).await;
+    let house = serve(log.path(), "restarts", PLAN).await;
+    ask((&house, "restarts"), &mut random, 300, 0.0).await;
+    let view = shown((&house, "restarts"), |it| it["open"]["rows"] == 100).await;
     assert_eq!(alarms(&view), [""]);
     assert_eq!(view["history"][0]["rows"], 500);
 }
@@ -167,11 +169,11 @@ async fn a_restart_goes_on_with_the_window() {
 #[tokio::test]
 async fn a_reference_is_learned_where_none_is() {
     let log = tempfile::tempdir().expect("scratch");
-    let house = serve(log.path(), &format!("learn_rows = 1000\n{PLAN}")).await;
+    let house = serve(log.path(), "learns", &format!("learn_rows = 1000\n{PLAN}")).await;
     let mut random = Random::new(3);
-    ask(&house, &mut random, 1_500, 0.0).await;
-    ask(&house, &mut random, 500, 1.0).await;
-    let view = shown(&house, |it| windows(it) == 2).await;
+    ask((&house, "learns"), &mut random, 1_500, 0.0).await;
+    ask((&house, "learns"), &mut random, 500, 1.0).await;
+    let view = shown((&house, "learns"), |it| windows(it) == 2).await;
     assert_eq!(view["reference"]["source"], "learned");
     assert_eq!(alarms(&view)[0], "");
     assert!(alarms(&view)[1].starts_with("drift prediction_drift"), "{:?}", alarms(&view));
@@ -180,9 +182,9 @@ async fn a_reference_is_learned_where_none_is() {
 #[tokio::test]
 async fn what_cannot_be_watched_is_not_served() {
     let log = tempfile::tempdir().expect("scratch");
-    let house = serve(log.path(), "profile = \"none.json\"").await;
+    let house = serve(log.path(), "none", "profile = \"none.json\"").await;
     let (_, index) = house.http().await.send(http::Method::POST, "/v2/repository/index", "").await;
     assert!(index.contains("drift: none.json: No such file"), "{index}");
-    let (status, _) = house.http().await.infer("m", &[[1.0, 2.0]]).await;
+    let (status, _) = house.http().await.infer("none", &[[1.0, 2.0]]).await;
     assert_ne!(status, 200, "its configuration asks for what cannot be");
 }

@@ -32,7 +32,7 @@ pub(crate) fn bars(histogram: &Value, label: &str) -> String {
         list(&histogram["names"]).iter().map(|it| it.as_str().unwrap_or_default()).collect();
     let most = reference.iter().chain(&current).fold(0.0_f64, |most, it| most.max(*it));
     let (width, height) = BARS;
-    let (left, bottom) = (34.0, height - 18.0);
+    let (left, bottom) = (42.0, height - 18.0);
     let up = Axis::linear((0.0, most.max(1e-9)), (bottom, 8.0));
     let mut svg = open(BARS, label);
     let label = format!("{:.0} %", 100.0 * most);
@@ -102,7 +102,9 @@ pub(crate) fn strip(view: &Value) -> String {
     let windows = list(&view["history"]);
     let mut svg = open(STRIP, "which windows were alarms");
     let step = ((STRIP.0 - 130.0) / windows.len().max(1) as f64).min(28.0);
-    for (row, (kind, name)) in KINDS.iter().enumerate() {
+    let looked_at =
+        |kind: &str| windows.iter().any(|window| window["found"][kind]["is_alarm"].is_boolean());
+    for (row, (kind, name)) in KINDS.iter().filter(|it| looked_at(it.0)).enumerate() {
         let y = 2.0 + 19.0 * row as f64;
         text(&mut svg, "soft tiny", (118.0, y + 12.0), Anchor::End, name);
         for (at, window) in windows.iter().enumerate() {

@@ -21,7 +21,7 @@ font: 15px/1.5 system-ui, -apple-system, 'Segoe UI', 'DejaVu Sans', sans-serif }
 h1 { font-size: 26px; margin: 0 0 4px } h2 { font-size: 19px; margin: 34px 0 6px } h3 { font-size: 16px; margin: 24px 0 6px }
 p { margin: 4px 0 10px } .soft { color: var(--soft); fill: var(--soft) }
 .banner { padding: 12px 16px; border-radius: 8px; background: var(--card); border-left: 5px solid var(--quiet) }
-.banner.bad { border-left-color: var(--alarm) }
+.banner.alarmed { border-left-color: var(--alarm) }
 .wide { overflow-x: auto }
 table { border-collapse: collapse; width: 100% } th { text-align: left; font-weight: 600; font-size: 13px; color: var(--soft) }
 td, th { padding: 6px 10px 6px 0; border-bottom: 1px solid var(--rule); vertical-align: middle }
@@ -95,7 +95,7 @@ fn version(html: &mut String, view: &Value) {
 fn banner(html: &mut String, view: &Value) {
     let last = &view["last"];
     let found = list(&view["history"]).last().map(|it| &it["found"]).unwrap_or(&Value::Null);
-    let is_bad = super::KINDS.iter().any(|it| found[it.0]["is_alarm"] == true);
+    let is_alarm = super::KINDS.iter().any(|it| found[it.0]["is_alarm"] == true);
     let mut words = Vec::new();
     for (side, name) in [("drift", "inputs"), ("predictions", "outputs")] {
         let dataset = &last[side]["dataset"];
@@ -107,12 +107,12 @@ fn banner(html: &mut String, view: &Value) {
         list(&last["features"]).iter().filter(|it| !list(&it["faults"]).is_empty()).count();
     words.push(match faulty {
         0 => "the data is sound".to_owned(),
-        it => format!("{it} columns are faulty"),
+        it => format!("faulty columns: {it}"),
     });
     let _ = writeln!(
         html,
         "<p class=\"banner{}\"><b>Window {}</b>, {} rows from {} to {}: {}.</p>",
-        if is_bad { " bad" } else { "" },
+        if is_alarm { " alarmed" } else { "" },
         last["number"],
         last["rows"],
         time::shown(&last["from_s"]),
