@@ -8,7 +8,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, TryRecvError, channel};
+use std::sync::mpsc::{Receiver, TryRecvError, sync_channel};
 use std::thread;
 use std::time::{Duration, Instant};
 use std::{fmt, io};
@@ -22,9 +22,11 @@ const FORMAT: &str = "v1";
 /// What could not be read is read again so late.
 const RETRY: Duration = Duration::from_secs(60);
 
+type Known = dyn Fn(&ModelName, Version, &Path) -> Option<String> + Send + Sync;
+
 /// The digest of a version's folder, where somebody knows it already.
 #[derive(Clone)]
-pub struct Contents(Arc<dyn Fn(&ModelName, Version, &Path) -> Option<String> + Send + Sync>);
+pub struct Contents(Arc<Known>);
 
 impl Contents {
     /// Who knows. Must not wait.
@@ -96,7 +98,7 @@ impl Prints {
     }
 
     fn read(&mut self, declared: &Declared, look: Look) {
-        let (done, reading) = channel();
+        let (done, reading) = sync_channel(1);
         let folder = declared.folder.clone();
         let name = format!("content/{}", declared.model);
         let started = thread::Builder::new()

@@ -22,7 +22,7 @@ fn print_of(prints: &mut Prints, declared: &Declared) -> Option<String> {
         return Some(known);
     }
     let (model, look, reading) = prints.reading.take()?;
-    let (done, again) = channel();
+    let (done, again) = sync_channel(1);
     done.send(reading.recv().expect("read")).expect("heard");
     prints.reading = Some((model, look, again));
     prints.of(declared)

@@ -89,10 +89,8 @@ impl Uri {
 impl Uri {
     /// The registered model of MLflow that it names a version of.
     pub fn registered_model(&self) -> Option<&str> {
-        match &self.place {
-            Place::Mlflow { model, .. } => Some(model),
-            _ => None,
-        }
+        let Place::Mlflow { model, .. } = &self.place else { return None };
+        Some(model)
     }
 
     /// That version of the same model, where versions go by numbers.

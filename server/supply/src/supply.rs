@@ -153,9 +153,8 @@ impl Prepared {
                     let hurried: BTreeMap<String, Rc<Hurry>> =
                         addresses.keys().map(hurried).collect();
                     let heard = async {
-                        match changed {
-                            Some(it) => pass_on(it, &targets, &hurried).await,
-                            None => {}
+                        if let Some(it) = changed {
+                            pass_on(it, &targets, &hurried).await;
                         }
                     };
                     join4(

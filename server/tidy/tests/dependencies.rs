@@ -56,6 +56,7 @@ const WRAPPED: &[(&str, &[&str])] = &[
         &[
             "backend-candle",
             "server-replicas",
+            "server-supply",
             "server-triggers",
             "server-conductor",
             "server-monitor",
