@@ -14,6 +14,7 @@ use server_monitor::{MonitorSink, Monitors};
 use server_truth::Truth;
 
 use crate::cli::LogArgs;
+use crate::log_sinks::{FORMS, Remote};
 use crate::settings::{Number, number};
 
 /// A secret that is shorter can be guessed.
@@ -30,12 +31,33 @@ const RETENTION_S: Number = ("log_retention_s", 1..=usize::MAX >> 1);
 const RETENTION_BYTES: Number = ("log_retention_bytes", 1..=usize::MAX >> 1);
 
 /// A sink that ships with the server.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SinkName {
     /// Files under the folder.
     Parquet,
     /// Lines of JSON.
     Stdout,
+    /// Elsewhere.
+    Remote(Remote),
+}
+
+impl SinkName {
+    fn parse(word: &str) -> Result<SinkName, String> {
+        match (word, Remote::parse(word)) {
+            ("parquet", _) => Ok(SinkName::Parquet),
+            ("stdout", _) => Ok(SinkName::Stdout),
+            (_, Some(remote)) => remote.map(SinkName::Remote),
+            (_, None) => Err(format!("{word:?} is none of parquet, stdout, {FORMS}")),
+        }
+    }
+
+    fn name(&self) -> &'static str {
+        match self {
+            SinkName::Parquet => "parquet",
+            SinkName::Stdout => "stdout",
+            SinkName::Remote(remote) => remote.name(),
+        }
+    }
 }
 
 /// Checked settings.
@@ -110,7 +132,7 @@ impl LogSettings {
         };
         let make = |log: &str| {
             let monitor: Box<dyn Sink> = Box::new(MonitorSink::new(Arc::clone(&monitors)));
-            let sinks = self.sinks.iter().map(|it| self.sink(*it, log));
+            let sinks = self.sinks.iter().map(|it| self.sink(it, log));
             sinks.chain([Ok(monitor)]).collect()
         };
         let started = Log::start(options, &make);
@@ -129,27 +151,26 @@ impl LogSettings {
         started.with_context(|| format!("ground truth {}", self.folder.display()))
     }
 
-    fn sink(&self, name: SinkName, log: &str) -> io::Result<Box<dyn Sink>> {
+    fn sink(&self, name: &SinkName, log: &str) -> io::Result<Box<dyn Sink>> {
         Ok(match name {
             SinkName::Parquet => {
-                let sink = ParquetSink::new(self.folder.join("parquet"), log)?;
-                Box::new(sink.keeping(self.keep))
+                Box::new(ParquetSink::keeping(self.folder.join("parquet"), log, self.keep)?)
             }
+            SinkName::Remote(remote) => remote.sink(&self.folder)?,
             SinkName::Stdout => Box::new(JsonLines::new(io::stdout())),
         })
     }
 }
 
 fn sinks_of(list: &str) -> Result<Vec<SinkName>, String> {
-    let known = [("parquet", SinkName::Parquet), ("stdout", SinkName::Stdout)];
-    let mut sinks = Vec::new();
+    let mut sinks: Vec<SinkName> = Vec::new();
     for word in list.split(',').map(str::trim) {
-        let found = known.iter().find(|(name, _)| *name == word);
-        let (_, sink) = found.ok_or_else(|| format!("{word:?} is none of parquet, stdout"))?;
-        if sinks.contains(sink) {
-            return Err(format!("{word:?} is named twice"));
+        let sink = SinkName::parse(word)?;
+        // How far a sink has come is kept under its name.
+        if sinks.iter().any(|it| it.name() == sink.name()) {
+            return Err(format!("{word:?}: a second sink called {}", sink.name()));
         }
-        sinks.push(*sink);
+        sinks.push(sink);
     }
     Ok(sinks)
 }
@@ -174,8 +195,10 @@ mod tests {
     #[test]
     fn sinks_go_by_name() {
         assert_eq!(sinks_of("stdout, parquet"), Ok(vec![SinkName::Stdout, SinkName::Parquet]));
-        assert_eq!(sinks_of("kafka"), Err("\"kafka\" is none of parquet, stdout".to_owned()));
-        assert_eq!(sinks_of("stdout,stdout"), Err("\"stdout\" is named twice".to_owned()));
+        let unknown = sinks_of("kafka").expect_err("it is not there");
+        assert!(unknown.starts_with("\"kafka\" is none of parquet, stdout, s3://"), "{unknown}");
+        let twice = "\"s3://b/c\": a second sink called s3".to_owned();
+        assert_eq!(sinks_of("s3://a/b,stdout,s3://b/c"), Err(twice));
         sinks_of("").expect_err("rows have to go somewhere");
     }
 }

@@ -54,6 +54,12 @@ pub(crate) fn contents(prepared: &Prepared) -> Contents {
     })
 }
 
+/// For what is sent: addresses that an operator wrote, with credentials as for models.
+pub(crate) fn registries(limits: Limits) -> Registries {
+    let policy = AddressPolicy { allow_private: true };
+    Registries::new(environment(), docker_config(), policy, limits)
+}
+
 /// Whoever names a file of pins wants nothing else.
 pub(crate) fn pinned(place: &PlaceArgs, stock: &Stock, uri: &Uri) -> Result<(), RegistryError> {
     if place.lock.is_some() && stock.lock.get(uri).is_none() {

@@ -2,9 +2,11 @@
 
 use std::io::{self, Write};
 
+use arrow_array::RecordBatch;
 use arrow_json::LineDelimitedWriter;
 
 use crate::catalogue::Position;
+use crate::json::quoted;
 use crate::sink::{Rows, Sink};
 
 /// Bytes of lines that wait for a flush.
@@ -29,9 +31,7 @@ impl<W: Write + Send> Sink for JsonLines<W> {
     }
 
     fn write(&mut self, rows: &Rows) -> io::Result<()> {
-        let mut lines = Vec::new();
-        let mut writer = LineDelimitedWriter::new(&mut lines);
-        writer.write(&rows.batch).and_then(|()| writer.finish()).map_err(io::Error::other)?;
+        let lines = objects(&rows.batch)?;
         // What is the same for all of them stands in front of each.
         let head = quoted(rows.model.as_str());
         let head = format!("{{\"model\":{head},\"version\":{},", rows.version);
@@ -58,9 +58,12 @@ impl<W: Write + Send> Sink for JsonLines<W> {
     }
 }
 
-/// A model's name as a text of JSON: it holds no control characters.
-fn quoted(name: &str) -> String {
-    format!("\"{}\"", name.replace('\\', "\\\\").replace('"', "\\\""))
+/// A line for each row, with an object of its columns.
+pub(crate) fn objects(batch: &RecordBatch) -> io::Result<Vec<u8>> {
+    let mut lines = Vec::new();
+    let mut writer = LineDelimitedWriter::new(&mut lines);
+    writer.write(batch).and_then(|()| writer.finish()).map_err(io::Error::other)?;
+    Ok(lines)
 }
 
 #[cfg(test)]

@@ -21,9 +21,13 @@ mod recover;
 mod catalogue;
 mod delivery;
 mod sink;
+mod place;
 mod parquet;
 mod retention;
 mod jsonlines;
+mod past;
+mod json;
+mod cloudevents;
 mod log;
 pub mod metrics;
 
@@ -33,10 +37,14 @@ mod faults;
 mod fixture;
 
 pub use catalogue::Position;
+pub use cloudevents::{CloudEvents, Event, Events, Post};
 pub use files::{Append, Disk, Files};
+pub use json::tensor_json;
 pub use jsonlines::JsonLines;
 pub use log::{Log, MakeSinks, Options, StartError};
 pub use parquet::ParquetSink;
+pub use past::{Gap, Past, requests};
+pub use place::{Place, Whole};
 pub use redact::Key;
 pub use retention::Keep;
 pub use schema::{FORM, schema};

@@ -22,6 +22,7 @@ const CUT: &str = "salver_log_cut_bytes_total";
 const LAG: &str = "salver_log_sink_lag_bytes";
 const DELIVERED: &str = "salver_log_sink_rows_total";
 const SINK_FAILURES: &str = "salver_log_sink_failures_total";
+const UNTOLD: &str = "salver_log_sink_untold_total";
 
 const fn series(
     name: &'static str,
@@ -93,6 +94,12 @@ pub const SERIES: &[Series] = &[
         SeriesKind::Counter,
         &["sink"],
         "Errors of a sink; what it had taken comes again.",
+    ),
+    series(
+        UNTOLD,
+        SeriesKind::Counter,
+        &["sink"],
+        "Requests and answers that a sink cannot tell of in its form: hashed, cut, no numbers.",
     ),
 ];
 
@@ -201,4 +208,9 @@ impl SinkMetrics {
     pub(crate) fn lost(&self, bytes: u64) {
         counter!(CUT).increment(bytes);
     }
+}
+
+/// A request or answer cannot be told of.
+pub(crate) fn untold(sink: &'static str) {
+    counter!(UNTOLD, "sink" => sink).increment(1);
 }

@@ -1,15 +1,14 @@
 //! Rows as Parquet files under Hive paths: `model=…/version=…/date=…/hour=…/….parquet`.
 //!
-//! A file is written aside, synced and renamed: whoever looks sees whole files only. Its name is that of
-//! the place in the log where it begins, so what is done over after a crash takes the place of what
-//! was there. Model and version are in the path and in the file's metadata, not in columns: readers make
+//! A file is written aside, synced and put in its place: whoever looks sees whole files only. Its name is
+//! that of the place in the log where it begins, so what is done over after a crash takes, in a folder,
+//! the place of what was there. Model and version are in the path and in the file's metadata, not in columns: readers make
 //! columns of the path themselves, and two of a name would be in each other's way.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io;
-use std::path::{Path, PathBuf};
-use std::time::SystemTime;
+use std::path::PathBuf;
 
 use ::parquet::arrow::ArrowWriter;
 use ::parquet::basic::Compression;
@@ -20,7 +19,8 @@ use server_base::{ModelName, Version};
 
 use crate::catalogue::Position;
 use crate::files::{Disk, create_folder};
-use crate::retention::{Keep, Retention};
+use crate::place::{Folder, Place, Whole};
+use crate::retention::Keep;
 use crate::sink::{Rows, Sink};
 
 /// Rows of a group: readers take one at a time, and it is built in memory.
@@ -28,9 +28,6 @@ const GROUP_ROWS: usize = 131_072;
 
 /// Rows of all files together after which they are finished.
 const ROWS_MAX: usize = 1 << 20;
-
-/// The same in bytes, as they are in memory.
-const BYTES_MAX: usize = 256 << 20;
 
 /// Files that are written at a time: models times versions times hours.
 const FILES_MAX: usize = 64;
@@ -44,15 +41,9 @@ const HOURS_A_DAY: u32 = 24;
 /// Of a folder's name, on every usual file system.
 const NAME_BYTES_MAX: usize = 255;
 
-/// Folders that are remembered to be on the disk.
-const FOLDERS_MAX: usize = 4_096;
-
-/// Writes into a folder.
+/// Writes files and hands them to a place.
 pub struct ParquetSink {
-    folder: PathBuf,
-    retention: Option<Retention>,
-    /// Folders whose names are on the disk.
-    synced: BTreeSet<PathBuf>,
+    place: Box<dyn Place>,
     /// Where files are until they are whole.
     aside: PathBuf,
     open: BTreeMap<Partition, Part>,
@@ -77,23 +68,26 @@ struct Part {
 }
 
 impl ParquetSink {
-    /// Into that folder, which is made. What an earlier process left unfinished is deleted; `log` tells
-    /// its files from those of others that write there.
+    /// Into that folder, which is made; `log` tells its files from those of others that write there.
     pub fn new(folder: PathBuf, log: &str) -> io::Result<ParquetSink> {
+        ParquetSink::keeping(folder, log, Keep::default())
+    }
+
+    /// The same, and the oldest files are deleted, as far as that says.
+    pub fn keeping(folder: PathBuf, log: &str, keep: Keep) -> io::Result<ParquetSink> {
         let aside = folder.join(format!(".unfinished-{log}"));
+        ParquetSink::to(Box::new(Folder::new(folder, keep)), aside)
+    }
+
+    /// To that place. Files are written to the folder `aside` first; what an earlier process left there
+    /// is deleted.
+    pub fn to(place: Box<dyn Place>, aside: PathBuf) -> io::Result<ParquetSink> {
         match fs::remove_dir_all(&aside) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
             Ok(()) | Err(_) => {}
         }
         create_folder(&Disk, &aside)?;
-        let (retention, synced, open) = (None, BTreeSet::new(), BTreeMap::new());
-        Ok(ParquetSink { folder, retention, synced, aside, open, rows: 0, bytes: 0 })
-    }
-
-    /// Deletes the oldest files, as far as that says.
-    pub fn keeping(mut self, keep: Keep) -> ParquetSink {
-        self.retention = Some(Retention::new(keep));
-        self
+        Ok(ParquetSink { place, aside, open: BTreeMap::new(), rows: 0, bytes: 0 })
     }
 
     fn part(&mut self, rows: &Rows) -> io::Result<&mut Part> {
@@ -123,7 +117,7 @@ impl ParquetSink {
 
 impl Sink for ParquetSink {
     fn name(&self) -> &'static str {
-        "parquet"
+        self.place.name()
     }
 
     fn write(&mut self, rows: &Rows) -> io::Result<()> {
@@ -139,15 +133,13 @@ impl Sink for ParquetSink {
         for (partition, part) in std::mem::take(&mut self.open) {
             let file = part.writer.into_inner().map_err(io::Error::other)?;
             file.sync_all()?;
-            let folder = self.folder.join(partition.folder());
-            create_synced((&self.folder, &folder), &mut self.synced)?;
-            fs::rename(&part.path, folder.join(format!("{name}-{}.parquet", partition.number)))?;
-            File::open(&folder)?.sync_all()?;
+            let name = format!("{name}-{}", partition.number);
+            self.place.put(&Whole { at: &part.path, folder: &partition.folder(), name: &name })?;
+            // One that was taken is gone.
+            let _ = fs::remove_file(&part.path);
         }
         (self.rows, self.bytes) = (0, 0);
-        if let Some(retention) = &mut self.retention {
-            retention.sweep(&self.folder, SystemTime::now());
-        }
+        self.place.done();
         Ok(())
     }
 
@@ -160,20 +152,22 @@ impl Sink for ParquetSink {
     }
 
     fn is_full(&self) -> bool {
-        self.rows >= ROWS_MAX || self.bytes >= BYTES_MAX || self.open.len() >= FILES_MAX
+        self.rows >= ROWS_MAX
+            || self.bytes >= self.place.bytes_max()
+            || self.open.len() >= FILES_MAX
     }
 }
 
 impl Partition {
-    fn folder(&self) -> PathBuf {
+    fn folder(&self) -> String {
         let (date, hour) = (date(self.hour / HOURS_A_DAY), self.hour % HOURS_A_DAY);
         let model = model_folder(self.model.as_str());
-        format!("{model}/version={}/date={date}/hour={hour:02}", self.version).into()
+        format!("{model}/version={}/date={date}/hour={hour:02}", self.version)
     }
 }
 
 /// A model's folder.
-fn model_folder(model: &str) -> String {
+pub(crate) fn model_folder(model: &str) -> String {
     format!("model={}", escaped(model))
 }
 
@@ -202,7 +196,7 @@ fn escaped(name: &str) -> String {
 
 /// The day of that number since 1970, as `2026-11-21`. By Hinnant's days-to-civil: years begin in March,
 /// so the leap day is the last.
-fn date(day: u32) -> String {
+pub(crate) fn date(day: u32) -> String {
     let z = u64::from(day) + 719_468;
     let (era, of_era) = (z / 146_097, z % 146_097);
     let year_of_era = (of_era - of_era / 1_460 + of_era / 36_524 - of_era / 146_096) / 365;
@@ -214,7 +208,7 @@ fn date(day: u32) -> String {
     format!("{year:04}-{month:02}-{day:02}")
 }
 
-fn properties() -> WriterPropertiesBuilder {
+pub(crate) fn properties() -> WriterPropertiesBuilder {
     let plain = WriterProperties::builder()
         .set_compression(Compression::SNAPPY)
         .set_dictionary_enabled(false)
@@ -229,23 +223,6 @@ fn properties() -> WriterPropertiesBuilder {
 fn bytes(batch: &RecordBatch) -> usize {
     let column = |it: &ArrayRef| it.to_data().get_slice_memory_size().unwrap_or_default();
     batch.columns().iter().map(column).sum()
-}
-
-/// Makes a folder below another, so that a crash does not lose it. That it is there says nothing: who
-/// made it may have failed before it was synced.
-fn create_synced((root, folder): (&Path, &Path), synced: &mut BTreeSet<PathBuf>) -> io::Result<()> {
-    if synced.contains(folder) && folder.is_dir() {
-        return Ok(());
-    }
-    fs::create_dir_all(folder)?;
-    for above in folder.ancestors().skip(1).take_while(|it| it.starts_with(root)) {
-        File::open(above)?.sync_all()?;
-    }
-    if synced.len() >= FOLDERS_MAX {
-        synced.clear();
-    }
-    synced.insert(folder.to_path_buf());
-    Ok(())
 }
 
 #[cfg(test)]

@@ -1,3 +1,5 @@
+use std::path::Path;
+
 use ::parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 
 use super::*;
@@ -74,18 +76,4 @@ fn rows_are_counted_once() {
     let batch = crate::batch::decode(&schema, &message).expect("decodes");
     let counted = bytes(&batch);
     assert!((message.len() / 2..=message.len()).contains(&counted), "{counted}");
-}
-
-/// A folder may have been made by one who failed before it was synced.
-#[test]
-fn a_folder_is_synced_by_whoever_finds_it() {
-    let root = tempfile::tempdir().expect("scratch");
-    let folder = root.path().join("model=m/version=1");
-    fs::create_dir_all(&folder).expect("made");
-    let mut synced = BTreeSet::new();
-    create_synced((root.path(), &folder), &mut synced).expect("syncs");
-    assert_eq!(synced, BTreeSet::from([folder.clone()]));
-    fs::remove_dir(&folder).expect("empty");
-    create_synced((root.path(), &folder), &mut synced).expect("makes it anew");
-    assert!(folder.is_dir(), "retention has removed it");
 }

@@ -3,7 +3,7 @@
 //! A row is one instance of a request: one place of the batch axis. A tensor whose rows are few
 //! numbers or texts is one column for each of them; any other is one value with its type and shape.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use arrow_schema::{DataType, Field, Fields, Schema, SchemaRef, TimeUnit};
@@ -12,6 +12,10 @@ use server_base::{LogConfig, Subject};
 
 /// The form of the log. Columns may be added under the same number; it changes when one changes.
 pub const FORM: &str = "inference_log/v1";
+
+/// Keys of the schema's metadata: inputs that are not logged, and how long a value may be.
+pub(crate) const LEFT_OUT: &str = "salver.inputs_left_out";
+pub(crate) const VALUE_BYTES_MAX: &str = "salver.value_bytes_max";
 
 /// How a tensor is logged.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -175,7 +179,8 @@ fn named(
             return Err(text);
         }
         let kind = if logged.hashed { DataType::Utf8 } else { DataType::Struct(whole()) };
-        return Ok(vec![Field::new(format!("{prefix}.{name}"), kind, true)]);
+        let field = Field::new(format!("{prefix}.{name}"), kind, true);
+        return Ok(vec![field.with_metadata(origin(spec, logged.hashed))]);
     };
     if let Some(given) = given
         && given.len() != width
@@ -189,7 +194,32 @@ fn named(
         None if width == 1 => format!("{prefix}.{name}"),
         None => format!("{prefix}.{name}.{at}"),
     };
-    Ok((0..width).map(|at| Field::new(title(at), kind.clone(), true)).collect())
+    let about = origin(spec, logged.hashed);
+    let field = |at| Field::new(title(at), kind.clone(), true).with_metadata(about.clone());
+    Ok((0..width).map(field).collect())
+}
+
+/// Keys of a column's metadata: the tensor that it is of, its type, its axes, and whether its values are
+/// hashes. Columns of one tensor stand in the order of its elements.
+pub(crate) const TENSOR: &str = "tensor";
+pub(crate) const DTYPE: &str = "datatype";
+pub(crate) const SHAPE: &str = "shape";
+pub(crate) const HASHED: &str = "hashed";
+
+/// The axis of rows in `SHAPE`; a length that is free is empty.
+pub(crate) const ROWS: &str = "rows";
+
+fn origin(spec: &TensorSpec, is_hashed: bool) -> HashMap<String, String> {
+    let dim = |it: &Dim| match it {
+        Dim::Rows => ROWS.to_owned(),
+        Dim::Fixed(length) => length.to_string(),
+        Dim::Free(_) => String::new(),
+    };
+    let shape = spec.dims.iter().map(dim).collect::<Vec<_>>().join(",");
+    let mut about = vec![(TENSOR, spec.name.to_string()), (SHAPE, shape)];
+    about.push((DTYPE, spec.dtype.name().to_owned()));
+    about.extend(is_hashed.then(|| (HASHED, "true".to_owned())));
+    about.into_iter().map(|(key, it)| (key.to_owned(), it)).collect()
 }
 
 /// An element's type in a column. Half precision is widened, which loses nothing.
@@ -211,7 +241,7 @@ fn scalar(dtype: DType) -> DataType {
 }
 
 /// What is the same for all rows; ends up as key-value metadata of each Parquet file.
-fn about(subject: &Subject) -> std::collections::HashMap<String, String> {
+fn about(subject: &Subject) -> HashMap<String, String> {
     let list =
         |specs: &[TensorSpec]| specs.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ");
     let Subject { model, version, signature, config, .. } = subject;
@@ -225,6 +255,14 @@ fn about(subject: &Subject) -> std::collections::HashMap<String, String> {
     if config.redacts() {
         about.insert("salver.hashed", config.hashed.join(", "));
     }
+    if let Some(kept) = &config.inputs {
+        let names = signature.inputs.iter().map(|it| it.name.to_string());
+        let left_out: Vec<String> = names.filter(|it| !kept.contains(it)).collect();
+        if !left_out.is_empty() {
+            about.insert(LEFT_OUT, left_out.join(", "));
+        }
+    }
+    about.insert(VALUE_BYTES_MAX, config.value_bytes_max.to_string());
     about.into_iter().map(|(key, it)| (key.to_owned(), it)).collect()
 }
 

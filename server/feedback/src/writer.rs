@@ -43,7 +43,7 @@ const UNSYNCED_BYTES_MAX: usize = 8 << 20;
 const RECOVERY: Duration = Duration::from_secs(1);
 
 /// What a column takes on the disk beside its values, in the schema and in a batch, at the most.
-const COLUMN_BYTES: usize = 800;
+const COLUMN_BYTES: usize = 1_200;
 
 const MICROS_AN_HOUR: i64 = 3_600_000_000;
 

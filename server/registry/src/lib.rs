@@ -47,6 +47,8 @@ pub use secret::{Environment, Secret};
 pub use signature::{PublicKey, SignaturePolicy};
 pub use source::{Fetched, Form, Manifest, Remote, Resolution, Source};
 pub use sources::Registries;
+#[cfg(feature = "remotes")]
+pub use sources::{Deposit, Receiver};
 pub use uri::{FORMS, Uri};
 pub use verdict::Verdict;
 pub use watch::{Seen, Watch};

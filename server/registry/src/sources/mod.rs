@@ -14,10 +14,15 @@ mod mlflow_api;
 #[cfg(feature = "remotes")]
 mod oci;
 #[cfg(feature = "remotes")]
+mod outbox;
+#[cfg(feature = "remotes")]
 mod store;
 #[cfg(feature = "remotes")]
 mod transport;
 mod web;
+
+#[cfg(feature = "remotes")]
+pub use outbox::{Deposit, Receiver};
 
 use std::path::PathBuf;
 use std::sync::Arc;

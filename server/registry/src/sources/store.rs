@@ -5,6 +5,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use bytes::Bytes;
 use futures_util::{StreamExt as _, TryStreamExt as _};
 use object_store::aws::AmazonS3Builder;
 use object_store::azure::MicrosoftAzureBuilder;
@@ -12,7 +13,7 @@ use object_store::gcp::GoogleCloudStorageBuilder;
 use object_store::path::Path;
 use object_store::{
     ClientOptions, Error, GetOptions, GetRange, GetResult, ObjectMeta, ObjectStore,
-    ObjectStoreExt as _, RetryConfig,
+    ObjectStoreExt as _, PutMode, RetryConfig,
 };
 use tokio::time::timeout;
 use url::Url;
@@ -91,6 +92,22 @@ impl Store {
             return Err(RegistryError::NotFound(format!("{} is empty", self.name)));
         }
         Ok(found)
+    }
+
+    /// Puts a new object there; false: there is one of that name, which stays as it is.
+    pub(super) async fn put_new(&self, path: &str, bytes: Bytes) -> Result<bool, RegistryError> {
+        let path = [self.prefix.trim_matches('/'), path].join("/");
+        let name = format!("{}: {path}", self.name);
+        let wrong = |error| RegistryError::Invalid(format!("{name}: {error}"));
+        let path = Path::parse(path.trim_start_matches('/')).map_err(wrong)?;
+        let put = self.store.put_opts(&path, bytes.into(), PutMode::Create.into());
+        let most = self.limits.look_max;
+        match timeout(most, put).await {
+            Err(_) => Err(RegistryError::Slow(format!("{name}: no answer within {most:?}"))),
+            Ok(Ok(_)) => Ok(true),
+            Ok(Err(Error::AlreadyExists { .. })) => Ok(false),
+            Ok(Err(error)) => Err(failed(&name, error)),
+        }
     }
 
     fn remote(&self, object: ObjectMeta) -> Result<Remote, RegistryError> {

@@ -1,0 +1,183 @@
+//! Sinks of the prediction log that lie elsewhere: object stores, and receivers of CloudEvents.
+//!
+//! Each has a thread of the log to itself, which may wait: what it asks for is done there.
+
+use std::fs;
+use std::io;
+use std::path::PathBuf;
+use std::str::FromStr as _;
+use std::time::Duration;
+
+use bytes::Bytes;
+use server_feedback::{CloudEvents, Event, Events, ParquetSink, Place, Post, Sink, Whole};
+use server_registry::{Deposit, Digest, Limits, Receiver, Registries, RegistryError, Uri};
+use tokio::runtime::{Builder, Runtime};
+
+use crate::stock;
+
+/// Bytes of rows in a file of an object store, as they are in memory: it is put there at once, out of
+/// memory.
+const FILE_BYTES_MAX: usize = 64 << 20;
+
+/// A receiver that has not begun to answer by then has not taken the event.
+const ANSWER_MAX: Duration = Duration::from_secs(30);
+
+/// Nor has a store that has not taken a file by then.
+const PUT_MAX: Duration = Duration::from_secs(120);
+
+/// The variable with a token for who takes events.
+const TOKEN: &str = "SALVER_LOG_EVENTS_TOKEN";
+
+/// Digits of a file's digest in its name.
+const DIGEST_DIGITS: usize = 16;
+
+/// Forms of addresses.
+pub(crate) const FORMS: &str = "s3://BUCKET/PREFIX, gs://.., az://.., cloudevents+http(s)://HOST/PATH, kserve+http(s)://HOST/PATH";
+
+/// A sink that an address names.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Remote {
+    kind: Kind,
+    address: String,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    /// Parquet, under that name.
+    Store(&'static str),
+    Events(Events),
+}
+
+impl Remote {
+    /// `None`: it is no address of ours.
+    pub(crate) fn parse(word: &str) -> Option<Result<Remote, String>> {
+        let kinds = [
+            ("s3", Kind::Store("s3")),
+            ("gs", Kind::Store("gs")),
+            ("az", Kind::Store("az")),
+            ("cloudevents+http", Kind::Events(Events::Rows)),
+            ("cloudevents+https", Kind::Events(Events::Rows)),
+            ("kserve+http", Kind::Events(Events::Kserve)),
+            ("kserve+https", Kind::Events(Events::Kserve)),
+        ];
+        let (scheme, _) = word.split_once("://")?;
+        let (_, kind) = kinds.into_iter().find(|(name, _)| *name == scheme)?;
+        let address = match kind {
+            Kind::Store(_) => word.to_owned(),
+            Kind::Events(_) => word.split_once('+').map_or(word, |it| it.1).to_owned(),
+        };
+        let remote = Remote { kind, address };
+        // Found faulty now and not with the first row.
+        let checked = remote.check(&registries());
+        Some(checked.map(|()| remote).map_err(|error| error.to_string()))
+    }
+
+    fn check(&self, registries: &Registries) -> Result<(), RegistryError> {
+        match self.kind {
+            Kind::Store(_) => registries.deposit(&Uri::from_str(&self.address)?).map(drop),
+            Kind::Events(_) => registries.receiver(&self.address, TOKEN).map(drop),
+        }
+    }
+
+    /// What the sink is called.
+    pub(crate) fn name(&self) -> &'static str {
+        match self.kind {
+            Kind::Store(name) => name,
+            Kind::Events(Events::Rows) => "cloudevents",
+            Kind::Events(Events::Kserve) => "kserve",
+        }
+    }
+
+    /// Makes it. `folder` is the log's.
+    pub(crate) fn sink(&self, folder: &std::path::Path) -> io::Result<Box<dyn Sink>> {
+        let registries = registries();
+        // One thread waits for it: the sink's own.
+        let runtime = Builder::new_current_thread().enable_all().build()?;
+        Ok(match self.kind {
+            Kind::Store(name) => {
+                let uri = Uri::from_str(&self.address).map_err(io::Error::other)?;
+                let deposit = registries.deposit(&uri).map_err(io::Error::other)?;
+                let aside: PathBuf = folder.join(format!("{name}-unfinished"));
+                Box::new(ParquetSink::to(Box::new(Store { name, deposit, runtime }), aside)?)
+            }
+            Kind::Events(events) => {
+                let receiver =
+                    registries.receiver(&self.address, TOKEN).map_err(io::Error::other)?;
+                Box::new(CloudEvents::new(Posted { receiver, runtime }, events))
+            }
+        })
+    }
+}
+
+fn registries() -> Registries {
+    let limits = Limits { head_max: ANSWER_MAX, look_max: PUT_MAX, ..Limits::default() };
+    stock::registries(limits)
+}
+
+/// Files in an object store.
+struct Store {
+    name: &'static str,
+    deposit: Deposit,
+    runtime: Runtime,
+}
+
+impl Place for Store {
+    fn name(&self) -> &'static str {
+        self.name
+    }
+
+    fn bytes_max(&self) -> usize {
+        FILE_BYTES_MAX
+    }
+
+    /// Nothing is ever written over. A file that is there already under this name, which its content is
+    /// part of, was put there by an attempt before this one.
+    fn put(&mut self, file: &Whole<'_>) -> io::Result<()> {
+        let content = fs::read(file.at)?;
+        let digest = Digest::of(&content).to_string();
+        let digits = digest.rsplit(':').next().and_then(|it| it.get(..DIGEST_DIGITS));
+        let path = format!("{}/{}-{}.parquet", file.folder, file.name, digits.unwrap_or_default());
+        let put = self.deposit.put(&path, Bytes::from(content));
+        self.runtime.block_on(put).map(drop).map_err(io::Error::other)
+    }
+
+    fn done(&mut self) {}
+}
+
+/// Events, posted.
+struct Posted {
+    receiver: Receiver,
+    runtime: Runtime,
+}
+
+impl Post for Posted {
+    fn post(&mut self, event: &Event) -> io::Result<()> {
+        let body = Bytes::from(event.body.clone());
+        let posted = self.receiver.post(&event.headers, body);
+        self.runtime.block_on(posted).map_err(io::Error::other)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_name_sinks() {
+        for (word, expect) in [
+            ("s3://logs/salver", Some(Ok("s3"))),
+            ("cloudevents+http://127.0.0.1:9/x?y=z", Some(Ok("cloudevents"))),
+            ("kserve+https://broker", Some(Ok("kserve"))),
+            ("parquet", None),
+            ("http://broker/", None),
+            (
+                "kserve+http://a:b@c/",
+                Some(Err("credentials belong into the environment, not into an address")),
+            ),
+        ] {
+            let found = Remote::parse(word).map(|it| it.map(|it| it.name()));
+            assert_eq!(found, expect.map(|it| it.map_err(str::to_owned)), "{word}");
+        }
+        assert!(Remote::parse("s3://logs/salver?version=2").is_some_and(|it| it.is_err()));
+    }
+}

@@ -1,0 +1,162 @@
+"""The prediction log's sinks beyond the machine: an object store (moto), and receivers of CloudEvents."""
+
+import io
+import json
+import shutil
+import threading
+from collections import Counter
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import pyarrow.parquet
+import pytest
+from conftest import KEYS
+from serving import SAMPLES, Server, wait_for
+
+ROWS = 5
+
+
+@pytest.fixture
+def logging(tmp_path):
+    """Serves wine with a `[log]` into that sink."""
+    servers = []
+    shutil.copytree(SAMPLES / "wine", tmp_path / "models/wine")
+    settings = tmp_path / "models/wine/model.toml"
+    text = settings.read_text() if settings.exists() else ""
+    settings.write_text(f"{text}\n[log]\nmode = 'at_least_once'\n")
+
+    def start(sink, **environment):
+        flags = ("--model-repository", tmp_path / "models", "--log-dir", tmp_path / "log", "--log-sinks", sink)
+        flags += ("--log-roll-ms", 50, "--drain-timeout", 2)
+        servers.append(Server(tmp_path, "", *flags, **environment))
+        wait_for(lambda: servers[-1].ask("GET", "/v2/models/wine/ready")[0] == 200, "wine is ready")
+        return servers[-1]
+
+    yield start
+    for it in servers:
+        if it.process.poll() is None:
+            it.stop()
+
+
+def failures(server, sink):
+    _, text = server.ask("GET", "/metrics", at=server.metrics)
+    name = f'salver_log_sink_failures_total{{sink="{sink}"}}'
+    return sum(float(it.split()[-1]) for it in text.decode().splitlines() if it.startswith(name))
+
+
+def rows_in(s3, prefix):
+    """Event, row, and object of every row."""
+    rows = []
+    for it in s3.list_objects_v2(Bucket="models", Prefix=prefix).get("Contents", []):
+        data = s3.get_object(Bucket="models", Key=it["Key"])["Body"].read()
+        table = pyarrow.parquet.read_table(io.BytesIO(data))
+        events = zip(table["event_id"].to_pylist(), table["row_index"].to_pylist(), strict=True)
+        rows += [(event, row, it["Key"]) for event, row in events]
+    return rows
+
+
+def test_rows_go_to_an_object_store(started, s3, logging):
+    place = {"AWS_ENDPOINT_URL": started["s3"].url} | KEYS
+    server = logging("s3://models/logged/here", **place)
+    for _ in range(ROWS):
+        server.infer()
+    rows = wait_for(lambda: (it := rows_in(s3, "logged/here/")) and len(it) >= ROWS and it, "rows")
+    assert len({it[:2] for it in rows}) == ROWS
+    assert all(it[2].startswith("logged/here/model=wine/version=") for it in rows), rows
+    # A process that died before it had written down how far it was: all of it again, and nothing twice.
+    server.process.kill()
+    server.process.wait()
+    (server.folder / "log/wal/s3.cursor").unlink()
+    before = {it["Key"]: it["LastModified"] for it in s3.list_objects_v2(Bucket="models", Prefix="logged/")["Contents"]}
+    server = logging("s3://models/logged/here", **place)
+    server.infer()
+    rows = wait_for(lambda: len({it[:2] for it in (all := rows_in(s3, "logged/here/"))}) > ROWS and all, "one more")
+    after = {it["Key"]: it["LastModified"] for it in s3.list_objects_v2(Bucket="models", Prefix="logged/")["Contents"]}
+    assert before.items() <= after.items(), "nothing was written over"
+
+
+def test_a_store_that_is_away_is_nobody_elses_trouble(started, s3, logging):
+    away = {"AWS_ENDPOINT_URL": "http://127.0.0.1:1"} | KEYS
+    server = logging("s3://models/later", **away)
+    for _ in range(ROWS):
+        server.infer()
+    wait_for(lambda: failures(server, "s3") > 1, "it fails, and tries again")
+    server.infer()
+    server.stop()
+    server = logging("s3://models/later", **{"AWS_ENDPOINT_URL": started["s3"].url} | KEYS)
+    rows = wait_for(lambda: (it := rows_in(s3, "later/")) and len(it) > ROWS and it, "rows")
+    assert len({it[:2] for it in rows}) == ROWS + 1
+
+
+class Receiver(ThreadingHTTPServer):
+    """Takes events, but for the first few requests."""
+
+    def __init__(self, refuses):
+        super().__init__(("127.0.0.1", 0), Taking)
+        self.refuses, self.taken, self.lock = refuses, [], threading.Lock()
+        self.address = f"127.0.0.1:{self.server_port}/events"
+        threading.Thread(target=self.serve_forever, daemon=True).start()
+
+
+class Taking(BaseHTTPRequestHandler):
+    def do_POST(self):
+        body = self.rfile.read(int(self.headers["content-length"]))
+        with self.server.lock:
+            self.server.refuses -= 1
+            if refused := self.server.refuses >= 0:
+                status = 503
+            else:
+                status = 202
+                self.server.taken.append((dict(self.headers.items()), json.loads(body)))
+        self.send_response(status)
+        self.send_header("content-length", "0")
+        self.end_headers()
+        assert refused or self.path == "/events"
+
+    def log_message(self, *_):
+        pass
+
+
+@pytest.fixture
+def receiver():
+    servers = []
+
+    def start(refuses=0):
+        servers.append(Receiver(refuses))
+        return servers[-1]
+
+    yield start
+    for it in servers:
+        it.shutdown()
+        it.server_close()
+
+
+def test_rows_go_as_events(receiver, logging):
+    taking = receiver(refuses=2)
+    server = logging(f"cloudevents+http://{taking.address}", SALVER_LOG_EVENTS_TOKEN="hush")
+    for _ in range(ROWS):
+        server.infer()
+    events = lambda: [event for _, batch in list(taking.taken) for event in batch]  # noqa: E731
+    wait_for(lambda: len({it["id"] for it in events()}) >= ROWS, "events")
+    assert failures(server, "cloudevents") >= 2
+    assert max(Counter(it["id"] for it in events()).values()) == 1
+    heads, batch = taking.taken[0]
+    heads = {name.lower(): it for name, it in heads.items()}
+    assert heads["content-type"].startswith("application/cloudevents-batch+json")
+    assert heads["authorization"] == "Bearer hush"
+    event = batch[0]
+    assert event["specversion"] == "1.0" and event["source"].startswith("/models/wine/versions/")
+    assert event["id"] == f"{event['data']['event_id']}.{event['data']['row_index']}"
+    assert event["data"]["status"] == "OK" and "hush" not in server.text()
+
+
+def test_requests_go_as_kserves_events(receiver, logging):
+    taking = receiver()
+    server = logging(f"kserve+http://{taking.address}")
+    answer = server.infer()
+    wait_for(lambda: len(taking.taken) == 2, "a request and an answer")
+    heads = [{name.lower(): it for name, it in heads.items()} for heads, _ in taking.taken]
+    kinds = [it["ce-type"].removeprefix("org.kubeflow.serving.inference.") for it in heads]
+    assert kinds == ["request", "response"] and len({it["ce-id"] for it in heads}) == 1
+    asked, answered = (body for _, body in taking.taken)
+    assert server.ask("POST", "/v2/models/wine/infer", asked)[0] == 200
+    assert answered["outputs"] == answer["outputs"]

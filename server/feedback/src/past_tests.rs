@@ -1,0 +1,81 @@
+use backend_api::Dim;
+use server_base::Kind;
+use smallvec::smallvec;
+
+use super::*;
+use crate::fixture::{form, hour, record, spec, subject};
+
+fn bytes(dims: &[usize], size: usize) -> Vec<u8> {
+    (0..dims.iter().product::<usize>() * size).map(|it| (it % 60) as u8).collect()
+}
+
+/// Every type, as columns and whole, comes back as it went in.
+#[test]
+fn rows_become_the_requests_that_they_were() {
+    for dtype in DType::ALL {
+        let mut subject = subject("m");
+        let dims = [Dim::Rows, Dim::Fixed(2)];
+        let free = [Dim::Rows, Dim::Free("T".into())];
+        subject.signature.inputs = vec![spec("a", dtype, &dims), spec("b", dtype, &free)];
+        let form = form(subject);
+        let make = |rows: usize, length: usize| match dtype.size() {
+            None => Tensor::from_strings(&[rows, length], &vec!["é"; rows * length]).expect("fits"),
+            Some(size) => {
+                let data = bytes(&[rows, length], size).into_iter();
+                let data = data.map(|it| if dtype == DType::Bool { it & 1 } else { it });
+                let shape = Shape::new(&[rows, length]).expect("a shape");
+                Tensor::new(dtype, shape, data.collect::<Vec<u8>>().into()).expect("fits")
+            }
+        };
+        let records = [1, 3].map(|rows| {
+            let mut record = record(hour(1), rows);
+            record.inputs = smallvec![make(rows, 2), make(rows, 3)];
+            record
+        });
+        let past = requests(&form.rows(&records, hour(2)).expect("rows"));
+        assert_eq!(past.len(), 2);
+        for (past, record) in past.iter().zip(&records) {
+            assert_eq!(past.event, record.event.to_string());
+            assert_eq!((past.status.as_str(), past.latency_us), ("OK", 250));
+            let inputs = past.inputs.as_ref().expect("inputs");
+            for ((name, tensor), (expect, was)) in
+                inputs.iter().zip(["a", "b"].iter().zip(&record.inputs))
+            {
+                assert_eq!((name.as_str(), tensor.shape()), (*expect, was.shape()), "{dtype:?}");
+                assert_eq!(tensor.data(), was.data(), "{dtype:?}");
+            }
+            assert_eq!(past.outputs[0].1.data(), record.outputs[0].data());
+        }
+    }
+}
+
+/// Why a request cannot be made again.
+#[track_caller]
+fn check(change: impl FnOnce(&mut server_base::Subject, &mut server_base::Record), expect: Gap) {
+    let (mut subject, mut record) = (subject("m"), record(hour(1), 2));
+    subject.signature.inputs.push(spec("user", DType::Bytes, &[Dim::Rows]));
+    record.inputs.push(Tensor::from_strings(&[2], &["ann", "bob"]).expect("fits"));
+    change(&mut subject, &mut record);
+    let mut form = form(subject);
+    form.key = Some(crate::redact::Key::new(b"secret"));
+    let past = requests(&form.rows(&[record], hour(1)).expect("rows"));
+    assert_eq!(past[0].inputs.as_ref().err(), Some(&expect));
+}
+
+#[test]
+fn what_is_not_all_there_is_not_made_up() {
+    check(|subject, _| subject.config.inputs = Some(vec!["x".into()]), Gap::LeftOut);
+    check(|subject, _| subject.config.hashed = vec!["user".into()], Gap::Hashed);
+    check(|subject, _| subject.config.value_bytes_max = 2, Gap::Cut);
+    check(
+        |_, record| record.inputs[1] = Tensor::from_strings(&[2], &[b"\xff", b"x"]).expect("fits"),
+        Gap::Cut,
+    );
+    check(
+        |_, record| {
+            record.inputs.clear();
+            record.failure = Some((Kind::Invalid, "x".to_owned()));
+        },
+        Gap::Missing,
+    );
+}
