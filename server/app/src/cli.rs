@@ -7,6 +7,7 @@ mod drift;
 mod labels;
 mod log;
 mod orders;
+mod logs;
 mod rollout;
 mod store;
 mod trigger;
@@ -25,6 +26,7 @@ pub use drift::{ColumnArgs, CompareArgs, DriftCommand, DriftOf, ProfileArgs, Rep
 #[cfg(feature = "drift")]
 pub use labels::{LabelsCommand, SendArgs};
 pub use log::LogArgs;
+pub use logs::{ExportArgs, LogsCommand, ReplayArgs, RowArgs, TailArgs};
 pub use orders::{OrderArgs, PromoteArgs, RollBackArgs};
 pub use rollout::{RolloutArgs, RolloutCommand, RolloutOf};
 pub use store::{PlaceArgs, PullArgs, StoreArgs, ValidateArgs};
@@ -89,6 +91,12 @@ pub enum Command {
         /// What to find out.
         #[command(subcommand)]
         command: DriftCommand,
+    },
+    /// See, export and replay logged predictions.
+    Logs {
+        /// What to do with them.
+        #[command(subcommand)]
+        command: LogsCommand,
     },
     #[cfg(feature = "drift")]
     /// Write down what a model's data looks like, to hold later data against.

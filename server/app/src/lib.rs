@@ -11,6 +11,7 @@ mod engines;
 mod findings;
 mod inspect;
 mod loaded;
+mod compared;
 mod log_sinks;
 mod prediction_log;
 mod process;

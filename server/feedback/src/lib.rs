@@ -26,6 +26,7 @@ mod parquet;
 mod retention;
 mod jsonlines;
 mod past;
+mod archive;
 mod json;
 mod cloudevents;
 mod log;
@@ -36,6 +37,7 @@ mod faults;
 #[cfg(test)]
 mod fixture;
 
+pub use archive::{Export, Wanted, files, read};
 pub use catalogue::Position;
 pub use cloudevents::{CloudEvents, Event, Events, Post};
 pub use files::{Append, Disk, Files};

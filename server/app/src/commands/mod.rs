@@ -5,6 +5,7 @@ mod devices;
 mod drift;
 #[cfg(feature = "drift")]
 mod labels;
+mod logs;
 mod models;
 mod orders;
 mod predict;
@@ -12,6 +13,7 @@ mod predict;
 mod profile;
 #[cfg(feature = "drift")]
 mod report;
+mod replay;
 mod rollout;
 mod server;
 mod store;
@@ -29,7 +31,8 @@ use clap::CommandFactory as _;
 use server_registry::{ErrorKind, RegistryError};
 
 use crate::cli::{
-    Cli, ClientCommand, Command, ModelsCommand, RolloutCommand, ServerArgs, TriggerCommand,
+    Cli, ClientCommand, Command, LogsCommand, ModelsCommand, RolloutCommand, ServerArgs,
+    TriggerCommand,
 };
 #[cfg(feature = "drift")]
 use crate::cli::{DriftCommand, LabelsCommand};
@@ -103,6 +106,11 @@ pub fn run(cli: Cli) -> ExitCode {
         Command::Drift { command: DriftCommand::Show(of) } => asked(report::show(&of)),
         #[cfg(feature = "drift")]
         Command::Drift { command: DriftCommand::Report(args) } => asked(report::report(&args)),
+        Command::Logs { command } => match command {
+            LogsCommand::Tail(args) => logs::tail(&args),
+            LogsCommand::Export(args) => logs::export(&args),
+            LogsCommand::Replay(args) => replay::replay(&args),
+        },
         #[cfg(feature = "drift")]
         Command::Profile(args) => profile::profile(&args),
         Command::Validate(args) => validate::validate(&args),

@@ -1,0 +1,104 @@
+//! The command line of `logs`.
+
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand};
+
+use super::ServerArgs;
+
+/// What can be done with logged predictions.
+#[derive(Debug, Subcommand)]
+pub enum LogsCommand {
+    /// Print the last rows as lines of JSON.
+    Tail(TailArgs),
+    /// Write rows to a file: Parquet, CSV or lines of JSON.
+    Export(ExportArgs),
+    /// Ask another version what was asked before, and compare its answers with the logged ones.
+    ///
+    /// Exit code 0: answered alike; 1: more rows differ than --max-diff-share, or nothing could be
+    /// compared; 69: the server cannot be reached.
+    Replay(Box<ReplayArgs>),
+}
+
+/// Which rows.
+#[derive(Clone, Debug, Args)]
+pub struct RowArgs {
+    /// The log's folder, as the server's --log-dir; its Parquet files are read
+    #[arg(long, env = "SALVER_LOG_DIR", value_name = "DIR")]
+    pub log_dir: PathBuf,
+    /// Requests that came in from then on: 2026-11-21, or with T and a time in UTC
+    #[arg(long, value_name = "TIME")]
+    pub from: Option<String>,
+    /// Requests that came in before then
+    #[arg(long, value_name = "TIME")]
+    pub until: Option<String>,
+}
+
+/// Arguments of `logs tail`.
+#[derive(Debug, Args)]
+pub struct TailArgs {
+    /// The log's folder, as the server's --log-dir; its Parquet files are read
+    #[arg(long, env = "SALVER_LOG_DIR", value_name = "DIR")]
+    pub log_dir: PathBuf,
+    /// Of that model [default: all]
+    #[arg(long, value_name = "NAME")]
+    pub model: Option<String>,
+    /// How many rows
+    #[arg(long, default_value_t = 10, value_name = "N")]
+    pub lines: usize,
+    /// Print what comes, as files are finished (the server's --log-roll-ms)
+    #[arg(long)]
+    pub follow: bool,
+}
+
+/// Arguments of `logs export`.
+#[derive(Debug, Args)]
+pub struct ExportArgs {
+    /// Which rows.
+    #[command(flatten)]
+    pub rows: RowArgs,
+    /// Of that model [default: all]
+    #[arg(long, value_name = "NAME")]
+    pub model: Option<String>,
+    /// Of that version [default: all]
+    #[arg(long, value_name = "N")]
+    pub version: Option<u64>,
+    /// Where to: a new file .parquet, .csv or .jsonl
+    #[arg(long, value_name = "FILE")]
+    pub output: PathBuf,
+}
+
+/// Arguments of `logs replay`.
+#[derive(Debug, Args)]
+pub struct ReplayArgs {
+    /// Which rows.
+    #[command(flatten)]
+    pub rows: RowArgs,
+    /// The model
+    #[arg(long, value_name = "NAME")]
+    pub model: String,
+    /// Who is asked: a version of the server at --url, or another server's address
+    #[arg(long, value_name = "VERSION|URL")]
+    pub to: String,
+    /// Rows that this version answered [default: any]
+    #[arg(long, value_name = "N")]
+    pub version: Option<u64>,
+    /// Requests a second at the most [default: one after the other]
+    #[arg(long, value_name = "N")]
+    pub rate: Option<f64>,
+    /// How many requests
+    #[arg(long, default_value_t = 10_000, value_name = "N")]
+    pub limit: usize,
+    /// Numbers are alike within this and --rtol times the logged one
+    #[arg(long, default_value_t = 1e-5, value_name = "X")]
+    pub atol: f64,
+    /// See --atol
+    #[arg(long, default_value_t = 1e-4, value_name = "X")]
+    pub rtol: f64,
+    /// Exit with 1 if a larger share of the rows differs, or of the requests fails
+    #[arg(long, value_name = "SHARE")]
+    pub max_diff_share: Option<f64>,
+    /// Which server.
+    #[command(flatten)]
+    pub server: ServerArgs,
+}

@@ -1,0 +1,97 @@
+"""`salver logs`: what was logged is shown, exported, and asked again of another version."""
+
+import csv
+import json
+import re
+
+import duckdb
+import pyarrow.parquet
+import pytest
+from recorded import cases
+from server import ROOT, salver, wait_for
+
+CASES = [it for it in cases("wine", 2) if it.request["inputs"][0]["shape"][0] == 1]
+PATH = "/v2/models/wine/versions/2/infer"
+
+
+@pytest.fixture
+def logged(start, repository, tmp_path):
+    """A server with both versions of wine, and a log of what the second was asked."""
+    repository.sample("wine", 1, 2)
+    repository.settings("wine", "version_policy = \"all\"\n[log]\n")
+    server = start(repository, log_dir=tmp_path / "log", log_roll_ms=50).settled()
+
+    def ask(**more):
+        for case in CASES:
+            server.ask("POST", PATH, case.request | more)
+        folder = tmp_path / "log/parquet"
+        count = lambda: sum(pyarrow.parquet.read_metadata(it).num_rows for it in folder.rglob("model=*/**/*.parquet"))  # noqa: E731
+        wait_for(lambda: count() >= len(CASES), "rows")
+        return server
+
+    ask.log = ("--log-dir", tmp_path / "log")
+    return ask
+
+
+def replay(logged, server, *words):
+    where = ("--url", f"http://{server.http}", "--output", "json")
+    done = salver("logs", "replay", *logged.log, "--model", "wine", *words, *where)
+    assert done.returncode in (0, 1), done.stderr
+    return done.returncode, json.loads(done.stdout)
+
+
+def test_a_version_answers_as_it_did_and_another_does_not(logged):
+    server = logged()
+    code, report = replay(logged, server, "--to", "2", "--max-diff-share", "0")
+    assert (code, report["sent"], report["errors"], report["not_sent"]) == (0, len(CASES), {}, {})
+    assert report["compared"]["rows"] == len(CASES) and report["compared"]["rows_differ"] == 0
+    code, report = replay(logged, server, "--to", "1", "--max-diff-share", "0", "--limit", "5")
+    assert (code, report["sent"]) == (1, 5)
+    assert report["compared"]["rows_differ"] > 0 and report["latency_ratio"] > 0
+    assert any(it["max_abs"] > 0 for it in report["compared"]["outputs"].values())
+    code, report = replay(logged, server, "--to", f"http://{server.http}", "--rate", "1000")
+    assert (code, report["compared"]["rows_differ"]) == (0, 0), "its newest version"
+    table = salver("logs", "replay", *logged.log, "--model", "wine", "--to", "2", "--url", f"http://{server.http}")
+    assert "OUTPUT" in table.stdout and f"{len(CASES)} requests sent" in table.stdout
+
+
+def test_what_cannot_be_asked_again_is_counted(logged, repository):
+    server = logged()
+    late = CASES[0].request | {"parameters": {"timeout": 0}}
+    server.ask("POST", PATH, late).refused(504, "")
+    why = "it was answered with DEADLINE_EXCEEDED"
+    wait_for(lambda: replay(logged, server, "--to", "2")[1]["not_sent"] == {why: 1}, "the failed one is counted")
+    code, report = replay(logged, server, "--to", "7", "--max-diff-share", "0.5")
+    assert code == 1 and sum(report["errors"].values()) == len(CASES)
+    gone = salver("logs", "replay", *logged.log, "--model", "wine", "--to", "2", "--url", "http://127.0.0.1:1")
+    assert gone.returncode == 69
+    wrong = salver("logs", "replay", *logged.log, "--model", "wine", "--to", "champion")
+    assert wrong.returncode == 1 and "--to is \"champion\"" in wrong.stderr
+
+
+def test_rows_are_shown_and_exported(logged, tmp_path):
+    logged()
+    shown = salver("logs", "tail", *logged.log, "--model", "wine", "--lines", "3")
+    lines = [json.loads(it) for it in shown.stdout.splitlines()]
+    assert [it["model"] for it in lines] == ["wine"] * 3
+    for name in ("all.parquet", "all.csv", "all.jsonl"):
+        done = salver("logs", "export", *logged.log, "--from", "2020-01-01", "--output", tmp_path / name)
+        assert done.returncode == 0 and done.stdout.startswith(f"{len(CASES)} rows in "), done.stderr
+    assert pyarrow.parquet.read_table(tmp_path / "all.parquet").num_rows == len(CASES)
+    with open(tmp_path / "all.csv", newline="") as file:
+        table = list(csv.DictReader(file))
+    assert len(table) == len(CASES) and {it["version"] for it in table} == {"2"}
+    none = salver("logs", "export", *logged.log, "--until", "2020-01-01", "--output", tmp_path / "none.jsonl")
+    assert none.stdout.startswith("0 rows in ")
+    wrong = salver("logs", "export", *logged.log, "--from", "yesterday", "--output", tmp_path / "x.csv")
+    assert wrong.returncode == 1 and "--from is \"yesterday\"" in wrong.stderr
+
+
+def test_the_query_of_the_documents_runs(logged, tmp_path):
+    logged()
+    text = (ROOT / "server/CONFIGURATION.md").read_text()
+    [query] = re.findall(r"```sql\n(.*?)```", text, re.DOTALL)
+    found = duckdb.sql(query.replace("DIR/parquet", f"{tmp_path}/log/parquet")).fetchall()
+    [(model, version, _hour, requests, share_failed, p99)] = found
+    assert (model, int(version), share_failed) == ("wine", 2, 0.0)
+    assert requests == len(CASES) and p99 > 0
