@@ -249,3 +249,15 @@ class Callers:
         with grpc.insecure_channel(self.server.grpc) as channel:
             call = channel.unary_unary("/inference.GRPCInferenceService/ModelInfer")
             self.paced(number, lambda: told(call(REQUEST, timeout=20)))
+
+
+def run(folder, *words):
+    """The command line by itself."""
+    return subprocess.run(
+        [BINARY, *map(str, words)],
+        env=plain(SALVER_CACHE=str(folder / "cache"), HOME=str(folder)),
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE_S,
+        check=False,
+    )
