@@ -6,7 +6,7 @@ import shutil
 
 import pytest
 from conftest import KEYS
-from servers import files, plain
+from servers import files
 from serving import SAMPLES, TOLERANCE, Callers, Server, numbers, run, wait_for, wine
 from test_mlflow import Registry
 from test_oci import push
