@@ -81,6 +81,7 @@ test-chart: $(VENV)/helm/ready ## The chart and the Dockerfile
 lint: ## Formatting and lints, warnings as errors
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --workspace --all-targets --locked -- -D warnings
+	$(CARGO) clippy --locked -p server-app --no-default-features --features edge -- -D warnings
 
 bench: bench-binaries ## Measure against the bare engine and the bare transport, and judge the targets
 	$(PYTHON) loadtest/bench/run.py --bin $(CARGO_TARGET_DIR)/release $(BENCH_FLAGS)
@@ -127,6 +128,18 @@ haproxy: # Debian's, if it may be installed; without it its tests are skipped
 	@command -v haproxy >/dev/null || test -x /usr/sbin/haproxy || { \
 		test "$$(id -u)" = 0 && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq haproxy >/dev/null; \
 	} || echo "HAProxy is not installed, and cannot be from here: its tests are skipped"
+
+test-gpu: ## The suite and the speed on an NVIDIA GPU; says what is missing where there is none
+	@$(PYTHON) loadtest/gpu.py || { code=$$?; test $$code = 77; }
+
+edge: ## Build the server for small machines: tract and LiteRT, models from folders and web servers
+	$(CARGO) build --profile edge --locked -p server-app --no-default-features --features edge
+	@ls -l $(CARGO_TARGET_DIR)/edge/salver
+
+edge-arm: ## That, for 64-bit ARM; asks it for a prediction under qemu, where that is
+	$(PYTHON) loadtest/edge.py --lib $(LIB)
+
+.PHONY: test-gpu edge edge-arm
 
 fixtures: $(VENV)/models/ready $(VENV)/pjrt/ready ## Make the test models of LiteRT, candle and PJRT again
 	cd models && $(abspath $(VENV))/models/bin/python ../backends/litert/fixtures/make.py

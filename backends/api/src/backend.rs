@@ -14,14 +14,22 @@ use crate::tensor::Tensor;
 pub enum Device {
     /// The host's processor cores.
     Cpu,
+    /// An NVIDIA GPU, by its number.
+    Cuda(u32),
 }
 
 impl fmt::Display for Device {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Device::Cpu => out.write_str("cpu"),
+            Device::Cuda(number) => write!(out, "cuda:{number}"),
         }
     }
+}
+
+/// No instance where the model is not.
+pub fn elsewhere(engine: &'static str, device: &Device) -> BackendError {
+    BackendError::Unsupported { engine, reason: format!("the model is not on {device}") }
 }
 
 /// One engine. One value per process.
@@ -49,6 +57,9 @@ pub trait Backend: Send + Sync {
 pub trait Model: Send + Sync {
     /// What it takes and gives.
     fn signature(&self) -> &Signature;
+
+    /// Where its instances compute: settled when it was loaded.
+    fn device(&self) -> Device;
 
     /// Scratch for one more run at a time.
     fn instance(&self, device: &Device) -> Result<Box<dyn Instance>, BackendError>;

@@ -1,5 +1,7 @@
 //! How a model is to be loaded.
 
+use crate::gpu::{DeviceWish, GpuOptions};
+
 /// In how many bits an engine computes what the model declares as FP32.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Precision {
@@ -37,6 +39,8 @@ pub struct SessionOptions {
     pub prepacking: bool,
     /// Are sums of 8-bit products kept from saturating, where the processor's instructions do that?
     pub quantized_precision: bool,
+    /// For a model that runs on a GPU.
+    pub gpu: GpuOptions,
 }
 
 impl Default for SessionOptions {
@@ -48,6 +52,7 @@ impl Default for SessionOptions {
             memory_pattern: false,
             prepacking: true,
             quantized_precision: false,
+            gpu: GpuOptions::default(),
         }
     }
 }
@@ -55,6 +60,8 @@ impl Default for SessionOptions {
 /// How a model is to be loaded.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Options {
+    /// Where it is to run.
+    pub device: DeviceWish,
     /// How many instances will run at a time; more may be made, but will wait for one another.
     pub instances: usize,
     /// In how many bits it computes.
@@ -74,6 +81,7 @@ impl Default for Options {
     /// One thread per instance, no spinning: several instances then share the cores in peace.
     fn default() -> Options {
         Options {
+            device: DeviceWish::Auto,
             instances: 1,
             precision: Precision::F32,
             intra_op_threads: 1,

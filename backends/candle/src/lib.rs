@@ -52,6 +52,7 @@ impl Backend for Candle {
     }
 
     fn load(&self, artifact: &Path, options: &Options) -> Result<Box<dyn Model>, BackendError> {
+        options.on_processor(NAME)?;
         Ok(Box::new(model::CandleModel::load(artifact, options)?))
     }
 }

@@ -4,11 +4,11 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::Arc;
 
-use backend_api::{BackendError, Device, Instance, Model, Options, Signature};
+use backend_api::{BackendError, Device, Instance, Model, Options, Signature, elsewhere};
 
 use crate::instance::CandleInstance;
 use crate::network::{self, Network};
-use crate::{unreadable, weights};
+use crate::{NAME, unreadable, weights};
 
 /// See the module.
 pub(crate) struct CandleModel {
@@ -34,9 +34,14 @@ impl Model for CandleModel {
         self.network.signature()
     }
 
+    fn device(&self) -> Device {
+        Device::Cpu
+    }
+
     fn instance(&self, device: &Device) -> Result<Box<dyn Instance>, BackendError> {
         match device {
             Device::Cpu => Ok(Box::new(CandleInstance::new(&self.network, self.threads)?)),
+            Device::Cuda(_) => Err(elsewhere(NAME, device)),
         }
     }
 }

@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 
-use backend_api::{Backend, BackendError, Device, Instance, Model, Options, Signature};
+use backend_api::{Backend, BackendError, Device, Instance, Model, Options, Signature, elsewhere};
 
 pub use gate::Gate;
 pub use script::Script;
@@ -93,7 +93,8 @@ impl Backend for Fake {
         vec![Device::Cpu]
     }
 
-    fn load(&self, artifact: &Path, _options: &Options) -> Result<Box<dyn Model>, BackendError> {
+    fn load(&self, artifact: &Path, options: &Options) -> Result<Box<dyn Model>, BackendError> {
+        options.on_processor(NAME)?;
         self.shared.loads_begun.fetch_add(1, Ordering::Relaxed);
         let unreadable = |reason: String| BackendError::Artifact { reason };
         let text = std::fs::read_to_string(artifact)
@@ -128,6 +129,10 @@ impl Model for FakeModel {
         &self.signature
     }
 
+    fn device(&self) -> Device {
+        Device::Cpu
+    }
+
     fn instance(&self, device: &Device) -> Result<Box<dyn Instance>, BackendError> {
         match device {
             Device::Cpu => Ok(Box::new(FakeInstance::new(
@@ -135,6 +140,7 @@ impl Model for FakeModel {
                 self.signature.clone(),
                 Arc::clone(&self.shared),
             ))),
+            Device::Cuda(_) => Err(elsewhere(NAME, device)),
         }
     }
 }

@@ -83,6 +83,7 @@ impl Backend for LiteRt {
     }
 
     fn load(&self, artifact: &Path, options: &Options) -> Result<Box<dyn Model>, BackendError> {
+        options.on_processor(NAME)?;
         Ok(Box::new(model::LiteModel::load(self.environment()?, artifact, options)?))
     }
 }

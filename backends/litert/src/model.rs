@@ -5,7 +5,7 @@ use std::fs::File;
 use std::path::Path;
 use std::sync::Arc;
 
-use backend_api::{BackendError, Device, Instance, Model, Options, Signature};
+use backend_api::{BackendError, Device, Instance, Model, Options, Signature, elsewhere};
 
 use crate::ffi::{Environment, Source};
 use crate::instance::LiteInstance;
@@ -51,9 +51,14 @@ impl Model for LiteModel {
         &self.shared.signature
     }
 
+    fn device(&self) -> Device {
+        Device::Cpu
+    }
+
     fn instance(&self, device: &Device) -> Result<Box<dyn Instance>, BackendError> {
         match device {
             Device::Cpu => Ok(Box::new(LiteInstance::new(Arc::clone(&self.shared))?)),
+            Device::Cuda(_) => Err(elsewhere(NAME, device)),
         }
     }
 }

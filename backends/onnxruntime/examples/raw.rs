@@ -1,11 +1,13 @@
 //! ONNX Runtime with nothing around it: what a server could reach at most.
 //!
-//! `raw LIBRARY MODEL ROWS SECONDS [AXIS_LENGTH]` runs the model on one thread, on the same input again and
+//! `raw LIBRARY MODEL ROWS SECONDS [AXIS_LENGTH [DEVICE]]` runs the model on one thread, on the same input again and
 //! again, and prints one line of JSON. Free axes other than the first get AXIS_LENGTH. Used by
 //! `make bench`; goes through `ort` alone, so that it shares no code with what it is compared to.
 
 use std::time::{Duration, Instant};
 
+use ort::ep::CUDA;
+use ort::ep::cuda::ConvAlgorithmSearch;
 use ort::session::{Session, SessionInputValue};
 use ort::value::{Tensor, TensorElementType, ValueType};
 
@@ -14,16 +16,21 @@ type Result<T> = std::result::Result<T, Box<dyn std::error::Error>>;
 fn main() -> Result<()> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let [library, model, rows, seconds, rest @ ..] = arguments.as_slice() else {
-        return Err("raw LIBRARY MODEL ROWS SECONDS [AXIS_LENGTH]".into());
+        return Err("raw LIBRARY MODEL ROWS SECONDS [AXIS_LENGTH [DEVICE]]".into());
     };
     let (rows, seconds): (usize, f64) = (rows.parse()?, seconds.parse()?);
     let free: usize = rest.first().map_or(Ok(1), |it| it.parse())?;
     let environment = ort::init_from(library)?.with_telemetry(false).build()?;
-    let mut session = Session::builder(&environment)?
+    let mut builder = Session::builder(&environment)?
         .with_intra_threads(1)?
         .with_inter_threads(1)?
-        .with_intra_op_spinning(false)?
-        .commit_from_file(model)?;
+        .with_intra_op_spinning(false)?;
+    if let Some(number) = rest.get(1).and_then(|it| it.strip_prefix("cuda:")) {
+        let cuda = CUDA::default().with_device_id(number.parse()?).with_tf32(false);
+        let cuda = cuda.with_conv_algorithm_search(ConvAlgorithmSearch::Heuristic);
+        builder = builder.with_execution_providers([cuda.build().error_on_failure()])?;
+    }
+    let mut session = builder.commit_from_file(model)?;
     let inputs = inputs(&session, rows, free)?;
     let mut run = || -> Result<Duration> {
         let given: Vec<(&str, SessionInputValue<'_>)> =

@@ -1,8 +1,8 @@
 //! One caller of a shared session.
 
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 
-use backend_api::{BackendError, Instance, Output, Tensor};
+use backend_api::{BackendError, Device, Instance, Output, Tensor};
 
 use crate::model::Shared;
 use crate::value::{self, Memory, Value};
@@ -29,6 +29,11 @@ impl Instance for OnnxInstance {
             .iter()
             .map(|it| Value::input(&self.memory, it))
             .collect::<Result<Vec<_>, _>>()?;
+        let _turn = match shared.device {
+            Device::Cpu => None,
+            // A run that panicked has left nothing behind in it.
+            Device::Cuda(_) => Some(shared.turn.lock().unwrap_or_else(PoisonError::into_inner)),
+        };
         let results = value::run(
             &shared.session,
             (&shared.input_names, &given),

@@ -8,6 +8,7 @@
 mod library;
 mod instance;
 mod model;
+mod provider;
 mod signature;
 mod value;
 
@@ -66,7 +67,7 @@ impl Backend for OnnxRuntime {
     }
 
     fn devices(&self) -> Vec<Device> {
-        vec![Device::Cpu]
+        provider::devices()
     }
 
     fn load(&self, artifact: &Path, options: &Options) -> Result<Box<dyn Model>, BackendError> {

@@ -2,23 +2,26 @@
 
 use std::ffi::CString;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use backend_api::{
-    BackendError, Device, Instance, Model, Optimization, Options, Precision, Signature, TensorSpec,
+    BackendError, Device, DeviceWish, Instance, Model, Optimization, Options, Precision, Signature,
+    TensorSpec, elsewhere,
 };
 use ort::environment::Environment;
-use ort::ep::CPU;
 use ort::session::Session;
 use ort::session::builder::{GraphOptimizationLevel, SessionBuilder};
 
 use crate::instance::OnnxInstance;
-use crate::{NAME, signature};
+use crate::{NAME, provider, signature};
 
 /// What the instances share. The session's weights exist once, whatever the number of instances:
 /// on the CPU, `Run` may be called from several threads at a time.
 pub(crate) struct Shared {
     pub(crate) session: Session,
+    pub(crate) device: Device,
+    /// Held by a run on a GPU: there a session is for one at a time.
+    pub(crate) turn: Mutex<()>,
     pub(crate) signature: Signature,
     pub(crate) input_names: Vec<CString>,
     pub(crate) output_names: Vec<CString>,
@@ -45,9 +48,7 @@ impl OnnxModel {
             return Err(unreadable(format!("{}: the file is empty", artifact.display())));
         }
         refuse_unknown(options)?;
-        let mut builder = builder(environment, options).map_err(|it| unreadable(it.to_string()))?;
-        let session =
-            builder.commit_from_file(artifact).map_err(|it| unreadable(it.to_string()))?;
+        let (session, device) = open(environment, artifact, options)?;
         let signature = signature::read(&session)?;
         let names = |side: &[TensorSpec]| {
             let name = |it: &TensorSpec| CString::new(&*it.name);
@@ -59,7 +60,8 @@ impl OnnxModel {
             })
         };
         let (input_names, output_names) = (names(&signature.inputs)?, names(&signature.outputs)?);
-        let shared = Shared { session, signature, input_names, output_names };
+        let turn = Mutex::new(());
+        let shared = Shared { session, device, turn, signature, input_names, output_names };
         Ok(OnnxModel { shared: Arc::new(shared) })
     }
 }
@@ -69,10 +71,15 @@ impl Model for OnnxModel {
         &self.shared.signature
     }
 
+    fn device(&self) -> Device {
+        self.shared.device.clone()
+    }
+
     fn instance(&self, device: &Device) -> Result<Box<dyn Instance>, BackendError> {
-        match device {
-            Device::Cpu => Ok(Box::new(OnnxInstance::new(Arc::clone(&self.shared))?)),
+        if *device != self.shared.device {
+            return Err(elsewhere(NAME, device));
         }
+        Ok(Box::new(OnnxInstance::new(Arc::clone(&self.shared))?))
     }
 }
 
@@ -88,6 +95,37 @@ fn refuse_unknown(options: &Options) -> Result<(), BackendError> {
         }),
         Precision::Bf16 | Precision::F32 => Ok(()),
     }
+}
+
+/// A session on the first device that will have it. One that was asked for is the only one.
+fn open(
+    environment: &Environment,
+    artifact: &Path,
+    options: &Options,
+) -> Result<(Session, Device), BackendError> {
+    let unreadable = |it: ort::Error| BackendError::Artifact { reason: it.to_string() };
+    for device in provider::candidates(&options.device)? {
+        let providers = provider::providers(&device, options)?;
+        let plain = builder(environment, options).map_err(unreadable)?;
+        let placed = plain.with_execution_providers(providers);
+        let mut placed = match placed {
+            Ok(placed) => placed,
+            Err(error) if device == Device::Cpu => {
+                return Err(BackendError::Artifact { reason: error.to_string() });
+            }
+            Err(error) => {
+                let error = provider::lacking(&device, &error.to_string());
+                if options.device != DeviceWish::Auto {
+                    return Err(error);
+                }
+                tracing::warn!(%error, "device auto: the processor instead");
+                continue;
+            }
+        };
+        let session = placed.commit_from_file(artifact).map_err(unreadable)?;
+        return Ok((session, device));
+    }
+    Err(provider::lacking(&Device::Cpu, "no device would have the model")) // not reached: it is last
 }
 
 fn builder(environment: &Environment, options: &Options) -> Result<SessionBuilder, ort::Error> {
@@ -106,8 +144,7 @@ fn builder(environment: &Environment, options: &Options) -> Result<SessionBuilde
         .with_parallel_execution(options.inter_op_threads > 1)?
         .with_intra_op_spinning(options.spinning)?
         .with_inter_op_spinning(options.spinning)?
-        .with_memory_pattern(session.memory_pattern)?
-        .with_execution_providers([CPU::default().with_arena_allocator(session.arena).build()])?;
+        .with_memory_pattern(session.memory_pattern)?;
     // Each is without effect on processors that it is not for.
     for (key, value) in [
         ("session.disable_prepacking", !session.prepacking),

@@ -59,6 +59,7 @@ fn passes_the_suite_with_every_option_turned() {
         memory_pattern: true,
         prepacking: false,
         quantized_precision: true,
+        ..SessionOptions::default()
     };
     for optimization in [Optimization::Off, Optimization::Basic, Optimization::Extended] {
         let session = SessionOptions { optimization, ..session.clone() };
@@ -72,6 +73,33 @@ fn bf16_is_refused_where_it_would_be_ignored() {
     let options = Options { precision: Precision::Bf16, ..Options::default() };
     let loaded = onnxruntime().load(&fixtures().join("double.onnx"), &options);
     assert_eq!(loaded.is_ok(), cfg!(target_arch = "aarch64"));
+}
+
+/// ONNX Runtime by itself would say nothing, and compute on the processor.
+#[test]
+fn a_gpu_that_is_not_there_is_not_replaced() {
+    for device in ["cuda:0", "cuda:7"] {
+        let device = device.parse().expect("a device");
+        let options = Options { device, ..Options::default() };
+        let error = onnxruntime().load(&fixtures().join("double.onnx"), &options).err();
+        let error = error.expect("the library for processors has no GPU");
+        assert!(matches!(error, BackendError::Unsupported { .. }), "{error:?}");
+        let text = error.to_string();
+        for part in ["device cuda:", "built without CUDA", "onnxruntime-gpu", "LD_LIBRARY_PATH"] {
+            assert!(text.contains(part), "{text}");
+        }
+    }
+}
+
+#[test]
+fn without_a_wish_it_is_the_processor_here() {
+    for device in ["auto", "cpu"] {
+        let device = device.parse().expect("a device");
+        let options = Options { device, ..Options::default() };
+        let model = onnxruntime().load(&fixtures().join("double.onnx"), &options).expect("loads");
+        assert_eq!(model.device(), Device::Cpu);
+        assert!(model.instance(&Device::Cuda(0)).is_err(), "there is no model");
+    }
 }
 
 #[test]

@@ -90,6 +90,7 @@ impl Backend for OpenVino {
     }
 
     fn load(&self, artifact: &Path, options: &Options) -> Result<Box<dyn Model>, BackendError> {
+        options.on_processor(NAME)?;
         Ok(Box::new(model::OpenVinoModel::load(self.core()?, artifact, options)?))
     }
 }

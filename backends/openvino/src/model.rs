@@ -4,7 +4,9 @@ use std::ffi::CString;
 use std::path::Path;
 use std::sync::Arc;
 
-use backend_api::{BackendError, DType, Device, Instance, Model, Options, Precision, Signature};
+use backend_api::{
+    BackendError, DType, Device, Instance, Model, Options, Precision, Signature, elsewhere,
+};
 
 use crate::ffi::{Compiled, Core, Settings};
 use crate::graph::Graph;
@@ -50,9 +52,14 @@ impl Model for OpenVinoModel {
         &self.shared.signature
     }
 
+    fn device(&self) -> Device {
+        Device::Cpu
+    }
+
     fn instance(&self, device: &Device) -> Result<Box<dyn Instance>, BackendError> {
         match device {
             Device::Cpu => Ok(Box::new(OpenVinoInstance::new(Arc::clone(&self.shared))?)),
+            Device::Cuda(_) => Err(elsewhere(NAME, device)),
         }
     }
 }

@@ -16,7 +16,7 @@ mod functions;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
-use backend_api::{Backend, BackendError, DType, Device, Library, Model, Options};
+use backend_api::{Backend, BackendError, DType, Device, DeviceWish, Library, Model, Options};
 
 use crate::cache::Cache;
 use crate::ffi::Client;
@@ -140,7 +140,11 @@ impl Backend for Pjrt {
         vec![Device::Cpu]
     }
 
-    fn load(&self, artifact: &Path, _options: &Options) -> Result<Box<dyn Model>, BackendError> {
+    fn load(&self, artifact: &Path, options: &Options) -> Result<Box<dyn Model>, BackendError> {
+        if let DeviceWish::On(device @ Device::Cuda(_)) = &options.device {
+            let reason = format!("its plugin says where it computes, not device = \"{device}\"");
+            return Err(BackendError::Unsupported { engine: NAME, reason });
+        }
         // What is wrong with the files is said first: it is so with any plugin.
         let manifest = manifest::Manifest::read(artifact)?;
         Ok(Box::new(model::PjrtModel::load(self.opened()?, artifact, manifest)?))

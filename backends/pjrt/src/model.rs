@@ -4,7 +4,9 @@ use std::fs;
 use std::path::Path;
 use std::sync::Arc;
 
-use backend_api::{BackendError, Device, Instance, Model, Shape, Signature, Tensor, TensorSpec};
+use backend_api::{
+    BackendError, Device, Instance, Model, Shape, Signature, Tensor, TensorSpec, elsewhere,
+};
 
 use crate::ffi::Loaded;
 use crate::functions::dtype_of;
@@ -86,9 +88,14 @@ impl Model for PjrtModel {
     }
 
     /// Whatever the server's word for the place: the plugin's first device computes.
+    fn device(&self) -> Device {
+        Device::Cpu
+    }
+
     fn instance(&self, device: &Device) -> Result<Box<dyn Instance>, BackendError> {
         match device {
             Device::Cpu => Ok(Box::new(PjrtInstance::new(Arc::clone(&self.shared)))),
+            Device::Cuda(_) => Err(elsewhere(NAME, device)),
         }
     }
 }

@@ -54,8 +54,9 @@ impl Backend for Tract {
         vec![Device::Cpu]
     }
 
-    /// tract computes on the calling thread alone, so the options ask for nothing it could do.
-    fn load(&self, artifact: &Path, _options: &Options) -> Result<Box<dyn Model>, BackendError> {
+    /// tract computes on the calling thread alone, so most options ask for nothing it could do.
+    fn load(&self, artifact: &Path, options: &Options) -> Result<Box<dyn Model>, BackendError> {
+        options.on_processor(NAME)?;
         Ok(Box::new(model::TractModel::load(artifact)?))
     }
 }

@@ -4,7 +4,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::Arc;
 
-use backend_api::{Axis, BackendError, Device, GraphTensor, Instance, Model, Signature};
+use backend_api::{Axis, BackendError, Device, GraphTensor, Instance, Model, Signature, elsewhere};
 use tract_onnx::model::ParseResult;
 use tract_onnx::pb::{GraphProto, NodeProto};
 use tract_onnx::prelude::*;
@@ -34,9 +34,14 @@ impl Model for TractModel {
         &self.signature
     }
 
+    fn device(&self) -> Device {
+        Device::Cpu
+    }
+
     fn instance(&self, device: &Device) -> Result<Box<dyn Instance>, BackendError> {
         match device {
             Device::Cpu => Ok(Box::new(TractInstance::new(&self.plan, &self.signature)?)),
+            Device::Cuda(_) => Err(elsewhere(NAME, device)),
         }
     }
 }

@@ -5,6 +5,7 @@
 use std::fs;
 use std::path::Path;
 
+use backend_api::Device;
 use serde::Serialize;
 
 use crate::cli::Libraries;
@@ -74,7 +75,9 @@ fn engines(libraries: &Libraries) -> anyhow::Result<Vec<Engine>> {
     let available = opened.available().map(|it| {
         let (engine, reads) = (it.name(), Some(it.artifact()));
         match engines::check(engine, libraries) {
-            Ok(devices) => {
+            Ok(mut devices) => {
+                let gpus = it.devices().into_iter().filter(|it| *it != Device::Cpu);
+                devices.extend(gpus.map(|it| format!("device {it}, as far as the library says")));
                 let version = Some(it.version());
                 Engine { engine, available: true, reads, version, devices, ..Engine::default() }
             }
@@ -140,7 +143,8 @@ const KINDS: [(&str, &str, &str); 3] = [
     (
         "nvidia",
         "NVIDIA GPU",
-        "engine pjrt computes on it with --pjrt-plugin xla_cuda_plugin.so; the others do not",
+        "engine onnxruntime computes on it with --onnxruntime-library of onnxruntime-gpu and device = \
+         \"cuda:0\", engine pjrt with --pjrt-plugin xla_cuda_plugin.so; the others do not",
     ),
     ("accel", "Google TPU", "engine pjrt computes on it with --pjrt-plugin libtpu.so"),
     ("apex_", "Edge TPU", "no engine uses it yet: LiteRT is opened for the processor alone"),

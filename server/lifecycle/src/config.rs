@@ -15,6 +15,7 @@ use server_serving::{Batching, Sizes};
 
 use crate::contradictions;
 use crate::declared;
+use crate::gpu;
 use crate::logging;
 use crate::monitoring;
 use crate::padding::{PaddingConfig, sizes};
@@ -159,6 +160,7 @@ impl ModelConfig {
         let named = defaults.engines.iter().map(|it| (*it, Some((*it).to_owned())));
         let engines: Vec<_> = named.chain([("auto", None)]).collect();
         set(&mut self.engine, root.choice("engine", &engines));
+        set(&mut self.options.device, gpu::device(root));
         let precisions = [("f32", Precision::F32), ("bf16", Precision::Bf16)];
         set(&mut self.options.precision, root.choice("precision", &precisions));
         set(&mut self.versions, root.with("version_policy", versions));
@@ -193,6 +195,7 @@ impl ModelConfig {
         self.drift = root.with("drift", monitoring::plan);
         self.truth = root.section("truth", truth::read);
         let session = root.section("onnxruntime", |it| self.read_onnxruntime(it)).is_some();
+        gpu::check(&self.options.device, &self.options.session.gpu, root);
         contradictions::check(self, root, session);
         traffic::check(self, root);
         declared::check(self, root);
@@ -242,6 +245,7 @@ impl ModelConfig {
         set(&mut session.memory_pattern, section.boolean("memory_pattern"));
         set(&mut session.prepacking, section.boolean("prepacking"));
         set(&mut session.quantized_precision, section.boolean("quantized_precision"));
+        session.gpu = gpu::options(section);
     }
 
     fn read_warmup(&mut self, section: &mut Section<'_>) {

@@ -1,4 +1,6 @@
-use backend_api::SessionOptions;
+use backend_api::{
+    ArenaGrowth, ConvSearch, Device, DeviceWish, GpuOptions, SessionOptions, TensorRt,
+};
 
 use super::*;
 
@@ -20,6 +22,7 @@ fn an_empty_file_changes_nothing() {
 
 const EVERY_KEY: &str = r#"
         engine = "onnxruntime"
+        device = "cuda:1"
         precision = "bf16"
         version_policy = { latest = 2 }
         fallback_version = 7
@@ -56,6 +59,14 @@ const EVERY_KEY: &str = r#"
         memory_pattern = true
         prepacking = false
         quantized_precision = true
+        [onnxruntime.cuda]
+        memory_bytes_max = 1073741824
+        arena_growth = "as_needed"
+        conv_search = "exhaustive"
+        tf32 = true
+        [onnxruntime.tensorrt]
+        fp16 = true
+        cache = "/var/cache/salver"
     "#;
 
 #[test]
@@ -90,6 +101,7 @@ fn every_key_is_read() {
         weight: 5,
         inline: false,
         options: Options {
+            device: DeviceWish::On(Device::Cuda(1)),
             instances: 3,
             precision: Precision::Bf16,
             intra_op_threads: 4,
@@ -101,6 +113,16 @@ fn every_key_is_read() {
                 memory_pattern: true,
                 prepacking: false,
                 quantized_precision: true,
+                gpu: GpuOptions {
+                    memory_bytes_max: Some(1 << 30),
+                    arena_growth: ArenaGrowth::AsNeeded,
+                    conv_search: ConvSearch::Exhaustive,
+                    tf32: true,
+                    tensorrt: Some(TensorRt {
+                        fp16: true,
+                        cache: Some("/var/cache/salver".into()),
+                    }),
+                },
             },
         },
         warmup_rows: vec![1, 4],

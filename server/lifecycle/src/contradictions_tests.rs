@@ -44,6 +44,12 @@ fn what_the_named_engine_cannot_do_is_a_fault() {
     let planned = format!("{threads}\n[onnxruntime]\nmemory_pattern = true");
     check(&planned, &["onnxruntime.memory_pattern"]);
     check("[onnxruntime]\narenas = true", &["onnxruntime.arenas"]);
+    let cuda = "[onnxruntime.cuda]\ntf32 = true";
+    check(cuda, &[]);
+    check(&format!("device = \"cpu\"\n{cuda}"), &["onnxruntime"]);
+    check("device = \"gpu\"", &["device"]);
+    check("device = \"cpu\"", &[]);
+    check("[onnxruntime.tensorrt]\ncache = \"here\"", &["onnxruntime.tensorrt.cache"]);
 }
 
 #[test]

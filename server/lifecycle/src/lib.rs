@@ -10,6 +10,7 @@ mod settle;
 mod config;
 mod contradictions;
 mod said;
+mod gpu;
 mod folder;
 mod desired;
 mod state;

@@ -75,7 +75,7 @@ fn load_fenced(engines: &Engines, cores: &Cores, job: &LoadJob) -> Result<Loaded
     let card = card(job, &engines.artifacts())?;
     let (engine, model) = engines.load(config.engine.as_deref(), &job.folder, &config.options)?;
     let model: Arc<dyn Model> = model.into();
-    let device = Device::Cpu;
+    let device = model.device();
     let lengths = AxisLengths { named: config.warmup_axes.clone(), more: 0 };
     let signature = served_signature(job, &*model, (&device, &lengths))?;
     let mut batching = config.batching.clone();
@@ -96,19 +96,25 @@ fn load_fenced(engines: &Engines, cores: &Cores, job: &LoadJob) -> Result<Loaded
         platform: engine.platform(),
         instances: config.instances,
         inline: config.inline,
-        device,
+        device: device.clone(),
         width: config.options.intra_op_threads,
         weight: config.weight,
         batching,
         padding,
         timeout: config.timeout,
-        facts: proof.facts.clone(),
+        facts: facts(&proof.facts, &device),
     };
     let warm_up = warm_up(job, (&signature, &plan.batching), lengths);
     let identity = (job.model.clone(), job.version);
     let workers = Servable::start(identity, (model, signature), plan, cores, &warm_up);
     let workers = workers.map_err(|it| LoadError::doubtful(chain(&it)))?;
     Ok(Loaded { workers, engine: engine.name(), proof, took: started.elapsed() })
+}
+
+/// What is known of the version, and where it runs, if that is not the processor.
+fn facts(proven: &BTreeMap<String, String>, device: &Device) -> BTreeMap<String, String> {
+    let elsewhere = (*device != Device::Cpu).then(|| ("device".to_owned(), device.to_string()));
+    proven.clone().into_iter().chain(elsewhere).collect()
 }
 
 /// The model's signature, as runs bear it out; without a batch axis if requests must not be joined.

@@ -60,8 +60,8 @@ fn every_setting_is_in_the_documents() {
     for fault in faults {
         let keys = fault.split("known are ").nth(1).expect("a list");
         for key in keys.split(", ") {
-            let shown =
-                document.contains(&format!("\n{key} ")) || document.contains(&format!("[{key}]"));
+            let places = [format!("\n{key} "), format!("[{key}]"), format!(".{key}]")];
+            let shown = places.iter().any(|it| document.contains(it));
             assert!(shown, "{key} is not in server/CONFIGURATION.md");
         }
     }

@@ -1,0 +1,119 @@
+//! Where a model is to run, and what an engine is told that runs it on a GPU.
+
+use std::path::PathBuf;
+use std::str::FromStr;
+
+use crate::backend::Device;
+use crate::error::BackendError;
+use crate::options::Options;
+
+/// Numbers of GPUs that are taken for meant: no machine has more.
+const GPUS_MAX: u32 = 64;
+
+/// Where a model asks to be run.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub enum DeviceWish {
+    /// On a GPU if the engine can and one is there, else on the processor.
+    #[default]
+    Auto,
+    /// There, or not at all.
+    On(Device),
+}
+
+impl FromStr for DeviceWish {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<DeviceWish, String> {
+        let number = |it: &str| it.parse::<u32>().ok().filter(|it| *it < GPUS_MAX);
+        match (text, text.strip_prefix("cuda:").and_then(number)) {
+            ("auto", _) => Ok(DeviceWish::Auto),
+            ("cpu", _) => Ok(DeviceWish::On(Device::Cpu)),
+            (_, Some(number)) => Ok(DeviceWish::On(Device::Cuda(number))),
+            (_, None) => Err(format!("{text:?} is none of auto, cpu, cuda:0, cuda:1 and so on")),
+        }
+    }
+}
+
+impl Options {
+    /// Refuses a wish for a GPU, in the name of an engine that computes on processors alone.
+    pub fn on_processor(&self, engine: &'static str) -> Result<(), BackendError> {
+        match &self.device {
+            DeviceWish::Auto | DeviceWish::On(Device::Cpu) => Ok(()),
+            DeviceWish::On(device @ Device::Cuda(_)) => {
+                let reason = format!("it computes on the processor alone, device is {device}");
+                Err(BackendError::Unsupported { engine, reason })
+            }
+        }
+    }
+}
+
+/// By how much the memory on a GPU grows that is kept for the next run.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum ArenaGrowth {
+    /// By powers of two: fewer requests to the driver.
+    #[default]
+    Doubling,
+    /// By what is needed.
+    AsNeeded,
+}
+
+/// How the way is found in which a convolution is computed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum ConvSearch {
+    /// All of them are tried, for every new shape: slow at first.
+    Exhaustive,
+    /// By rules of thumb. Batches vary in size, and each size would be tried.
+    #[default]
+    Heuristic,
+    /// Always the same.
+    Fixed,
+}
+
+/// What an engine is told that runs the model on an NVIDIA GPU.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct GpuOptions {
+    /// Most that is kept for intermediate results; weights and libraries come on top of it.
+    pub memory_bytes_max: Option<usize>,
+    /// By how much that grows.
+    pub arena_growth: ArenaGrowth,
+    /// How convolutions are found.
+    pub conv_search: ConvSearch,
+    /// May factors of FP32 products be rounded to ten bits of mantissa?
+    pub tf32: bool,
+    /// Through TensorRT, where its operators allow.
+    pub tensorrt: Option<TensorRt>,
+}
+
+/// What TensorRT is told.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct TensorRt {
+    /// May it compute in FP16?
+    pub fp16: bool,
+    /// Where what it has built is kept for the next start.
+    pub cache: Option<PathBuf>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(text: &str, expect: Option<DeviceWish>) {
+        assert_eq!(text.parse::<DeviceWish>().ok(), expect, "{text}");
+    }
+
+    #[test]
+    fn devices_go_by_name() {
+        check("auto", Some(DeviceWish::Auto));
+        check("cpu", Some(DeviceWish::On(Device::Cpu)));
+        check("cuda:3", Some(DeviceWish::On(Device::Cuda(3))));
+        for wrong in ["", "gpu", "cuda", "cuda:", "cuda:-1", "cuda:64", "cuda:x"] {
+            check(wrong, None);
+        }
+        let wish =
+            |text: &str| Options { device: text.parse().expect("known"), ..Options::default() };
+        assert!(wish("cpu").on_processor("fake").is_ok());
+        let error = wish("cuda:1").on_processor("fake").expect_err("refused").to_string();
+        assert!(error.ends_with("computes on the processor alone, device is cuda:1"), "{error}");
+    }
+}
