@@ -12,6 +12,7 @@ mod findings;
 mod inspect;
 mod loaded;
 mod compared;
+#[cfg_attr(not(feature = "registries"), path = "no_log_sinks.rs")]
 mod log_sinks;
 mod prediction_log;
 mod process;

@@ -80,13 +80,15 @@ pub struct Addresses {
     pub metrics: SocketAddr,
 }
 
-impl Server {
-    /// Takes the ports, starts every part, and returns while the models are still loading.
-    pub fn start(
-        settings: &Settings,
-        engines: Engines,
-        metrics: Recorded,
-    ) -> anyhow::Result<Server> {
+/// The ports, taken.
+struct Ports {
+    http: Bound,
+    grpc: Option<Bound>,
+    control: Bound,
+}
+
+impl Ports {
+    fn take(settings: &Settings) -> anyhow::Result<(Ports, Addresses)> {
         let at = |port| SocketAddr::new(settings.host, port);
         let http = Bound::bind("http", at(settings.http_port))?;
         // Either port speaks both, so one is enough where a platform allows no more.
@@ -98,7 +100,18 @@ impl Server {
             grpc: grpc.as_ref().unwrap_or(&http).address()?,
             metrics: control.address()?,
         };
+        Ok((Ports { http, grpc, control }, addresses))
+    }
+}
 
+impl Server {
+    /// Takes the ports, starts every part, and returns while the models are still loading.
+    pub fn start(
+        settings: &Settings,
+        engines: Engines,
+        metrics: Recorded,
+    ) -> anyhow::Result<Server> {
+        let (Ports { http, grpc, control }, addresses) = Ports::take(settings)?;
         let serving = Arc::new(Serving::new(Admission::new(settings.admission)));
         let journal = journal(settings)?;
         let (audit, auditor) = journal.clone().map(Auditor::start).transpose()?.unzip();
@@ -113,7 +126,8 @@ impl Server {
         let (log, monitors) = logging.transpose()?.unzip();
         let truth = settings.log.as_ref().map(|it| it.truth(heard())).transpose()?;
         let recorded = watched(log.as_ref(), truth.as_ref());
-        let told = (audit.unwrap_or_default(), recorded, monitors.as_ref());
+        let told =
+            Told { audit: audit.unwrap_or_default(), log: recorded, monitors: monitors.as_ref() };
         let mut options = lifecycle_options(settings, &engines, told, prepared.as_ref());
         options.directions = rollouts.directions();
         let lifecycle = server_lifecycle::start(options, engines, Arc::clone(&serving))
@@ -266,10 +280,17 @@ fn prepare(settings: &Settings, engines: &Engines) -> anyhow::Result<Option<Prep
     Ok(Some(prepared.with_context(|| format!("cache of models {cache}"))?))
 }
 
+/// Who is told of what is loaded and answered.
+struct Told<'a> {
+    audit: Audit,
+    log: Option<Arc<dyn PredictionLog>>,
+    monitors: Option<&'a Arc<Monitors>>,
+}
+
 fn lifecycle_options(
     settings: &Settings,
     engines: &Engines,
-    (audit, log, monitors): (Audit, Option<Arc<dyn PredictionLog>>, Option<&Arc<Monitors>>),
+    Told { audit, log, monitors }: Told<'_>,
     prepared: Option<&Prepared>,
 ) -> server_lifecycle::Options {
     let own = Some(&settings.model_repository).filter(|it| !it.as_os_str().is_empty());

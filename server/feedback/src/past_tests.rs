@@ -6,7 +6,7 @@ use super::*;
 use crate::fixture::{form, hour, record, spec, subject};
 
 fn bytes(dims: &[usize], size: usize) -> Vec<u8> {
-    (0..dims.iter().product::<usize>() * size).map(|it| (it % 60) as u8).collect()
+    (0..60).cycle().take(dims.iter().product::<usize>() * size).collect()
 }
 
 /// Every type, as columns and whole, comes back as it went in.

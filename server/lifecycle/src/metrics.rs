@@ -74,7 +74,7 @@ pub const SERIES: &[Series] = &[
         name: EVICTIONS,
         kind: SeriesKind::Counter,
         labels: &["cause"],
-        help: "Models that were unloaded by the server itself: count (others needed the
+        help: "Models that were unloaded by the server itself: count (others needed the \
                place), memory (others needed it), idle.",
         buckets: &[],
     },

@@ -204,10 +204,16 @@ impl Supply {
     }
 }
 
+/// By registry, and how often each is looked at.
+type Addresses = BTreeMap<String, Vec<(Uri, Duration)>>;
+
+/// By registry.
+type Hurried = BTreeMap<String, Rc<Hurry>>;
+
 async fn keep_all(
     desk: &Desk<'_>,
     awaited: &AtomicUsize,
-    (addresses, hurried): (BTreeMap<String, Vec<(Uri, Duration)>>, &BTreeMap<String, Rc<Hurry>>),
+    (addresses, hurried): (Addresses, &Hurried),
 ) {
     let silent: Vec<Cell<bool>> = addresses.iter().map(|_| Cell::new(false)).collect();
     let keepers = addresses.into_iter().zip(&silent).map(|((registry, addresses), silent)| {

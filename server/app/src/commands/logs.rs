@@ -82,7 +82,10 @@ fn tailed(args: &TailArgs) -> anyhow::Result<()> {
     }
     let mut show = |rows: &Rows| out.write(rows).and_then(|()| out.flush(Position::default(), ""));
     last.iter().try_for_each(&mut show)?;
-    while args.follow {
+    if !args.follow {
+        return Ok(());
+    }
+    loop {
         thread::sleep(LOOK);
         let now: BTreeSet<PathBuf> = files(&folder, &wanted)?.into_iter().collect();
         for path in now.difference(&seen) {
@@ -93,7 +96,6 @@ fn tailed(args: &TailArgs) -> anyhow::Result<()> {
         }
         seen = now;
     }
-    Ok(())
 }
 
 /// Writes rows to a file.

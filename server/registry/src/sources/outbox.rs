@@ -57,10 +57,7 @@ impl Receiver {
         let mut map = HeaderMap::new();
         for (name, value) in headers {
             let wrong = |_| RegistryError::Invalid(format!("{name}: {value:?} cannot be sent"));
-            map.insert(
-                HeaderName::from_static(*name),
-                HeaderValue::try_from(value).map_err(wrong)?,
-            );
+            map.insert(HeaderName::from_static(name), HeaderValue::try_from(value).map_err(wrong)?);
         }
         if let Some(login) = &self.login {
             map.insert(AUTHORIZATION, login.clone());
