@@ -17,7 +17,7 @@ import time
 from pathlib import Path
 
 from parts import HERE, PASSWORD, ROOT, Airflow, Callers, Salver, mlflow
-from story import page
+from story import draw, page
 from world import NAMES
 
 CALM_S, AFTER_S, LIMIT_S = 40, 20, 420
@@ -98,6 +98,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
     parser.add_argument("--bin", type=Path, default=ROOT / "target/release/salver")
     parser.add_argument("--airflow-python", type=Path, default=ROOT / ".venv/airflow/bin/python")
+    parser.add_argument("--picture", type=Path, help="the picture alone, as SVG")
     parser.add_argument("--page", type=Path, default=ROOT / "target/loop.html")
     options = parser.parse_args()
     home = Path(tempfile.mkdtemp(prefix="salver-loop-"))
@@ -135,11 +136,11 @@ def run(options, home, started):
     salver.ready()
     callers = Callers(salver.http)
     started.append(callers)
-    wrong = tell(callers, salver, airflow, options.page)
+    wrong = tell(callers, salver, airflow, options)
     return 1 if wrong else 0
 
 
-def tell(callers, salver, airflow, target):
+def tell(callers, salver, airflow, options):
     story, shares = Story(callers), []
 
     def look():
@@ -169,11 +170,11 @@ def tell(callers, salver, airflow, target):
         time.sleep(0.25)
     ended_at = callers.now()
     until("a while after it", lambda: callers.now() > ended_at + AFTER_S, look)
-    return judge(story, callers, salver, airflow, (state, calm, shares), target)
+    return judge(story, callers, salver, airflow, (state, calm, shares), options)
 
 
-def judge(story, callers, salver, airflow, seen, target):
-    state, calm, shares = seen
+def judge(story, callers, salver, airflow, seen, options):
+    (state, calm, shares), target = seen, options.page
     runs = airflow.runs()
     report = target.with_name("loop-drift.html")
     command = [salver.binary, "drift", "report", "wine", "--url", f"http://{salver.http}", "-o", report]
@@ -203,6 +204,8 @@ def judge(story, callers, salver, airflow, seen, target):
         }),
     ]
     target.write_text(page("A model drifts, and its successor takes over", panels, story.marks, story.events, report.read_text()))
+    if options.picture:
+        options.picture.write_text(draw(panels, story.marks))
     print(f"\nthe story, with pictures: {target}")
     return faults
 

@@ -74,6 +74,19 @@ pub enum QualityFault {
     Constant,
 }
 
+impl QualityFault {
+    /// Is the data broken? Values that are gone, or cannot be, say nothing of the world. Values that are
+    /// only unusual may be just what a world looks like that has changed.
+    pub fn is_broken(&self) -> bool {
+        match self {
+            QualityFault::Missing { .. }
+            | QualityFault::NotFinite { .. }
+            | QualityFault::Constant => true,
+            QualityFault::OutOfRange { .. } | QualityFault::NewCategories { .. } => false,
+        }
+    }
+}
+
 /// The verdict on one feature in one window.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct Quality {

@@ -83,7 +83,7 @@ fn broken_values_are_a_fault_and_no_drift() {
     let [verdict] = verdicts.as_slice() else { panic!("a window") };
     let x = verdict.features.iter().find(|it| it.name == "x").expect("x");
     assert!(matches!(x.faults[..], [QualityFault::Missing { .. }, ..]), "{:?}", x.faults);
-    assert!(!x.judged && !verdict.drift.is_alarm && verdict.is_faulty());
+    assert!(!x.judged && !verdict.drift.is_alarm && verdict.is_broken());
     assert!(verdict.predictions.is_alarm, "answers are another matter");
     assert!((x.missing - 0.4).abs() < 0.1);
 }
@@ -95,6 +95,7 @@ fn new_categories_are_a_fault_and_drift_as_well() {
     let kind = verdicts[0].features.iter().find(|it| it.name == "kind").expect("kind");
     assert!(matches!(kind.faults[..], [QualityFault::NewCategories { .. }]), "{:?}", kind.faults);
     assert!(kind.judged && kind.drifted && kind.role == Role::Input);
+    assert!(!verdicts[0].is_broken(), "a world that has changed is no broken pipeline");
 }
 
 #[test]

@@ -119,18 +119,20 @@ fn quality(verdict: &Verdict) -> Untold {
             feature.faults.iter().map(|it| format!("{}: {}", column(feature), fault(it)))
         })
         .collect();
-    let mut subjects: Vec<String> = faulty.iter().map(|it| column(it)).collect();
+    let broken = faulty.iter().filter(|it| it.faults.iter().any(QualityFault::is_broken));
+    let mut subjects: Vec<String> = broken.map(|it| column(it)).collect();
     if verdict.duplicated {
         words.push("rows repeat more often than in the reference".to_owned());
         subjects.push("(rows)".to_owned());
     }
-    let is_alarm = verdict.is_faulty();
+    let is_alarm = verdict.is_broken();
     let faults: Map<String, Value> =
         faulty.iter().map(|it| (column(it), json!(it.faults))).collect();
     let evidence =
         json!({ "window": verdict.number, "duplicated": verdict.duplicated, "faults": faults });
     let rows = verdict.rows;
-    let text = if is_alarm { words.join("; ") } else { format!("{rows} rows are sound") };
+    let sound = || format!("{rows} rows are sound");
+    let text = if words.is_empty() { sound() } else { words.join("; ") };
     let evidence = evidence.to_string();
     Untold { is_alarm, subjects, text, evidence, ..untold(verdict, FindingKind::Quality) }
 }
@@ -149,7 +151,7 @@ fn fault(fault: &QualityFault) -> String {
             format!("{} of the rows are NaN or infinite", percent(share))
         }
         QualityFault::OutOfRange { below, above, range } => format!(
-            "{} of the values are below and {} above the reference's range, from {} to {}",
+            "{} of the values are below and {} above the reference's range; they are from {} to {}",
             percent(below),
             percent(above),
             range.0,

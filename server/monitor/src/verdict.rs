@@ -102,9 +102,10 @@ impl Verdict {
         }
     }
 
-    /// Is something wrong with the data?
-    pub(crate) fn is_faulty(&self) -> bool {
-        self.duplicated || self.features.iter().any(|it| !it.faults.is_empty())
+    /// Is the data broken? That is an alarm, and nothing to train a model with.
+    pub(crate) fn is_broken(&self) -> bool {
+        let mut faults = self.features.iter().flat_map(|it| &it.faults);
+        self.duplicated || faults.any(QualityFault::is_broken)
     }
 }
 
@@ -123,14 +124,8 @@ fn feature(
 ) -> Option<FeatureVerdict> {
     let evidence = reference.evidence(state)?;
     let faults = reference.quality(&plan.quality, state).faults;
-    // Values that are gone or broken say nothing of the world. Values that are only unusual may be
-    // just what a world looks like that has changed, so those are judged, and told as well.
-    let broken = faults.iter().any(|it| match it {
-        QualityFault::Missing { .. } | QualityFault::NotFinite { .. } | QualityFault::Constant => {
-            true
-        }
-        QualityFault::OutOfRange { .. } | QualityFault::NewCategories { .. } => false,
-    });
+    // What is only unusual is judged, and told as well.
+    let broken = faults.iter().any(QualityFault::is_broken);
     let usable = evidence.rows;
     Some(FeatureVerdict {
         name: reference.feature().name.clone(),
