@@ -12,11 +12,15 @@
 //! | `identity_<dtype>` | `x` `[rows,2]` | `y` `[rows,2]` = x |
 
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
 use bytes::Bytes;
 
 use crate::{Backend, BackendError, Buffer, DType, Model, Options, Output, Shape, Tensor};
+
+/// Several tests of a process may run the suite at a time.
+static SUITES: AtomicUsize = AtomicUsize::new(0);
 
 /// Runs the whole suite. `fixtures` holds one file a model: its name, then the extension of
 /// [`Backend::artifact`]. `dtypes` are those the engine claims to carry.
@@ -207,8 +211,9 @@ impl Suite<'_> {
     fn broken_artifacts_are_errors(&self) {
         let missing = self.backend.load(&self.path("no_such_model"), &Options::default());
         assert!(matches!(missing.err(), Some(BackendError::Artifact { .. })), "a missing file");
-        let scratch =
-            std::env::temp_dir().join(format!("salver-conformance-{}", std::process::id()));
+        let suite = SUITES.fetch_add(1, Ordering::Relaxed);
+        let name = format!("salver-conformance-{}-{suite}", std::process::id());
+        let scratch = std::env::temp_dir().join(name);
         std::fs::create_dir_all(&scratch).expect("a scratch folder");
         let whole = std::fs::read(self.path("double")).expect("the fixture");
         let noise: Vec<u8> =
