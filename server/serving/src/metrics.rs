@@ -194,6 +194,11 @@ impl RequestMetrics {
         RequestMetrics::new(model.shared(), String::new())
     }
 
+    /// The model refused what the door had let in: see [`Tally::refused`].
+    pub(crate) fn refused(&self) {
+        self.tally.refused();
+    }
+
     /// The one place where the end of a request is counted. `None` is success.
     pub(crate) fn done(&self, protocol: Protocol, failure: Option<Kind>, took: Duration) {
         self.tally.done(failure, took);

@@ -81,6 +81,12 @@ impl Tally {
         }
     }
 
+    /// The model itself refused an input that fits its signature. It may be the caller's mistake; but both
+    /// versions of a rollout get their share of those, and a version that refuses more is worse.
+    pub(crate) fn refused(&self) {
+        self.errors.fetch_add(1, Ordering::Relaxed);
+    }
+
     /// Are outputs to be looked at?
     pub(crate) fn looks(&self) -> bool {
         self.looks.load(Ordering::Relaxed)
@@ -201,9 +207,10 @@ mod tests {
         for kind in Kind::ALL {
             tally.done(Some(kind), 9 * second);
         }
+        tally.refused();
         tally.nonfinite(2);
         assert!(tally.looks());
-        let expect = Counts { requests: 4, errors: 1, slow: 1, nonfinite: 2 };
+        let expect = Counts { requests: 5, errors: 2, slow: 1, nonfinite: 2 };
         assert_eq!(tally.counts(), expect);
     }
 }

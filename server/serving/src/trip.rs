@@ -7,7 +7,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use backend_api::Tensor;
+use backend_api::{BackendError, Tensor};
 use server_base::{Kind, Protocol, Timing};
 
 use crate::admission::Permit;
@@ -165,6 +165,9 @@ impl Trip {
     pub fn finish(mut self, failure: Option<&InferError>) -> Finished {
         let ended = if failure.is_none() { self.stage } else { Instant::now() };
         let took = ended - self.arrived;
+        if matches!(failure, Some(InferError::Backend(BackendError::Input { .. }))) {
+            self.requests.refused();
+        }
         self.count(failure.map(InferError::kind), took);
         if let Some(draft) = self.draft.take() {
             draft.finish(failure.map(|it| (it.kind(), it.to_string())), took);
