@@ -204,7 +204,7 @@ fn false_alarms_are_as_rare_as_was_asked_for() {
 }
 
 #[test]
-#[ignore = "minutes: cargo test --release -p server-monitor -- --ignored"]
+#[ignore = "takes minutes: `make test-long` runs it"]
 fn false_alarms_are_as_rare_as_was_asked_for_in_many_windows() {
     for between in [20.0, 100.0, 720.0] {
         for rows in [100, 300, 1_000, 10_000] {
