@@ -83,13 +83,13 @@ impl ModelEntry {
         }
     }
 
-    /// `draw` says where in the traffic the request falls, if that is what decides.
     /// The version that speaks for the model: the one with the largest share of the traffic, or the
     /// newest.
     pub fn main(&self) -> Option<&Arc<Servable>> {
         self.any(|_| None)
     }
 
+    /// `draw` says where in the traffic the request falls, if that is what decides.
     fn find(
         &self,
         choice: &VersionChoice,
