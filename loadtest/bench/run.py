@@ -19,9 +19,11 @@ from pathlib import Path
 
 import allocations
 import curves
+import feedback
 import idle
 import large
 import many
+import neighbour
 import overload
 import parts
 import several
@@ -40,6 +42,8 @@ PARTS = {
     "tabular": small.full,
     "steady": steady.measure,
     "swaps": swaps.measure,
+    "neighbour": neighbour.measure,
+    "feedback": feedback.measure,
     "many": many.measure,
     "big": large.measure,
     "models": several.measure,

@@ -18,17 +18,17 @@ LOAD_S = 75
 FLAGS = ["--rest-ms", "50", "--scan-interval-ms", "25", "--log-level", "error"]
 
 
-def put(repository, version, source):
+def put(repository, version, source, model="wine"):
     """Copies a version beside its place and renames it: it is never there in part."""
     part = repository / f".{version}"
     shutil.copytree(source, part)
-    os.rename(part, repository / "wine" / str(version))
+    os.rename(part, repository / model / str(version))
 
 
-def wait_for(server, version):
+def wait_for(server, version, model="wine"):
     deadline = time.monotonic() + 30
     while time.monotonic() < deadline:
-        states = {it.get("version"): it["state"] for it in server.index()}
+        states = {it.get("version"): it["state"] for it in server.index() if it["name"] == model}
         if states.get(str(version)) == "READY" and "UNLOADING" not in states.values():
             return
         time.sleep(0.01)
