@@ -61,6 +61,12 @@ test-drift: $(VENV)/drift/ready ## The statistics of drift against the real Evid
 	$(CARGO) test --workspace --locked --no-run --quiet
 	SALVER_BIN=$(CARGO_TARGET_DIR)/debug/salver $(VENV)/drift/bin/python -m pytest -q server/drift/tests/evidently
 
+drift-power: ## Draw what thresholds of drift find and what they cry wolf about, for the documents
+	SALVER_DRIFT_POWER=$(abspath server/pictures/drift-power.svg) \
+		$(CARGO) test --locked -p server-monitor --lib -- --ignored --nocapture power_of_thresholds
+
+.PHONY: drift-power
+
 test-long: docker-registry $(VENV)/registry/ready build ## What takes minutes: 200 kills of a process that logs, 100 moves of an alias under load, false alarms of monitors
 	SALVER_CRASH_ROUNDS=200 $(CARGO) test --locked -p server-feedback --test crash -- --nocapture
 	$(CARGO) test --locked -p server-monitor --lib -- --ignored --nocapture

@@ -1,11 +1,12 @@
 //! Diagrams as self-contained SVG, for light and dark pages.
 //!
-//! Used by the load generator and by `salver tune`. Pure: the same values give the same picture, and
+//! Used by the load generator, by `salver tune` and by the test of drift monitors. Pure: the same values give the same picture, and
 //! there is no date in it.
 
 pub mod axis;
 pub mod style;
 pub mod plane;
+pub mod shares;
 pub mod check;
 
 use style::{Anchor, STYLE, escape, text};

@@ -54,7 +54,7 @@ pub struct Point {
 const PANEL: Panel = Panel { left: 84.0, right: 1040.0, top: 146.0, bottom: 436.0 };
 
 /// Colours by line; dashes from the fifth on, for those who tell few colours apart.
-const STYLE: &str = "
+pub(crate) const COLOURS: &str = "
 .line { stroke-width: 2.5; fill: none; stroke-linejoin: round }
 .point { stroke-width: 2 }
 .c0 { stroke: #2563eb; color: #2563eb } .c1 { stroke: #c2410c; color: #c2410c }
@@ -81,7 +81,7 @@ const ROW: f64 = 20.0;
 impl Plane {
     /// The whole picture.
     pub fn draw(&self) -> String {
-        page(&self.title, &self.notes, STYLE, |svg| {
+        page(&self.title, &self.notes, COLOURS, |svg| {
             let points = || self.lines.iter().flat_map(|it| &it.points);
             if points().next().is_none() {
                 text(svg, "ink", (28.0, 150.0), Anchor::Start, "No request was answered.");

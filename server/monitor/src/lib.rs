@@ -24,6 +24,8 @@ pub mod metrics;
 
 #[cfg(test)]
 mod fixture;
+#[cfg(test)]
+mod power_tests;
 
 pub use house::{Monitors, StartError};
 pub use sink::MonitorSink;

@@ -70,12 +70,7 @@ impl Verdict {
         let states = references.iter().zip(&window.features);
         let mut features: Vec<FeatureVerdict> =
             states.filter_map(|it| feature(plan, it, window.rows)).collect();
-        let thresholds = plan.rule.thresholds(step_s);
-        // One level for all of them, inputs and outputs: the run length is that of the model.
-        let judged = features.iter().filter(|it| it.judged);
-        let judged: Vec<(String, Evidence)> =
-            judged.map(|it| (column(it), it.evidence.clone())).collect();
-        let alarms = thresholds.alarms(&judged);
+        let (thresholds, alarms) = alarms(plan, &features, step_s);
         for it in &mut features {
             it.drifted = alarms.iter().any(|alarm| alarm.feature == column(it));
         }
@@ -100,6 +95,18 @@ impl Verdict {
                 && plan.quality.duplicated(reference, (window.rows, whole(distinct))),
             features,
         }
+    }
+
+    /// Would it be an alarm by another plan?
+    #[cfg(test)]
+    pub(crate) fn is_alarm_by(&self, plan: &MonitorPlan, step_s: f64) -> bool {
+        let mut features = self.features.clone();
+        let (_, alarms) = alarms(plan, &features, step_s);
+        for it in &mut features {
+            it.drifted = alarms.iter().any(|alarm| alarm.feature == column(it));
+        }
+        let by = |role| side(plan, &features, (role, &alarms)).is_alarm;
+        by(Role::Input) || by(Role::Output)
     }
 
     /// Is the data broken? That is an alarm, and nothing to train a model with.
@@ -137,6 +144,19 @@ fn feature(
         histogram: Histogram::of(&reference.feature().shape, state),
         evidence,
     })
+}
+
+/// One level for all features, inputs and outputs: the run length is that of the model.
+fn alarms(
+    plan: &MonitorPlan,
+    features: &[FeatureVerdict],
+    step_s: f64,
+) -> (Thresholds, Vec<Alarm>) {
+    let thresholds = plan.rule.thresholds(step_s);
+    let judged = features.iter().filter(|it| it.judged);
+    let judged: Vec<(String, Evidence)> =
+        judged.map(|it| (column(it), it.evidence.clone())).collect();
+    (thresholds, thresholds.alarms(&judged))
 }
 
 fn side(plan: &MonitorPlan, features: &[FeatureVerdict], (role, alarms): (Role, &[Alarm])) -> Side {
