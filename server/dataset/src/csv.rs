@@ -84,6 +84,7 @@ mod tests {
             Values::Numbers { values, whole } => format!("{whole} {values:?}"),
             Values::Flags(values) => format!("{values:?}"),
             Values::Words(values) => format!("{:?}", values.iter().flatten().collect::<Vec<_>>()),
+            Values::Vectors(values) => format!("{values:?}"),
             Values::Other(name) => name.clone(),
         };
         assert_eq!(shown, expect, "{cells}");

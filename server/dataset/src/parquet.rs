@@ -1,11 +1,12 @@
-//! Parquet files. Numbers of any width become 64-bit floats; what is nested or a time is only
-//! named.
+//! Parquet files. Numbers of any width become 64-bit floats, lists of them vectors; what is
+//! nested otherwise, or a time, is only named.
 
 use std::fs::File;
+use std::sync::Arc;
 
 use arrow::array::{Array, AsArray as _};
 use arrow::compute::cast;
-use arrow::datatypes::{DataType, Float64Type};
+use arrow::datatypes::{DataType, Field, Float32Type, Float64Type};
 use arrow::error::ArrowError;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use server_drift::Values;
@@ -47,7 +48,17 @@ fn empty(data_type: &DataType) -> Values {
     if matches!(data_type, DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View) {
         return Values::Words(Vec::new());
     }
+    if let DataType::List(it) | DataType::LargeList(it) | DataType::FixedSizeList(it, _) = data_type
+        && it.data_type().is_floating()
+    {
+        return Values::Vectors(Vec::new());
+    }
     Values::Other(data_type.to_string())
+}
+
+/// One row's numbers; NaN is one that is missing.
+fn vector(of: &dyn Array) -> Box<[f32]> {
+    of.as_primitive::<Float32Type>().iter().map(|it| it.unwrap_or(f32::NAN)).collect()
 }
 
 fn append(to: &mut Values, array: &dyn Array) -> Result<(), ArrowError> {
@@ -65,6 +76,11 @@ fn append(to: &mut Values, array: &dyn Array) -> Result<(), ArrowError> {
         Values::Words(values) => {
             let words = cast(array, &DataType::LargeUtf8)?;
             values.extend(words.as_string::<i64>().iter().map(|it| it.map(Box::from)));
+        }
+        Values::Vectors(values) => {
+            let item = Arc::new(Field::new_list_field(DataType::Float32, true));
+            let lists = cast(array, &DataType::LargeList(item))?;
+            values.extend(lists.as_list::<i64>().iter().map(|it| it.map(|it| vector(&it))));
         }
         Values::Other(_) => {}
     }

@@ -46,7 +46,7 @@ impl House {
             let feature = feature.expect("values").expect("a profile");
             lookups.push(match &feature.shape {
                 Shape::Categorical(it) => Lookup::new(it),
-                Shape::Numerical(_) => Lookup::default(),
+                Shape::Numerical(_) | Shape::Vectors(_) => Lookup::default(),
             });
             features.push(feature);
         }
@@ -68,6 +68,7 @@ impl House {
                 }
                 of_categories_state(profile, &state)
             }
+            Shape::Vectors(_) => panic!("there is no embedding"),
         };
         let names = self.features.iter().map(|it| it.name.clone());
         names.zip((0..self.features.len()).map(evidence)).collect()

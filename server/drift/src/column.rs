@@ -22,6 +22,8 @@ pub enum Values {
     Flags(Vec<Option<bool>>),
     /// Text, or missing.
     Words(Vec<Option<Box<str>>>),
+    /// Vectors, or missing.
+    Vectors(Vec<Option<Box<[f32]>>>),
     /// Something that has no statistics here, such as times: its type.
     Other(String),
 }
@@ -70,6 +72,7 @@ impl Values {
             Values::Numbers { values, .. } => values.len(),
             Values::Flags(values) => values.len(),
             Values::Words(values) => values.len(),
+            Values::Vectors(values) => values.len(),
             Values::Other(_) => 0,
         }
     }
@@ -80,6 +83,7 @@ impl Values {
             Values::Numbers { values, .. } => values.iter().filter(|it| !it.is_finite()).count(),
             Values::Flags(values) => values.iter().filter(|it| it.is_none()).count(),
             Values::Words(values) => values.iter().filter(|it| it.is_none()).count(),
+            Values::Vectors(values) => values.iter().filter(|it| it.is_none()).count(),
             Values::Other(_) => 0,
         }
     }
@@ -106,7 +110,7 @@ impl Values {
                 let text = 2 * distinct.len() > present.count();
                 if text { Kind::Text } else { Kind::Categorical }
             }
-            Values::Other(_) => Kind::Other,
+            Values::Vectors(_) | Values::Other(_) => Kind::Other,
         }
     }
 
@@ -116,6 +120,7 @@ impl Values {
             Values::Numbers { .. } => "numbers",
             Values::Flags(_) => "true and false",
             Values::Words(_) => "text",
+            Values::Vectors(_) => "vectors",
             Values::Other(name) => name,
         }
     }
@@ -134,7 +139,7 @@ impl Values {
             Values::Words(values) => {
                 values.iter().flatten().for_each(|it| count(Category::Word(it.clone())));
             }
-            Values::Other(_) => {}
+            Values::Vectors(_) | Values::Other(_) => {}
         }
         tally
     }

@@ -101,7 +101,7 @@ pub fn compare(
     let unfit = || CompareError::Unfit { found: current.type_name().to_owned(), wanted: kind };
     let distinct = match (kind, reference, current) {
         (Kind::Text | Kind::Other, ..) => return Ok(comparison),
-        (Kind::Categorical, Values::Other(_), _) => return Err(unfit()),
+        (Kind::Categorical, Values::Other(_) | Values::Vectors(_), _) => return Err(unfit()),
         (Kind::Categorical, ..) => {
             let (left, right) = (reference.tally(), current.tally());
             not_empty(left.is_empty(), reference, right.is_empty(), current)?;

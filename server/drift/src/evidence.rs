@@ -34,12 +34,12 @@ pub struct Evidence {
     pub statistics: Statistics,
     /// How they were computed.
     pub method: Method,
-    /// What the p-value is of: `ks` or `homogeneity`.
+    /// What the p-value is of: `ks`, `homogeneity`, or of embeddings `mmd` or `mmd_witness`.
     pub test: &'static str,
     /// Probability of such a difference, or a greater one, without drift; both sides are samples.
     pub p: f64,
     /// The size of the difference, from 0 to 1: the largest distance of the distribution
-    /// functions, or the total variation distance.
+    /// functions, the total variation distance, or the root of half of the squared discrepancy.
     pub effect: f64,
     /// Usable rows of the reference.
     pub reference_rows: u64,

@@ -29,6 +29,8 @@ mod numbers;
 mod categories;
 mod evidence;
 mod sketched;
+pub mod kernel;
+mod vectors;
 mod quality;
 mod threshold;
 mod window;
@@ -44,7 +46,9 @@ pub use frequent::Frequent;
 pub use moments::Moments;
 pub use numbers::NumberState;
 pub use pane::{FEATURE_BYTES_MAX, FeatureState, Pane, Reference, RowHashes};
-pub use plan::{Between, LEARN_ROWS_MAX, MonitorPlan, Origin, RawMonitorPlan, Rule};
+pub use plan::{
+    Between, EMBEDDINGS_MAX, LEARN_ROWS_MAX, MonitorPlan, Origin, RawMonitorPlan, Rule,
+};
 pub use profile::{Feature, Profile, ProfileError, Role, Shape, Source};
 pub use quality::{Quality, QualityFault, QualityLimits};
 pub use quantiles::Quantiles;
@@ -53,5 +57,8 @@ pub use sketched::between;
 pub use statistics::{Method, Statistics};
 pub use test::Test;
 pub use threshold::{Alarm, Auto, Fixed, Thresholds};
+pub use vectors::{
+    DRAWS_MAX, EMBEDDING_BYTES_MAX, Packed, VECTORS_MAX, VectorState, Vectors, vectors_max,
+};
 pub use verdict::{DRIFT_SHARE, DatasetVerdict};
 pub use window::{Merge, Panes, STEPS_MAX, Windowing, Windows};

@@ -11,6 +11,7 @@ use crate::hash;
 use crate::numbers::NumberState;
 use crate::profile::{Feature, Shape};
 use crate::quality::{Quality, QualityLimits};
+use crate::vectors::{VectorState, vectors_max};
 use crate::window::Merge;
 
 /// What a feature may take with all steps of its window.
@@ -29,6 +30,8 @@ pub struct Reference {
     lookup: Lookup,
     /// All its categories are true and false.
     flags: bool,
+    /// Vectors that a window keeps.
+    kept_max: usize,
 }
 
 /// What was seen of one feature.
@@ -40,13 +43,16 @@ pub enum FeatureState {
     /// Categories.
     #[serde(rename = "cat")]
     Categories(Box<CategoryState>),
+    /// Embeddings.
+    #[serde(rename = "vec")]
+    Vectors(Box<VectorState>),
 }
 
 impl Reference {
     /// For windows of so many steps: the more there are, the fewer categories are counted by name.
     pub fn new(mut feature: Feature, steps: usize) -> Reference {
         let lookup = match &mut feature.shape {
-            Shape::Numerical(_) => Lookup::default(),
+            Shape::Numerical(_) | Shape::Vectors(_) => Lookup::default(),
             Shape::Categorical(it) => {
                 let rest = it.counts.split_off(it.counts.len().min(categories_max(steps)));
                 it.others += rest.iter().map(|it| it.1).sum::<u64>();
@@ -55,9 +61,13 @@ impl Reference {
         };
         let flags = match &feature.shape {
             Shape::Categorical(it) => it.counts.iter().all(|it| matches!(it.0, Category::Flag(_))),
-            Shape::Numerical(_) => false,
+            Shape::Numerical(_) | Shape::Vectors(_) => false,
         };
-        Reference { feature, lookup, flags }
+        let kept_max = match &feature.shape {
+            Shape::Vectors(it) => vectors_max(it.length, steps).unwrap_or(0),
+            Shape::Numerical(_) | Shape::Categorical(_) => 0,
+        };
+        Reference { feature, lookup, flags, kept_max }
     }
 
     /// What it is of.
@@ -69,7 +79,7 @@ impl Reference {
     pub fn is_words(&self) -> bool {
         match &self.feature.shape {
             Shape::Categorical(it) => it.counts.iter().any(|it| matches!(it.0, Category::Word(_))),
-            Shape::Numerical(_) => false,
+            Shape::Numerical(_) | Shape::Vectors(_) => false,
         }
     }
 
@@ -78,6 +88,9 @@ impl Reference {
         match &self.feature.shape {
             Shape::Numerical(it) => FeatureState::Numbers(Box::new(NumberState::lean(it))),
             Shape::Categorical(it) => FeatureState::Categories(Box::new(CategoryState::new(it))),
+            Shape::Vectors(it) => {
+                FeatureState::Vectors(Box::new(VectorState::new(it.length, self.kept_max)))
+            }
         }
     }
 
@@ -94,7 +107,8 @@ impl Reference {
                     }
                 }
             }
-            (Shape::Categorical(_), FeatureState::Numbers(_)) => {}
+            (_, FeatureState::Vectors(it)) => it.broken += values.len() as u64,
+            (Shape::Categorical(_) | Shape::Vectors(_), FeatureState::Numbers(_)) => {}
         }
     }
 
@@ -103,6 +117,7 @@ impl Reference {
         match state {
             FeatureState::Categories(it) => words.for_each(|word| it.add_word(&self.lookup, word)),
             FeatureState::Numbers(it) => it.missing += words.count() as u64,
+            FeatureState::Vectors(it) => it.broken += words.count() as u64,
         }
     }
 
@@ -111,17 +126,22 @@ impl Reference {
         match state {
             FeatureState::Numbers(it) => it.missing += rows,
             FeatureState::Categories(it) => it.missing += rows,
+            FeatureState::Vectors(it) => it.missing += rows,
         }
     }
 
-    /// What a window shows of it. None if the state is of another feature.
-    pub fn evidence(&self, state: &FeatureState) -> Option<Evidence> {
+    /// What a window shows of it. None if the state is of another feature. `finest`: no
+    /// smaller p-value is of use to whoever asks.
+    pub fn evidence(&self, state: &FeatureState, finest: f64) -> Option<Evidence> {
         match (&self.feature.shape, state) {
             (Shape::Numerical(profile), FeatureState::Numbers(it)) => {
                 Some(of_numbers_state(profile, it))
             }
             (Shape::Categorical(profile), FeatureState::Categories(it)) => {
                 Some(of_categories_state(profile, it))
+            }
+            (Shape::Vectors(profile), FeatureState::Vectors(it)) => {
+                Some(profile.evidence(self.feature.rows, it, finest))
             }
             _ => None,
         }
@@ -136,6 +156,7 @@ impl Reference {
             (Shape::Categorical(profile), FeatureState::Categories(it)) => {
                 limits.of_categories(&self.feature, profile, it)
             }
+            (_, FeatureState::Vectors(it)) => limits.of_vectors(&self.feature, it),
             _ => Quality::default(),
         }
     }
@@ -153,6 +174,7 @@ impl FeatureState {
         match self {
             FeatureState::Numbers(it) => it.rows(),
             FeatureState::Categories(it) => it.rows(),
+            FeatureState::Vectors(it) => it.rows(),
         }
     }
 
@@ -161,6 +183,7 @@ impl FeatureState {
         match self {
             FeatureState::Numbers(it) => it.bytes(),
             FeatureState::Categories(it) => it.bytes(),
+            FeatureState::Vectors(it) => it.bytes(),
         }
     }
 }
@@ -215,6 +238,7 @@ impl Merge for Pane {
             match (ours, theirs) {
                 (FeatureState::Numbers(a), FeatureState::Numbers(b)) => a.merge(b),
                 (FeatureState::Categories(a), FeatureState::Categories(b)) => a.merge(b),
+                (FeatureState::Vectors(a), FeatureState::Vectors(b)) => a.merge(b),
                 // Both were made of the same references.
                 _ => {}
             }
@@ -226,6 +250,8 @@ impl Merge for Pane {
             match feature {
                 FeatureState::Numbers(it) => it.seal(steps),
                 FeatureState::Categories(it) => it.seal(steps),
+                // What it keeps is what the window needs of it.
+                FeatureState::Vectors(_) => {}
             }
         }
     }

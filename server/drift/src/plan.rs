@@ -17,6 +17,9 @@ pub const LEARN_ROWS_MAX: usize = 8_192;
 /// A window without other bounds ends after so many rows.
 const WINDOW_ROWS: u64 = 1_000;
 
+/// Each takes 4 MB with its window, and as much with its reference.
+pub const EMBEDDINGS_MAX: usize = 8;
+
 /// Fewer say nothing, and a verdict on them costs more than they do.
 const WINDOW_ROWS_MIN: u64 = 50;
 
@@ -35,6 +38,7 @@ pub struct RawMonitorPlan {
     profile: Option<String>,
     learn_rows: Option<usize>,
     features: Option<Vec<String>>,
+    embeddings: Vec<String>,
     window_rows: Option<u64>,
     window_s: Option<f64>,
     steps: Option<usize>,
@@ -55,6 +59,9 @@ pub struct MonitorPlan {
     pub origin: Origin,
     /// The only features that are looked at; `None`: all.
     pub features: Option<Vec<String>>,
+    /// Tensors whose rows are vectors: learned as such, and expected of a profile.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub embeddings: Vec<String>,
     /// When a window ends.
     pub windowing: Windowing,
     /// When evidence is an alarm.
@@ -127,6 +134,10 @@ impl RawMonitorPlan {
         let mut faults = Vec::new();
         self.check_numbers(&mut faults);
         self.check_rule(&mut faults);
+        if self.embeddings.len() > EMBEDDINGS_MAX {
+            let got = self.embeddings.len();
+            faults.push(format!("embeddings: {got} are more than {EMBEDDINGS_MAX}"));
+        }
         let origin = self.origin(&mut faults);
         if !faults.is_empty() {
             return Err(faults);
@@ -140,6 +151,7 @@ impl RawMonitorPlan {
             origin,
             rule: self.rule(),
             features: self.features,
+            embeddings: self.embeddings,
             windowing: Windowing { step_rows: by_rows.map(part), step_s, steps },
             drift_share: self.drift_share.unwrap_or(DRIFT_SHARE),
             quality: self.quality,

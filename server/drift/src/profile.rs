@@ -8,6 +8,7 @@ use crate::column::{Category, Kind, Values};
 use crate::distinct::Distinct;
 use crate::hash;
 use crate::sample::Sample;
+use crate::vectors::{VectorState, Vectors, vectors_max};
 
 /// The version of the JSON that is written, and the only one that is read.
 pub const FORMAT: u32 = 1;
@@ -84,6 +85,9 @@ pub enum Shape {
     /// Categories.
     #[serde(rename = "cat")]
     Categorical(Categories),
+    /// Embeddings.
+    #[serde(rename = "vec")]
+    Vectors(Vectors),
 }
 
 /// Numbers of the reference.
@@ -144,6 +148,9 @@ impl Feature {
         if usable == 0 && !matches!(values, Values::Other(_)) {
             return Err(ProfileError::Empty(name.to_owned()));
         }
+        if let Values::Vectors(vectors) = values {
+            return vectors_of(name, role, vectors).map(Some);
+        }
         let shape = match (kind.unwrap_or_else(|| values.kind()), values) {
             (Kind::Numerical, Values::Numbers { values, whole }) => {
                 Shape::Numerical(Numbers::of(&Sample::new(values.iter().copied()), *whole))
@@ -158,10 +165,26 @@ impl Feature {
         Ok(Some(Feature { name: name.to_owned(), role, rows: usable as u64, missing, shape }))
     }
 
+    /// Of vectors as they were seen. None: of none.
+    pub fn of_vectors(name: &str, role: Role, state: &VectorState) -> Option<Feature> {
+        let shape = Shape::Vectors(Vectors::of(state)?);
+        let missing = state.missing + state.digests + state.broken;
+        Some(Feature { name: name.to_owned(), role, rows: state.rows(), missing, shape })
+    }
+
+    /// Is it an embedding?
+    pub fn is_embedding(&self) -> bool {
+        matches!(self.shape, Shape::Vectors(_))
+    }
+
     /// Fails if bins and counts do not fit together.
     fn check(&self) -> Result<(), ProfileError> {
         let faulty = |words| Err(ProfileError::Faulty(self.name.clone(), words));
-        let Shape::Numerical(numbers) = &self.shape else { return Ok(()) };
+        let numbers = match &self.shape {
+            Shape::Numerical(numbers) => numbers,
+            Shape::Categorical(_) => return Ok(()),
+            Shape::Vectors(it) => return it.fault().map_or(Ok(()), faulty),
+        };
         if numbers.counts.len() != numbers.edges.len() + 1 || numbers.counts.len() > BINS {
             return faulty("there must be one bin more than edges, and at most 128");
         }
@@ -170,6 +193,24 @@ impl Feature {
         }
         Ok(())
     }
+}
+
+/// An embedding: the length is that of the first vector, and any other is missing.
+fn vectors_of(
+    name: &str,
+    role: Role,
+    vectors: &[Option<Box<[f32]>>],
+) -> Result<Feature, ProfileError> {
+    let length = vectors.iter().flatten().map(|it| it.len()).next().unwrap_or(0);
+    let mut state = VectorState::new(length, vectors_max(length, 1).unwrap_or(0));
+    for (lot, vector) in vectors.iter().enumerate() {
+        match vector {
+            Some(it) => state.add(it, lot as u64),
+            None => state.missing += 1,
+        }
+    }
+    let feature = Feature::of_vectors(name, role, &state);
+    feature.ok_or_else(|| ProfileError::Empty(name.to_owned()))
 }
 
 impl Profile {
@@ -279,14 +320,14 @@ pub fn distinct_rows(columns: &[&Values]) -> u64 {
     let mut distinct = Distinct::default();
     for row in 0..rows {
         let mut hash = 0_u64;
-        for column in columns {
+        for column in columns.iter().filter(|it| !matches!(it, Values::Vectors(_))) {
             let cell = match column {
                 Values::Numbers { values, .. } => values.get(row).map(|&it| hash::of_number(it)),
                 Values::Flags(values) => values.get(row).copied().flatten().map(u64::from),
                 Values::Words(values) => {
                     values.get(row).and_then(Option::as_deref).map(hash::of_word)
                 }
-                Values::Other(_) => None,
+                Values::Vectors(_) | Values::Other(_) => None,
             };
             hash = hash::mixed(hash.rotate_left(1) ^ cell.unwrap_or(hash::MISSING));
         }

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use crate::categories::CategoryState;
 use crate::numbers::NumberState;
 use crate::profile::{Categories, Feature, Numbers};
+use crate::vectors::VectorState;
 
 /// From where on a share is a fault.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -148,6 +149,21 @@ impl QualityLimits {
         let constant = seen == 1 && state.others == 0 && profile.counts.len() > 1;
         if constant && rows >= self.rows_min {
             faults.push(QualityFault::Constant);
+        }
+        Quality { faults }
+    }
+
+    /// Of embeddings. Rows of which only a digest was kept are no fault of the data.
+    pub fn of_vectors(&self, feature: &Feature, state: &VectorState) -> Quality {
+        let all = state.rows() + state.missing + state.broken;
+        let mut faults = Vec::new();
+        if all < self.rows_min {
+            return Quality { faults };
+        }
+        let share = |part: u64| part as f64 / all as f64;
+        self.missing(feature, share(state.missing), &mut faults);
+        if share(state.broken) > self.not_finite {
+            faults.push(QualityFault::NotFinite { share: share(state.broken) });
         }
         Quality { faults }
     }

@@ -12,6 +12,8 @@ pub enum Method {
     Exact,
     /// From counts between edges that the reference profile has fixed: exact for these bins.
     Binned,
+    /// From vectors that were kept by lot: means are of all, everything else is of these.
+    Sample,
     /// From a sketch: its error is bounded, not zero.
     Sketch,
 }
@@ -41,6 +43,15 @@ pub struct Statistics {
     pub tvd_statistic: Option<f64>,
     /// Largest difference of a share; categories.
     pub linf: Option<f64>,
+    /// Squared maximum mean discrepancy, unbiased; embeddings.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mmd_squared: Option<f64>,
+    /// Euclidean distance of the means; embeddings.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mean_euclidean: Option<f64>,
+    /// Cosine distance of the means; embeddings.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mean_cosine: Option<f64>,
 }
 
 impl Statistics {

@@ -102,6 +102,14 @@ impl Auto {
 }
 
 impl Thresholds {
+    /// The smallest level that can matter among so many features: of the smallest of their p-values.
+    pub fn finest(&self, features: usize) -> f64 {
+        match self {
+            Thresholds::Auto(it) => 1.0 / (it.windows_between.max(1.0) * features.max(1) as f64),
+            Thresholds::Fixed(_) => 1.0,
+        }
+    }
+
     /// The alarms of one window. Evidence without a p-value or score is never one.
     pub fn alarms(&self, features: &[(String, Evidence)]) -> Vec<Alarm> {
         let alarm = |name: &str, evidence: &Evidence, test, threshold| Alarm {

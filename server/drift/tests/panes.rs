@@ -79,7 +79,7 @@ fn small_windows_of_few_steps_stay_exact() {
             step.seal(steps);
             pane.merge(&step);
         }
-        let evidence = reference.evidence(&pane.features[0]).expect("its own");
+        let evidence = reference.evidence(&pane.features[0], 1e-3).expect("its own");
         assert_eq!((evidence.method, evidence.rows), (expect, (steps * rows) as u64));
     }
 }

@@ -18,7 +18,7 @@ fn feature(values: &Values, kind: Kind) -> Shape {
 fn numbers(values: Vec<f64>) -> server_drift::profile::Numbers {
     match feature(&Values::Numbers { values, whole: false }, Kind::Numerical) {
         Shape::Numerical(numbers) => numbers,
-        Shape::Categorical(_) => panic!("numbers"),
+        Shape::Categorical(_) | Shape::Vectors(_) => panic!("numbers"),
     }
 }
 

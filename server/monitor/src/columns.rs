@@ -3,11 +3,14 @@
 use arrow_array::{Array, RecordBatch};
 use arrow_schema::Schema;
 use serde::{Deserialize, Serialize};
-use server_drift::{Feature, Pane, Profile, Reference, Role, RowHashes, Shape, Source};
+use server_drift::{
+    EMBEDDINGS_MAX, Feature, FeatureState, Pane, Profile, Reference, Role, RowHashes, Shape, Source,
+};
 
 use crate::cells::{self, Cells, Type};
+use crate::embeddings::{self, Vectors};
 
-/// More are watched of no version: each takes 64 KB.
+/// More are watched of no version: each takes 64 KB, and at most eight of them 4 MB.
 pub(crate) const FEATURES_MAX: usize = 512;
 
 /// What a version is held against, column by column.
@@ -31,7 +34,7 @@ impl Basis {
     pub(crate) fn of(
         profile: &Profile,
         schema: &Schema,
-        wanted: Option<&[String]>,
+        (wanted, steps): (Option<&[String]>, usize),
     ) -> Result<Basis, String> {
         let is_wanted = |it: &&Feature| wanted.is_none_or(|list| list.contains(&it.name));
         if let Some(stranger) = wanted
@@ -44,6 +47,13 @@ impl Basis {
         }
         let (mut columns, mut absent) = (Vec::new(), Vec::new());
         for feature in profile.features.iter().filter(is_wanted) {
+            if feature.is_embedding() {
+                match embedding(feature, schema, steps) {
+                    Ok(name) => columns.push((name, feature.clone())),
+                    Err(why) => absent.push(why),
+                }
+                continue;
+            }
             match column(feature, schema) {
                 Ok((name, kind)) => columns.push((name, shown(feature.clone(), kind))),
                 Err(why) => absent.push(why),
@@ -68,8 +78,16 @@ impl Basis {
                 "features: {got} are more than {FEATURES_MAX}: name those to watch"
             ));
         }
+        let got = columns.iter().filter(|it| it.1.is_embedding()).count();
+        if got > EMBEDDINGS_MAX {
+            return Err(format!(
+                "features: {got} embeddings are more than {EMBEDDINGS_MAX}: name those to watch"
+            ));
+        }
         let whole = columns.len() == profile.features.len();
-        let distinct_rows = if whole { profile.distinct_rows } else { 0 };
+        // Embeddings are no part of what makes two rows the same.
+        let comparable = whole && columns.iter().any(|it| !it.1.is_embedding());
+        let distinct_rows = if comparable { profile.distinct_rows } else { 0 };
         let (source, rows) = (profile.source, profile.rows);
         Ok(Basis { source, rows, distinct_rows, columns, absent })
     }
@@ -85,12 +103,26 @@ pub(crate) fn is_value(column: &str) -> bool {
     column.starts_with("in.") || column.starts_with("out.")
 }
 
-/// The column of a feature, and what it holds.
-fn column(feature: &Feature, schema: &Schema) -> Result<(String, Type), String> {
-    let name = match feature.role {
+/// As in the log.
+fn named(feature: &Feature) -> String {
+    match feature.role {
         Role::Input => format!("in.{}", feature.name),
         Role::Output => format!("out.{}", feature.name),
+    }
+}
+
+/// The name of an embedding, if the log holds its vectors.
+fn embedding(feature: &Feature, schema: &Schema, steps: usize) -> Result<String, String> {
+    let name = named(feature);
+    let Shape::Vectors(vectors) = &feature.shape else {
+        return Err(format!("{name} is no embedding"));
     };
+    embeddings::check(&name, schema, (vectors.length, steps)).map(|()| name)
+}
+
+/// The column of a feature, and what it holds.
+fn column(feature: &Feature, schema: &Schema) -> Result<(String, Type), String> {
+    let name = named(feature);
     let field = schema.field_with_name(&name).map_err(|_| format!("{name} is not there"))?;
     let kind = Type::of(field.data_type());
     let kind = kind.ok_or_else(|| format!("{name} is logged as one value, not as columns"))?;
@@ -98,6 +130,7 @@ fn column(feature: &Feature, schema: &Schema) -> Result<(String, Type), String> 
     let fits = match &feature.shape {
         Shape::Numerical(_) => kind != Type::Words,
         Shape::Categorical(_) => reference.is_words() == (kind == Type::Words),
+        Shape::Vectors(_) => false,
     };
     if fits { Ok((name, kind)) } else { Err(format!("{name} holds another type of values")) }
 }
@@ -108,6 +141,7 @@ fn shown(mut feature: Feature, kind: Type) -> Feature {
         match &mut feature.shape {
             Shape::Numerical(it) => *it = it.narrowed(),
             Shape::Categorical(it) => *it = it.narrowed(),
+            Shape::Vectors(_) => {}
         }
     }
     feature
@@ -121,25 +155,47 @@ pub(crate) struct Scratch {
     hashes: RowHashes,
 }
 
-/// The columns of a batch that belong to references, in their order.
+/// What of a batch belongs to a reference.
+pub(crate) enum Found<'a> {
+    Column(&'a dyn Array),
+    Vectors(Vectors<'a>),
+}
+
+/// What of a batch belongs to references, in their order.
 pub(crate) fn of_batch<'a>(
     columns: &[(String, Feature)],
     batch: &'a RecordBatch,
-) -> Vec<Option<&'a dyn Array>> {
-    columns.iter().map(|it| batch.column_by_name(&it.0).map(AsRef::as_ref)).collect()
+) -> Vec<Option<Found<'a>>> {
+    let found = |(name, feature): &(String, Feature)| {
+        if feature.is_embedding() {
+            return Vectors::of(name, batch).map(Found::Vectors);
+        }
+        batch.column_by_name(name).map(|it| Found::Column(it.as_ref()))
+    };
+    columns.iter().map(found).collect()
 }
 
 /// Shows rows to the step that is being filled.
 pub(crate) fn see(
     references: &[Reference],
-    columns: &[Option<&dyn Array>],
+    columns: &[Option<Found<'_>>],
     rows: (usize, usize),
     (pane, scratch): (&mut Pane, &mut Scratch),
 ) {
     let Scratch { numbers, present, hashes } = scratch;
     let count = rows.1 - rows.0;
+    // No two rows of a window have the same.
+    let lot = pane.rows ^ pane.span.map_or(0, |it| it.0.to_bits()).rotate_left(20);
     hashes.begin(count);
     for ((reference, state), column) in references.iter().zip(&mut pane.features).zip(columns) {
+        let column = match (column, &mut *state) {
+            (Some(Found::Vectors(vectors)), FeatureState::Vectors(it)) => {
+                vectors.see(rows, it, lot);
+                continue;
+            }
+            (Some(Found::Column(it)), _) => Some(*it),
+            (Some(Found::Vectors(_)) | None, _) => None,
+        };
         match column.and_then(|it| cells::read(it, rows, numbers)) {
             Some(Cells::Numbers(0)) => {
                 reference.numbers(state, numbers);

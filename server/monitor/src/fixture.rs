@@ -126,7 +126,7 @@ pub(crate) fn schema() -> Arc<Schema> {
 }
 
 pub(crate) fn basis(seed: u64, rows: usize) -> Basis {
-    Basis::of(&profile(seed, rows), &schema(), None).expect("columns that match")
+    Basis::of(&profile(seed, rows), &schema(), (None, 1)).expect("columns that match")
 }
 
 /// Keeps what it is told.

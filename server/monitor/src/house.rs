@@ -131,7 +131,14 @@ impl Monitors {
         let outputs: Vec<&str> = names.collect();
         let whose = (subject.model.as_str(), outputs.as_slice());
         let Some(profile) = reference::read(&plan.origin, folder, whose)? else { return Ok(None) };
-        let basis = Basis::of(&profile, &schema, plan.features.as_deref())?;
+        if let Some(stranger) = plan
+            .embeddings
+            .iter()
+            .find(|name| !profile.features.iter().any(|it| it.name == **name && it.is_embedding()))
+        {
+            return Err(format!("embeddings: the reference has no vectors of {stranger:?}"));
+        }
+        let basis = Basis::of(&profile, &schema, (plan.features.as_deref(), plan.windowing.steps))?;
         if !basis.absent.is_empty() {
             let (model, version) = (&subject.model, subject.version);
             let absent = basis.absent.join("; ");

@@ -15,6 +15,7 @@ mod columns;
 mod reference;
 mod learner;
 mod cells;
+mod embeddings;
 mod verdict;
 mod histogram;
 mod telling;

@@ -37,7 +37,8 @@ pub const SERIES: &[Series] = &[
         SeriesKind::Gauge,
         &["model", "version", "feature", "method"],
         "How different the last window was: effect (from 0 to 1: the largest distance of the \
-         distribution functions, or the total variation) and psi.",
+         distribution functions, the total variation, or of embeddings the root of half of the squared \
+         maximum mean discrepancy) and psi.",
     ),
     series(
         P_VALUE,
@@ -64,7 +65,7 @@ pub const SERIES: &[Series] = &[
         ALARM,
         SeriesKind::Gauge,
         &["model", "version", "kind"],
-        "1 if the last window was an alarm: drift, prediction_drift, quality.",
+        "1 if the last window was an alarm: drift, prediction_drift, embedding_drift, quality.",
     ),
     series(ALARMS, SeriesKind::Counter, &["model", "version", "kind"], "Windows that were alarms."),
     series(WINDOWS, SeriesKind::Counter, &["model", "version"], "Windows that are complete."),

@@ -54,9 +54,7 @@ impl Monitor {
     ) -> Result<Monitor, String> {
         let stage = match (&plan.origin, basis) {
             (_, Some(basis)) => Stage::Watching(Box::new(Watching::new(&plan, basis)?)),
-            (Origin::Learned(rows), None) => {
-                Stage::Learning(Learner::new(*rows, plan.features.clone()))
-            }
+            (Origin::Learned(rows), None) => Stage::Learning(Learner::new(*rows, &plan)),
             (_, None) => return Err("there is no reference".to_owned()),
         };
         let model = model.to_owned();
@@ -146,16 +144,13 @@ impl Monitor {
         if let Stage::Learning(learner) = &mut self.stage {
             at = learner.take(batch, (at, end));
             let Some(profile) = learner.learned(&self.model) else { return };
-            let basis = Basis::of(&profile, &batch.schema(), None);
+            let basis = Basis::of(&profile, &batch.schema(), (None, self.plan.windowing.steps));
             let watching = basis.and_then(|it| Watching::new(&self.plan, it));
             match watching {
                 Ok(it) => self.stage = Stage::Watching(Box::new(it)),
                 Err(error) => {
                     tracing::error!(model = self.model, error, "nothing could be learned: anew");
-                    self.stage = Stage::Learning(Learner::new(
-                        learner.progress().1,
-                        self.plan.features.clone(),
-                    ));
+                    self.stage = Stage::Learning(Learner::new(learner.progress().1, &self.plan));
                     return;
                 }
             }

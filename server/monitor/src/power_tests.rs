@@ -54,7 +54,7 @@ fn calibrated_thresholds_find_drift_and_fixed_ones_what_is_none() {
     let drifted = alarmed((30, 300), 0.5);
     assert!(drifted[0] == 30 && drifted[1] >= 29, "{drifted:?}");
     let slight = alarmed((4, 10_000), 0.1);
-    assert!(slight[1] >= 3 && slight[2] == 0, "small, certain, and below every PSI: {slight:?}");
+    assert!(slight[0] == 4 && slight[2] == 0, "small, certain, and below every PSI: {slight:?}");
 }
 
 /// The picture and the table of the documents.
@@ -96,7 +96,9 @@ fn power_of_thresholds() {
     };
     let svg = picture.draw();
     plot::check::texts(&svg);
-    if let Some(path) = std::env::var_os("SALVER_DRIFT_POWER") {
+    #[expect(clippy::disallowed_methods, reason = "where the picture goes is no setting")]
+    let path = std::env::var_os("SALVER_DRIFT_POWER");
+    if let Some(path) = path {
         std::fs::write(path, svg).expect("the picture is written");
     }
 }

@@ -5,9 +5,9 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 use server_base::{Finding, FindingKind, ModelName, Version};
-use server_drift::{QualityFault, Role};
+use server_drift::QualityFault;
 
-use crate::verdict::{FeatureVerdict, Side, Verdict, column};
+use crate::verdict::{FeatureVerdict, Of, Side, Verdict, column};
 
 /// Alarms that a sentence names.
 const NAMED_MAX: usize = 3;
@@ -28,10 +28,11 @@ pub(crate) struct Untold {
 impl Untold {
     /// Of a window: one for each kind that was looked at.
     pub(crate) fn of(verdict: &Verdict) -> Vec<Untold> {
-        let has = |role| verdict.features.iter().any(|it| it.role == role);
+        let has = |of| verdict.features.iter().any(|it| it.of() == of);
         let sides = [
-            (FindingKind::Drift, Role::Input, &verdict.drift),
-            (FindingKind::PredictionDrift, Role::Output, &verdict.predictions),
+            (FindingKind::Drift, Of::Inputs, &verdict.drift),
+            (FindingKind::PredictionDrift, Of::Outputs, &verdict.predictions),
+            (FindingKind::EmbeddingDrift, Of::Embeddings, &verdict.embeddings),
         ];
         let sides = sides.into_iter().filter(|it| has(it.1));
         let mut all: Vec<Untold> = sides.map(|it| drift(verdict, it)).collect();
@@ -73,9 +74,9 @@ fn untold(verdict: &Verdict, kind: FindingKind) -> Untold {
     }
 }
 
-fn drift(verdict: &Verdict, (kind, role, side): (FindingKind, Role, &Side)) -> Untold {
-    let of_role = || verdict.features.iter().filter(|it| it.role == role);
-    let features: Vec<Value> = of_role().map(brief).collect();
+fn drift(verdict: &Verdict, (kind, of, side): (FindingKind, Of, &Side)) -> Untold {
+    let ours = || verdict.features.iter().filter(|it| it.of() == of);
+    let features: Vec<Value> = ours().map(brief).collect();
     let subjects = if side.is_alarm {
         side.alarms.iter().map(|it| it.feature.clone()).collect()
     } else {
@@ -91,13 +92,22 @@ fn drift(verdict: &Verdict, (kind, role, side): (FindingKind, Role, &Side)) -> U
     Untold {
         is_alarm: side.is_alarm,
         subjects,
-        text: sentence(side, verdict.rows),
+        text: sentence(side, verdict.rows, ours()),
         evidence: evidence.to_string(),
         ..untold(verdict, kind)
     }
 }
 
-fn sentence(side: &Side, rows: u64) -> String {
+fn sentence<'a>(
+    side: &Side,
+    rows: u64,
+    features: impl Iterator<Item = &'a FeatureVerdict>,
+) -> String {
+    let notes = features.filter_map(|it| Some(format!("; {}: {}", column(it), it.note.as_ref()?)));
+    alarmed(side, rows) + &notes.collect::<String>()
+}
+
+fn alarmed(side: &Side, rows: u64) -> String {
     let (drifted, judged) = (side.dataset.drifted, side.dataset.columns);
     if side.alarms.is_empty() {
         return format!("none of {judged} features drifted in {rows} rows");
@@ -175,6 +185,10 @@ pub(crate) fn brief(feature: &FeatureVerdict) -> Value {
         "p": number(evidence.p),
         "effect": number(evidence.effect),
         "psi": evidence.statistics.psi,
+        "mmd_squared": evidence.statistics.mmd_squared,
+        "mean_euclidean": evidence.statistics.mean_euclidean,
+        "mean_cosine": evidence.statistics.mean_cosine,
+        "note": feature.note,
         "rows": evidence.rows,
         "reference_rows": evidence.reference_rows,
         "missing": feature.missing,

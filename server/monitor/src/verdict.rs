@@ -30,6 +30,8 @@ pub(crate) struct Verdict {
     /// Drift of inputs, and of outputs.
     pub(crate) drift: Side,
     pub(crate) predictions: Side,
+    /// Drift of embeddings, of either side.
+    pub(crate) embeddings: Side,
     /// Rows repeat more often than in the reference.
     pub(crate) duplicated: bool,
     pub(crate) features: Vec<FeatureVerdict>,
@@ -49,6 +51,11 @@ pub(crate) struct FeatureVerdict {
     pub(crate) name: String,
     pub(crate) role: Role,
     pub(crate) evidence: Evidence,
+    /// Is it an embedding?
+    pub(crate) is_embedding: bool,
+    /// What else is to be known of it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) note: Option<String>,
     /// Is it an alarm?
     pub(crate) drifted: bool,
     /// Was it judged at all?
@@ -68,13 +75,14 @@ impl Verdict {
     ) -> Verdict {
         let Subject { plan, basis, references } = subject;
         let states = references.iter().zip(&window.features);
+        let finest = plan.rule.thresholds(step_s).finest(references.len());
         let mut features: Vec<FeatureVerdict> =
-            states.filter_map(|it| feature(plan, it, window.rows)).collect();
+            states.filter_map(|it| feature(plan, it, (window.rows, finest))).collect();
         let (thresholds, alarms) = alarms(plan, &features, step_s);
         for it in &mut features {
             it.drifted = alarms.iter().any(|alarm| alarm.feature == column(it));
         }
-        let side = |role| side(plan, &features, (role, &alarms));
+        let side = |of| side(plan, &features, (of, &alarms));
         let reference = (basis.rows, basis.distinct_rows);
         let distinct = window.distinct.estimate();
         // A window that is larger than the reference repeats more by itself.
@@ -89,8 +97,9 @@ impl Verdict {
                 Thresholds::Auto(it) => Some(it.windows_between),
                 Thresholds::Fixed(_) => None,
             },
-            drift: side(Role::Input),
-            predictions: side(Role::Output),
+            drift: side(Of::Inputs),
+            predictions: side(Of::Outputs),
+            embeddings: side(Of::Embeddings),
             duplicated: comparable
                 && plan.quality.duplicated(reference, (window.rows, whole(distinct))),
             features,
@@ -105,8 +114,8 @@ impl Verdict {
         for it in &mut features {
             it.drifted = alarms.iter().any(|alarm| alarm.feature == column(it));
         }
-        let by = |role| side(plan, &features, (role, &alarms)).is_alarm;
-        by(Role::Input) || by(Role::Output)
+        let by = |of| side(plan, &features, (of, &alarms)).is_alarm;
+        by(Of::Inputs) || by(Of::Outputs) || by(Of::Embeddings)
     }
 
     /// Is the data broken? That is an alarm, and nothing to train a model with.
@@ -127,9 +136,9 @@ pub(crate) fn column(feature: &FeatureVerdict) -> String {
 fn feature(
     plan: &MonitorPlan,
     (reference, state): (&Reference, &FeatureState),
-    rows: u64,
+    (rows, finest): (u64, f64),
 ) -> Option<FeatureVerdict> {
-    let evidence = reference.evidence(state)?;
+    let evidence = reference.evidence(state, finest)?;
     let faults = reference.quality(&plan.quality, state).faults;
     // What is only unusual is judged, and told as well.
     let broken = faults.iter().any(QualityFault::is_broken);
@@ -137,6 +146,8 @@ fn feature(
     Some(FeatureVerdict {
         name: reference.feature().name.clone(),
         role: reference.feature().role,
+        is_embedding: reference.feature().is_embedding(),
+        note: note(state),
         drifted: false,
         judged: !broken && usable > 0,
         faults,
@@ -159,8 +170,35 @@ fn alarms(
     (thresholds, thresholds.alarms(&judged))
 }
 
-fn side(plan: &MonitorPlan, features: &[FeatureVerdict], (role, alarms): (Role, &[Alarm])) -> Side {
-    let ours: Vec<&FeatureVerdict> = features.iter().filter(|it| it.role == role).collect();
+/// Of an embedding: what of it the log does not hold.
+fn note(state: &FeatureState) -> Option<String> {
+    let FeatureState::Vectors(it) = state else { return None };
+    let digests = it.digests;
+    (digests > 0).then(|| {
+        format!("of {digests} rows the log has a digest only: they are longer than max_value_bytes")
+    })
+}
+
+/// Features that are told together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Of {
+    Inputs,
+    Outputs,
+    Embeddings,
+}
+
+impl FeatureVerdict {
+    pub(crate) fn of(&self) -> Of {
+        match (self.is_embedding, self.role) {
+            (true, _) => Of::Embeddings,
+            (false, Role::Input) => Of::Inputs,
+            (false, Role::Output) => Of::Outputs,
+        }
+    }
+}
+
+fn side(plan: &MonitorPlan, features: &[FeatureVerdict], (of, alarms): (Of, &[Alarm])) -> Side {
+    let ours: Vec<&FeatureVerdict> = features.iter().filter(|it| it.of() == of).collect();
     let judged = ours.iter().filter(|it| it.judged).map(|it| it.drifted);
     let dataset = DatasetVerdict::of(judged, plan.drift_share);
     let is_ours = |it: &&Alarm| ours.iter().any(|feature| column(feature) == it.feature);
@@ -169,7 +207,7 @@ fn side(plan: &MonitorPlan, features: &[FeatureVerdict], (role, alarms): (Role, 
         // How often that happens by chance is what was asked for.
         Rule::Auto { .. } => !alarms.is_empty(),
         // Of many features some always are beyond a fixed threshold.
-        Rule::Fixed(_) => dataset.drift,
+        Rule::Fixed(_) => of != Of::Embeddings && dataset.drift,
     };
     Side { is_alarm, alarms, dataset }
 }

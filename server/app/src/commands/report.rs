@@ -53,8 +53,12 @@ fn views(body: &[u8]) -> Result<Vec<Value>, ClientError> {
 }
 
 /// Kinds of findings, as the server names them, and what they are called here.
-pub(crate) const KINDS: [(&str, &str); 3] =
-    [("drift", "drift"), ("prediction_drift", "prediction drift"), ("quality", "data quality")];
+pub(crate) const KINDS: [(&str, &str); 4] = [
+    ("drift", "drift"),
+    ("prediction_drift", "prediction drift"),
+    ("embedding_drift", "embedding drift"),
+    ("quality", "data quality"),
+];
 
 /// One sentence on where a monitor stands.
 pub(crate) fn standing(view: &Value) -> String {

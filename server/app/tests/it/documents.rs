@@ -47,7 +47,7 @@ fn every_setting_is_in_the_documents() {
     let inner = "[log]\n[drift]\nx = 1\n";
     let faults = server_lifecycle::ModelConfig::parse(inner, &defaults()).expect_err("unknown");
     let keys: Vec<&str> = faults[0].split('`').skip(3).step_by(2).collect();
-    assert_eq!(keys.len(), 14, "{faults:?}");
+    assert_eq!(keys.len(), 15, "{faults:?}");
     for key in keys {
         assert!(document.contains(&format!("\n{key} ")), "{key} is not in server/CONFIGURATION.md");
     }
