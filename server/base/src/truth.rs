@@ -79,6 +79,31 @@ impl Metric {
         }
     }
 
+    /// The key of how much worse than the reference is no alarm.
+    pub fn change_key(self) -> &'static str {
+        match self {
+            Metric::Accuracy => "accuracy_drop_max",
+            Metric::LogLoss => "log_loss_rise_max",
+            Metric::Auc => "auc_drop_max",
+            Metric::Brier => "brier_rise_max",
+            Metric::Ece => "ece_rise_max",
+            Metric::Mae => "mae_rise_max",
+            Metric::Rmse => "rmse_rise_max",
+            Metric::Bias => "bias_rise_max",
+        }
+    }
+
+    /// The worst that is no alarm, where the reference is that and a change may be so large.
+    pub fn limit_beside(self, reference: f64, change: f64) -> f64 {
+        match self {
+            Metric::Accuracy | Metric::Auc => reference - change,
+            Metric::Bias => reference.abs() + change,
+            Metric::LogLoss | Metric::Brier | Metric::Ece | Metric::Mae | Metric::Rmse => {
+                reference + change
+            }
+        }
+    }
+
     /// Is that worse than the limit?
     pub fn is_worse(self, value: f64, limit: f64) -> bool {
         match self {
@@ -126,6 +151,14 @@ pub struct TruthConfig {
     pub error_max: Option<f64>,
     /// The worst of each metric that is no alarm.
     pub limits: Vec<(Metric, f64)>,
+    /// Labelled rows of the version's own that are its reference.
+    pub reference_rows: Option<u64>,
+    /// How much worse than the reference each metric may be.
+    pub changes: Vec<(Metric, f64)>,
+    /// The mean loss that is expected; instead of the reference's, where errors are watched.
+    pub error_expected: Option<f64>,
+    /// Windows between two false alarms of errors that have become more frequent, at least and on average.
+    pub false_alarm_windows: f64,
 }
 
 impl Default for TruthConfig {
@@ -140,6 +173,10 @@ impl Default for TruthConfig {
             rows_min: 100,
             error_max: None,
             limits: Vec::new(),
+            reference_rows: None,
+            changes: Vec::new(),
+            error_expected: None,
+            false_alarm_windows: 720.0,
         }
     }
 }

@@ -16,6 +16,9 @@ const HORIZON_S_MAX: usize = 92 * 86_400;
 /// Windows that wait for labels at a time: each keeps counts by score.
 const WINDOWS_MAX: u64 = 200;
 
+/// Fewer say little of what answers are like.
+const REFERENCE_ROWS_MIN: usize = 100;
+
 /// Names of classes that are looked through for each label.
 const CLASSES_MAX: usize = 1_024;
 
@@ -40,7 +43,18 @@ pub(crate) fn read(section: &mut Section<'_>) -> TruthConfig {
         rows_min: section.integer("rows_min", 1..=usize::MAX >> 1).map_or(100, |it| it as u64),
         error_max: section.with("error_max", |it| within(it, 1e-9, 1e15)),
         limits: limits(section),
+        reference_rows: section
+            .integer("reference_rows", REFERENCE_ROWS_MIN..=usize::MAX >> 1)
+            .map(|it| it as u64),
+        changes: changes(section),
+        error_expected: section.with("error_expected", |it| within(it, 1e-6, 0.999)),
+        false_alarm_windows: section
+            .with("false_alarm_windows", |it| within(it, 1.0, 1e12))
+            .unwrap_or(defaults.false_alarm_windows),
     };
+    if let (Some((metric, _)), None) = (config.changes.first(), config.reference_rows) {
+        section.fault(metric.change_key(), "expected reference_rows beside it");
+    }
     let waiting = config.horizon.as_secs() / config.window.as_secs().max(1);
     if waiting > WINDOWS_MAX {
         let (window, horizon) = (config.window.as_secs(), config.horizon.as_secs());
@@ -60,6 +74,14 @@ fn limits(section: &mut Section<'_>) -> Vec<(Metric, f64)> {
         limits.extend(limit.map(|it| (metric, it)));
     }
     limits
+}
+
+fn changes(section: &mut Section<'_>) -> Vec<(Metric, f64)> {
+    let change = |metric: Metric| {
+        let change = section.with(metric.change_key(), |it| within(it, 0.0, 1e30));
+        change.map(|it| (metric, it))
+    };
+    Metric::ALL.into_iter().filter_map(change).collect()
 }
 
 fn within(value: &toml::Value, low: f64, high: f64) -> Result<f64, String> {
@@ -95,6 +117,9 @@ pub(crate) fn check(config: &ModelConfig, root: &mut Section<'_>) {
     };
     for (metric, _) in truth.limits.iter().filter(|(it, _)| other(it)) {
         root.fault("truth", &format!("{} is of another task", metric.limit_key()));
+    }
+    for (metric, _) in truth.changes.iter().filter(|(it, _)| other(it)) {
+        root.fault("truth", &format!("{} is of another task", metric.change_key()));
     }
 }
 

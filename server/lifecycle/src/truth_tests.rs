@@ -18,7 +18,8 @@ fn a_section_is_what_asks_for_it() {
     assert_eq!(parse("[log]\n[truth]"), Ok(Some(TruthConfig::default())));
     let text = "[log]\n[truth]\noutput = 'p'\ntask = 'classification'\nclasses = ['no', 'yes']\n\
                 threshold = 0.3\nwindow_s = 60\nhorizon_s = 600\nrows_min = 5\nerror_max = 2\n\
-                accuracy_min = 0.9\nlog_loss_max = 1";
+                accuracy_min = 0.9\nlog_loss_max = 1\nreference_rows = 500\n\
+                accuracy_drop_max = 0.03\nerror_expected = 0.1\nfalse_alarm_windows = 90";
     let expect = TruthConfig {
         output: Some("p".to_owned()),
         task: Task::Classification,
@@ -29,6 +30,10 @@ fn a_section_is_what_asks_for_it() {
         rows_min: 5,
         error_max: Some(2.0),
         limits: vec![(Metric::Accuracy, 0.9), (Metric::LogLoss, 1.0)],
+        reference_rows: Some(500),
+        changes: vec![(Metric::Accuracy, 0.03)],
+        error_expected: Some(0.1),
+        false_alarm_windows: 90.0,
     };
     assert_eq!(parse(text), Ok(Some(expect)));
 }
@@ -36,6 +41,8 @@ fn a_section_is_what_asks_for_it() {
 #[test]
 fn what_cannot_be_meant_is_refused() {
     for (text, fault) in [
+        ("auc_drop_max = 0.1", "truth.auc_drop_max: expected reference_rows beside it"),
+        ("error_expected = 1", "truth.error_expected: 1 is no number from 0.000001 to 0.999"),
         ("accuracy_min = 2", "truth.accuracy_min: 2 is no number from 0 to 1"),
         (
             "classes = ['a', 'a']",

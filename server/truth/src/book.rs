@@ -9,6 +9,7 @@ use serde_json::Value;
 use server_base::{Finding, ModelName, Version};
 use server_rollout::Labels;
 
+use crate::change::Change;
 use crate::entries::{Entries, Prediction};
 use crate::form::{Form, Guess};
 use crate::label::Label;
@@ -159,6 +160,18 @@ impl Book {
         let mut findings = Vec::new();
         self.models.values_mut().for_each(|it| it.tick(now_us, &mut findings));
         findings
+    }
+
+    /// Goes on with what was known of a version before a restart.
+    pub(crate) fn resume(&mut self, model: &ModelName, version: Version, change: Change) {
+        if let Some(it) = self.models.get_mut(model) {
+            it.resume(version, change);
+        }
+    }
+
+    /// What of versions is to be written down, each once.
+    pub(crate) fn changed(&mut self) -> Vec<(ModelName, Version, Change)> {
+        self.models.values_mut().flat_map(Model::changed).collect()
     }
 
     /// How right the versions are.

@@ -199,3 +199,50 @@ fn versions_are_compared_since_the_stage_began() {
     house.book.watch("wine", None);
     assert_eq!(house.book.losses("wine"), server_rollout::Labels::default());
 }
+
+/// Rows of one window, of which so many are wrong; and what is found when its labels have had their time.
+fn window_of(house: &mut House, (rows, wrong): (u64, u64)) -> Vec<Finding> {
+    for row in 0..rows {
+        let id = format!("{} {row}", house.now_us);
+        house.says(1, &id, 1);
+        house.truth(&id, u32::from(row >= wrong));
+    }
+    house.later(80)
+}
+
+#[test]
+fn a_version_is_held_against_its_own_first_rows() {
+    let config = TruthConfig {
+        reference_rows: Some(300),
+        changes: vec![(Metric::Accuracy, 0.05)],
+        false_alarm_windows: 100.0,
+        limits: Vec::new(),
+        ..config()
+    };
+    let mut house = House::new(&[]);
+    drop(house.book.open(&model(), of_classes(1, 2, &config)));
+    for _ in 0..3 {
+        let found = window_of(&mut house, (100, 10));
+        assert_eq!(found.len(), 1, "there is no reference yet: {found:?}");
+    }
+    let kept = house.book.changed().pop().expect("to be written down").2;
+    assert!(house.book.changed().is_empty(), "once");
+    let [performance, concept] = &window_of(&mut house, (100, 12))[..] else { panic!("two") };
+    assert!(!performance.is_alarm && !concept.is_alarm, "{performance:?} {concept:?}");
+    assert_eq!((concept.kind, concept.rows), (FindingKind::ConceptDrift, 100));
+    // After a restart it is held against the same.
+    let mut house = House::new(&[]);
+    drop(house.book.open(&model(), of_classes(1, 2, &config)));
+    house.book.resume(&model(), Version(1), kept);
+    let [performance, concept] = &window_of(&mut house, (100, 40))[..] else { panic!("two") };
+    assert_eq!(
+        performance.text,
+        "accuracy is 0.6000, less than 0.8500: it was 0.9000 in the reference: of 100 labelled rows of 100"
+    );
+    assert!(performance.is_alarm && concept.is_alarm && concept.subjects == ["error"]);
+    let start = "the error is 0.4000 of 100 rows since 1000, +0.3000 against 0.1000 of 300 rows of the \
+                 reference: evidence ";
+    assert!(concept.text.starts_with(start), "{}", concept.text);
+    let shown = house.book.shown("wine", None).expect("it is judged");
+    assert_eq!(shown["versions"][0]["reference"]["of"]["rows"], 300);
+}

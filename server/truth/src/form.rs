@@ -37,6 +37,8 @@ pub(crate) enum Kind {
 #[derive(Clone, Debug)]
 pub(crate) struct Form {
     pub(crate) version: Version,
+    /// Of the bytes that answer.
+    pub(crate) digest: Option<String>,
     pub(crate) config: Arc<TruthConfig>,
     pub(crate) kind: Kind,
     pub(crate) output: Arc<str>,
@@ -77,7 +79,18 @@ impl Form {
         if let Some((metric, _)) = config.limits.iter().find(of_other) {
             return Err(format!("truth.{}: {spec} is compared otherwise", metric.limit_key()));
         }
+        let of_other =
+            |it: &&(server_base::Metric, f64)| it.0.is_of_classes() == (kind == Kind::Value);
+        if let Some((metric, _)) = config.changes.iter().find(of_other) {
+            return Err(format!("truth.{}: {spec} is compared otherwise", metric.change_key()));
+        }
+        if config.error_expected.is_some() && kind == Kind::Value && config.error_max.is_none() {
+            return Err(format!(
+                "truth.error_expected: {spec} is a number: expected error_max beside it"
+            ));
+        }
         Ok(Form {
+            digest: subject.digest.clone(),
             version: subject.version,
             config: Arc::new(config.clone()),
             kind,

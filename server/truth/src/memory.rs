@@ -75,6 +75,11 @@ impl Memory {
         result
     }
 
+    /// Where everything lies.
+    pub(crate) fn folder(&self) -> PathBuf {
+        self.folder.clone()
+    }
+
     /// Where the files of a model lie, the older one first.
     pub(crate) fn files(&self, model: &ModelName) -> [PathBuf; 2] {
         ["1.jsonl", "jsonl"].map(|it| self.folder.join(format!("{model}.{it}")))

@@ -81,7 +81,8 @@ pub const SERIES: &[Series] = &[
         FAILURES,
         SeriesKind::Counter,
         &["what"],
-        "Errors of the disk under labels (these were refused) and predictions (a restart forgets them).",
+        "Errors of the disk under labels (these were refused), predictions (a restart forgets them) and \
+         references (a restart learns them anew).",
     ),
     series(
         JOIN,

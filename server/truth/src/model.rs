@@ -2,16 +2,18 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use serde_json::{Value, json};
-use server_base::{Finding, FindingKind, ModelName, Version};
+use server_base::{Finding, ModelName, Version};
 use server_rollout::Labels;
 
+use crate::change::Change;
 use crate::entries::{Entry, Prediction};
 use crate::form::Form;
 use crate::metrics::{ModelMetrics, VersionMetrics};
 use crate::tally::{Way, loss};
+use crate::told::{self, finding};
 use crate::watch::Watch;
 use crate::window::Window;
 
@@ -37,6 +39,9 @@ struct OfVersion {
     /// Open windows, by where they begin.
     windows: BTreeMap<i64, Window>,
     complete: VecDeque<Window>,
+    change: Change,
+    /// Has it changed since somebody asked?
+    changed: bool,
     metrics: VersionMetrics,
 }
 
@@ -60,6 +65,8 @@ impl Model {
             epoch,
             windows: BTreeMap::new(),
             complete: VecDeque::new(),
+            change: Change::new(form.digest.clone()),
+            changed: false,
             metrics: VersionMetrics::new(&self.name, version),
         };
         self.versions.insert(version, opened);
@@ -126,6 +133,8 @@ impl Model {
         let mut losses: [Option<f64>; 4] = [None; 4];
         for (place, prediction) in entry.predictions.iter().enumerate() {
             let Some((form, window)) = window(&mut self.versions, prediction) else { continue };
+            let lost = loss(&form, &prediction.guess, truth);
+            window.lost(lost, way);
             let fits = window.tally.count(&form, &prediction.guess, truth, way);
             window.labelled = match way {
                 Way::In => window.labelled.saturating_add(1),
@@ -139,7 +148,7 @@ impl Model {
                 }
             }
             if let Some(slot) = losses.get_mut(place) {
-                *slot = loss(&form, &prediction.guess, truth);
+                *slot = lost;
             }
         }
         if let Some(watch) = &mut self.watch {
@@ -162,13 +171,37 @@ impl Model {
                 let numbers = (window.join_rate(), window.tally.rows, now_us);
                 let metrics = window.tally.metrics();
                 of.metrics.evaluated((&self.name, *version), numbers, &metrics);
-                findings.push(finding((&self.name, *version), &of.form, &window));
+                let who = (&self.name, *version);
+                findings.push(finding(who, &of.form, (&window, &of.change)));
+                let config = &of.form.config;
+                if config.reference_rows.is_some() || config.error_expected.is_some() {
+                    of.changed = true;
+                    let judged = of.change.window(config, &window);
+                    findings.extend(judged.map(|it| told::concept(who, &window, &it)));
+                }
                 if of.complete.len() == COMPLETE_MAX {
                     of.complete.pop_front();
                 }
                 of.complete.push_back(window);
             }
         }
+    }
+
+    /// Goes on with what was known of a version before a restart.
+    pub(crate) fn resume(&mut self, version: Version, change: Change) {
+        if let Some(of) = self.versions.get_mut(&version) {
+            of.change = change;
+        }
+    }
+
+    /// What is to be written down.
+    pub(crate) fn changed(&mut self) -> Vec<(ModelName, Version, Change)> {
+        let name = &self.name;
+        let changed = self.versions.iter_mut().filter_map(|(version, of)| {
+            let changed = std::mem::take(&mut of.changed);
+            changed.then(|| (name.clone(), *version, of.change.clone()))
+        });
+        changed.collect()
     }
 
     /// From now on the losses of these are counted, of predictions since then.
@@ -193,6 +226,7 @@ impl Model {
                 "output": &*of.form.output,
                 "window_s": of.form.config.window.as_secs(),
                 "horizon_s": of.form.config.horizon.as_secs(),
+                "reference": told::reference(&of.change, &of.form.config),
                 "so_far": so_far.shown(false),
                 "windows": complete.collect::<Vec<Value>>(),
             })
@@ -210,40 +244,6 @@ fn window<'a>(
     let of = versions.get_mut(&prediction.version).filter(|it| it.epoch == prediction.epoch)?;
     let window = of.windows.entry(prediction.window_us).or_default();
     Some((Arc::clone(&of.form), window))
-}
-
-fn finding((model, version): (&ModelName, Version), form: &Form, window: &Window) -> Finding {
-    let breaches = window.breaches(&form.config);
-    let (rows, predicted) = (window.tally.rows, window.predicted);
-    let text = if breaches.is_empty() {
-        let all: Vec<String> =
-            window.tally.metrics().iter().map(|(it, value)| format!("{it} {value:.4}")).collect();
-        let all = if all.is_empty() { "nothing to tell".to_owned() } else { all.join(", ") };
-        format!("{all}: of {rows} labelled rows of {predicted}")
-    } else {
-        let side = |it: &crate::window::Breach| {
-            let side = if it.metric.limit_key().ends_with("_min") { "less" } else { "more" };
-            format!("{} is {:.4}, {side} than {}", it.metric, it.value, it.limit)
-        };
-        let worse: Vec<String> = breaches.iter().map(side).collect();
-        format!("{}: of {rows} labelled rows of {predicted}", worse.join("; "))
-    };
-    Finding {
-        model: model.clone(),
-        version,
-        kind: FindingKind::Performance,
-        is_alarm: !breaches.is_empty(),
-        from: time(window.from_us),
-        to: time(window.to_us),
-        rows,
-        subjects: breaches.iter().map(|it| it.metric.label().to_owned()).collect(),
-        text,
-        evidence: window.shown(true).to_string(),
-    }
-}
-
-fn time(us: i64) -> SystemTime {
-    UNIX_EPOCH + Duration::from_micros(u64::try_from(us).unwrap_or_default())
 }
 
 fn us(duration: Duration) -> i64 {

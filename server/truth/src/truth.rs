@@ -16,6 +16,7 @@ use server_rollout::Labels;
 use crate::book::{Book, Joined, Row};
 use crate::dataset::{self, Dataset};
 use crate::form::Form;
+use crate::kept;
 use crate::label::Label;
 use crate::memory::{self, Memory};
 use crate::metrics;
@@ -170,13 +171,19 @@ impl Truth {
         let since = config.window.saturating_add(config.horizon);
         let now = now_us();
         let since = now.saturating_sub(i64::try_from(since.as_micros()).unwrap_or(i64::MAX));
-        let files = lock(&self.memory).files(model);
+        let (files, folder) = {
+            let memory = lock(&self.memory);
+            (memory.files(model), memory.folder())
+        };
         // Held while files are read: what comes meanwhile comes after them.
         let mut book = lock(&self.book);
         let known = book.form_of(model.as_str(), version).cloned();
         let form = book.open(model, form);
         lock(&self.forms).insert(model.clone(), Arc::clone(&form));
         if known.is_none_or(|it| !it.is_like(&form)) {
+            if let Some(it) = kept::read(&folder, (model, version), form.digest.as_deref()) {
+                book.resume(model, version, it);
+            }
             let mut found = 0_u64;
             memory::read(&files, version, |row| {
                 found += u64::from(book.predicted(model, row, now))
@@ -352,7 +359,20 @@ impl Worker {
             tracing::warn!(%error, "predictions cannot be written down: a restart forgets them");
             metrics::disk_failed("predictions");
         }
-        let findings = lock(&self.truth.book).tick(now_us());
+        let (findings, changed) = {
+            let mut book = lock(&self.truth.book);
+            (book.tick(now_us()), book.changed())
+        };
+        // What was told of a window is not told of it again: it is written down before.
+        if !changed.is_empty() {
+            let folder = lock(&self.truth.memory).folder();
+            for (model, version, change) in changed {
+                if let Err(error) = kept::write(&folder, (&model, version), &change) {
+                    tracing::warn!(%model, %version, %error, "a reference cannot be written down");
+                    metrics::disk_failed("references");
+                }
+            }
+        }
         findings.iter().for_each(|it| self.findings.found(it));
     }
 }

@@ -3,7 +3,9 @@
 use serde_json::{Map, Value, json};
 use server_base::{Metric, TruthConfig};
 
-use crate::tally::Tally;
+use crate::change::{Change, Errors};
+use crate::sum::Sum;
+use crate::tally::{Tally, Way};
 
 /// See the module.
 #[derive(Clone, Debug, Default)]
@@ -16,6 +18,9 @@ pub(crate) struct Window {
     /// Rows whose label has come, whether it fits or not.
     pub(crate) labelled: u64,
     pub(crate) tally: Tally,
+    /// Rows that have a loss, and the sum of these.
+    lossy: u64,
+    losses: Sum,
 }
 
 /// A metric beyond its limit.
@@ -24,6 +29,8 @@ pub(crate) struct Breach {
     pub(crate) metric: Metric,
     pub(crate) value: f64,
     pub(crate) limit: f64,
+    /// What it was in the reference, where the limit follows from that.
+    pub(crate) reference: Option<f64>,
 }
 
 impl Window {
@@ -34,6 +41,22 @@ impl Window {
         self.predicted = self.predicted.saturating_add(other.predicted);
         self.labelled = self.labelled.saturating_add(other.labelled);
         self.tally.merge(&other.tally);
+        self.lossy = self.lossy.saturating_add(other.lossy);
+        self.losses.merge(&other.losses);
+    }
+
+    /// Counts how wrong a row is, or takes it out again.
+    pub(crate) fn lost(&mut self, loss: Option<f64>, way: Way) {
+        let Some(loss) = loss else { return };
+        self.lossy = match way {
+            Way::In => self.lossy.saturating_add(1),
+            Way::Out => self.lossy.saturating_sub(1),
+        };
+        way.add(&mut self.losses, loss);
+    }
+
+    pub(crate) fn errors(&self) -> Errors {
+        Errors { rows: self.lossy, sum: self.losses.value().max(0.0) }
     }
 
     /// Share of the predictions whose truth is known.
@@ -42,16 +65,27 @@ impl Window {
     }
 
     /// What is worse than it may be, where there are enough labels to say so.
-    pub(crate) fn breaches(&self, config: &TruthConfig) -> Vec<Breach> {
+    pub(crate) fn breaches(&self, config: &TruthConfig, change: &Change) -> Vec<Breach> {
         if self.tally.rows < config.rows_min {
             return Vec::new();
         }
         let breach = |(metric, value): (Metric, f64)| {
             let (_, limit) = config.limits.iter().find(|(it, _)| *it == metric)?;
             let limit = *limit;
-            metric.is_worse(value, limit).then_some(Breach { metric, value, limit })
+            let breach = Breach { metric, value, limit, reference: None };
+            metric.is_worse(value, limit).then_some(breach)
         };
-        self.tally.metrics().into_iter().filter_map(breach).collect()
+        let beside = |(metric, value): (Metric, f64)| {
+            let (_, most) = config.changes.iter().find(|(it, _)| *it == metric)?;
+            let reference = change.metric(metric)?;
+            let limit = metric.limit_beside(reference, *most);
+            let breach = Breach { metric, value, limit, reference: Some(reference) };
+            metric.is_worse(value, limit).then_some(breach)
+        };
+        let metrics = self.tally.metrics();
+        let mut breaches: Vec<Breach> = metrics.iter().filter_map(|it| breach(*it)).collect();
+        breaches.extend(metrics.iter().filter_map(|it| beside(*it)));
+        breaches
     }
 
     /// As the API shows it.
