@@ -6,6 +6,8 @@ mod drift;
 #[cfg(feature = "drift")]
 mod labels;
 mod log;
+#[cfg(feature = "drift")]
+mod monitor;
 mod orders;
 mod logs;
 mod rollout;
@@ -27,6 +29,8 @@ pub use drift::{ColumnArgs, CompareArgs, DriftCommand, DriftOf, ProfileArgs, Rep
 pub use labels::{LabelsCommand, SendArgs};
 pub use log::LogArgs;
 pub use logs::{ExportArgs, LogsCommand, ReplayArgs, RowArgs, TailArgs};
+#[cfg(feature = "drift")]
+pub use monitor::MonitorArgs;
 pub use orders::{OrderArgs, PromoteArgs, RollBackArgs};
 pub use rollout::{RolloutArgs, RolloutCommand, RolloutOf};
 pub use store::{PlaceArgs, PullArgs, StoreArgs, ValidateArgs};
@@ -92,6 +96,13 @@ pub enum Command {
         #[command(subcommand)]
         command: DriftCommand,
     },
+    #[cfg(feature = "drift")]
+    /// Watch what many replicas have logged: their monitors, over all of it, as a process of its own.
+    ///
+    /// Follows the Parquet files of the replicas' prediction logs, and judges each version as a server
+    /// does that has a [drift] for it. Serves metrics, health, drift and triggers on one port; loads no
+    /// engine.
+    Monitor(Box<MonitorArgs>),
     /// See, export and replay logged predictions.
     Logs {
         /// What to do with them.

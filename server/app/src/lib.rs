@@ -9,6 +9,13 @@ mod client;
 mod commands;
 mod engines;
 mod findings;
+#[cfg(feature = "drift")]
+mod fleet;
+#[cfg(feature = "drift")]
+#[cfg_attr(not(feature = "registries"), path = "no_fleet_store.rs")]
+mod fleet_store;
+#[cfg(feature = "drift")]
+mod fleet_settings;
 mod inspect;
 mod loaded;
 mod compared;

@@ -75,6 +75,8 @@ pub struct LogSettings {
     pub roll: Duration,
     /// Which Parquet files are kept.
     pub keep: Keep,
+    /// Is it watched here?
+    pub monitor: bool,
     /// What values are hashed with.
     pub key_file: Option<PathBuf>,
     /// Bytes of predictions that wait for labels.
@@ -96,6 +98,7 @@ impl LogSettings {
             age: number(args.log_retention_s, root, RETENTION_S).map(Duration::from_secs),
             bytes: number(args.log_retention_bytes, root, RETENTION_BYTES),
         };
+        let monitor = args.log_monitor.or(root.boolean("log_monitor"));
         let key_file = args.log_key_file.or(root.with("log_key_file", path));
         let truth = number(args.truth_bytes_max, root, TRUTH_BYTES_MAX);
         let sinks = sinks_of(sinks.as_deref().unwrap_or("parquet"));
@@ -107,6 +110,7 @@ impl LogSettings {
             disk_bytes_max: disk.unwrap_or(1 << 30),
             roll: Duration::from_millis(roll.unwrap_or(60_000)),
             keep,
+            monitor: monitor.unwrap_or(true),
             key_file,
             truth_bytes_max: truth.unwrap_or(256 << 20),
         })
@@ -116,11 +120,8 @@ impl LogSettings {
     pub(crate) fn start(
         &self,
         findings: Arc<dyn Findings>,
-    ) -> anyhow::Result<(Arc<Log>, Arc<Monitors>)> {
-        let folder = self.folder.join("monitor");
-        let monitors = Monitors::open(Arc::new(Disk), &folder, findings);
-        let monitors = monitors.with_context(|| format!("monitors {}", folder.display()))?;
-        let monitors = Arc::new(monitors);
+    ) -> anyhow::Result<(Arc<Log>, Option<Arc<Monitors>>)> {
+        let monitors = self.monitor.then(|| self.monitors(findings)).transpose()?;
         let key = self.key_file.as_deref().map(key).transpose()?;
         let options = Options {
             folder: self.folder.join("wal"),
@@ -131,13 +132,19 @@ impl LogSettings {
             give_way: server_serving::give_way,
         };
         let make = |log: &str| {
-            let monitor: Box<dyn Sink> = Box::new(MonitorSink::new(Arc::clone(&monitors)));
+            let monitor = |it: &Arc<Monitors>| Ok(Box::new(MonitorSink::new(Arc::clone(it))) as _);
             let sinks = self.sinks.iter().map(|it| self.sink(it, log));
-            sinks.chain([Ok(monitor)]).collect()
+            sinks.chain(monitors.iter().map(monitor)).collect()
         };
         let started = Log::start(options, &make);
         let log = started.with_context(|| format!("prediction log {}", self.folder.display()))?;
         Ok((log, monitors))
+    }
+
+    fn monitors(&self, findings: Arc<dyn Findings>) -> anyhow::Result<Arc<Monitors>> {
+        let folder = self.folder.join("monitor");
+        let monitors = Monitors::open(Arc::new(Disk), &folder, findings);
+        Ok(Arc::new(monitors.with_context(|| format!("monitors {}", folder.display()))?))
     }
 
     /// Starts what holds labels against predictions.

@@ -32,7 +32,7 @@ use crate::settings::Settings;
 use crate::{stock, telemetry, triggers, verdicts, webhook};
 
 /// The audit log is begun anew above this, and the one before is kept: years of decisions.
-const AUDIT_BYTES_MAX: u64 = 64 << 20;
+pub(crate) const AUDIT_BYTES_MAX: u64 = 64 << 20;
 
 /// How often series of versions that are gone are looked for. They are dropped at the second look,
 /// so that every usual scrape interval falls in between.
@@ -46,7 +46,7 @@ const CONTROL_CONNECTIONS_MAX: usize = 64;
 const CONTROL_IDLE: Duration = Duration::from_secs(15);
 
 /// How long scrapers and probes may take to let go of the control port: they have had their answer.
-const CONTROL_DRAIN: Duration = Duration::from_millis(200);
+pub(crate) const CONTROL_DRAIN: Duration = Duration::from_millis(200);
 
 /// How long the prediction log has at the least to write down and deliver what has come. What it does
 /// not deliver by then comes after the next start.
@@ -124,6 +124,7 @@ impl Server {
         let heard = || FanOut::new(acting(triggers.as_ref()));
         let logging = settings.log.as_ref().map(|it| it.start(heard()));
         let (log, monitors) = logging.transpose()?.unzip();
+        let monitors = monitors.flatten();
         let truth = settings.log.as_ref().map(|it| it.truth(heard())).transpose()?;
         let recorded = watched(log.as_ref(), truth.as_ref());
         let told =
@@ -367,7 +368,7 @@ impl ControlPlane {
     }
 }
 
-fn control_limits() -> ConnectionLimits {
+pub(crate) fn control_limits() -> ConnectionLimits {
     ConnectionLimits {
         connections_max: CONTROL_CONNECTIONS_MAX,
         idle: CONTROL_IDLE,
@@ -375,7 +376,7 @@ fn control_limits() -> ConnectionLimits {
     }
 }
 
-async fn keep_up(metrics: &Recorded) {
+pub(crate) async fn keep_up(metrics: &Recorded) {
     let mut ticks = tokio::time::interval(SWEEP);
     loop {
         ticks.tick().await;

@@ -21,6 +21,7 @@ pub fn series() -> Vec<Series> {
         server_conductor::metrics::SERIES,
         server_feedback::metrics::SERIES,
         server_monitor::metrics::SERIES,
+        server_monitor::fleet::metrics::SERIES,
         server_truth::metrics::SERIES,
         server_triggers::metrics::SERIES,
         server_frontend::metrics::SERIES,

@@ -1,12 +1,13 @@
 //! Starts what asks for retraining, with what it needs of the rest.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
 use server_base::Journal;
 use server_serving::Serving;
-use server_triggers::{Moment, Options, Served, Triggers};
+use server_triggers::{Config, Moment, Options, Served, Triggers};
 
 use crate::settings::Settings;
 use crate::stock;
@@ -17,17 +18,22 @@ pub(crate) fn start(
     audit: Option<Arc<Journal>>,
     serving: &Arc<Serving>,
 ) -> anyhow::Result<Option<Triggers>> {
-    if settings.triggers.rules.is_empty() {
+    let serving = Arc::clone(serving);
+    let served = Box::new(move || served(&serving));
+    started(&settings.triggers, (settings.state.clone(), audit), served)
+}
+
+/// The same, with what is asked for and what answers said by others.
+pub(crate) fn started(
+    config: &Config,
+    (folder, audit): (Option<PathBuf>, Option<Arc<Journal>>),
+    served: Box<dyn Fn() -> Vec<Served> + Send>,
+) -> anyhow::Result<Option<Triggers>> {
+    if config.rules.is_empty() {
         return Ok(None);
     }
-    let serving = Arc::clone(serving);
-    let options = Options {
-        config: settings.triggers.clone(),
-        environment: stock::environment(),
-        folder: settings.state.clone(),
-        audit,
-        served: Box::new(move || served(&serving)),
-    };
+    let (config, environment) = (config.clone(), stock::environment());
+    let options = Options { config, environment, folder, audit, served };
     server_triggers::start(options).map(Some).context("triggers")
 }
 

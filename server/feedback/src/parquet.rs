@@ -19,6 +19,7 @@ use server_base::{ModelName, Version};
 
 use crate::catalogue::Position;
 use crate::files::{Disk, create_folder};
+use crate::hive::{hour_folder, version_folder};
 use crate::place::{Folder, Place, Whole};
 use crate::retention::Keep;
 use crate::sink::{Rows, Sink};
@@ -35,8 +36,6 @@ const FILES_MAX: usize = 64;
 /// Columns with few different values. All others are written as they are, which is faster.
 const REPEATED: &[&str] =
     &["artifact_digest", "route", "protocol", "status", "error", "sample_rate", "sample_reason"];
-
-const HOURS_A_DAY: u32 = 24;
 
 /// Of a folder's name, on every usual file system.
 const NAME_BYTES_MAX: usize = 255;
@@ -160,9 +159,7 @@ impl Sink for ParquetSink {
 
 impl Partition {
     fn folder(&self) -> String {
-        let (date, hour) = (date(self.hour / HOURS_A_DAY), self.hour % HOURS_A_DAY);
-        let model = model_folder(self.model.as_str());
-        format!("{model}/version={}/date={date}/hour={hour:02}", self.version)
+        format!("{}/{}", version_folder(&self.model, self.version), hour_folder(self.hour))
     }
 }
 

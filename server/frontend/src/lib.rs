@@ -25,10 +25,12 @@ pub mod metrics;
 mod options;
 mod status;
 mod truth;
+mod watching;
 
 pub use control::Control;
 pub use dispatch::{Frontend, Shared};
 pub use grpc::ReflectionError;
 pub use listener::{Bound, Drain, Handler, Serving as Listening};
 pub use options::{ConnectionLimits, Options};
+pub use watching::Watching;
 pub use webhook::Webhook;

@@ -72,7 +72,7 @@ pub use direction::{Directed, Direction};
 pub use engines::{Engines, Missing};
 pub use handle::{Entry, Lifecycle, LifecycleError, Readiness};
 pub use memory::Gauge;
-pub use monitoring::{Monitors, Presence, Watched};
+pub use monitoring::{Monitors, Presence, Watched, plan_of};
 pub use policy::Transition;
 pub use proof::ProofConfig;
 pub use single::{Alone, Single, made_up_inputs};

@@ -32,6 +32,14 @@ pub trait Monitors: fmt::Debug + Send + Sync {
     fn watch(&self, watched: Watched) -> Result<Presence, String>;
 }
 
+/// How a model is watched, by the text of its `model.toml`; `None`: not at all. The rest of the file is
+/// for those to judge who serve the model.
+pub fn plan_of(text: &str) -> Result<Option<MonitorPlan>, String> {
+    let table: toml::Table = text.parse().map_err(|it: toml::de::Error| it.to_string())?;
+    let plan = table.get("drift").map(plan).transpose();
+    plan.map_err(|it| format!("drift: {it}"))
+}
+
 /// Reads the section.
 pub(crate) fn plan(value: &toml::Value) -> Result<MonitorPlan, String> {
     let raw: RawMonitorPlan = value.clone().try_into().map_err(|it: toml::de::Error| {

@@ -123,6 +123,11 @@ impl Entry {
         self.metrics.get_or_insert_with(|| VersionMetrics::new(&self.model, self.version));
     }
 
+    /// What it holds data against, once it knows.
+    pub(crate) fn basis(&self) -> Option<&Basis> {
+        self.monitor.basis()
+    }
+
     pub(crate) fn is_loaded(&self) -> bool {
         self.presence.strong_count() > 0
     }
@@ -188,19 +193,32 @@ impl Entry {
     /// What was taken is there to stay, then told.
     pub(crate) fn flush(&mut self, files: &dyn Files, findings: &dyn Findings) -> io::Result<()> {
         self.save(files)?;
-        if !self.untold.is_empty() {
-            for untold in std::mem::take(&mut self.untold) {
-                let Some(finding) = untold.told(&self.model, self.version) else { continue };
-                if let Some(it) = &mut self.metrics {
-                    it.found(finding.kind, finding.is_alarm);
-                }
-                findings.found(&finding);
-            }
-            // What was told is not told again, unless the process ends right here.
-            self.save(files)?;
-        }
+        self.tell(files, findings)?;
         self.stretch = Stretch::default();
         Ok(())
+    }
+
+    /// Tells what is written down and has not been told. True: there was something.
+    pub(crate) fn tell(&mut self, files: &dyn Files, findings: &dyn Findings) -> io::Result<bool> {
+        if self.untold.is_empty() {
+            return Ok(false);
+        }
+        for untold in std::mem::take(&mut self.untold) {
+            let Some(finding) = untold.told(&self.model, self.version) else { continue };
+            if let Some(it) = &mut self.metrics {
+                it.found(finding.kind, finding.is_alarm);
+            }
+            findings.found(&finding);
+        }
+        // What was told is not told again, unless the process ends right here.
+        self.save(files)?;
+        Ok(true)
+    }
+
+    /// Writes down what was taken, for one whose own cursor is written with it: no row comes again.
+    pub(crate) fn keep(&mut self, files: &dyn Files) -> io::Result<()> {
+        self.stretch = Stretch::default();
+        self.save(files)
     }
 
     fn save(&self, files: &dyn Files) -> io::Result<()> {

@@ -7,9 +7,10 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use arrow_array::RecordBatch;
+use arrow_schema::Schema;
 use serde_json::Value;
 use server_base::{Findings, ModelName, Version};
-use server_drift::Origin;
+use server_drift::{MonitorPlan, Origin};
 use server_feedback::Files;
 use server_lifecycle::{Presence, Watched};
 
@@ -24,7 +25,7 @@ const MONITORS_MAX: usize = 256;
 /// Why there are no monitors.
 pub type StartError = io::Error;
 
-type Who = (ModelName, Version);
+pub(crate) type Who = (ModelName, Version);
 
 /// See the module.
 pub struct Monitors {
@@ -123,13 +124,38 @@ impl Monitors {
         locked(&self.entries).get(who).cloned()
     }
 
-    /// What a version is to be held against, if that is known before its first row.
-    fn basis(watched: &Watched) -> Result<Option<Basis>, String> {
-        let Watched { subject, folder, plan } = watched;
-        let schema = server_feedback::schema(subject)?;
+    /// Those that are watched, or were.
+    pub(crate) fn all(&self) -> Vec<Who> {
+        locked(&self.entries).keys().cloned().collect()
+    }
+
+    /// Does it not know yet what to hold its data against?
+    pub(crate) fn is_learning(&self, who: &Who) -> bool {
+        self.slot(who).is_some_and(|it| locked(&it.entry).basis().is_none())
+    }
+
+    /// Writes down what a monitor has taken; nothing of it comes again.
+    pub(crate) fn keep(&self, who: &Who) -> io::Result<()> {
+        self.slot(who).map_or(Ok(()), |it| it.with(|it| it.keep(&*self.files)))
+    }
+
+    /// Tells what is written down. True: there was something.
+    pub(crate) fn tell(&self, who: &Who) -> io::Result<bool> {
+        let tell = |it: &mut Entry| it.tell(&*self.files, &*self.findings);
+        self.slot(who).map_or(Ok(false), |it| it.with(tell))
+    }
+
+    /// What a version is to be held against, if that is known before its first row. `schema` is that of
+    /// its rows.
+    fn basis(
+        who: &Who,
+        (folder, schema): (&Path, &Schema),
+        plan: &MonitorPlan,
+    ) -> Result<Option<Basis>, String> {
+        let (model, version) = who;
         let names = schema.fields().iter().filter_map(|it| it.name().strip_prefix("out."));
         let outputs: Vec<&str> = names.collect();
-        let whose = (subject.model.as_str(), outputs.as_slice());
+        let whose = (model.as_str(), outputs.as_slice());
         let Some(profile) = reference::read(&plan.origin, folder, whose)? else { return Ok(None) };
         if let Some(stranger) = plan
             .embeddings
@@ -138,34 +164,38 @@ impl Monitors {
         {
             return Err(format!("embeddings: the reference has no vectors of {stranger:?}"));
         }
-        let basis = Basis::of(&profile, &schema, (plan.features.as_deref(), plan.windowing.steps))?;
+        let basis = Basis::of(&profile, schema, (plan.features.as_deref(), plan.windowing.steps))?;
         if !basis.absent.is_empty() {
-            let (model, version) = (&subject.model, subject.version);
             let absent = basis.absent.join("; ");
             tracing::warn!(%model, %version, absent, "features of the reference cannot be watched");
         }
         Ok(Some(basis))
     }
-}
 
-impl server_lifecycle::Monitors for Monitors {
-    fn watch(&self, watched: Watched) -> Result<Presence, String> {
-        let basis = Monitors::basis(&watched)?;
-        let Watched { subject, plan, .. } = watched;
-        let who = (subject.model, subject.version);
+    /// Watches a version from now on, as long as what it returns is held; with it come the columns that
+    /// are looked at, `None` while the reference is being learned.
+    pub(crate) fn take_up(
+        &self,
+        who: Who,
+        (folder, schema): (&Path, &Schema),
+        (plan, digest): (MonitorPlan, Option<String>),
+    ) -> Result<(Presence, Option<Vec<String>>), String> {
+        let basis = Monitors::basis(&who, (folder, schema), &plan)?;
+        let names = |it: &Basis| it.columns.iter().map(|it| it.0.clone()).collect();
+        let mut columns: Option<Vec<String>> = basis.as_ref().map(names);
         let presence = Arc::new(());
         let mut entries = locked(&self.entries);
         if let Some(slot) = entries.get(&who) {
-            let digest = subject.digest.as_deref();
             let goes_on = slot.with(|it| {
-                let goes_on = it.is_for(&plan, basis.as_ref(), digest);
+                let goes_on = it.is_for(&plan, basis.as_ref(), digest.as_deref());
                 if goes_on {
                     it.present(&presence);
+                    columns = columns.take().or_else(|| it.basis().map(names));
                 }
                 goes_on
             });
             if goes_on {
-                return Ok(Box::new(presence));
+                return Ok((Box::new(presence), columns));
             }
         }
         if entries.len() >= MONITORS_MAX && !entries.contains_key(&who) {
@@ -176,10 +206,20 @@ impl server_lifecycle::Monitors for Monitors {
             let (model, version) = (&who.0, who.1);
             tracing::info!(%model, %version, rows, "the reference is learned from the first rows");
         }
-        let mut entry = Entry::new(who.clone(), path, plan, (basis, subject.digest))?;
+        let mut entry = Entry::new(who.clone(), path, plan, (basis, digest))?;
         entry.present(&presence);
         entries.insert(who, Slot::new(entry));
-        Ok(Box::new(presence))
+        Ok((Box::new(presence), columns))
+    }
+}
+
+impl server_lifecycle::Monitors for Monitors {
+    fn watch(&self, watched: Watched) -> Result<Presence, String> {
+        let Watched { subject, folder, plan } = watched;
+        let schema = server_feedback::schema(&subject)?;
+        let who = (subject.model, subject.version);
+        let watched = self.take_up(who, (&folder, &schema), (plan, subject.digest));
+        watched.map(|it| it.0)
     }
 }
 

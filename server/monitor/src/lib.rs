@@ -21,6 +21,7 @@ mod histogram;
 mod telling;
 mod state;
 mod view;
+pub mod fleet;
 pub mod metrics;
 
 #[cfg(test)]

@@ -30,6 +30,9 @@ pub struct LogArgs {
     /// Bytes of logged Parquet files beyond which the oldest are deleted [default: never]
     #[arg(long, env = "SALVER_LOG_RETENTION_BYTES", value_name = "BYTES")]
     pub log_retention_bytes: Option<u64>,
+    /// Watch what is logged, for models with a [drift]; false where `salver monitor` does [default: true]
+    #[arg(long, env = "SALVER_LOG_MONITOR", value_name = "BOOL", num_args = 0..=1, default_missing_value = "true")]
+    pub log_monitor: Option<bool>,
     /// File with the secret that values are hashed with before they are logged [default: none]
     #[arg(long, env = "SALVER_LOG_KEY_FILE", value_name = "FILE")]
     pub log_key_file: Option<PathBuf>,

@@ -120,7 +120,7 @@ fn exported(args: &ExportArgs) -> anyhow::Result<u64> {
 }
 
 /// Microseconds since 1970 of a day, or of a time of it, in UTC.
-fn micros(text: &str) -> anyhow::Result<i64> {
+pub(crate) fn micros(text: &str) -> anyhow::Result<i64> {
     let text = text.trim_end_matches('Z');
     let (date, time) = text.split_once('T').unwrap_or((text, "00:00"));
     let numbers = |text: &str, by: char| -> Option<Vec<i64>> {

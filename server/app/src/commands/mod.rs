@@ -7,6 +7,8 @@ mod drift;
 mod labels;
 mod logs;
 mod models;
+#[cfg(feature = "drift")]
+mod monitor;
 mod orders;
 mod predict;
 #[cfg(feature = "drift")]
@@ -36,6 +38,8 @@ use crate::cli::{
 };
 #[cfg(feature = "drift")]
 use crate::cli::{DriftCommand, LabelsCommand};
+pub(crate) use logs::micros;
+
 use crate::client::{Client, ClientError};
 
 /// What a command came to; the numbers stand in `salver help`.
@@ -106,6 +110,8 @@ pub fn run(cli: Cli) -> ExitCode {
         Command::Drift { command: DriftCommand::Show(of) } => asked(report::show(&of)),
         #[cfg(feature = "drift")]
         Command::Drift { command: DriftCommand::Report(args) } => asked(report::report(&args)),
+        #[cfg(feature = "drift")]
+        Command::Monitor(args) => monitor::monitor(*args),
         Command::Logs { command } => match command {
             LogsCommand::Tail(args) => logs::tail(&args),
             LogsCommand::Export(args) => logs::export(&args),

@@ -15,7 +15,7 @@ use crate::settings::Settings;
 use crate::{engines, process as own, telemetry};
 
 /// Exit code of a second signal, which waits for nothing: 128 and the number of SIGINT, by custom.
-const INTERRUPTED: i32 = 130;
+pub(super) const INTERRUPTED: i32 = 130;
 
 /// Runs the server until a signal.
 pub(crate) fn serve(args: ServeArgs) -> Outcome {
@@ -91,14 +91,14 @@ fn announce(settings: &Settings, engines: &Engines) {
 }
 
 /// SIGTERM and SIGINT, one after the other.
-struct Signals {
+pub(super) struct Signals {
     runtime: tokio::runtime::Runtime,
     terminate: tokio::signal::unix::Signal,
     interrupt: tokio::signal::unix::Signal,
 }
 
 impl Signals {
-    fn new() -> anyhow::Result<Signals> {
+    pub(super) fn new() -> anyhow::Result<Signals> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let inside = runtime.enter();
         let terminate = signal(SignalKind::terminate()).context("cannot wait for SIGTERM")?;
@@ -108,7 +108,7 @@ impl Signals {
     }
 
     /// Blocks until the next one.
-    fn wait(&mut self) -> &'static str {
+    pub(super) fn wait(&mut self) -> &'static str {
         self.runtime.block_on(async {
             tokio::select! {
                 _ = self.terminate.recv() => "SIGTERM",

@@ -3,14 +3,14 @@
 use http::{Response, StatusCode};
 use serde_json::json;
 use server_base::{Kind, Version};
+use server_monitor::Monitors;
 
 use super::route::Route;
 use super::{json, refusal};
 use crate::body::ResponseBody;
-use crate::dispatch::Shared;
 
 /// `GET /v2/models/{model}/drift`: its versions, the newest first; or the one that is named.
-pub(crate) fn show(shared: &Shared, route: &Route) -> Response<ResponseBody> {
+pub(crate) fn show(monitors: Option<&Monitors>, route: &Route) -> Response<ResponseBody> {
     let Route { model, version, .. } = route;
     let number = match version.as_str() {
         "" => None,
@@ -22,7 +22,7 @@ pub(crate) fn show(shared: &Shared, route: &Route) -> Response<ResponseBody> {
             }
         },
     };
-    let views = shared.monitors.as_ref().map(|it| it.views(model, number)).unwrap_or_default();
+    let views = monitors.map(|it| it.views(model, number)).unwrap_or_default();
     match (views.first(), number) {
         (Some(view), Some(_)) => json(StatusCode::OK, &**view),
         (Some(_), None) => {

@@ -1,7 +1,7 @@
 //! The Open Inference Protocol over HTTP: JSON, and binary tensors behind JSON.
 
 mod binary;
-mod drift;
+pub(crate) mod drift;
 mod elements;
 mod infer;
 mod labels;
@@ -15,7 +15,7 @@ mod response;
 mod rollout;
 mod route;
 mod said;
-mod trigger;
+pub(crate) mod trigger;
 
 #[cfg(test)]
 mod roundtrip_tests;
@@ -40,7 +40,7 @@ use crate::options::COMMAND_BYTES_MAX;
 use crate::status::{clipped, is_retriable, status};
 
 pub(crate) use route::not_allowed;
-use route::{Endpoint, Route};
+pub(crate) use route::{Endpoint, Route};
 
 pub(crate) use binary::LENGTH_HEADER;
 pub(crate) use infer::Call;
@@ -161,13 +161,13 @@ impl Rest {
             Endpoint::RolloutHold => self.direct(route, request, Command::Hold).await,
             Endpoint::RolloutResume => self.direct(route, request, Command::Resume).await,
             Endpoint::RolloutAbort => self.direct(route, request, Command::Abort).await,
-            Endpoint::Drift => drift::show(&self.shared, &route),
+            Endpoint::Drift => drift::show(self.shared.monitors.as_deref(), &route),
             Endpoint::Labels => self.command(route, request, labels::post).await,
             Endpoint::Performance => labels::show(&self.shared, &route).await,
             Endpoint::Triggers => trigger::list(self.shared.triggers.as_ref()).await,
-            Endpoint::TriggerFire => self.command(route, request, trigger::fire).await,
-            Endpoint::TriggerMute => self.command(route, request, trigger::mute).await,
-            Endpoint::TriggerUnmute => self.command(route, request, trigger::unmute).await,
+            Endpoint::TriggerFire | Endpoint::TriggerMute | Endpoint::TriggerUnmute => {
+                self.trigger(route, request).await
+            }
             Endpoint::Promote => self.command(route, request, orders::promote).await,
             Endpoint::RollBack => self.command(route, request, orders::roll_back).await,
             Endpoint::None => error_response(StatusCode::NOT_FOUND, "Not Found"),
@@ -186,6 +186,13 @@ impl Rest {
                 Ok(_) => rollout::command(shared, &route.model, command).await,
                 Err(error) => failure(&error),
             }
+        };
+        self.command(route, request, told).await
+    }
+
+    async fn trigger(&self, route: Route, request: Request<Incoming>) -> Response<ResponseBody> {
+        let told = |shared: Arc<Shared>, route, request| {
+            trigger::tell(shared.triggers.clone(), route, request)
         };
         self.command(route, request, told).await
     }

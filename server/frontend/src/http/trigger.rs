@@ -1,6 +1,5 @@
 //! Triggers: look at them, fire one by hand, silence one.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use http::{Request, Response, StatusCode};
@@ -9,10 +8,9 @@ use server_base::Kind;
 use server_triggers::{FireAsked, Moment, TriggerError, Triggers};
 
 use super::repository::read;
-use super::route::Route;
+use super::route::{Endpoint, Route};
 use super::{failure, json, refusal};
 use crate::body::{RequestBody, ResponseBody};
-use crate::dispatch::Shared;
 
 /// Longest silence: a year. Who wants more removes the trigger.
 const MUTE_S_MAX: u64 = 366 * 86_400;
@@ -33,9 +31,24 @@ pub(crate) async fn list(triggers: Option<&Triggers>) -> Response<ResponseBody> 
     }
 }
 
+/// What is to be done with one: `POST /v2/triggers/{trigger}/..`.
+pub(crate) async fn tell(
+    triggers: Option<Triggers>,
+    route: Route,
+    request: Request<RequestBody>,
+) -> Response<ResponseBody> {
+    if route.endpoint == Endpoint::TriggerFire {
+        fire(triggers, route, request).await
+    } else if route.endpoint == Endpoint::TriggerMute {
+        mute(triggers, route, request).await
+    } else {
+        unmute(triggers, route, request).await
+    }
+}
+
 /// `POST /v2/triggers/{trigger}/fire`.
-pub(crate) async fn fire(
-    shared: Arc<Shared>,
+async fn fire(
+    triggers: Option<Triggers>,
     route: Route,
     request: Request<RequestBody>,
 ) -> Response<ResponseBody> {
@@ -43,7 +56,7 @@ pub(crate) async fn fire(
         Ok(body) => body,
         Err(error) => return failure(&error),
     };
-    let Some(triggers) = &shared.triggers else { return unknown(route.model) };
+    let Some(triggers) = &triggers else { return unknown(route.model) };
     match triggers.fire(&route.model, asked).await {
         Ok(fired) => json(StatusCode::OK, &fired),
         Err(error) => refused(&error),
@@ -51,8 +64,8 @@ pub(crate) async fn fire(
 }
 
 /// `POST /v2/triggers/{trigger}/mute`.
-pub(crate) async fn mute(
-    shared: Arc<Shared>,
+async fn mute(
+    triggers: Option<Triggers>,
     route: Route,
     request: Request<RequestBody>,
 ) -> Response<ResponseBody> {
@@ -65,12 +78,12 @@ pub(crate) async fn mute(
         return refusal(Kind::Invalid, text);
     };
     let until = Moment::now().after(Duration::from_secs(for_s));
-    silenced(shared, route, Some(until)).await
+    silenced(triggers, route, Some(until)).await
 }
 
 /// `POST /v2/triggers/{trigger}/unmute`: whatever the body says is read and means nothing.
-pub(crate) async fn unmute(
-    shared: Arc<Shared>,
+async fn unmute(
+    triggers: Option<Triggers>,
     route: Route,
     request: Request<RequestBody>,
 ) -> Response<ResponseBody> {
@@ -78,15 +91,15 @@ pub(crate) async fn unmute(
     if let Err(error) = read {
         return failure(&error);
     }
-    silenced(shared, route, None).await
+    silenced(triggers, route, None).await
 }
 
 async fn silenced(
-    shared: Arc<Shared>,
+    triggers: Option<Triggers>,
     route: Route,
     until: Option<Moment>,
 ) -> Response<ResponseBody> {
-    let Some(triggers) = &shared.triggers else { return unknown(route.model) };
+    let Some(triggers) = &triggers else { return unknown(route.model) };
     match triggers.mute(&route.model, until).await {
         Ok(view) => json(StatusCode::OK, &view),
         Err(error) => refused(&error),

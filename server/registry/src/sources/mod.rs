@@ -23,6 +23,8 @@ mod web;
 
 #[cfg(feature = "remotes")]
 pub use outbox::{Deposit, Receiver};
+#[cfg(feature = "remotes")]
+pub use store::{Collection, Stored};
 
 use std::path::PathBuf;
 use std::sync::Arc;

@@ -1,5 +1,9 @@
 //! `s3://`, `gs://` and `az://`: everything under a prefix of an object store.
 
+mod inbox;
+
+pub use inbox::{Collection, Stored};
+
 use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;

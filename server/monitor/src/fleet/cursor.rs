@@ -1,0 +1,226 @@
+//! How far a version's log has been read: up to which time its rows are counted, and which files of the
+//! hours around it were read.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::{Deserialize, Serialize};
+use server_feedback::hour_of;
+
+use super::source::Object;
+
+pub(crate) const MICROS_AN_HOUR: i64 = 3_600_000_000;
+
+/// Hours in front of the watermark in which files are still looked for: what comes later than that is
+/// not even counted, and its names need not be remembered.
+const LOOK_BACK_HOURS: u32 = 2;
+
+/// See the module. Times are microseconds since 1970, of rows.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Cursor {
+    /// Rows up to here are nobody's business.
+    begin: i64,
+    /// Rows up to here have been counted; what comes later of them is late.
+    watermark: i64,
+    /// Files that were read, each with the time of its newest row.
+    read: BTreeMap<String, i64>,
+}
+
+/// Where a row belongs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Place {
+    /// It waits for its turn.
+    Waits,
+    /// Its turn is over.
+    Late,
+    /// It is of a time before that which is watched.
+    Before,
+}
+
+impl Cursor {
+    /// With nothing read.
+    pub(crate) fn new(begin: i64) -> Cursor {
+        Cursor { begin, watermark: begin, read: BTreeMap::new() }
+    }
+
+    pub(crate) fn watermark(&self) -> i64 {
+        self.watermark
+    }
+
+    /// Moves on, never back. True: it did.
+    pub(crate) fn advance(&mut self, to: i64) -> bool {
+        let moves = to > self.watermark;
+        self.watermark = self.watermark.max(to);
+        moves
+    }
+
+    /// The first hour in which files are looked for.
+    pub(crate) fn from_hour(&self) -> u32 {
+        let hour = u32::try_from(self.watermark.div_euclid(MICROS_AN_HOUR)).unwrap_or(0);
+        let begin = u32::try_from(self.begin.div_euclid(MICROS_AN_HOUR)).unwrap_or(0);
+        hour.saturating_sub(LOOK_BACK_HOURS).max(begin)
+    }
+
+    /// The hour of the first row that has not been counted.
+    pub(crate) fn next_hour(&self) -> u32 {
+        u32::try_from((self.watermark + 1).div_euclid(MICROS_AN_HOUR)).unwrap_or(0)
+    }
+
+    pub(crate) fn is_read(&self, path: &str) -> bool {
+        self.read.contains_key(path)
+    }
+
+    /// A file was read; `newest`: the time of its newest row.
+    pub(crate) fn was_read(&mut self, path: String, newest: i64) {
+        self.read.insert(path, newest);
+    }
+
+    /// Files with rows that have not been counted: a process that starts reads them again.
+    pub(crate) fn unfinished(&self) -> BTreeSet<String> {
+        let open = self.read.iter().filter(|it| *it.1 > self.watermark);
+        open.map(|it| it.0.clone()).collect()
+    }
+
+    /// Lets go of names that no list will show again.
+    pub(crate) fn forget(&mut self) {
+        let (from, watermark) = (self.from_hour(), self.watermark);
+        self.read.retain(|path, newest| {
+            *newest > watermark || hour_of(path).is_some_and(|it| it >= from)
+        });
+    }
+
+    pub(crate) fn place(&self, time: i64) -> Place {
+        if time > self.watermark {
+            Place::Waits
+        } else if time > self.begin {
+            Place::Late
+        } else {
+            Place::Before
+        }
+    }
+}
+
+/// What of a list is to be read, and what that tells.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Turn {
+    /// Files that were not read yet, hour by hour, of an hour in the order in which they were written.
+    pub(crate) objects: Vec<Object>,
+    /// Up to where all rows are there once these have been read.
+    pub(crate) until: i64,
+    /// There are more than a list holds: the next turn goes on.
+    pub(crate) is_cut: bool,
+}
+
+impl Turn {
+    /// Of a list of at most `most`, made when rows up to `settled` had to be there. What is in `again` is
+    /// read once more.
+    pub(crate) fn new(
+        (cursor, again): (&Cursor, &BTreeSet<String>),
+        listed: Vec<Object>,
+        (most, settled): (usize, i64),
+    ) -> Turn {
+        let is_cut = listed.len() >= most;
+        let last = listed.last().and_then(|it| hour_of(&it.path));
+        let first = listed.first().and_then(|it| hour_of(&it.path));
+        // Of the hour in which a list is cut nobody knows what is missing, unless it is all there is.
+        let end = last.filter(|it| is_cut && Some(*it) != first);
+        let until = match (end, is_cut) {
+            (Some(hour), _) => settled.min(start_of(hour)),
+            // More files than a list in a single hour: some are read, and nothing is settled by it.
+            (None, true) => cursor.watermark(),
+            (None, false) => settled,
+        };
+        let due = |it: &Object| {
+            let is_new = !cursor.is_read(&it.path) || again.contains(&it.path);
+            is_new && end.is_none_or(|end| hour_of(&it.path) < Some(end))
+        };
+        let mut objects: Vec<Object> = listed.into_iter().filter(due).collect();
+        objects.sort_by_cached_key(|it| (hour_of(&it.path), it.written, it.path.clone()));
+        Turn { objects, until, is_cut }
+    }
+
+    /// Up to where rows are there when the first `read` files have been read: to the hour of the next.
+    pub(crate) fn settled(&self, read: usize) -> i64 {
+        let next = self.objects.get(read).and_then(|it| hour_of(&it.path));
+        next.map_or(self.until, |hour| self.until.min(start_of(hour)))
+    }
+}
+
+/// The last microsecond before an hour.
+fn start_of(hour: u32) -> i64 {
+    i64::from(hour) * MICROS_AN_HOUR - 1
+}
+
+#[cfg(test)]
+mod tests {
+    use server_feedback::hour_folder;
+
+    use super::*;
+
+    const NOON: i64 = 500_004 * MICROS_AN_HOUR;
+
+    fn path(hour: u32, name: &str) -> String {
+        format!("{}/{name}.parquet", hour_folder(500_004 + hour))
+    }
+
+    fn object(hour: u32, name: &str, written: i64) -> Object {
+        Object { path: path(hour, name), size: 1, written: NOON + written }
+    }
+
+    #[test]
+    fn a_row_waits_or_is_late_or_of_no_interest() {
+        let mut cursor = Cursor::new(NOON);
+        assert!(cursor.advance(NOON + 5));
+        assert!(!cursor.advance(NOON + 4), "time does not go back");
+        for (time, expect) in
+            [(0, Place::Before), (1, Place::Late), (5, Place::Late), (6, Place::Waits)]
+        {
+            assert_eq!(cursor.place(NOON + time), expect, "{time}");
+        }
+    }
+
+    #[test]
+    fn names_are_forgotten_when_no_list_shows_them() {
+        let mut cursor = Cursor::new(NOON);
+        for hour in 0..6 {
+            cursor.was_read(path(hour, "a"), NOON + i64::from(hour) * MICROS_AN_HOUR + 7);
+        }
+        cursor.advance(NOON + 4 * MICROS_AN_HOUR + 7);
+        assert_eq!(cursor.unfinished(), BTreeSet::from([path(5, "a")]));
+        assert_eq!(cursor.from_hour(), 500_006);
+        cursor.forget();
+        let known: Vec<bool> = (0..6).map(|hour| cursor.is_read(&path(hour, "a"))).collect();
+        assert_eq!(known, [false, false, true, true, true, true]);
+    }
+
+    /// What is read of a list, and up to where rows are there after each file.
+    #[track_caller]
+    fn check(listed: &[Object], (most, settled): (usize, i64), expect: (&[&str], &[i64])) {
+        let mut cursor = Cursor::new(NOON);
+        cursor.was_read(path(1, "known"), NOON);
+        let again = BTreeSet::from([path(3, "again")]);
+        cursor.was_read(path(3, "again"), NOON + 4 * MICROS_AN_HOUR);
+        let turn = Turn::new((&cursor, &again), listed.to_vec(), (most, NOON + settled));
+        let names = turn.objects.iter().map(|it| it.path.rsplit('/').next().unwrap_or_default());
+        let names: Vec<&str> = names.map(|it| it.trim_end_matches(".parquet")).collect();
+        let settled: Vec<i64> =
+            (0..=turn.objects.len()).map(|it| turn.settled(it) - NOON).collect();
+        assert_eq!((names.as_slice(), settled.as_slice()), expect);
+    }
+
+    #[test]
+    fn an_hour_is_settled_when_the_next_begins() {
+        const HOUR: i64 = MICROS_AN_HOUR;
+        let all = [object(1, "b", 9), object(1, "c", 8), object(1, "known", 0), object(2, "a", 1)];
+        let end = 2 * HOUR + 5;
+        check(&all, (9, end), (&["c", "b", "a"], &[HOUR - 1, HOUR - 1, 2 * HOUR - 1, end]));
+        // What need not be there yet is not settled.
+        check(&all, (9, HOUR + 3), (&["c", "b", "a"], &[HOUR - 1, HOUR - 1, HOUR + 3, HOUR + 3]));
+        // A list that is cut says nothing of its last hour.
+        check(&all, (4, end), (&["c", "b"], &[HOUR - 1, HOUR - 1, 2 * HOUR - 1]));
+        // Unless it has no other.
+        check(&all[..3], (3, end), (&["c", "b"], &[0, 0, 0]));
+        check(&[], (3, end), (&[], &[end]));
+        let again = [object(1, "known", 0), object(3, "again", 0)];
+        check(&again, (9, end), (&["again"], &[end, end]));
+    }
+}

@@ -1,0 +1,181 @@
+//! Which versions are watched, and how: read off the folders that hold models, of which no model is
+//! loaded.
+
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::io::{self, Read as _};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use server_base::{ModelName, Version};
+use server_drift::MonitorPlan;
+use server_lifecycle::plan_of;
+
+use super::metrics;
+
+/// Largest `model.toml` that is read.
+const CONFIG_BYTES_MAX: u64 = 1 << 20;
+
+/// Versions that are followed: as many as there can be monitors.
+const FOLLOWED_MAX: usize = 256;
+
+/// A version whose log is followed.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Followed {
+    /// Of that model.
+    pub model: ModelName,
+    /// Its number.
+    pub version: Version,
+    /// Its folder, which may hold the reference.
+    pub folder: PathBuf,
+    /// How it is watched.
+    pub plan: MonitorPlan,
+}
+
+/// See the module.
+#[derive(Debug, Default)]
+pub struct Repository {
+    /// Folders of models, by name.
+    models: BTreeMap<ModelName, PathBuf>,
+    /// Folders that hold such folders.
+    roots: Vec<PathBuf>,
+    /// What was made of each `model.toml`: its text and what it says.
+    known: BTreeMap<PathBuf, Known>,
+    shown: Arc<Mutex<Vec<(ModelName, Version)>>>,
+}
+
+#[derive(Debug)]
+struct Known {
+    text: String,
+    plan: Option<MonitorPlan>,
+}
+
+impl Repository {
+    /// Of those folders with models, and of single models that lie elsewhere.
+    pub fn new(roots: Vec<PathBuf>, models: BTreeMap<ModelName, PathBuf>) -> Repository {
+        Repository { models, roots, ..Repository::default() }
+    }
+
+    /// What the last look has found, for others.
+    pub fn shown(&self) -> Arc<Mutex<Vec<(ModelName, Version)>>> {
+        Arc::clone(&self.shown)
+    }
+
+    /// Looks. An error: a folder cannot be read, and what was known stands.
+    pub fn look(&mut self) -> io::Result<Vec<Followed>> {
+        let mut models = self.models.clone();
+        for root in &self.roots {
+            for (name, path) in folders(root)? {
+                if let Ok(model) = ModelName::new(&name) {
+                    models.entry(model).or_insert(path);
+                }
+            }
+        }
+        let mut found = Vec::new();
+        for (model, folder) in &models {
+            let Some(plan) = self.plan(model, folder)? else { continue };
+            for (name, folder) in folders(folder)? {
+                let Some(version) = Version::parse(&name) else { continue };
+                let (model, plan) = (model.clone(), plan.clone());
+                found.push(Followed { model, version, folder, plan });
+            }
+        }
+        if found.len() > FOLLOWED_MAX {
+            let versions = found.len();
+            tracing::warn!(
+                versions,
+                followed = FOLLOWED_MAX,
+                "the oldest versions are not followed"
+            );
+            found.sort_by_key(|it| std::cmp::Reverse(it.version));
+            found.truncate(FOLLOWED_MAX);
+        }
+        let shown = found.iter().map(|it| (it.model.clone(), it.version)).collect();
+        *self.shown.lock().unwrap_or_else(PoisonError::into_inner) = shown;
+        Ok(found)
+    }
+
+    /// What a model's file says. Of one that has become faulty what it said before stands.
+    fn plan(&mut self, model: &ModelName, folder: &Path) -> io::Result<Option<MonitorPlan>> {
+        let path = folder.join("model.toml");
+        let text = match read(&path) {
+            Ok(text) => text,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        let known = self.known.get(&path);
+        if let Some(known) = known.filter(|it| it.text == text) {
+            return Ok(known.plan.clone());
+        }
+        let plan = match plan_of(&text) {
+            Ok(plan) => plan,
+            Err(error) => {
+                metrics::failed("settings");
+                tracing::error!(%model, error, "its model.toml cannot be followed");
+                known.and_then(|it| it.plan.clone())
+            }
+        };
+        self.known.insert(path, Known { text, plan: plan.clone() });
+        Ok(plan)
+    }
+}
+
+fn read(path: &Path) -> io::Result<String> {
+    let mut text = String::new();
+    File::open(path)?.take(CONFIG_BYTES_MAX).read_to_string(&mut text)?;
+    Ok(text)
+}
+
+/// Folders in a folder, by name.
+fn folders(root: &Path) -> io::Result<BTreeMap<String, PathBuf>> {
+    let named = |it: io::Error| io::Error::new(it.kind(), format!("{}: {it}", root.display()));
+    let mut found = BTreeMap::new();
+    for entry in fs::read_dir(root).map_err(named)? {
+        let path = entry.map_err(named)?.path();
+        let name = path.file_name().and_then(|it| it.to_str()).filter(|it| !it.starts_with('.'));
+        // Links are followed: volumes of configuration are full of them.
+        if let Some(name) = name.filter(|_| path.is_dir()) {
+            found.insert(name.to_owned(), path.clone());
+        }
+    }
+    Ok(found)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn found(repository: &mut Repository) -> Vec<String> {
+        let found = repository.look().expect("folders");
+        let rows = |it: &Followed| it.plan.windowing.step_rows.unwrap_or(0);
+        found.iter().map(|it| format!("{}/{} {}", it.model, it.version, rows(it))).collect()
+    }
+
+    #[test]
+    fn versions_of_models_with_a_drift_are_followed() {
+        let root = tempfile::tempdir().expect("scratch");
+        let write = |path: &str, text: &str| {
+            let path = root.path().join(path);
+            fs::create_dir_all(path.parent().expect("a folder")).expect("made");
+            fs::write(path, text).expect("written");
+        };
+        write("models/a/1/model.onnx", "");
+        write("models/a/7/model.onnx", "");
+        write("models/a/notes/x", "");
+        write("models/a/model.toml", "engine = 'of tomorrow'\n[log]\n[drift]\nwindow_rows = 60\n");
+        write("models/b/1/model.onnx", "");
+        write("models/b/model.toml", "[log]\n");
+        write("elsewhere/3/model.onnx", "");
+        write("elsewhere/model.toml", "[log]\n[drift]\n");
+        let name = ModelName::new("c").expect("a name");
+        let single = BTreeMap::from([(name, root.path().join("elsewhere"))]);
+        let mut repository = Repository::new(vec![root.path().join("models")], single);
+        assert_eq!(found(&mut repository), ["a/1 60", "a/7 60", "c/3 1000"]);
+        // What is faulty does not count, what is well does.
+        write("models/a/model.toml", "[drift]\nwindow_rows = 1\n");
+        write("models/b/model.toml", "[log]\n[drift]\nwindow_rows = 70\n");
+        assert_eq!(found(&mut repository), ["a/1 60", "a/7 60", "b/1 70", "c/3 1000"]);
+        fs::remove_dir_all(root.path().join("models")).expect("gone");
+        repository.look().expect_err("a folder that is away is no empty one");
+    }
+}

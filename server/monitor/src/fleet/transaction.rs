@@ -1,0 +1,205 @@
+//! Several small files that change together: after a crash all are as before, or all are new.
+//!
+//! Each is written aside and synced; then a record of their names is put there, which is the moment at
+//! which they count; then they take their places. Who finds the record after a crash goes on with that.
+
+use std::collections::BTreeSet;
+use std::fs::{self, File};
+use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use server_feedback::{Append, Disk, Files};
+
+/// The record.
+const RECORD: &str = "commit.json";
+
+/// What a file that does not count yet is called: its name and this.
+const ASIDE: &str = "next";
+
+/// A record names a file for each monitor.
+const RECORD_BYTES_MAX: usize = 1 << 20;
+
+/// See the module. `replace` puts a file aside; nothing else is changed by it.
+#[derive(Debug)]
+pub(crate) struct Transaction {
+    root: PathBuf,
+    /// Below the root.
+    staged: Mutex<BTreeSet<PathBuf>>,
+}
+
+impl Transaction {
+    /// Of files below that folder, or in the folder `inner` within it. Ends what was begun.
+    pub(crate) fn open(root: PathBuf, inner: &str) -> io::Result<Transaction> {
+        fs::create_dir_all(root.join(inner))?;
+        let transaction = Transaction { root, staged: Mutex::default() };
+        transaction.carry_out()?;
+        for folder in [transaction.root.clone(), transaction.root.join(inner)] {
+            for path in Disk.list(&folder)? {
+                if path.extension().is_some_and(|it| it == ASIDE) {
+                    fs::remove_file(path)?;
+                }
+            }
+        }
+        Ok(transaction)
+    }
+
+    /// Everything that was put aside counts when it returns. After an error it is there still, for the
+    /// next try.
+    pub(crate) fn commit(&self) -> io::Result<()> {
+        self.carry_out()?;
+        let mut staged = self.staged();
+        if staged.is_empty() {
+            return Ok(());
+        }
+        for folder in staged.iter().filter_map(|it| it.parent()).collect::<BTreeSet<_>>() {
+            Disk.sync_folder(&self.root.join(folder))?;
+        }
+        Disk.replace(&self.root.join(RECORD), &serde_json::to_vec(&*staged)?)?;
+        staged.clear();
+        drop(staged);
+        self.carry_out()
+    }
+
+    /// What the record names takes its place, if there is a record.
+    fn carry_out(&self) -> io::Result<()> {
+        let record = self.root.join(RECORD);
+        let text = match Disk.read(&record, 0, RECORD_BYTES_MAX) {
+            Ok(it) => it,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+            Err(error) => return Err(error),
+        };
+        let names: BTreeSet<PathBuf> = serde_json::from_slice(&text)?;
+        for name in &names {
+            let path = self.root.join(name);
+            match fs::rename(aside(&path), &path) {
+                // It did before the crash.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                renamed => renamed?,
+            }
+        }
+        for folder in names.iter().filter_map(|it| it.parent()).collect::<BTreeSet<_>>() {
+            Disk.sync_folder(&self.root.join(folder))?;
+        }
+        fs::remove_file(&record)?;
+        // Before anything is put aside anew: a record that came back would take it for its own.
+        Disk.sync_folder(&self.root)
+    }
+
+    fn staged(&self) -> MutexGuard<'_, BTreeSet<PathBuf>> {
+        self.staged.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn aside(path: &Path) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(".");
+    name.push(ASIDE);
+    PathBuf::from(name)
+}
+
+impl Files for Transaction {
+    fn create(&self, path: &Path) -> io::Result<Box<dyn Append>> {
+        Disk.create(path)
+    }
+
+    fn read(&self, path: &Path, offset: u64, bytes: usize) -> io::Result<Vec<u8>> {
+        Disk.read(path, offset, bytes)
+    }
+
+    fn len(&self, path: &Path) -> io::Result<u64> {
+        Disk.len(path)
+    }
+
+    fn list(&self, folder: &Path) -> io::Result<Vec<PathBuf>> {
+        Disk.list(folder)
+    }
+
+    fn remove(&self, path: &Path) -> io::Result<()> {
+        if let Ok(name) = path.strip_prefix(&self.root) {
+            self.staged().remove(name);
+        }
+        Disk.remove(path)
+    }
+
+    fn replace(&self, path: &Path, content: &[u8]) -> io::Result<()> {
+        let name = path.strip_prefix(&self.root).map_err(io::Error::other)?.to_path_buf();
+        let mut file = File::create(aside(path))?;
+        file.write_all(content)?;
+        file.sync_all()?;
+        self.staged().insert(name);
+        Ok(())
+    }
+
+    fn sync_folder(&self, folder: &Path) -> io::Result<()> {
+        Disk.sync_folder(folder)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NAMES: [&str; 3] = ["cursor.json", "in/a.json", "in/b.json"];
+
+    fn open(root: &Path) -> Transaction {
+        Transaction::open(root.to_path_buf(), "in").expect("opens")
+    }
+
+    fn write(transaction: &Transaction, text: &str) {
+        for name in NAMES {
+            let path = transaction.root.join(name);
+            transaction.replace(&path, text.as_bytes()).expect("written aside");
+        }
+    }
+
+    /// What a process finds that starts there.
+    #[track_caller]
+    fn check(root: &Path, expect: &str) {
+        let transaction = open(root);
+        let read = |name: &str| fs::read_to_string(transaction.root.join(name)).expect(name);
+        assert_eq!(NAMES.map(read), [expect; 3]);
+        for folder in [root.to_path_buf(), root.join("in")] {
+            let names = Disk.list(&folder).expect("a list");
+            let left: Vec<&PathBuf> = names.iter().filter(|it| it.is_file()).collect();
+            assert!(left.iter().all(|it| NAMES.iter().any(|name| it.ends_with(name))), "{left:?}");
+        }
+    }
+
+    #[test]
+    fn all_or_nothing_is_there_after_a_crash() {
+        let root = tempfile::tempdir().expect("scratch");
+        let root = root.path();
+        let transaction = open(root);
+        write(&transaction, "old");
+        transaction.commit().expect("commits");
+        check(root, "old");
+        // Aside, and not all of it.
+        write(&transaction, "lost");
+        fs::remove_file(root.join("in/b.json.next")).expect("it was there");
+        check(root, "old");
+        // It counted, and one had taken its place.
+        let transaction = open(root);
+        write(&transaction, "new");
+        let record = serde_json::to_vec(&NAMES).expect("JSON");
+        fs::write(root.join(RECORD), record).expect("written");
+        fs::rename(root.join("cursor.json.next"), root.join("cursor.json")).expect("renamed");
+        check(root, "new");
+    }
+
+    #[test]
+    fn what_failed_is_tried_again() {
+        let root = tempfile::tempdir().expect("scratch");
+        let root = root.path();
+        let transaction = open(root);
+        write(&transaction, "old");
+        transaction.commit().expect("commits");
+        write(&transaction, "new");
+        // A folder is in the record's way.
+        fs::create_dir(root.join(RECORD)).expect("made");
+        transaction.commit().expect_err("no record can be put there");
+        fs::remove_dir(root.join(RECORD)).expect("gone");
+        transaction.commit().expect("commits");
+        check(root, "new");
+    }
+}
