@@ -17,7 +17,7 @@ SERVE_FLAGS ?=
 BENCH_FLAGS ?=
 
 .PHONY: help build serve test test-rust test-loom test-clients test-drift test-balancer test-registry test-chart test-models lint bench \
-	bench-pictures bench-models models $(ENGINES) docker-registry haproxy clean
+	bench-pictures bench-models models $(ENGINES) docker-registry haproxy java clean
 
 help: ## List these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' Makefile
@@ -29,7 +29,7 @@ serve: build ## Serve the sample models on ports 8000 (HTTP), 8001 (gRPC), 8002 
 	@$(MAKE) --no-print-directory onnxruntime || echo "ONNX Runtime could not be fetched: tract serves instead"
 	$(CARGO_TARGET_DIR)/release/salver serve --model-repository $(REPOSITORY) $(SERVE_FLAGS)
 
-test: test-rust test-loom test-clients test-drift test-registry test-airflow test-balancer test-models test-chart ## Run every test
+test: test-rust test-loom test-clients test-drift test-registry test-airflow test-spark test-balancer test-models test-chart ## Run every test
 
 test-rust: $(ENGINES) ## Unit, conformance, property and system tests
 	$(CARGO) test --workspace --locked
@@ -52,6 +52,12 @@ test-airflow: $(VENV)/airflow/ready ## A trigger against a real Airflow 3
 	SALVER_BIN=$(CARGO_TARGET_DIR)/debug/salver $(VENV)/airflow/bin/python -m pytest -q server/app/tests/airflow
 
 .PHONY: test-airflow
+
+test-spark: java $(VENV)/spark/ready ## Spark over the prediction log of two servers
+	$(CARGO) test --workspace --locked --no-run --quiet
+	SALVER_BIN=$(CARGO_TARGET_DIR)/debug/salver $(VENV)/spark/bin/python -m pytest -q -rs server/app/tests/spark
+
+.PHONY: test-spark
 
 test-balancer: onnxruntime openvino haproxy $(VENV)/balancer/ready ## Real servers behind Envoy and HAProxy
 	$(CARGO) test --workspace --locked --no-run --quiet
@@ -132,6 +138,11 @@ haproxy: # Debian's, if it may be installed; without it its tests are skipped
 		test "$$(id -u)" = 0 && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq haproxy >/dev/null; \
 	} || echo "HAProxy is not installed, and cannot be from here: its tests are skipped"
 
+java: # Debian's runtime, if it may be installed; without one the tests that need it are skipped
+	@command -v java >/dev/null || { \
+		test "$$(id -u)" = 0 && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq openjdk-17-jre-headless >/dev/null; \
+	} || echo "there is no Java runtime, and none can be installed from here: the tests that need one are skipped"
+
 test-gpu: ## The suite and the speed on an NVIDIA GPU; says what is missing where there is none
 	@$(PYTHON) loadtest/gpu.py || { code=$$?; test $$code = 77; }
 
@@ -158,6 +169,7 @@ $(VENV)/drift/ready: server/drift/tests/evidently/requirements.txt
 $(VENV)/models/ready: models/requirements.txt
 $(VENV)/helm/ready: helm/tests/requirements.txt
 $(VENV)/airflow/ready: server/app/tests/airflow/requirements.txt
+$(VENV)/spark/ready: server/app/tests/spark/requirements.txt
 $(VENV)/registry/ready: server/app/tests/registry/requirements.txt
 $(VENV)/pjrt/ready: backends/pjrt/requirements.txt
 $(VENV)/%/ready:
