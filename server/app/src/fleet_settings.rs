@@ -95,19 +95,7 @@ fn read(args: MonitorArgs, root: &mut Section<'_>) -> FleetSettings {
     if let Err(error) = EnvFilter::try_new(&log_level) {
         root.fault("log_level", &format!("{log_level:?}: {error}"));
     }
-    for (key, is_there, what) in [
-        ("log", !logs.is_empty(), "the folder or the object store that replicas log to"),
-        ("state", state.is_some(), "a folder in which it is kept what was read"),
-        (
-            "model_repository",
-            repository.is_some() || !models.is_empty(),
-            "the folder that holds the models, or a --model",
-        ),
-    ] {
-        if !is_there {
-            root.fault(key, &format!("is not set: name {what}"));
-        }
-    }
+    needed(root, (!logs.is_empty(), state.is_some(), repository.is_some() || !models.is_empty()));
     FleetSettings {
         logs,
         repository,
@@ -125,6 +113,19 @@ fn read(args: MonitorArgs, root: &mut Section<'_>) -> FleetSettings {
         triggers,
         log_format: log_format.unwrap_or_default(),
         log_level,
+    }
+}
+
+/// What no monitor can do without.
+fn needed(root: &mut Section<'_>, (log, state, models): (bool, bool, bool)) {
+    for (key, is_there, what) in [
+        ("log", log, "the folder or the object store that replicas log to"),
+        ("state", state, "a folder in which it is kept what was read"),
+        ("model_repository", models, "the folder that holds the models, or a --model"),
+    ] {
+        if !is_there {
+            root.fault(key, &format!("is not set: name {what}"));
+        }
     }
 }
 

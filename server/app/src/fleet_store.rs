@@ -77,9 +77,7 @@ impl Source for Store {
 }
 
 fn failed(error: RegistryError) -> io::Error {
-    let kind = match error.kind() {
-        ErrorKind::NotFound => io::ErrorKind::NotFound,
-        _ => io::ErrorKind::Other,
-    };
+    let is_gone = error.kind() == ErrorKind::NotFound;
+    let kind = if is_gone { io::ErrorKind::NotFound } else { io::ErrorKind::Other };
     io::Error::new(kind, error)
 }

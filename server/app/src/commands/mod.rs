@@ -38,6 +38,7 @@ use crate::cli::{
 };
 #[cfg(feature = "drift")]
 use crate::cli::{DriftCommand, LabelsCommand};
+#[cfg(feature = "drift")]
 pub(crate) use logs::micros;
 
 use crate::client::{Client, ClientError};

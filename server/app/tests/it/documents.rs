@@ -35,8 +35,10 @@ fn every_setting_is_in_the_documents() {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../CONFIGURATION.md");
     let document = fs::read_to_string(path).expect("server/CONFIGURATION.md");
     let command = server_app::cli::Cli::command();
-    let serve = command.find_subcommand("serve").expect("a subcommand");
-    for argument in serve.get_arguments().filter(|it| it.get_long() != Some("help")) {
+    let settings =
+        ["serve", "monitor"].map(|it| command.find_subcommand(it).expect("a subcommand"));
+    let arguments = settings.iter().flat_map(|it| it.get_arguments());
+    for argument in arguments.filter(|it| it.get_long() != Some("help")) {
         let flag = format!("`--{}", argument.get_long().expect("every setting has a flag"));
         assert!(document.contains(&flag), "{flag} is not in server/CONFIGURATION.md");
         let variable = argument.get_env().map(|it| it.to_string_lossy().into_owned());

@@ -54,7 +54,7 @@ impl Cursor {
     }
 
     /// The first hour in which files are looked for.
-    pub(crate) fn from_hour(&self) -> u32 {
+    pub(crate) fn first_hour(&self) -> u32 {
         let hour = u32::try_from(self.watermark.div_euclid(MICROS_AN_HOUR)).unwrap_or(0);
         let begin = u32::try_from(self.begin.div_euclid(MICROS_AN_HOUR)).unwrap_or(0);
         hour.saturating_sub(LOOK_BACK_HOURS).max(begin)
@@ -82,7 +82,7 @@ impl Cursor {
 
     /// Lets go of names that no list will show again.
     pub(crate) fn forget(&mut self) {
-        let (from, watermark) = (self.from_hour(), self.watermark);
+        let (from, watermark) = (self.first_hour(), self.watermark);
         self.read.retain(|path, newest| {
             *newest > watermark || hour_of(path).is_some_and(|it| it >= from)
         });
@@ -186,7 +186,7 @@ mod tests {
         }
         cursor.advance(NOON + 4 * MICROS_AN_HOUR + 7);
         assert_eq!(cursor.unfinished(), BTreeSet::from([path(5, "a")]));
-        assert_eq!(cursor.from_hour(), 500_006);
+        assert_eq!(cursor.first_hour(), 500_006);
         cursor.forget();
         let known: Vec<bool> = (0..6).map(|hour| cursor.is_read(&path(hour, "a"))).collect();
         assert_eq!(known, [false, false, true, true, true, true]);

@@ -224,7 +224,7 @@ impl Follower {
         let list = |source: &mut Box<dyn Source>, from_hour| {
             source.list(&Wanted { folder: &log.folder, from_hour, most: LISTED_MAX })
         };
-        let mut listed = list(&mut self.source, log.cursor.from_hour())?;
+        let mut listed = list(&mut self.source, log.cursor.first_hour())?;
         if listed.len() >= LISTED_MAX {
             // Without the hours that are looked at for what is late.
             listed = list(&mut self.source, log.cursor.next_hour())?;

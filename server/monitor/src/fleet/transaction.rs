@@ -24,8 +24,15 @@ const RECORD_BYTES_MAX: usize = 1 << 20;
 #[derive(Debug)]
 pub(crate) struct Transaction {
     root: PathBuf,
-    /// Below the root.
-    staged: Mutex<BTreeSet<PathBuf>>,
+    staged: Mutex<Staged>,
+}
+
+#[derive(Debug, Default)]
+struct Staged {
+    /// What lies aside and is to count with the next record, below the root.
+    names: BTreeSet<PathBuf>,
+    /// There is a record that has not been carried out to its end.
+    is_recorded: bool,
 }
 
 impl Transaction {
@@ -33,7 +40,7 @@ impl Transaction {
     pub(crate) fn open(root: PathBuf, inner: &str) -> io::Result<Transaction> {
         fs::create_dir_all(root.join(inner))?;
         let transaction = Transaction { root, staged: Mutex::default() };
-        transaction.carry_out()?;
+        transaction.carry_out(&mut transaction.staged())?;
         for folder in [transaction.root.clone(), transaction.root.join(inner)] {
             for path in Disk.list(&folder)? {
                 if path.extension().is_some_and(|it| it == ASIDE) {
@@ -47,26 +54,32 @@ impl Transaction {
     /// Everything that was put aside counts when it returns. After an error it is there still, for the
     /// next try.
     pub(crate) fn commit(&self) -> io::Result<()> {
-        self.carry_out()?;
         let mut staged = self.staged();
-        if staged.is_empty() {
+        if staged.is_recorded {
+            self.carry_out(&mut staged)?;
+        }
+        if staged.names.is_empty() {
             return Ok(());
         }
-        for folder in staged.iter().filter_map(|it| it.parent()).collect::<BTreeSet<_>>() {
+        for folder in staged.names.iter().filter_map(|it| it.parent()).collect::<BTreeSet<_>>() {
             Disk.sync_folder(&self.root.join(folder))?;
         }
-        Disk.replace(&self.root.join(RECORD), &serde_json::to_vec(&*staged)?)?;
-        staged.clear();
-        drop(staged);
-        self.carry_out()
+        // It may be there even if that fails.
+        staged.is_recorded = true;
+        Disk.replace(&self.root.join(RECORD), &serde_json::to_vec(&staged.names)?)?;
+        staged.names.clear();
+        self.carry_out(&mut staged)
     }
 
     /// What the record names takes its place, if there is a record.
-    fn carry_out(&self) -> io::Result<()> {
+    fn carry_out(&self, staged: &mut Staged) -> io::Result<()> {
         let record = self.root.join(RECORD);
         let text = match Disk.read(&record, 0, RECORD_BYTES_MAX) {
             Ok(it) => it,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                staged.is_recorded = false;
+                return Ok(());
+            }
             Err(error) => return Err(error),
         };
         let names: BTreeSet<PathBuf> = serde_json::from_slice(&text)?;
@@ -83,10 +96,12 @@ impl Transaction {
         }
         fs::remove_file(&record)?;
         // Before anything is put aside anew: a record that came back would take it for its own.
-        Disk.sync_folder(&self.root)
+        Disk.sync_folder(&self.root)?;
+        staged.is_recorded = false;
+        Ok(())
     }
 
-    fn staged(&self) -> MutexGuard<'_, BTreeSet<PathBuf>> {
+    fn staged(&self) -> MutexGuard<'_, Staged> {
         self.staged.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -117,17 +132,23 @@ impl Files for Transaction {
 
     fn remove(&self, path: &Path) -> io::Result<()> {
         if let Ok(name) = path.strip_prefix(&self.root) {
-            self.staged().remove(name);
+            self.staged().names.remove(name);
         }
         Disk.remove(path)
     }
 
     fn replace(&self, path: &Path, content: &[u8]) -> io::Result<()> {
         let name = path.strip_prefix(&self.root).map_err(io::Error::other)?.to_path_buf();
+        let mut staged = self.staged();
+        if staged.is_recorded {
+            // What lies aside is what the record means.
+            self.carry_out(&mut staged)?;
+        }
+        staged.names.remove(&name);
         let mut file = File::create(aside(path))?;
         file.write_all(content)?;
         file.sync_all()?;
-        self.staged().insert(name);
+        staged.names.insert(name);
         Ok(())
     }
 
@@ -185,6 +206,22 @@ mod tests {
         fs::write(root.join(RECORD), record).expect("written");
         fs::rename(root.join("cursor.json.next"), root.join("cursor.json")).expect("renamed");
         check(root, "new");
+    }
+
+    #[test]
+    fn what_a_record_means_is_not_written_over() {
+        let root = tempfile::tempdir().expect("scratch");
+        let root = root.path();
+        let transaction = open(root);
+        write(&transaction, "first");
+        // A folder that is not empty is in the way of one of the files.
+        fs::create_dir_all(root.join("in/b.json/full")).expect("made");
+        transaction.commit().expect_err("it cannot take its place");
+        let path = root.join("cursor.json");
+        transaction.replace(&path, b"second").expect_err("the first is not done");
+        fs::remove_dir_all(root.join("in/b.json")).expect("gone");
+        transaction.replace(&path, b"second").expect("written aside");
+        check(root, "first");
     }
 
     #[test]

@@ -164,7 +164,10 @@ impl VersionLog {
 
     /// Moves on to that time, and hands on the rows up to it. True: there were some.
     pub(crate) fn advance(&mut self, monitors: &Monitors, to: i64) -> bool {
-        self.cursor.advance(to);
+        // What waits is behind the watermark, whatever has come since.
+        if !self.cursor.advance(to) {
+            return false;
+        }
         let pieces = match self.waiting.release(self.cursor.watermark()) {
             Ok((pieces, twice)) => {
                 self.metrics.duplicate.increment(twice);
