@@ -19,6 +19,8 @@ mod fleet_settings;
 mod inspect;
 mod loaded;
 mod compared;
+#[cfg_attr(not(feature = "kafka"), path = "no_kafka.rs")]
+mod kafka;
 #[cfg_attr(not(feature = "registries"), path = "no_log_sinks.rs")]
 mod log_sinks;
 mod prediction_log;

@@ -14,6 +14,7 @@ use server_monitor::{MonitorSink, Monitors};
 use server_truth::Truth;
 
 use crate::cli::LogArgs;
+use crate::kafka::{self, Topic};
 use crate::log_sinks::{FORMS, Remote};
 use crate::settings::{Number, number};
 
@@ -37,17 +38,24 @@ pub enum SinkName {
     Parquet,
     /// Lines of JSON.
     Stdout,
+    /// Messages.
+    Kafka(Topic),
     /// Elsewhere.
     Remote(Remote),
 }
 
 impl SinkName {
     fn parse(word: &str) -> Result<SinkName, String> {
+        if let Some(topic) = Topic::parse(word) {
+            return topic.map(SinkName::Kafka);
+        }
         match (word, Remote::parse(word)) {
             ("parquet", _) => Ok(SinkName::Parquet),
             ("stdout", _) => Ok(SinkName::Stdout),
             (_, Some(remote)) => remote.map(SinkName::Remote),
-            (_, None) => Err(format!("{word:?} is none of parquet, stdout, {FORMS}")),
+            (_, None) => {
+                Err(format!("{word:?} is none of parquet, stdout, {FORMS}, {}", kafka::FORM))
+            }
         }
     }
 
@@ -55,6 +63,7 @@ impl SinkName {
         match self {
             SinkName::Parquet => "parquet",
             SinkName::Stdout => "stdout",
+            SinkName::Kafka(_) => "kafka",
             SinkName::Remote(remote) => remote.name(),
         }
     }
@@ -163,6 +172,7 @@ impl LogSettings {
             SinkName::Parquet => {
                 Box::new(ParquetSink::keeping(self.folder.join("parquet"), log, self.keep)?)
             }
+            SinkName::Kafka(topic) => topic.sink()?,
             SinkName::Remote(remote) => remote.sink(&self.folder)?,
             SinkName::Stdout => Box::new(JsonLines::new(io::stdout())),
         })
@@ -171,8 +181,8 @@ impl LogSettings {
 
 fn sinks_of(list: &str) -> Result<Vec<SinkName>, String> {
     let mut sinks: Vec<SinkName> = Vec::new();
-    for word in list.split(',').map(str::trim) {
-        let sink = SinkName::parse(word)?;
+    for word in words(list) {
+        let sink = SinkName::parse(&word)?;
         // How far a sink has come is kept under its name.
         if sinks.iter().any(|it| it.name() == sink.name()) {
             return Err(format!("{word:?}: a second sink called {}", sink.name()));
@@ -180,6 +190,20 @@ fn sinks_of(list: &str) -> Result<Vec<SinkName>, String> {
         sinks.push(sink);
     }
     Ok(sinks)
+}
+
+/// The sinks of a list. Several brokers of Kafka are one address, which ends with its topic.
+fn words(list: &str) -> Vec<String> {
+    let mut words: Vec<String> = Vec::new();
+    for word in list.split(',').map(str::trim) {
+        let is_open =
+            |it: &&mut String| it.strip_prefix("kafka://").is_some_and(|it| !it.contains('/'));
+        match words.last_mut().filter(is_open) {
+            Some(last) => *last = format!("{last},{word}"),
+            None => words.push(word.to_owned()),
+        }
+    }
+    words
 }
 
 /// The error names the file, never what is in it.
@@ -206,6 +230,8 @@ mod tests {
         assert!(unknown.starts_with("\"kafka\" is none of parquet, stdout, s3://"), "{unknown}");
         let twice = "\"s3://b/c\": a second sink called s3".to_owned();
         assert_eq!(sinks_of("s3://a/b,stdout,s3://b/c"), Err(twice));
+        let brokers = ["parquet", "kafka://a,b:1/t", "stdout"];
+        assert_eq!(words("parquet, kafka://a, b:1/t,stdout"), brokers);
         sinks_of("").expect_err("rows have to go somewhere");
     }
 }

@@ -15,7 +15,7 @@ use crate::past::{Past, requests, times};
 use crate::sink::{Rows, Sink};
 
 /// Of our own.
-const ROW: &str = "dev.salver.inference.row.v1";
+pub(crate) const ROW: &str = "dev.salver.inference.row.v1";
 
 /// KServe's two.
 const REQUEST: &str = "org.kubeflow.serving.inference.request";
@@ -195,7 +195,7 @@ fn tensors(all: &[(String, backend_api::Tensor)]) -> Option<String> {
 }
 
 /// Which model and version: a reference to a URI.
-fn source(rows: &Rows) -> String {
+pub(crate) fn source(rows: &Rows) -> String {
     let plain = |it: u8| it.is_ascii_alphanumeric() || b"-._~".contains(&it);
     format!("/models/{}/versions/{}", escaped(rows.model.as_str(), plain), rows.version)
 }

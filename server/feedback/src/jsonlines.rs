@@ -31,15 +31,7 @@ impl<W: Write + Send> Sink for JsonLines<W> {
     }
 
     fn write(&mut self, rows: &Rows) -> io::Result<()> {
-        let lines = objects(&rows.batch)?;
-        // What is the same for all of them stands in front of each.
-        let head = quoted(rows.model.as_str());
-        let head = format!("{{\"model\":{head},\"version\":{},", rows.version);
-        for line in lines.split(|it| *it == b'\n').filter_map(|it| it.strip_prefix(b"{")) {
-            self.lines.extend_from_slice(head.as_bytes());
-            self.lines.extend_from_slice(line);
-            self.lines.push(b'\n');
-        }
+        self.lines.extend_from_slice(&lines(rows)?);
         Ok(())
     }
 
@@ -56,6 +48,21 @@ impl<W: Write + Send> Sink for JsonLines<W> {
     fn is_full(&self) -> bool {
         self.lines.len() >= BYTES_MAX
     }
+}
+
+/// A line for each row, with an object of its model, its version and its columns.
+pub(crate) fn lines(rows: &Rows) -> io::Result<Vec<u8>> {
+    let objects = objects(&rows.batch)?;
+    // What is the same for all of them stands in front of each.
+    let head = quoted(rows.model.as_str());
+    let head = format!("{{\"model\":{head},\"version\":{},", rows.version);
+    let mut lines = Vec::with_capacity(objects.len() + rows.batch.num_rows() * head.len());
+    for object in objects.split(|it| *it == b'\n').filter_map(|it| it.strip_prefix(b"{")) {
+        lines.extend_from_slice(head.as_bytes());
+        lines.extend_from_slice(object);
+        lines.push(b'\n');
+    }
+    Ok(lines)
 }
 
 /// A line for each row, with an object of its columns.

@@ -31,6 +31,7 @@ mod archive;
 mod reader;
 mod json;
 mod cloudevents;
+mod messages;
 mod log;
 pub mod metrics;
 
@@ -47,6 +48,7 @@ pub use hive::{hour_folder, hour_of, version_folder};
 pub use json::tensor_json;
 pub use jsonlines::JsonLines;
 pub use log::{Log, MakeSinks, Options, StartError};
+pub use messages::{MESSAGE_BYTES_MAX, Message, Messages, Produce, WAITING_BYTES_MAX, WAITING_MAX};
 pub use parquet::ParquetSink;
 pub use past::{Gap, Past, requests};
 pub use place::{Place, Whole};

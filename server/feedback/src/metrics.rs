@@ -99,7 +99,7 @@ pub const SERIES: &[Series] = &[
         UNTOLD,
         SeriesKind::Counter,
         &["sink"],
-        "Requests and answers that a sink cannot tell of in its form: hashed, cut, no numbers.",
+        "Requests, answers and rows that a sink cannot tell of in its form: hashed, cut, no numbers, too long.",
     ),
 ];
 

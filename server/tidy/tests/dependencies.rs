@@ -71,6 +71,7 @@ const WRAPPED: &[(&str, &[&str])] = &[
     ("saphyr-parser", &["server-proof"]),
     ("object_store", &["server-registry"]),
     ("rustls", &["server-registry"]),
+    ("rdkafka", &["server-app"]),
     ("arrow-array", &["server-feedback", "server-monitor"]),
     ("toml_edit", &["server-tune"]),
     ("parquet", &["server-dataset", "server-feedback"]),

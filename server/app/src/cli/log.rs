@@ -11,8 +11,8 @@ pub struct LogArgs {
     #[arg(long, env = "SALVER_LOG_DIR", value_name = "DIR")]
     pub log_dir: Option<PathBuf>,
     /// Where logged predictions go: parquet (files in the folder), stdout (lines of JSON), Parquet in
-    /// s3://BUCKET/PREFIX, gs:// or az://, cloudevents+http(s)://HOST/PATH, kserve+http(s)://HOST/PATH;
-    /// several with commas [default: parquet]
+    /// s3://BUCKET/PREFIX, gs:// or az://, cloudevents+http(s)://HOST/PATH, kserve+http(s)://HOST/PATH,
+    /// kafka://BROKER[,BROKER]/TOPIC; several with commas [default: parquet]
     #[arg(long, env = "SALVER_LOG_SINKS", value_name = "NAME,...")]
     pub log_sinks: Option<String>,
     /// Bytes of predictions that wait in memory [default: 67108864]

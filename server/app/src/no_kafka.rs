@@ -1,0 +1,26 @@
+//! In place of `kafka` in a build without it.
+
+use std::io;
+
+use server_feedback::Sink;
+
+/// The form of its address.
+pub(crate) const FORM: &str = "no kafka://: this build is without it";
+
+/// A topic: there is none.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Topic {}
+
+impl Topic {
+    /// `None`: it is no address of Kafka's. One that is is refused.
+    pub(crate) fn parse(word: &str) -> Option<Result<Topic, String>> {
+        word.starts_with("kafka://").then(|| {
+            Err("kafka://: this build is without Kafka, which `--features kafka` adds".to_owned())
+        })
+    }
+
+    /// Makes the sink.
+    pub(crate) fn sink(&self) -> io::Result<Box<dyn Sink>> {
+        match *self {}
+    }
+}

@@ -1,0 +1,164 @@
+//! Rows as messages of Kafka, or of whatever speaks like it: one for each row.
+//!
+//! One, and not one for each batch, because that is what consumers of a topic join, filter and compact by;
+//! the client puts many into one request anyway. The key is the request's id, so that all rows of a
+//! request, and whatever else comes of it, are in one partition in their order. The headers are those of
+//! a CloudEvent in the binary mode of its binding to Kafka; a row that comes twice has the same `ce_id`.
+
+use std::io;
+
+use arrow_array::cast::AsArray as _;
+use arrow_array::types::UInt32Type;
+use arrow_array::{RecordBatch, StringArray, UInt32Array};
+
+use crate::catalogue::Position;
+use crate::cloudevents::{ROW, source, time};
+use crate::jsonlines::lines;
+use crate::metrics;
+use crate::past::times;
+use crate::sink::{Rows, Sink};
+
+/// Bytes and messages that wait for a flush. The producer has a queue of its own for that many.
+pub const WAITING_BYTES_MAX: usize = 4 << 20;
+/// See [`WAITING_BYTES_MAX`].
+pub const WAITING_MAX: usize = 10_000;
+
+/// A message that is longer is one that brokers refuse as they come (`message.max.bytes` is 1,048,588
+/// there, and 1,000,000 in clients), and would come again for ever. Some room is for its frame.
+pub const MESSAGE_BYTES_MAX: usize = 990_000;
+
+/// What a message takes beside its key, value and headers' values.
+const HEADER_BYTES: usize = 128;
+
+const SINK: &str = "kafka";
+
+/// One row.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Message {
+    /// Messages of one key stay in their order.
+    pub key: String,
+    /// JSON.
+    pub value: Vec<u8>,
+    /// Names and values.
+    pub headers: Vec<(&'static str, String)>,
+    /// When the request came in, in milliseconds since 1970.
+    pub time_ms: i64,
+}
+
+/// Produces messages.
+pub trait Produce: Send {
+    /// All of them have been taken when it returns. After an error any of them may have been; those that
+    /// are still under way are called back as far as that goes.
+    fn produce(&mut self, messages: &[Message]) -> io::Result<()>;
+}
+
+/// Sends what is logged.
+pub struct Messages<P> {
+    to: P,
+    waiting: Vec<Message>,
+    bytes: usize,
+}
+
+impl<P: Produce> Messages<P> {
+    /// To that topic.
+    pub fn new(to: P) -> Messages<P> {
+        Messages { to, waiting: Vec::new(), bytes: 0 }
+    }
+}
+
+impl<P: Produce> Sink for Messages<P> {
+    fn name(&self) -> &'static str {
+        SINK
+    }
+
+    fn write(&mut self, rows: &Rows) -> io::Result<()> {
+        let names = Names::of(&rows.batch)?;
+        let (lines, times, source) = (lines(rows)?, times(&rows.batch), source(rows));
+        for (row, (line, micros)) in lines.split(|it| *it == b'\n').zip(times).enumerate() {
+            let message = names.message(row, line, (micros, &source));
+            let bytes = message.bytes();
+            if bytes > MESSAGE_BYTES_MAX {
+                tracing::error!(model = %rows.model, version = %rows.version, bytes, "a row is too long for a message: it is left out");
+                metrics::untold(SINK);
+                continue;
+            }
+            self.bytes += bytes;
+            self.waiting.push(message);
+        }
+        Ok(())
+    }
+
+    fn flush(&mut self, _from: Position, _of: &str) -> io::Result<()> {
+        // Rows of one write may be more than the producer takes at a time.
+        let mut rest = self.waiting.as_slice();
+        while !rest.is_empty() {
+            let mut bytes = 0;
+            let fits = |it: &&Message| {
+                bytes += it.bytes();
+                bytes <= WAITING_BYTES_MAX
+            };
+            let most = rest.iter().take(WAITING_MAX).take_while(fits).count().max(1);
+            let (now, later) = rest.split_at_checked(most).unwrap_or((rest, &[]));
+            self.to.produce(now)?;
+            rest = later;
+        }
+        self.reset();
+        Ok(())
+    }
+
+    fn reset(&mut self) {
+        self.waiting.clear();
+        self.bytes = 0;
+    }
+
+    fn is_full(&self) -> bool {
+        self.bytes >= WAITING_BYTES_MAX || self.waiting.len() >= WAITING_MAX
+    }
+}
+
+impl Message {
+    fn bytes(&self) -> usize {
+        let headers: usize = self.headers.iter().map(|it| it.1.len()).sum();
+        self.key.len() + self.value.len() + headers + HEADER_BYTES
+    }
+}
+
+/// What names rows.
+struct Names<'a> {
+    events: &'a StringArray,
+    rows: &'a UInt32Array,
+    requests: &'a StringArray,
+}
+
+impl<'a> Names<'a> {
+    fn of(batch: &'a RecordBatch) -> io::Result<Names<'a>> {
+        let column = |name: &str| {
+            batch.column_by_name(name).ok_or_else(|| io::Error::other(format!("no column {name}")))
+        };
+        let text = |name: &str| {
+            let text = column(name)?.as_string_opt::<i32>();
+            text.ok_or_else(|| io::Error::other(format!("{name} is no text")))
+        };
+        let rows = column("row_index")?.as_primitive_opt::<UInt32Type>();
+        let rows = rows.ok_or_else(|| io::Error::other("row_index is no number"))?;
+        Ok(Names { events: text("event_id")?, rows, requests: text("request_id")? })
+    }
+
+    fn message(&self, row: usize, line: &[u8], (micros, source): (i64, &str)) -> Message {
+        let id = format!("{}.{}", self.events.value(row), self.rows.value(row));
+        let headers = vec![
+            ("content-type", "application/json".to_owned()),
+            ("ce_specversion", "1.0".to_owned()),
+            ("ce_id", id),
+            ("ce_type", ROW.to_owned()),
+            ("ce_source", source.to_owned()),
+            ("ce_time", time(micros)),
+        ];
+        let key = self.requests.value(row).to_owned();
+        Message { key, value: line.to_vec(), headers, time_ms: micros.div_euclid(1_000) }
+    }
+}
+
+#[cfg(test)]
+#[path = "messages_tests.rs"]
+mod tests;
