@@ -17,6 +17,7 @@ use crate::catalogue::Position;
 use crate::jsonlines::JsonLines;
 use crate::parquet::{model_folder, properties};
 use crate::past::times;
+use crate::schema::fixed;
 use crate::sink::{Rows, Sink as _};
 
 const MICROS_AN_HOUR: i64 = 3_600_000_000;
@@ -148,17 +149,24 @@ impl Export {
     /// Adds rows. All rows of a table have the same columns; lines may have any.
     pub fn write(&mut self, rows: &Rows) -> io::Result<()> {
         self.rows += rows.batch.num_rows() as u64;
-        let named = match &mut self.to {
+        match &mut self.to {
             Form::Lines(lines) => {
                 lines.write(rows)?;
-                return lines.flush(Position::default(), "");
+                lines.flush(Position::default(), "")
             }
-            Form::Parquet(..) | Form::Csv(..) => named(rows).map_err(io::Error::other)?,
-        };
+            Form::Parquet(..) | Form::Csv(..) => {
+                let (model, version) = (rows.model.as_str(), rows.version);
+                self.table(&rows.batch, (model, version))
+            }
+        }
+    }
+
+    fn table(&mut self, batch: &RecordBatch, whose: (&str, Version)) -> io::Result<()> {
+        let named = named(batch, whose).map_err(io::Error::other)?;
         match &mut self.to {
             Form::Lines(_) => Ok(()),
             Form::Parquet(writer, file, first) => {
-                same(first, &named, rows)?;
+                same(first, &named, whose)?;
                 if let Some(file) = file.take() {
                     let properties = Some(properties().build());
                     let made = ArrowWriter::try_new(file, named.schema(), properties);
@@ -174,14 +182,23 @@ impl Export {
             }
             Form::Csv(out, first) => {
                 let is_first = first.is_none();
-                same(first, &named, rows)?;
+                same(first, &named, whose)?;
                 csv(out, &named, is_first)
             }
         }
     }
 
-    /// The file is whole; how many rows it has.
-    pub fn finish(self) -> io::Result<u64> {
+    /// The file is whole; how many rows it has. A table that nothing was written to has the columns that
+    /// every log has.
+    pub fn finish(mut self) -> io::Result<u64> {
+        let is_bare = match &self.to {
+            Form::Parquet(_, _, first) | Form::Csv(_, first) => first.is_none(),
+            Form::Lines(_) => false,
+        };
+        if is_bare {
+            let batch = RecordBatch::new_empty(Arc::new(Schema::new(fixed())));
+            self.table(&batch, ("", Version(0)))?;
+        }
         match self.to {
             Form::Lines(_) => {}
             Form::Csv(mut out, _) => out.flush()?,
@@ -196,13 +213,16 @@ impl Export {
 }
 
 /// With model and version as columns: no path says them any more.
-fn named(rows: &Rows) -> Result<RecordBatch, ArrowError> {
-    let count = rows.batch.num_rows();
-    let model = StringArray::from_iter_values(std::iter::repeat_n(rows.model.as_str(), count));
-    let version = UInt64Array::from_iter_values(std::iter::repeat_n(rows.version.0, count));
+fn named(
+    batch: &RecordBatch,
+    (model, version): (&str, Version),
+) -> Result<RecordBatch, ArrowError> {
+    let count = batch.num_rows();
+    let model = StringArray::from_iter_values(std::iter::repeat_n(model, count));
+    let version = UInt64Array::from_iter_values(std::iter::repeat_n(version.0, count));
     let mut columns: Vec<ArrayRef> = vec![Arc::new(model), Arc::new(version)];
-    columns.extend(rows.batch.columns().iter().cloned());
-    let schema = rows.batch.schema();
+    columns.extend(batch.columns().iter().cloned());
+    let schema = batch.schema();
     let mut fields = vec![
         Arc::new(Field::new("model", DataType::Utf8, false)),
         Arc::new(Field::new("version", DataType::UInt64, false)),
@@ -212,7 +232,11 @@ fn named(rows: &Rows) -> Result<RecordBatch, ArrowError> {
 }
 
 /// The first rows say which columns there are.
-fn same(first: &mut Option<SchemaRef>, batch: &RecordBatch, rows: &Rows) -> io::Result<()> {
+fn same(
+    first: &mut Option<SchemaRef>,
+    batch: &RecordBatch,
+    (model, version): (&str, Version),
+) -> io::Result<()> {
     let Some(known) = first else {
         *first = Some(batch.schema());
         return Ok(());
@@ -224,9 +248,8 @@ fn same(first: &mut Option<SchemaRef>, batch: &RecordBatch, rows: &Rows) -> io::
         return Ok(());
     }
     Err(io::Error::other(format!(
-        "{} version {} has other columns than the rows before it: choose a model and a version, or \
-         lines (.jsonl)",
-        rows.model, rows.version
+        "{model} version {version} has other columns than the rows before it: choose a model and a \
+         version, or lines (.jsonl)"
     )))
 }
 

@@ -81,3 +81,26 @@ fn a_table_has_the_same_columns_throughout() {
     let refused = export.write(&rows).expect_err("other columns").to_string();
     assert!(refused.starts_with("b version 3 has other columns"), "{refused}");
 }
+
+#[test]
+fn a_table_without_rows_is_a_table() {
+    let out = tempfile::tempdir().expect("scratch");
+    // Nobody knows which columns, or what is there says so.
+    for (known, columns) in [(false, 2 + fixed().len()), (true, 2 + fixed().len() + 3)] {
+        for name in ["x.parquet", "x.csv", "x.jsonl"] {
+            let mut export = Export::create(&out.path().join(name)).expect("a file");
+            if known {
+                let rows = fixture::rows("a", 1, 1);
+                export.write(&Rows { batch: rows.batch.slice(0, 0), ..rows }).expect(name);
+            }
+            assert_eq!(export.finish().expect(name), 0);
+        }
+        let file = File::open(out.path().join("x.parquet")).expect("a file");
+        let reader = ParquetRecordBatchReaderBuilder::try_new(file).expect("whole");
+        assert_eq!(reader.metadata().file_metadata().num_rows(), 0);
+        assert_eq!(reader.schema().fields().len(), columns);
+        let text = |name: &str| fs::read_to_string(out.path().join(name)).expect("text");
+        assert_eq!(text("x.csv").matches(',').count(), columns - 1);
+        assert_eq!((text("x.csv").lines().count(), text("x.jsonl").as_str()), (1, ""));
+    }
+}

@@ -101,6 +101,7 @@ fn tailed(args: &TailArgs) -> anyhow::Result<()> {
 /// Writes rows to a file.
 pub(crate) fn export(args: &ExportArgs) -> Outcome {
     match exported(args) {
+        Ok(0) => print(&format!("0 rows in {}: none that is logged fits", args.output.display())),
         Ok(rows) => print(&format!("{rows} rows in {}", args.output.display())),
         Err(error) => complain(&format!("{error:#}"), Outcome::Failed),
     }
@@ -111,9 +112,21 @@ fn exported(args: &ExportArgs) -> anyhow::Result<u64> {
     let folder = folder(&args.rows.log_dir)?;
     let named = || args.output.display().to_string();
     let mut export = Export::create(&args.output).with_context(named)?;
-    for path in files(&folder, &wanted)? {
-        for rows in read(&path, &wanted).with_context(|| path.display().to_string())? {
+    let files = files(&folder, &wanted)?;
+    let mut is_empty = true;
+    for path in &files {
+        for rows in read(path, &wanted).with_context(|| path.display().to_string())? {
             export.write(&rows).with_context(named)?;
+            is_empty = false;
+        }
+    }
+    // A table says its columns even so: those of the last rows, of whatever time.
+    if let Some(path) = files.last().filter(|_| is_empty) {
+        let any = Wanted { time: None, ..wanted };
+        let rows = read(path, &any).with_context(|| path.display().to_string())?;
+        for Rows { batch, model, version, hour } in rows.into_iter().take(1) {
+            let batch = batch.slice(0, 0);
+            export.write(&Rows { model, version, hour, batch }).with_context(named)?;
         }
     }
     export.finish().with_context(named)
