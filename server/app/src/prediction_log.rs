@@ -30,6 +30,8 @@ const TRUTH_BYTES_MAX: Number = ("truth_bytes_max", 1 << 20..=usize::MAX >> 1);
 const ROLL_MS: Number = ("log_roll_ms", 10..=86_400_000);
 const RETENTION_S: Number = ("log_retention_s", 1..=usize::MAX >> 1);
 const RETENTION_BYTES: Number = ("log_retention_bytes", 1..=usize::MAX >> 1);
+const LABEL_RETENTION_S: Number = ("label_retention_s", 1..=usize::MAX >> 1);
+const LABEL_RETENTION_BYTES: Number = ("label_retention_bytes", 1..=usize::MAX >> 1);
 
 /// A sink that ships with the server.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -86,6 +88,8 @@ pub struct LogSettings {
     pub keep: Keep,
     /// Is it watched here?
     pub monitor: bool,
+    /// Which labels are.
+    pub keep_labels: server_truth::Keep,
     /// What values are hashed with.
     pub key_file: Option<PathBuf>,
     /// Bytes of predictions that wait for labels.
@@ -108,6 +112,10 @@ impl LogSettings {
             bytes: number(args.log_retention_bytes, root, RETENTION_BYTES),
         };
         let monitor = args.log_monitor.or(root.boolean("log_monitor"));
+        let keep_labels = server_truth::Keep {
+            age: number(args.label_retention_s, root, LABEL_RETENTION_S).map(Duration::from_secs),
+            bytes: number(args.label_retention_bytes, root, LABEL_RETENTION_BYTES),
+        };
         let key_file = args.log_key_file.or(root.with("log_key_file", path));
         let truth = number(args.truth_bytes_max, root, TRUTH_BYTES_MAX);
         let sinks = sinks_of(sinks.as_deref().unwrap_or("parquet"));
@@ -120,6 +128,7 @@ impl LogSettings {
             roll: Duration::from_millis(roll.unwrap_or(60_000)),
             keep,
             monitor: monitor.unwrap_or(true),
+            keep_labels,
             key_file,
             truth_bytes_max: truth.unwrap_or(256 << 20),
         })
@@ -161,6 +170,7 @@ impl LogSettings {
         let started = Truth::start(server_truth::Options {
             folder: self.folder.clone(),
             bytes_max: self.truth_bytes_max,
+            keep: self.keep_labels,
             findings,
             give_way: server_serving::give_way,
         });

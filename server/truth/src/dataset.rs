@@ -15,6 +15,9 @@ use crate::label::{Given, Label};
 
 const DAY_US: i64 = 86_400_000_000;
 
+/// What a day's file is called.
+pub(crate) const FILE: &str = "labels.jsonl";
+
 /// A label takes a few hundred bytes; a line of more is none.
 const LINE_BYTES_MAX: usize = 4_096;
 
@@ -136,7 +139,7 @@ fn folder(root: &Path, model: &ModelName, day: i64) -> PathBuf {
 }
 
 fn file(folder: &Path) -> PathBuf {
-    folder.join("labels.jsonl")
+    folder.join(FILE)
 }
 
 /// `2026-11-22T01:02:03.000004Z`.

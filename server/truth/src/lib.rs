@@ -13,6 +13,7 @@ mod form;
 mod tap;
 mod truth;
 mod dataset;
+mod retention;
 mod memory;
 mod book;
 mod entries;
@@ -30,5 +31,6 @@ mod fixture;
 pub mod metrics;
 
 pub use label::{Given, ID_BYTES_MAX, LABELS_MAX, Label};
+pub use retention::Keep;
 pub use tap::over;
 pub use truth::{Options, Recorded, ToldLabels, ToldShown, Truth, TruthError};

@@ -20,6 +20,7 @@ use crate::kept;
 use crate::label::Label;
 use crate::memory::{self, Memory};
 use crate::metrics;
+use crate::retention::{Keep, Retention};
 use crate::tap::Seen;
 use crate::watch::Watch;
 
@@ -41,6 +42,8 @@ pub struct Options {
     pub folder: PathBuf,
     /// Memory for what waits for labels, of all models.
     pub bytes_max: usize,
+    /// Which labels are kept on the disk.
+    pub keep: Keep,
     /// Who is told of complete windows.
     pub findings: Arc<dyn Findings>,
     /// Called on the thread, to have it give way to those that answer requests.
@@ -131,7 +134,7 @@ impl std::fmt::Debug for Truth {
 impl Truth {
     /// Starts it.
     pub fn start(options: Options) -> io::Result<Arc<Truth>> {
-        let Options { folder, bytes_max, findings, give_way } = options;
+        let Options { folder, bytes_max, keep, findings, give_way } = options;
         let (labels, kept) = (folder.join("labels"), folder.join("truth"));
         fs::create_dir_all(&labels)?;
         fs::create_dir_all(&kept)?;
@@ -148,6 +151,7 @@ impl Truth {
         let mut worker = Worker {
             truth: Arc::clone(&truth),
             dataset: Dataset::new(labels),
+            retention: Retention::new(keep),
             findings,
             turned: Instant::now(),
         };
@@ -266,6 +270,7 @@ impl Truth {
 struct Worker {
     truth: Arc<Truth>,
     dataset: Dataset,
+    retention: Retention,
     findings: Arc<dyn Findings>,
     turned: Instant,
 }
@@ -359,6 +364,7 @@ impl Worker {
             tracing::warn!(%error, "predictions cannot be written down: a restart forgets them");
             metrics::disk_failed("predictions");
         }
+        self.retention.sweep(&self.truth.labels, now_us());
         let (findings, changed) = {
             let mut book = lock(&self.truth.book);
             (book.tick(now_us()), book.changed())

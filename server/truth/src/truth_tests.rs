@@ -50,6 +50,7 @@ impl House {
         let options = Options {
             folder: folder.to_path_buf(),
             bytes_max: 1 << 20,
+            keep: crate::Keep::default(),
             findings: Arc::new(Deaf),
             give_way: || {},
         };

@@ -33,6 +33,12 @@ pub struct LogArgs {
     /// Watch what is logged, for models with a [drift]; false where `salver monitor` does [default: true]
     #[arg(long, env = "SALVER_LOG_MONITOR", value_name = "BOOL", num_args = 0..=1, default_missing_value = "true")]
     pub log_monitor: Option<bool>,
+    /// Seconds after which a day's labels are deleted, of models with a [truth] [default: never]
+    #[arg(long, env = "SALVER_LABEL_RETENTION_S", value_name = "S")]
+    pub label_retention_s: Option<u64>,
+    /// Bytes of labels beyond which the oldest days are deleted [default: never]
+    #[arg(long, env = "SALVER_LABEL_RETENTION_BYTES", value_name = "BYTES")]
+    pub label_retention_bytes: Option<u64>,
     /// File with the secret that values are hashed with before they are logged [default: none]
     #[arg(long, env = "SALVER_LOG_KEY_FILE", value_name = "FILE")]
     pub log_key_file: Option<PathBuf>,
