@@ -45,6 +45,8 @@ pub(crate) struct Entry {
     stretch: Stretch,
     /// Rows of the file that may come again.
     again: Again,
+    /// The file is behind: the disk refused it.
+    is_unsaved: bool,
     metrics: Option<VersionMetrics>,
     presence: Weak<()>,
 }
@@ -76,6 +78,7 @@ impl Entry {
             untold: Vec::new(),
             stretch: Stretch::default(),
             again: Again::Rows(0),
+            is_unsaved: false,
             metrics: None,
             presence: Weak::new(),
         })
@@ -191,28 +194,59 @@ impl Entry {
     }
 
     /// What was taken is there to stay, then told.
-    pub(crate) fn flush(&mut self, files: &dyn Files, findings: &dyn Findings) -> io::Result<()> {
-        self.save(files)?;
-        self.tell(files, findings)?;
+    ///
+    /// A disk that refuses it holds up neither the log, whose segments are those of models that nobody
+    /// watches too, nor the findings: what is in memory goes on, and a crash before the next file costs
+    /// the rows in between, or tells a finding again. False: the file is behind.
+    pub(crate) fn flush(&mut self, files: &dyn Files, findings: &dyn Findings) -> bool {
+        self.write_down(files);
+        if self.tell_all(findings) {
+            self.write_down(files);
+        }
         self.stretch = Stretch::default();
-        Ok(())
+        !self.is_unsaved
     }
 
-    /// Tells what is written down and has not been told. True: there was something.
-    pub(crate) fn tell(&mut self, files: &dyn Files, findings: &dyn Findings) -> io::Result<bool> {
-        if self.untold.is_empty() {
-            return Ok(false);
+    fn write_down(&mut self, files: &dyn Files) {
+        let was_unsaved = self.is_unsaved;
+        let saved = self.save(files);
+        self.is_unsaved = saved.is_err();
+        let (model, version) = (&self.model, self.version);
+        match saved {
+            Ok(()) if was_unsaved => {
+                tracing::info!(%model, %version, "a monitor is on the disk again")
+            }
+            Ok(()) => {}
+            Err(error) => {
+                metrics::failed("write");
+                if !was_unsaved {
+                    tracing::error!(%model, %version, %error, "a monitor cannot be written down: it goes on in memory");
+                }
+            }
         }
-        for untold in std::mem::take(&mut self.untold) {
+    }
+
+    /// True: there was something, which is to be written down as told. It is not told again, unless the
+    /// process ends right here.
+    fn tell_all(&mut self, findings: &dyn Findings) -> bool {
+        let untold = std::mem::take(&mut self.untold);
+        for untold in &untold {
             let Some(finding) = untold.told(&self.model, self.version) else { continue };
             if let Some(it) = &mut self.metrics {
                 it.found(finding.kind, finding.is_alarm);
             }
             findings.found(&finding);
         }
-        // What was told is not told again, unless the process ends right here.
-        self.save(files)?;
-        Ok(true)
+        !untold.is_empty()
+    }
+
+    /// Tells what is written down and has not been told. True: there was something.
+    pub(crate) fn tell(&mut self, files: &dyn Files, findings: &dyn Findings) -> io::Result<bool> {
+        let told = self.tell_all(findings);
+        if told {
+            self.save(files)?;
+        }
+        Ok(told)
     }
 
     /// Writes down what was taken, for one whose own cursor is written with it: no row comes again.
@@ -242,6 +276,11 @@ impl Entry {
 
     /// Back to what was written down last; rows after it come again.
     pub(crate) fn reset(&mut self, files: &dyn Files) {
+        if self.is_unsaved {
+            // What was written down last is of before the log's cursor. What comes again is known.
+            self.again = Again::Perhaps(std::mem::take(&mut self.stretch));
+            return;
+        }
         let (plan, basis) = (self.origin.plan.clone(), self.origin.basis.clone());
         let read = state::read(files, &self.path).map_err(|it| it.to_string());
         let read = read.and_then(|it| {

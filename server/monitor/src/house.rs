@@ -111,9 +111,10 @@ impl Monitors {
         }
     }
 
-    pub(crate) fn flush(&self, who: &Who) -> io::Result<()> {
+    /// False: it is not on the disk.
+    pub(crate) fn flush(&self, who: &Who) -> bool {
         let flush = |it: &mut Entry| it.flush(&*self.files, &*self.findings);
-        self.slot(who).map_or(Ok(()), |it| it.with(flush))
+        self.slot(who).is_none_or(|it| it.with(flush))
     }
 
     pub(crate) fn reset(&self, who: &Who) {

@@ -1,3 +1,5 @@
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use super::*;
 
 use backend_api::{DType, Dim, Signature, TensorSpec};
@@ -233,4 +235,81 @@ fn what_cannot_be_watched_is_said() {
     check(&monitors, watched, "the version carries no reference: expected one of profile.json");
     fs::write(house.root.path().join("else.json"), "{}").expect("written");
     check(&monitors, house.watched(), "else.json: missing field `format`");
+}
+
+/// A disk that refuses what is to be replaced, as long as it is told to.
+#[derive(Default)]
+struct Full(AtomicBool);
+
+impl Files for Full {
+    fn create(&self, path: &Path) -> io::Result<Box<dyn server_feedback::Append>> {
+        Disk.create(path)
+    }
+
+    fn read(&self, path: &Path, offset: u64, bytes: usize) -> io::Result<Vec<u8>> {
+        Disk.read(path, offset, bytes)
+    }
+
+    fn len(&self, path: &Path) -> io::Result<u64> {
+        Disk.len(path)
+    }
+
+    fn list(&self, folder: &Path) -> io::Result<Vec<PathBuf>> {
+        Disk.list(folder)
+    }
+
+    fn remove(&self, path: &Path) -> io::Result<()> {
+        Disk.remove(path)
+    }
+
+    fn replace(&self, path: &Path, content: &[u8]) -> io::Result<()> {
+        if self.0.load(Ordering::Relaxed) {
+            return Err(io::ErrorKind::StorageFull.into());
+        }
+        Disk.replace(path, content)
+    }
+
+    fn sync_folder(&self, folder: &Path) -> io::Result<()> {
+        Disk.sync_folder(folder)
+    }
+}
+
+/// The log's segments are those of all models: nobody's file may hold them.
+#[test]
+fn a_disk_that_refuses_a_monitor_holds_up_neither_the_log_nor_what_is_found() {
+    let house = House::new(PLAN);
+    let files = Arc::new(Full::default());
+    let folder = house.root.path().join("monitor");
+    let open = || {
+        let heard = Arc::clone(&house.heard) as Arc<dyn Findings>;
+        let files = Arc::clone(&files) as Arc<dyn Files>;
+        Arc::new(Monitors::open(files, &folder, heard).expect("opens"))
+    };
+    let monitors = open();
+    let _presence = monitors.watch(house.watched()).expect("watches");
+    let mut sink = MonitorSink::new(Arc::clone(&monitors));
+    let mut drawn = Rows::new(9);
+    let open_rows = |it: &Monitors| it.views("m", None)[0]["open"]["rows"].clone();
+
+    sink.write(&rows(drawn.draw(200, CALM))).expect("takes rows");
+    flush(&mut sink);
+    files.0.store(true, Ordering::Relaxed);
+    sink.write(&rows(drawn.draw(200, CALM))).expect("takes rows");
+    flush(&mut sink);
+    // An error of another part: only what came since the last flush comes again, and counts once.
+    let last = rows(drawn.draw(50, CALM));
+    sink.write(&last).expect("takes rows");
+    sink.reset();
+    assert_eq!(open_rows(&monitors), 450);
+    sink.write(&last).expect("the same again");
+    assert_eq!(open_rows(&monitors), 450);
+    sink.write(&rows(drawn.draw(50, CALM))).expect("takes rows");
+    flush(&mut sink);
+    assert_eq!(house.heard(), QUIET, "somebody waits for it");
+    // Once there is room it is on the disk, though no more rows came.
+    files.0.store(false, Ordering::Relaxed);
+    flush(&mut sink);
+    assert_eq!(open_rows(&open()), 0);
+    assert_eq!(open().views("m", None)[0]["history"].as_array().map(Vec::len), Some(1));
+    assert_eq!(house.heard(), [], "nothing is told again");
 }

@@ -73,8 +73,8 @@ pub const SERIES: &[Series] = &[
         ROWS,
         SeriesKind::Counter,
         &["model", "version", "result"],
-        "Rows of the log that a monitor has read: seen, or left_out since they failed or are logged \
-         for a reason other than the sample.",
+        "Rows of the log that a monitor has read: seen, or left_out since they failed, are replays, or are \
+         logged by a rule alone.",
     ),
     series(
         UNSHOWN,
@@ -86,7 +86,8 @@ pub const SERIES: &[Series] = &[
         FAILURES,
         SeriesKind::Counter,
         &["what"],
-        "What monitors could not do: read (their state at the start), rows (of the log, left out).",
+        "What monitors could not do: read (their state at the start), rows (of the log, left out), write \
+         (their state: it goes on in memory).",
     ),
 ];
 

@@ -1,5 +1,6 @@
 //! Where the prediction log hands its rows to the monitors. Its cursor moves after their state is
-//! on the disk, and rows that come again are known by their names, so each counts once.
+//! on the disk, or was refused by it, and rows that come again are known by their names, so each counts
+//! once.
 
 use std::collections::BTreeSet;
 use std::io;
@@ -48,9 +49,9 @@ impl Sink for MonitorSink {
     }
 
     fn flush(&mut self, _from: Position, _of: &str) -> io::Result<()> {
-        self.touched.iter().try_for_each(|it| self.monitors.flush(it))?;
+        // Those that the disk refused are tried again with the next, and hold up nobody.
+        self.touched.retain(|it| !self.monitors.flush(it));
         self.monitors.sweep();
-        self.touched.clear();
         self.is_complete = false;
         self.flushed = Some(Instant::now());
         Ok(())
