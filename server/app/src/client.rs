@@ -31,6 +31,8 @@ pub(crate) enum ClientError {
 pub(crate) struct Client {
     authority: String,
     timeout: Duration,
+    /// Is what is asked no traffic?
+    is_replay: bool,
 }
 
 impl Client {
@@ -44,7 +46,13 @@ impl Client {
         let authority = url.authority().ok_or_else(wrong)?;
         let port = authority.port_u16().unwrap_or(80);
         let authority = format!("{}:{port}", authority.host());
-        Ok(Client { authority, timeout: Duration::from_secs(server.timeout) })
+        let timeout = Duration::from_secs(server.timeout);
+        Ok(Client { authority, timeout, is_replay: false })
+    }
+
+    /// What is asked is marked: it was asked before, by others.
+    pub(crate) fn replaying(self) -> Client {
+        Client { is_replay: true, ..self }
     }
 
     /// Asks, and returns the body of a 2xx answer.
@@ -85,11 +93,15 @@ impl Client {
         let (mut sender, connection) =
             http1::handshake(TokioIo::new(stream)).await.map_err(|it| unreachable(it.into()))?;
         tokio::spawn(connection);
-        let request = Request::builder()
+        let mut request = Request::builder()
             .method(method)
             .uri(path)
             .header(header::HOST, &self.authority)
-            .header(header::CONTENT_TYPE, "application/json")
+            .header(header::CONTENT_TYPE, "application/json");
+        if self.is_replay {
+            request = request.header(server_serving::REPLAY_HEADER, "1");
+        }
+        let request = request
             .body(Full::new(Bytes::from(body)))
             .with_context(|| format!("path {path}"))
             .map_err(ClientError::Failed)?;

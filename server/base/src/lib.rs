@@ -19,7 +19,9 @@ pub use finding::{Finding, FindingKind, Findings};
 pub use ids::{IdError, ModelName, Version, VersionChoice};
 pub use journal::Journal;
 pub use kind::{Kind, Protocol};
-pub use log::{LogConfig, LogMode, PredictionLog, Share, Subject, Told, Unlogged, VersionLog};
+pub use log::{
+    LogConfig, LogMode, LowConfidence, PredictionLog, Share, Subject, Told, Unlogged, VersionLog,
+};
 pub use origin::{Content, Origin, Origins};
 pub use record::{EventId, REQUEST_ID_BYTES_MAX, Reason, Record, Route, Trace};
 pub use request::{InferRequest, InferResponse, NamedTensor, NamedTensors, Timing};

@@ -62,6 +62,18 @@ impl Share {
     }
 }
 
+/// When a model is not sure of an answer: no class of some row is as likely as that.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct LowConfidence {
+    /// The output with probabilities, a row for each instance: one for each class, or one number, which
+    /// is that of the second of two.
+    pub output: String,
+    /// Its place in the signature, which whoever opens the log looks up.
+    pub place: usize,
+    /// The least that counts as sure.
+    pub below: Share,
+}
+
 /// What of a model's requests is logged. From its `model.toml`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct LogConfig {
@@ -73,6 +85,8 @@ pub struct LogConfig {
     pub errors: bool,
     /// Are all requests that take longer than that?
     pub slow_over: Option<Duration>,
+    /// Are all of whose answers the model is not sure?
+    pub low_confidence: Option<LowConfidence>,
     /// The only inputs that may be; `None`: all.
     pub inputs: Option<Vec<String>>,
     /// The only outputs that may be; `None`: all.
@@ -94,6 +108,7 @@ impl Default for LogConfig {
             sample: Share::ALL,
             errors: true,
             slow_over: None,
+            low_confidence: None,
             inputs: None,
             outputs: None,
             hashed: Vec::new(),

@@ -92,6 +92,8 @@ pub enum Route {
     Shared,
     /// It is a copy whose answer nobody was given.
     Shadow,
+    /// Its caller says that it, or what it is a copy of, was asked before, by others: it is no traffic.
+    Replay,
 }
 
 impl Route {
@@ -101,6 +103,7 @@ impl Route {
             Route::Direct => "direct",
             Route::Shared => "shared",
             Route::Shadow => "shadow",
+            Route::Replay => "replay",
         }
     }
 }
@@ -114,6 +117,8 @@ pub enum Reason {
     Error,
     /// It took long.
     Slow,
+    /// The model was not sure of its answer.
+    LowConfidence,
 }
 
 impl Reason {
@@ -123,6 +128,7 @@ impl Reason {
             Reason::Uniform => "uniform",
             Reason::Error => "error",
             Reason::Slow => "slow",
+            Reason::LowConfidence => "low_confidence",
         }
     }
 }
@@ -156,9 +162,9 @@ pub struct Record {
     pub timing: Timing,
     /// From the first byte to the answer.
     pub latency: Duration,
-    /// How likely it was that a record like this one is in the log.
+    /// How likely it was that a record like this one is in the log: 1 if a rule keeps all of its kind.
     pub probability: f32,
-    /// Why it is.
+    /// Why it is: a rule, unless the sample has chosen it anyhow.
     pub reason: Reason,
     /// The record of the request that this is a copy of.
     pub pair: Option<EventId>,

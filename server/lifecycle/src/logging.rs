@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use backend_api::{DType, Signature};
 use server_base::settings::Section;
-use server_base::{LogConfig, LogMode, PredictionLog, Share, Subject};
+use server_base::{LogConfig, LogMode, LowConfidence, PredictionLog, Share, Subject};
 
 use crate::load::{LoadJob, Loaded};
 
@@ -32,6 +33,7 @@ pub(crate) fn read(section: &mut Section<'_>) -> LogConfig {
         sample: section.with("sample", share).unwrap_or(defaults.sample),
         errors: section.boolean("errors").unwrap_or(defaults.errors),
         slow_over: slow.map(|it| Duration::from_millis(it as u64)),
+        low_confidence: section.with("low_confidence", low_confidence),
         inputs: section.with("inputs", names),
         outputs: section.with("outputs", names),
         hashed: section.with("hash", names).unwrap_or_default(),
@@ -54,6 +56,16 @@ fn share(value: &toml::Value) -> Result<Share, String> {
     #[expect(clippy::cast_precision_loss, reason = "only 0 and 1 are allowed")]
     let number = value.as_float().or(value.as_integer().map(|it| it as f64));
     number.and_then(Share::new).ok_or_else(|| format!("{value} is no share from 0 to 1"))
+}
+
+/// `{ output = "probabilities", below = 0.6 }`.
+fn low_confidence(value: &toml::Value) -> Result<LowConfidence, String> {
+    let wrong = || format!("{value} is not like {{ output = \"probabilities\", below = 0.6 }}");
+    let table = value.as_table().filter(|it| it.len() == 2).ok_or_else(wrong)?;
+    let output = table.get("output").and_then(|it| it.as_str()).ok_or_else(wrong)?;
+    let below =
+        share(table.get("below").ok_or_else(wrong)?).map_err(|it| format!("below: {it}"))?;
+    Ok(LowConfidence { output: output.to_owned(), place: 0, below })
 }
 
 fn names(value: &toml::Value) -> Result<Vec<String>, String> {
@@ -91,10 +103,29 @@ pub(crate) fn open(
     let servable = loaded.workers.servable();
     let signature = servable.signature().clone();
     let (model, version, digest) = (model.clone(), *version, digest.map(str::to_owned));
-    let (config, truth) = (config.clone(), job.config.truth.clone());
+    let (mut config, truth) = (config.clone(), job.config.truth.clone());
+    config.low_confidence = config.low_confidence.map(|it| found(it, &signature)).transpose()?;
     let subject = Subject { model, version, digest, signature, config, truth };
     servable.set_log(log.open(subject)?);
     Ok(())
+}
+
+/// With the place of its output, which has to be one that can hold probabilities.
+fn found(rule: LowConfidence, signature: &Signature) -> Result<LowConfidence, String> {
+    let outputs = &signature.outputs;
+    let Some(place) = outputs.iter().position(|it| *it.name == *rule.output) else {
+        let known: Vec<&str> = outputs.iter().map(|it| &*it.name).collect();
+        let (output, known) = (rule.output, known.join(", "));
+        return Err(format!("log.low_confidence: {output:?} is none of {known}"));
+    };
+    let dtype = outputs.get(place).map_or(DType::Bytes, |it| it.dtype);
+    if !matches!(dtype, DType::Fp16 | DType::Bf16 | DType::Fp32 | DType::Fp64) {
+        let output = rule.output;
+        return Err(format!(
+            "log.low_confidence: {output:?} is {dtype}, expected floating-point probabilities"
+        ));
+    }
+    Ok(LowConfidence { place, ..rule })
 }
 
 #[cfg(test)]

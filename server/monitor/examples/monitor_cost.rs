@@ -65,6 +65,7 @@ fn batch(random: &mut Random, rows: usize, first: usize) -> Result<Rows, Box<dyn
         ),
         ("status".to_owned(), Arc::new(StringArray::from(vec!["OK"; rows]))),
         ("sample_reason".to_owned(), Arc::new(StringArray::from(vec!["uniform"; rows]))),
+        ("route".to_owned(), Arc::new(StringArray::from(vec!["direct"; rows]))),
     ];
     for at in 0..FEATURES {
         let values: Vec<f32> = (0..rows).map(|_| random.normal() as f32).collect();

@@ -46,7 +46,7 @@ impl Rows {
     pub(crate) fn draw(&mut self, rows: usize, weather: Weather) -> RecordBatch {
         let (mut x, mut kind, mut y) = (Vec::new(), Vec::new(), Vec::new());
         let (mut names, mut times) = (Vec::new(), Vec::new());
-        let (mut status, mut reason) = (Vec::new(), Vec::new());
+        let (mut status, mut reason, mut route) = (Vec::new(), Vec::new(), Vec::new());
         for row in 0..rows {
             let value = self.random.normal() + weather.shift;
             let is_nan = chance(&mut self.random, weather.nan);
@@ -59,6 +59,7 @@ impl Rows {
             times.push(i64::try_from(self.next * 1_000_000).unwrap_or(i64::MAX));
             status.push(if weather.trouble && row % 3 == 0 { "INTERNAL" } else { "OK" });
             reason.push(if weather.trouble && row % 5 == 0 { "slow" } else { "uniform" });
+            route.push(if weather.trouble && row % 7 == 0 { "replay" } else { "direct" });
             self.next += 1;
         }
         let columns: Vec<(&str, ArrayRef)> = vec![
@@ -70,6 +71,7 @@ impl Rows {
             ),
             ("status", Arc::new(StringArray::from(status))),
             ("sample_reason", Arc::new(StringArray::from(reason))),
+            ("route", Arc::new(StringArray::from(route))),
             ("in.x", Arc::new(Float32Array::from(x))),
             ("in.kind", Arc::new(StringArray::from(kind))),
             ("out.y", Arc::new(Int64Array::from(y))),

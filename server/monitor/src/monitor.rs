@@ -214,6 +214,7 @@ struct Rows<'a> {
     times: &'a TimestampMicrosecondArray,
     status: &'a StringArray,
     reason: &'a StringArray,
+    route: &'a StringArray,
 }
 
 impl<'a> Rows<'a> {
@@ -232,14 +233,16 @@ impl<'a> Rows<'a> {
             times: times.ok_or_else(wrong)?,
             status: text("status")?,
             reason: text("sample_reason")?,
+            route: text("route")?,
         })
     }
 
-    /// Answered, and in the log by the sample's own choice. What is logged because it failed or was
-    /// slow comes more often than it should, and would shift every distribution; without it each
-    /// row that is here stands for as many that are not, so none has to be weighed.
+    /// Answered, and in the log by the sample's own choice. What is logged by a rule alone comes more
+    /// often than it should, and would shift every distribution; without it each row that is here stands
+    /// for as many that are not, so none has to be weighed. What was asked before is no traffic.
     fn counts(&self, row: usize) -> bool {
-        self.status.value(row) == "OK" && self.reason.value(row) == "uniform"
+        let is_sampled = self.reason.value(row) == "uniform" && self.status.value(row) == "OK";
+        is_sampled && self.route.value(row) != "replay"
     }
 
     /// Up to where it is the same as for that row.

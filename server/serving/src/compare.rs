@@ -62,7 +62,7 @@ pub(crate) fn is_nonfinite(outputs: &[Tensor]) -> bool {
 }
 
 /// The first `most` elements of a tensor of floating-point numbers.
-fn floats(tensor: &Tensor, most: usize) -> Option<Vec<f64>> {
+pub(crate) fn floats(tensor: &Tensor, most: usize) -> Option<Vec<f64>> {
     let tensor = tensor.aligned();
     let halves = || tensor.data().as_chunks::<2>().0.iter().take(most);
     match tensor.dtype() {

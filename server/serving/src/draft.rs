@@ -15,14 +15,20 @@ use server_base::{
 };
 use smallvec::SmallVec;
 
+use crate::confidence::is_low;
 use crate::pending::Inputs;
 use crate::traffic::Caller;
+
+/// With it a caller says that a request was asked before, by others, and is no traffic. It is logged all
+/// the same, as such: whoever may ask could otherwise keep out of a log that is evidence.
+pub const REPLAY_HEADER: &str = "x-salver-replay";
 
 /// A record in the making.
 pub(crate) struct Draft {
     log: Arc<dyn VersionLog>,
     record: Box<Record>,
     arrived: Instant,
+    is_replay: bool,
 }
 
 impl Draft {
@@ -38,7 +44,7 @@ impl Draft {
             draft.log = Arc::clone(log);
             draft.record.inputs.clear();
             (draft.record.rows, draft.record.held) = (1, 0);
-            draft.record.route = Route::Direct;
+            draft.came(Route::Direct);
             return;
         }
         let time = SystemTime::now();
@@ -61,7 +67,15 @@ impl Draft {
             reason: Reason::Uniform,
             pair: None,
         };
-        *place = Some(Draft { log: Arc::clone(log), record: Box::new(record), arrived });
+        let is_replay = caller.header(REPLAY_HEADER).is_some();
+        let (log, record) = (Arc::clone(log), Box::new(record));
+        let mut draft = Draft { log, record, arrived, is_replay };
+        draft.came(Route::Direct);
+        *place = Some(draft);
+    }
+
+    fn came(&mut self, route: Route) {
+        self.record.route = if self.is_replay { Route::Replay } else { route };
     }
 
     pub(crate) fn is_called(&mut self, id: &[u8]) {
@@ -74,11 +88,12 @@ impl Draft {
     pub(crate) fn takes(&mut self, inputs: &Inputs, (rows, held): (usize, usize), route: Route) {
         // One that is not sampled is logged only if it ends badly.
         let config = self.log.config();
-        if config.errors || config.slow_over.is_some() || self.is_sampled() {
+        let rules = config.errors || config.slow_over.is_some() || config.low_confidence.is_some();
+        if rules || self.is_sampled() {
             self.record.inputs.clone_from(inputs);
             (self.record.rows, self.record.held) = (rows, held);
         }
-        self.record.route = route;
+        self.came(route);
     }
 
     pub(crate) fn answered(&mut self, outputs: &[Tensor], timing: &Timing) {
@@ -109,9 +124,11 @@ impl Draft {
         let mut record = self.record.clone();
         record.pair = Some(record.event);
         record.event = EventId::new(record.time);
-        record.route = Route::Shadow;
         record.inputs.clone_from(inputs);
-        Some(Draft { log, record, arrived: self.arrived })
+        let (arrived, is_replay) = (self.arrived, self.is_replay);
+        let mut draft = Draft { log, record, arrived, is_replay };
+        draft.came(Route::Shadow);
+        Some(draft)
     }
 
     /// Since its request came in.
@@ -135,19 +152,29 @@ impl Draft {
     /// Why and with what probability it is logged; false: it is not.
     fn settle(&mut self, failure: Option<(Kind, String)>, took: Duration) -> bool {
         let config = self.log.config();
-        let slow = config.slow_over.is_some_and(|it| took > it);
-        let (reason, sure) = match &failure {
-            Some(_) if config.errors => (Reason::Error, true),
-            Some(_) | None if slow => (Reason::Slow, true),
-            Some(_) | None => (Reason::Uniform, false),
-        };
-        let logged = sure || self.is_sampled();
-        self.record.probability = if sure { 1.0 } else { config.sample.probability() };
-        (self.record.reason, self.record.failure, self.record.latency) = (reason, failure, took);
-        if self.record.failure.is_some() {
+        let (is_failed, is_sampled) = (failure.is_some(), self.is_sampled());
+        if is_failed {
             self.record.outputs.clear();
         }
-        logged
+        let is_slow = config.slow_over.is_some_and(|it| took > it);
+        let is_low = || {
+            let rule = config.low_confidence.as_ref();
+            rule.is_some_and(|it| is_low(&self.record.outputs, it))
+        };
+        // What the sample has chosen is a fair part of the traffic, whatever else is true of it.
+        let rule = if is_failed && config.errors {
+            Some(Reason::Error)
+        } else if is_slow {
+            Some(Reason::Slow)
+        } else {
+            is_low().then_some(Reason::LowConfidence)
+        };
+        let reason = rule.filter(|it| *it == Reason::Error || !is_sampled);
+        let probability = rule.map_or(config.sample.probability(), |_| 1.0);
+        (self.record.reason, self.record.probability) =
+            (reason.unwrap_or(Reason::Uniform), probability);
+        (self.record.failure, self.record.latency) = (failure, took);
+        rule.is_some() || is_sampled
     }
 
     /// By the caller's name for it, so that the same request is logged by every replica or by none.

@@ -1,6 +1,6 @@
 use std::sync::Mutex;
 
-use server_base::LogConfig;
+use server_base::{LogConfig, LowConfidence, Share};
 use smallvec::smallvec;
 
 use super::*;
@@ -53,4 +53,84 @@ fn a_request_that_is_routed_again_brings_nothing_of_the_first_version() {
     let shown: Vec<_> =
         offered.iter().map(|it| (it.inputs.len(), it.rows, it.held, it.route)).collect();
     assert_eq!(shown, [(0, 1, 0, Route::Direct)]);
+}
+
+struct Replaying;
+
+impl Caller for Replaying {
+    fn header(&self, name: &str) -> Option<&[u8]> {
+        (name == REPLAY_HEADER).then_some(b"1")
+    }
+}
+
+/// What becomes of a request that is asked by `caller` and answered with these probabilities.
+fn ended(
+    config: LogConfig,
+    caller: &dyn Caller,
+    (answer, took_ms): (&[f32], u64),
+) -> Option<Record> {
+    let kept = Arc::new(Kept { config, ..Kept::default() });
+    let log = Arc::clone(&kept) as Arc<dyn VersionLog>;
+    let mut place = None;
+    Draft::begin(&mut place, &log, Instant::now(), (Protocol::Http, caller));
+    let mut draft = place.expect("begun");
+    let tensor = Tensor::from_elements(&[1, answer.len()], answer).expect("fits");
+    draft.takes(&smallvec![tensor.clone()], (1, 0), Route::Shared);
+    draft.answered(&[tensor], &Timing::default());
+    draft.finish(None, Duration::from_millis(took_ms));
+    kept.offered.lock().expect("no panics").pop()
+}
+
+fn rules(sample: f64) -> LogConfig {
+    let share = |it| Share::new(it).expect("a share");
+    LogConfig {
+        sample: share(sample),
+        slow_over: Some(Duration::from_millis(5)),
+        low_confidence: Some(LowConfidence { output: "p".into(), place: 0, below: share(0.6) }),
+        ..LogConfig::default()
+    }
+}
+
+#[test]
+fn rules_keep_what_the_sample_does_not_and_are_sure_to() {
+    let (sure, unsure): (&[f32], &[f32]) = (&[0.9, 0.1], &[0.5, 0.5]);
+    for (sample, answer, took_ms, expect) in [
+        (0.0, sure, 0, None),
+        (0.0, unsure, 0, Some((Reason::LowConfidence, 1.0))),
+        (0.0, sure, 9, Some((Reason::Slow, 1.0))),
+        (0.0, unsure, 9, Some((Reason::Slow, 1.0))),
+        (1.0, sure, 0, Some((Reason::Uniform, 1.0))),
+        // A fair part of the traffic, as those who count the sample alone need it.
+        (1.0, unsure, 9, Some((Reason::Uniform, 1.0))),
+    ] {
+        let record = ended(rules(sample), &Nobody, (answer, took_ms));
+        let got = record.as_ref().map(|it| (it.reason, it.probability));
+        assert_eq!(got, expect, "{sample} {answer:?} {took_ms}");
+        assert!(record.is_none_or(|it| it.inputs.len() == 1 && it.outputs.len() == 1));
+    }
+    // Sampled at a half, and kept by a rule: it was sure to be here.
+    let halves: Vec<_> = (0..64).filter_map(|_| ended(rules(0.5), &Nobody, (unsure, 0))).collect();
+    assert_eq!(halves.len(), 64);
+    assert!(halves.iter().all(|it| it.probability == 1.0));
+    let by_rule = halves.iter().filter(|it| it.reason == Reason::LowConfidence).count();
+    assert!((8..=56).contains(&by_rule), "{by_rule} of 64");
+    assert_eq!(
+        halves.len() - by_rule,
+        halves.iter().filter(|it| it.reason == Reason::Uniform).count()
+    );
+}
+
+#[test]
+fn a_replay_is_logged_as_one() {
+    let all = LogConfig::default;
+    let route = |caller: &dyn Caller| ended(all(), caller, (&[1.0], 0)).map(|it| it.route);
+    assert_eq!(route(&Nobody), Some(Route::Shared));
+    assert_eq!(route(&Replaying), Some(Route::Replay));
+    let log = Arc::new(Kept::default()) as Arc<dyn VersionLog>;
+    for (caller, expect) in [(&Nobody as &dyn Caller, Route::Shadow), (&Replaying, Route::Replay)] {
+        let mut place = None;
+        Draft::begin(&mut place, &log, Instant::now(), (Protocol::Http, caller));
+        let copy = place.expect("begun").shadow(Some(&log), &smallvec![]).expect("sampled");
+        assert_eq!((copy.record.route, copy.record.pair.is_some()), (expect, true));
+    }
 }

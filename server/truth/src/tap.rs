@@ -6,7 +6,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use backend_api::Tensor;
-use server_base::{LogConfig, ModelName, PredictionLog, Record, Subject, Told, VersionLog};
+use server_base::{LogConfig, ModelName, PredictionLog, Record, Route, Subject, Told, VersionLog};
 use smallvec::SmallVec;
 
 use crate::form::Form;
@@ -116,8 +116,11 @@ impl VersionLog for TappedVersion {
 }
 
 impl TappedVersion {
-    /// One that failed has no answer.
+    /// One that failed has no answer, and what was asked before has been seen.
     fn see(&self, record: &Record) {
+        if record.route == Route::Replay {
+            return;
+        }
         let Some(tensor) = record.outputs.get(self.form.place) else { return };
         self.truth.pending.put(Seen {
             model: self.model.clone(),

@@ -65,6 +65,10 @@ impl House {
     }
 
     fn says(&self, id: &str, values: &[f32]) {
+        self.says_by(Route::Direct, id, values);
+    }
+
+    fn says_by(&self, route: Route, id: &str, values: &[f32]) {
         let time = SystemTime::now();
         self.version.offer(Box::new(Record {
             event: EventId::new(time),
@@ -72,7 +76,7 @@ impl House {
             trace: None,
             time,
             protocol: Protocol::Http,
-            route: Route::Direct,
+            route,
             inputs: SmallVec::new(),
             outputs: vec![floats(&[values.len() / 2, 2], values)],
             rows: values.len() / 2,
@@ -105,6 +109,17 @@ impl House {
     fn stop(self) {
         assert!(self.truth.stop(Instant::now() + Duration::from_secs(20)), "it ends");
     }
+}
+
+#[test]
+fn what_was_asked_before_is_not_judged_again() {
+    let root = tempfile::tempdir().expect("scratch");
+    let house = House::new(root.path());
+    house.says_by(Route::Replay, "a", &[0.9, 0.1]);
+    house.says("b", &[0.9, 0.1]);
+    let recorded = house.record("wine", &[("a", 0, 0.0), ("b", 0, 0.0)]).expect("taken");
+    assert_eq!((recorded.joined, recorded.waiting), (1, 1));
+    house.stop();
 }
 
 #[test]

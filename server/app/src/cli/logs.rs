@@ -98,6 +98,10 @@ pub struct ReplayArgs {
     /// Exit with 1 if a larger share of the rows differs, or of the requests fails
     #[arg(long, value_name = "SHARE")]
     pub max_diff_share: Option<f64>,
+    /// Have the requests logged and counted as any other: without it they are marked, and their rows have
+    /// the route "replay", which neither monitors nor labels count
+    #[arg(long)]
+    pub log: bool,
     /// Which server.
     #[command(flatten)]
     pub server: ServerArgs,

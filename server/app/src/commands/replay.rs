@@ -62,6 +62,7 @@ pub(crate) fn replay(args: &ReplayArgs) -> Outcome {
 
 fn replayed(args: &ReplayArgs) -> Result<Report, ClientError> {
     let (client, path) = target(args)?;
+    let client = if args.log { client } else { client.replaying() };
     let failed = ClientError::Failed;
     let rate = args.rate.map(|it| Some(it).filter(|it| *it > 0.0 && it.is_finite()));
     if rate == Some(None) {
@@ -142,8 +143,13 @@ impl Report {
     /// The request again; nothing if it cannot be made, which is counted.
     fn request(&mut self, past: &Past) -> Option<String> {
         let mut skipped = |why: String| *self.not_sent.entry(why).or_default() += 1;
-        if past.route == "shadow" {
-            skipped("a copy of another request".to_owned());
+        let is_copy = match past.route.as_str() {
+            "shadow" => Some("a copy of another request"),
+            "replay" => Some("asked by a replay"),
+            _ => None,
+        };
+        if let Some(why) = is_copy {
+            skipped(why.to_owned());
             return None;
         }
         if past.status != "OK" {
