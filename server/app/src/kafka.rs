@@ -223,13 +223,11 @@ fn record<'a>(topic: &'a str, message: &'a Message) -> BaseRecord<'a, str, [u8]>
 
 /// Which setting cannot be. What librdkafka says of one may quote it, so that of secrets is not told.
 fn unusable(error: &KafkaError) -> String {
-    match error {
-        KafkaError::ClientConfig(_, why, name, _) if !name.contains("password") => {
-            format!("Kafka's {name}: {why}")
-        }
-        KafkaError::ClientConfig(_, _, name, _) => format!("Kafka's {name} cannot be used"),
-        other => format!("Kafka: {other}"),
+    let KafkaError::ClientConfig(_, why, name, _) = error else { return format!("Kafka: {error}") };
+    if name.contains("password") {
+        return format!("Kafka's {name} cannot be used");
     }
+    format!("Kafka's {name}: {why}")
 }
 
 /// What the client says of messages and connections, on its own thread.

@@ -1,15 +1,21 @@
-"""The prediction log's sinks beyond the machine: an object store (moto), and receivers of CloudEvents."""
+"""The prediction log's sinks beyond the machine: an object store (moto), receivers of CloudEvents, and Kafka."""
 
 import io
 import json
+import os
 import shutil
+import signal
+import subprocess
+import sys
 import threading
 from collections import Counter
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
+import confluent_kafka
 import pyarrow.parquet
 import pytest
 from conftest import KEYS
+from servers import PATIENCE_S, plain
 from serving import SAMPLES, Server, wait_for
 
 ROWS = 5
@@ -160,3 +166,100 @@ def test_requests_go_as_kserves_events(receiver, logging):
     asked, answered = (body for _, body in taking.taken)
     assert server.ask("POST", "/v2/models/wine/infer", asked)[0] == 200
     assert answered["outputs"] == answer["outputs"]
+
+
+# A broker that librdkafka brings along for tests, in a process of its own: it speaks the protocol.
+BROKER = """
+import confluent_kafka, sys
+producer = confluent_kafka.Producer({"test.mock.num.brokers": 1, "bootstrap.servers": "ignored"})
+[it] = producer.list_topics(timeout=60).brokers.values()
+print(f"{it.host}:{it.port}", flush=True)
+sys.stdin.read()
+"""
+
+
+class Broker:
+    def __init__(self):
+        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+        self.process = subprocess.Popen([sys.executable, "-c", BROKER], env=plain(), **pipes)
+        self.address = self.process.stdout.readline().strip()
+
+    def hangs(self, yes=True):
+        os.kill(self.process.pid, signal.SIGSTOP if yes else signal.SIGCONT)
+
+    def messages(self):
+        """All that is there: key, headers and value, by partition."""
+        settings = {"bootstrap.servers": self.address, "group.id": "tests", "enable.partition.eof": True}
+        consumer = confluent_kafka.Consumer(settings)
+        topic = consumer.list_topics("rows", timeout=PATIENCE_S).topics["rows"]
+        parts = [confluent_kafka.TopicPartition("rows", it, 0) for it in topic.partitions]
+        consumer.assign(parts)
+        found, left = [], len(parts)
+        while left:
+            it = consumer.poll(PATIENCE_S)
+            if it.error() is None:
+                headers = {name: value.decode() for name, value in it.headers()}
+                found.append((it.key().decode(), headers, json.loads(it.value())))
+            else:
+                assert it.error().code() == confluent_kafka.KafkaError._PARTITION_EOF, it.error()
+                left -= 1
+        consumer.close()
+        return found
+
+    def ids(self):
+        return Counter(headers["ce_id"] for _, headers, _ in self.messages())
+
+    def stop(self):
+        self.process.kill()
+        self.process.wait()
+
+
+@pytest.fixture
+def broker():
+    it = Broker()
+    yield it
+    it.stop()
+
+
+def test_rows_go_to_kafka_at_least_once(broker, logging):
+    sink = f"kafka://127.0.0.1:1,{broker.address}/rows"
+    server = logging(sink)
+    for _ in range(ROWS):
+        server.infer()
+    wait_for(lambda: len(broker.ids()) == ROWS, "rows")
+    key, headers, row = broker.messages()[0]
+    assert (key, row["model"], row["status"]) == (row["request_id"], "wine", "OK")
+    assert headers["ce_id"] == f"{row['event_id']}.{row['row_index']}"
+    assert headers["ce_specversion"] == "1.0" and headers["content-type"] == "application/json"
+    assert headers["ce_type"] == "dev.salver.inference.row.v1"
+    assert headers["ce_source"] == f"/models/wine/versions/{row['version']}"
+    # A process that died before it had written down how far it was: all of it again, under the same ids.
+    server.process.kill()
+    server.process.wait()
+    (server.folder / "log/wal/kafka.cursor").unlink()
+    server = logging(sink)
+    server.infer()
+    wait_for(lambda: len(broker.ids()) == ROWS + 1, "one more")
+    ids = broker.ids()
+    assert sorted(ids.values()) == [1] + [2] * ROWS
+    orders = {}
+    for key, headers, _ in broker.messages():
+        orders.setdefault(key, []).append(headers["ce_id"])
+    assert all(len(set(it)) == 1 for it in orders.values()), orders
+
+
+def test_a_broker_that_hangs_is_nobody_elses_trouble(broker, logging):
+    hidden = {"SALVER_LOG_KAFKA_MESSAGE_TIMEOUT_MS": "1000", "SALVER_LOG_KAFKA_SASL_PASSWORD": "hush-hush"}
+    broker.hangs()
+    server = logging(f"parquet,kafka://{broker.address}/rows", **hidden)
+    for _ in range(ROWS):
+        server.infer()  # each has been synced to the disk when it is answered
+    wait_for(lambda: failures(server, "kafka") > 1, "it fails, and tries again")
+    count = lambda: sum(pyarrow.parquet.read_metadata(it).num_rows for it in (server.folder / "log").rglob("*.parquet"))  # noqa: E731
+    wait_for(lambda: count() == ROWS, "the other sink goes on")
+    assert failures(server, "parquet") == 0
+    assert "the time is up after 0 messages" in server.text() and "hush-hush" not in server.text()
+    broker.hangs(False)
+    wait_for(lambda: len(broker.ids()) == ROWS, "rows")
+    server.infer()
+    wait_for(lambda: len(broker.ids()) == ROWS + 1, "and more")
