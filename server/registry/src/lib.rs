@@ -48,7 +48,7 @@ pub use signature::{PublicKey, SignaturePolicy};
 pub use source::{Fetched, Form, Manifest, Remote, Resolution, Source};
 pub use sources::Registries;
 #[cfg(feature = "remotes")]
-pub use sources::{Collection, Deposit, Receiver, Stored};
+pub use sources::{Collection, Deposit, Objects, Receiver, Stored};
 pub use uri::{FORMS, Uri};
 pub use verdict::Verdict;
 pub use watch::{Seen, Watch};

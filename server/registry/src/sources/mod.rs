@@ -12,6 +12,8 @@ mod mlflow;
 #[cfg(feature = "remotes")]
 mod mlflow_api;
 #[cfg(feature = "remotes")]
+mod objects;
+#[cfg(feature = "remotes")]
 mod oci;
 #[cfg(feature = "remotes")]
 mod outbox;
@@ -21,6 +23,8 @@ mod store;
 mod transport;
 mod web;
 
+#[cfg(feature = "remotes")]
+pub use objects::Objects;
 #[cfg(feature = "remotes")]
 pub use outbox::{Deposit, Receiver};
 #[cfg(feature = "remotes")]

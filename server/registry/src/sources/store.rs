@@ -35,12 +35,12 @@ use crate::versions;
 
 /// A prefix of a bucket.
 pub(super) struct Store {
-    store: Arc<dyn ObjectStore>,
+    pub(super) store: Arc<dyn ObjectStore>,
     /// The address, for people.
-    name: String,
-    prefix: String,
-    version: Option<u64>,
-    limits: Limits,
+    pub(super) name: String,
+    pub(super) prefix: String,
+    pub(super) version: Option<u64>,
+    pub(super) limits: Limits,
 }
 
 impl fmt::Debug for Store {
@@ -98,20 +98,36 @@ impl Store {
         Ok(found)
     }
 
-    /// Puts a new object there; false: there is one of that name, which stays as it is.
-    pub(super) async fn put_new(&self, path: &str, bytes: Bytes) -> Result<bool, RegistryError> {
+    /// Where an object below the prefix lies, and what it is called for people.
+    pub(super) fn below(&self, path: &str) -> Result<(Path, String), RegistryError> {
         let path = [self.prefix.trim_matches('/'), path].join("/");
         let name = format!("{}: {path}", self.name);
         let wrong = |error| RegistryError::Invalid(format!("{name}: {error}"));
         let path = Path::parse(path.trim_start_matches('/')).map_err(wrong)?;
+        Ok((path, name))
+    }
+
+    /// Puts a new object there; false: there is one of that name, which stays as it is. A store that knows no
+    /// such condition refuses, and puts nothing over what is there.
+    pub(super) async fn put_new(&self, path: &str, bytes: Bytes) -> Result<bool, RegistryError> {
+        let (path, name) = self.below(path)?;
         let put = self.store.put_opts(&path, bytes.into(), PutMode::Create.into());
-        let most = self.limits.look_max;
-        match timeout(most, put).await {
-            Err(_) => Err(RegistryError::Slow(format!("{name}: no answer within {most:?}"))),
-            Ok(Ok(_)) => Ok(true),
-            Ok(Err(Error::AlreadyExists { .. })) => Ok(false),
-            Ok(Err(error)) => Err(failed(&name, error)),
+        match self.in_time(&name, put).await? {
+            Ok(_) => Ok(true),
+            Err(Error::AlreadyExists { .. }) => Ok(false),
+            Err(error) => Err(failed(&name, error)),
         }
+    }
+
+    /// What a store answers, if it does so in time.
+    pub(super) async fn in_time<T>(
+        &self,
+        name: &str,
+        answer: impl Future<Output = T>,
+    ) -> Result<T, RegistryError> {
+        let most = self.limits.look_max;
+        let slow = |_| RegistryError::Slow(format!("{name}: no answer within {most:?}"));
+        timeout(most, answer).await.map_err(slow)
     }
 
     fn remote(&self, object: ObjectMeta) -> Result<Remote, RegistryError> {
@@ -274,7 +290,7 @@ fn az(
 
 /// Sorts what the store's crate says. Its words for what failed below are ours: they come from
 /// `Transport`.
-fn failed(name: &str, error: Error) -> RegistryError {
+pub(super) fn failed(name: &str, error: Error) -> RegistryError {
     let ours = below(&error);
     let words =
         || format!("{name}: {}", ours.map_or_else(|| first_line(&error), ToString::to_string));
