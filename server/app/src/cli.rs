@@ -158,7 +158,7 @@ pub struct ServeArgs {
     /// Folder in which rollouts and triggers outlive the process [default: they do not]
     #[arg(long, env = "SALVER_STATE", value_name = "DIR")]
     pub state: Option<PathBuf>,
-    /// Where replicas meet that drive their rollouts together: file:DIR [default: each drives its own]
+    /// Where replicas meet that drive their rollouts together: file:DIR, s3://BUCKET/PREFIX, gs://.., az://.. [default: each drives its own]
     #[arg(long, env = "SALVER_ROLLOUT_SHARE", value_name = "URI")]
     pub rollout_share: Option<String>,
     /// How often rollouts are looked at, in milliseconds [default: 1000]

@@ -18,6 +18,8 @@ mod fleet_store;
 mod fleet_settings;
 mod inspect;
 mod loaded;
+#[cfg_attr(not(feature = "registries"), path = "no_objects.rs")]
+mod objects;
 mod compared;
 #[cfg_attr(not(feature = "kafka"), path = "no_kafka.rs")]
 mod kafka;
@@ -28,6 +30,7 @@ mod process;
 pub mod recorder;
 pub mod serve;
 pub mod settings;
+pub mod share;
 mod stock;
 pub mod telemetry;
 mod triggers;

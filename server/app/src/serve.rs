@@ -29,7 +29,7 @@ use crate::findings::FanOut;
 use crate::loaded::Loaded;
 use crate::recorder::Recorded;
 use crate::settings::Settings;
-use crate::{stock, telemetry, triggers, verdicts, webhook};
+use crate::{share, stock, telemetry, triggers, verdicts, webhook};
 
 /// The audit log is begun anew above this, and the one before is kept: years of decisions.
 pub(crate) const AUDIT_BYTES_MAX: u64 = 64 << 20;
@@ -116,7 +116,7 @@ impl Server {
         let journal = journal(settings)?;
         let (audit, auditor) = journal.clone().map(Auditor::start).transpose()?.unzip();
         let triggers = triggers::start(settings, journal.clone(), &serving)?;
-        let rollouts = rollouts(settings, journal)?;
+        let rollouts = share::rollouts(settings, journal)?;
         let mut prepared = prepare(settings, &engines)?;
         let webhook = webhook::webhook(settings.webhook_secret_file.as_deref(), prepared.as_mut())?;
         let origins = prepared.as_ref().map(Prepared::origins).unwrap_or_default();
@@ -248,25 +248,6 @@ fn journal(settings: &Settings) -> anyhow::Result<Option<Arc<Journal>>> {
     Ok(Some(Arc::new(Journal::new(folder, "audit", AUDIT_BYTES_MAX))))
 }
 
-fn rollouts(
-    settings: &Settings,
-    audit: Option<Arc<Journal>>,
-) -> anyhow::Result<server_conductor::Kept> {
-    let folder = settings.state.clone();
-    let share = settings.rollout_share.clone();
-    let options = server_conductor::Options {
-        folder: folder.clone(),
-        share: share.clone(),
-        // Without a name a number tells replicas apart.
-        host: fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default(),
-        audit,
-        interval: settings.rollout_interval,
-    };
-    let read = server_conductor::read(&options);
-    let folders = [folder, share].map(|it| it.unwrap_or_default().display().to_string());
-    read.with_context(|| format!("state of rollouts {}", folders.join(" ")))
-}
-
 /// Nothing, if no model comes from a registry: then no cache is made either.
 fn prepare(settings: &Settings, engines: &Engines) -> anyhow::Result<Option<Prepared>> {
     if settings.targets.is_empty() {
@@ -313,6 +294,8 @@ fn lifecycle_options(
         memory: server_lifecycle::Gauge::default(),
         clock: Clock::default(),
         audit,
+        // Replicas tell each other which bytes they serve.
+        digests: settings.rollout_share.is_some(),
         log,
         monitors: monitors.map(|it| Arc::clone(it) as Arc<dyn server_lifecycle::Monitors>),
         defaults: Defaults {

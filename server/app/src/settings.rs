@@ -21,6 +21,7 @@ use crate::cli::{
     Libraries, LoadArg, LogFormat, PlaceArgs, SchedulerArg, ServeArgs, TransitionArg,
 };
 use crate::prediction_log::LogSettings;
+use crate::share::Meeting;
 use crate::wanted;
 
 /// Checked settings.
@@ -35,7 +36,7 @@ pub struct Settings {
     /// Where rollouts are written down; `None`: a restart forgets them.
     pub state: Option<PathBuf>,
     /// Where replicas meet that drive rollouts together; `None`: each drives its own.
-    pub rollout_share: Option<PathBuf>,
+    pub rollout_share: Option<Meeting>,
     /// How often rollouts are looked at.
     pub rollout_interval: Duration,
     /// Where the secret of registries' webhooks is read; `None`: none are taken.
@@ -134,9 +135,11 @@ impl Settings {
         let names_models = !args.models.is_empty() || table.contains_key("model");
         let targets = wanted::targets(&args.models, &mut root);
         let mut args = over_file(args, &mut root);
+        let share = args.rollout_share.take().and_then(|it| Meeting::read(&it, &mut root));
         let log = LogSettings::new(std::mem::take(&mut args.log), &mut root);
         let triggers = server_triggers::Config::read(&mut root);
-        let settings = Settings { log, triggers, ..with_defaults(args, targets, cores) };
+        let defaults = with_defaults(args, targets, cores);
+        let settings = Settings { rollout_share: share, log, triggers, ..defaults };
         check(&settings, names_models, &mut root);
         root.finish(settings)
     }
@@ -189,7 +192,6 @@ fn over_file(args: ServeArgs, root: &mut Section<'_>) -> ServeArgs {
     let connections_max = number(args.connections_max, root, CONNECTIONS_MAX);
     let drain_timeout_s = number(args.drain_timeout_s, root, DRAIN_TIMEOUT_S);
     let rollout_share = args.rollout_share.or(root.text("rollout_share").map(str::to_owned));
-    let rollout_share = share(rollout_share, root);
     let transition =
         [("availability", TransitionArg::Availability), ("resources", TransitionArg::Resources)];
     let schedulers = [("fair", SchedulerArg::Fair), ("off", SchedulerArg::Off)];
@@ -278,7 +280,7 @@ fn with_defaults(args: ServeArgs, targets: Vec<Target>, cores: usize) -> Setting
         targets,
         place: args.place,
         state: args.state,
-        rollout_share: args.rollout_share.map(PathBuf::from),
+        rollout_share: None,
         rollout_interval: Duration::from_millis(args.rollout_interval_ms.unwrap_or(1_000)),
         webhook_secret_file: args.webhook_secret_file,
         host: args.host.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED)),
@@ -318,18 +320,6 @@ fn with_defaults(args: ServeArgs, targets: Vec<Target>, cores: usize) -> Setting
         triggers: server_triggers::Config::default(),
         log_format: args.log_format.unwrap_or_default(),
         log_level: args.log_level.unwrap_or_else(|| "info".to_owned()),
-    }
-}
-
-/// The folder of `file:DIR`. Anything else is a fault.
-fn share(uri: Option<String>, root: &mut Section<'_>) -> Option<String> {
-    let uri = uri?;
-    match uri.strip_prefix("file:").map(|it| it.strip_prefix("//").unwrap_or(it)) {
-        Some(folder) if !folder.is_empty() => Some(folder.to_owned()),
-        _ => {
-            root.fault("rollout_share", &format!("{uri:?} is not file:DIR"));
-            None
-        }
     }
 }
 

@@ -113,17 +113,37 @@ fn more_threads_than_cores_are_doubted() {
     check(1, 9, &["worker_threads: 9, and there are 4 cores"]);
 }
 
+#[track_caller]
+fn meets(uri: &str, expect: Result<Meeting, &str>) {
+    let flags = ServeArgs { rollout_share: Some(uri.to_owned()), ..args() };
+    let read = Settings::new(flags, None).map(|it| it.rollout_share.expect("it is given"));
+    match (read, expect) {
+        (Ok(read), Ok(expect)) => assert_eq!(read, expect),
+        (Err(faults), Err(says)) => assert!(faults[0].contains(says), "{faults:?}"),
+        (read, expect) => panic!("{uri}: {read:?} instead of {expect:?}"),
+    }
+}
+
 #[test]
 fn replicas_meet_in_a_folder() {
-    let check = |uri: &str, expect: Result<&str, &str>| {
-        let flags = ServeArgs { rollout_share: Some(uri.to_owned()), ..args() };
-        let read = Settings::new(flags, None).map(|it| it.rollout_share.expect("it is given"));
-        let expect = expect.map(PathBuf::from).map_err(|it| vec![it.to_owned()]);
-        assert_eq!(read, expect);
-    };
-    check("file:///mnt/share", Ok("/mnt/share"));
-    check("file:share", Ok("share"));
-    check("s3://bucket", Err("rollout_share: \"s3://bucket\" is not file:DIR"));
-    check("/mnt/share", Err("rollout_share: \"/mnt/share\" is not file:DIR"));
-    check("file:", Err("rollout_share: \"file:\" is not file:DIR"));
+    meets("file:///mnt/share", Ok(Meeting::Folder("/mnt/share".into())));
+    meets("file:share", Ok(Meeting::Folder("share".into())));
+    for wrong in ["/mnt/share", "file:", "https://host/x", "bucket"] {
+        meets(wrong, Err(&format!("rollout_share: {wrong:?} is not file:DIR or ")));
+    }
+}
+
+#[test]
+#[cfg(feature = "registries")]
+fn replicas_meet_in_an_object_store() {
+    for uri in ["s3://bucket/prefix", "s3://bucket", "gs://bucket/a/b"] {
+        meets(uri, Ok(Meeting::Objects(uri.to_owned())));
+    }
+    meets("s3://bucket/x?version=2", Err("is no prefix such as s3://BUCKET/PREFIX"));
+}
+
+#[test]
+#[cfg(not(feature = "registries"))]
+fn an_object_store_needs_registries() {
+    meets("s3://bucket/prefix", Err("and this build is without registries"));
 }

@@ -21,6 +21,7 @@ use crate::handle::{Ask, Conductor, ConductorError, View};
 use crate::metrics;
 use crate::prints::Prints;
 use crate::ride::Ride;
+use crate::share::Share;
 use crate::shared::{Rides, Shared};
 use crate::world::{Beside, World};
 
@@ -36,7 +37,7 @@ pub struct Options {
     /// Where they outlive the process; `None`: they do not.
     pub folder: Option<PathBuf>,
     /// Where replicas meet that drive their rollouts together; then only the log of decisions is kept in `folder`.
-    pub share: Option<PathBuf>,
+    pub share: Option<Share>,
     /// What this machine is called, for the name of the replica.
     pub host: String,
     /// Where decisions are written down.

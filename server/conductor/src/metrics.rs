@@ -10,6 +10,7 @@ const DECISIONS: &str = "salver_rollout_decisions_total";
 const EVIDENCE: &str = "salver_rollout_log_evidence";
 const LEADS: &str = "salver_rollout_leads";
 const REPLICAS: &str = "salver_rollout_replicas";
+const DIFFERS: &str = "salver_rollout_digest_differs";
 const FAILURES: &str = "salver_rollout_share_failures_total";
 
 /// Everything this crate shows.
@@ -56,6 +57,13 @@ pub const SERIES: &[Series] = &[
         kind: SeriesKind::Gauge,
         labels: &[],
         help: "Replicas that share rollouts and were heard of lately, this one included.",
+        buckets: &[],
+    },
+    Series {
+        name: DIFFERS,
+        kind: SeriesKind::Gauge,
+        labels: &["model"],
+        help: "Replicas that have other bytes than the leader of a version of the model's rollout.",
         buckets: &[],
     },
     Series {
@@ -108,6 +116,11 @@ pub(crate) fn leads(model: &ModelName, leads: bool) {
 /// How many there are.
 pub(crate) fn replicas(living: usize) {
     gauge!(REPLICAS).set(living as f64);
+}
+
+/// How many have other bytes than who leads.
+pub(crate) fn differ(model: &ModelName, replicas: usize) {
+    gauge!(DIFFERS, "model" => model.shared()).set(replicas as f64);
 }
 
 /// The others were out of reach.

@@ -5,7 +5,7 @@ use std::io;
 use std::sync::Arc;
 
 use server_base::Version;
-use server_lifecycle::{Direction, Lifecycle, LifecycleError, State as VersionState};
+use server_lifecycle::{Direction, Entry, Lifecycle, LifecycleError, State as VersionState};
 use server_rollout::{
     Action, Evidence, Fault, Moment, Observation, Phase, Readiness, Rollout, State, Weight,
 };
@@ -109,8 +109,9 @@ impl Ride {
         let both = self.both(world.serving);
         self.align(&both);
         let ready = [&both.stable, &both.canary].into_iter().flatten();
-        let ready = ready.map(|it| it.version().0).collect();
-        Seen { ready, observation: self.observe(world, &both), ..Seen::default() }
+        let ready: Vec<u64> = ready.map(|it| it.version().0).collect();
+        let digests = self.digests(world.lifecycle, &ready);
+        Seen { ready, digests, observation: self.observe(world, &both), ..Seen::default() }
     }
 
     /// Where it stands, with what all have counted.
@@ -261,7 +262,18 @@ impl Ride {
                 server_rollout::Counts::default()
             },
             stable_p99: both.stable.as_ref().and_then(|it| it.p99()),
+            differs: None,
         }
+    }
+
+    /// Which bytes the versions that answer are, where the lifecycle knows it.
+    fn digests(&self, lifecycle: &Lifecycle, ready: &[u64]) -> BTreeMap<u64, String> {
+        let model = self.rollout().subject().model();
+        let index = lifecycle.index();
+        let answers = |it: &&Entry| it.model == *model && it.state == VersionState::Available;
+        let entries = index.iter().filter(answers);
+        let known = entries.filter_map(|it| Some((it.version?.0, it.digest.clone()?)));
+        known.filter(|(version, _)| ready.contains(version)).collect()
     }
 
     fn load_failure(&self, lifecycle: &Lifecycle) -> Option<Fault> {

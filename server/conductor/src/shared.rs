@@ -3,13 +3,12 @@
 use std::collections::BTreeMap;
 use std::error::Error;
 use std::io;
-use std::path::Path;
 use std::process;
 use std::time::{Duration, Instant};
 
 use server_base::ModelName;
 use server_replicas::{
-    Decision, Folder, Member, Now, Record, ReplicaId, Saved, ShareError, Shown, Standing, Wish,
+    Decision, Member, Now, Record, ReplicaId, Saved, ShareError, Shown, Standing, Wish,
 };
 use server_rollout::{Command, Moment};
 
@@ -17,37 +16,38 @@ use crate::declared::Due;
 use crate::handle::ConductorError;
 use crate::metrics;
 use crate::ride::{Ride, told};
+use crate::share::{AnyStore, Share};
 use crate::world::World;
 
 /// A leader may miss so many turns.
 const LEASE_TURNS: u32 = 10;
 
-/// Less, and a folder that is slow for a moment would change the leader.
-const LEASE_MIN: Duration = Duration::from_secs(1);
-
 /// This replica's part.
 pub(crate) struct Shared {
-    member: Member<Folder>,
+    member: Member<AnyStore>,
     began: Instant,
     /// What went wrong last, which is said once.
     said: Option<String>,
+    /// Who has other bytes of a candidate, which is said once.
+    differ: BTreeMap<ModelName, String>,
 }
 
 pub(crate) type Rides = BTreeMap<ModelName, Ride>;
 
 impl Shared {
-    /// Meets the others in a folder.
+    /// Meets the others.
     pub(crate) fn open(
-        folder: &Path,
+        share: &Share,
         host: &str,
         every: Duration,
         now: Moment,
     ) -> io::Result<Shared> {
         let id = identity(host, now)?;
-        let lease = every.saturating_mul(LEASE_TURNS).max(LEASE_MIN);
-        let store = Folder::open(folder, id.clone())?;
-        tracing::info!(replica = %id, folder = %folder.display(), "sharing rollouts");
-        Ok(Shared { member: Member::new(id, store, lease), began: Instant::now(), said: None })
+        let (store, lease_min) = share.open(&id)?;
+        let lease = every.saturating_mul(LEASE_TURNS).max(lease_min);
+        tracing::info!(replica = %id, at = %share, "sharing rollouts");
+        let (member, began) = (Member::new(id, store, lease), Instant::now());
+        Ok(Shared { member, began, said: None, differ: BTreeMap::new() })
     }
 
     fn now(&self, wall: Moment) -> Now {
@@ -85,9 +85,27 @@ impl Shared {
             let leads = self.member.standing(model.as_str(), now) == Standing::Leads;
             metrics::leads(&model, leads);
             rides.get(&model).into_iter().for_each(|it| metrics::stands(&model, it.rollout()));
+            self.compare(&model, now);
         }
         metrics::replicas(self.member.living(now));
         self.say(&faults);
+    }
+
+    /// Says once who has other bytes of the candidate than who leads.
+    fn compare(&mut self, model: &ModelName, now: Now) {
+        let Some(shown) = self.member.shown(model, now) else { return };
+        metrics::differ(model, shown.replicas.iter().filter(|it| it.digest_differs).count());
+        match shown.differs {
+            Some(words) if self.differ.get(model) != Some(&words) => {
+                tracing::warn!(%model, words, "replicas have other bytes of a version; it is not promoted");
+                self.differ.insert(model.clone(), words);
+            }
+            Some(_) => {}
+            None if self.differ.remove(model).is_some() => {
+                tracing::info!(%model, "replicas have the same bytes again");
+            }
+            None => {}
+        }
     }
 
     /// What is written down is done.
@@ -184,7 +202,8 @@ impl Shared {
 
     /// Who takes part.
     pub(crate) fn shown(&self, model: &ModelName, wall: Moment) -> Option<Shown> {
-        self.member.shown(model, self.now(wall))
+        let shown = self.member.shown(model, self.now(wall))?;
+        Some(Shown { fault: self.said.clone(), ..shown })
     }
 
     fn say(&mut self, faults: &[ShareError]) {

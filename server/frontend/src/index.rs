@@ -80,7 +80,7 @@ mod tests {
     ) {
         let (model, version) = (ModelName::new("m").expect("a name"), version.map(Version));
         let reason = reason.to_owned();
-        let entry = Entry { model, version, state, reason, is_tried_again: false };
+        let entry = Entry { model, version, state, reason, is_tried_again: false, digest: None };
         let origin = Origin { trouble: trouble.map(str::to_owned), ..Origin::default() };
         assert_eq!(super::reason(&entry, Some(&origin)), expect);
     }

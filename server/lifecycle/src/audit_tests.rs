@@ -90,3 +90,15 @@ fn a_listener_that_does_not_keep_up_is_not_waited_for() {
     runtime.expect("a runtime").block_on(house.shows("m/1:END m/2:AVAILABLE"));
     assert_eq!(By::Room.label(), "room");
 }
+
+#[tokio::test]
+async fn what_is_loaded_is_known_where_that_is_wanted() {
+    for digests in [true, false] {
+        let house = house_with(&[("m/1/model.fake", &constant(1))], |it| it.digests = digests);
+        house.shows("m/1:AVAILABLE").await;
+        let expect = crate::digest(&house.root.path().join("m/1")).expect("readable");
+        let index = house.lifecycle.index();
+        let known: Vec<_> = index.iter().map(|it| it.digest.clone()).collect();
+        assert_eq!(known, [digests.then_some(expect)]);
+    }
+}

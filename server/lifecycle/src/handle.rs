@@ -27,6 +27,8 @@ pub struct Entry {
     pub reason: String,
     /// Its load has failed, and is tried again by itself.
     pub is_tried_again: bool,
+    /// Which bytes were loaded, where that is found out: see [`crate::digest`].
+    pub digest: Option<String>,
 }
 
 /// Why the lifecycle did not do what it was asked.

@@ -60,6 +60,7 @@ pub(crate) fn options(root: &Path, engines: &Engines) -> Options {
         memory: crate::memory::Gauge::new(|| None),
         clock: Clock::stopped(),
         audit: crate::audit::Audit::default(),
+        digests: false,
         log: None,
         monitors: None,
         defaults: Defaults {

@@ -294,6 +294,7 @@ impl Model {
             state,
             reason,
             is_tried_again: false,
+            digest: None,
         };
         let artifact = |it: &Artifact| {
             let reason = match &it.state {
@@ -304,7 +305,8 @@ impl Model {
                 State::Start | State::Loading | State::Unloading => String::new(),
             };
             let is_tried_again = it.has_failed() && self.retries.is_pending((it.version, it.print));
-            Entry { is_tried_again, ..entry(Some(it.version), it.state.clone(), reason) }
+            let digest = it.digest.clone();
+            Entry { is_tried_again, digest, ..entry(Some(it.version), it.state.clone(), reason) }
         };
         let mut entries: Vec<Entry> = self.artifacts.iter().map(artifact).collect();
         let ended = || State::End { reason: None };

@@ -59,6 +59,8 @@ pub struct Options {
     pub clock: Clock,
     /// Who is told what is done with versions.
     pub audit: Audit,
+    /// Is it found out which bytes are loaded, even if nobody is told?
+    pub digests: bool,
     /// Where predictions are logged; `None`: nowhere.
     pub log: Option<Arc<dyn PredictionLog>>,
     /// Who watches what is logged; `None`: nobody.
@@ -98,7 +100,7 @@ pub fn start(options: Options, engines: Engines, serving: Arc<Serving>) -> io::R
             log: options.log.clone(),
             scale: Arc::new(Scale::new(options.memory.clone())),
             monitors: options.monitors.clone(),
-            digests: options.audit.is_heard(),
+            digests: options.digests || options.audit.is_heard(),
         },
         &commands,
         options.drain,

@@ -126,7 +126,7 @@ mod tests {
         let root = tempfile::tempdir().expect("scratch");
         let path = root.path().join("made/here");
         let [a, b] = ["a", "b"].map(|it| Folder::open(&path, id(it)).expect("opened"));
-        crate::store::conformance(&a, &b);
+        crate::store::conformance(&a, &b, "trial/x").expect("a store");
     }
 
     #[test]

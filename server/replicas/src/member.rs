@@ -5,15 +5,13 @@ use std::io;
 use std::time::Duration;
 
 use server_base::ModelName;
-use server_rollout::{Action, Command, Evidence, Moment, Observation, Refused, Rollout, State};
+use server_rollout::{Action, Command, Evidence, Moment, Refused, Rollout, State};
 
 use crate::id::ReplicaId;
 use crate::lease::{Standing, standing};
 use crate::log::{self, ShareError};
-use crate::merge::merge;
 use crate::record::{FORMAT, Record, Saved, Wish};
 use crate::report::{Report, Seen};
-use crate::shown::{ReplicaShown, Shown};
 use crate::store::Store;
 
 /// Reports that are read in a turn, those of replicas that are gone included.
@@ -182,34 +180,6 @@ impl<S: Store> Member<S> {
         standing(&self.id, &record.leader, (heard, now.own), self.lease)
     }
 
-    /// Who takes part in a rollout, for operators.
-    pub fn shown(&self, model: &ModelName, now: Now) -> Option<Shown> {
-        let (record, _) = self.records.get(model)?;
-        let replicas = self.peers.values().filter(|it| self.lives(it, now)).map(|it| {
-            let seen = it.report.rollouts.get(model).filter(|it| it.begun == record.begun);
-            ReplicaShown {
-                replica: it.report.replica.clone(),
-                ready: seen.map(|it| it.ready.clone()).unwrap_or_default(),
-                acts_by: seen.map(|it| it.number),
-            }
-        });
-        let (number, term, leader) = (record.number, record.term, record.leader.clone());
-        Some(Shown { me: self.id.clone(), leader, term, number, replicas: replicas.collect() })
-    }
-
-    /// What all replicas have seen of a rollout in its present stage.
-    fn seen(&self, record: &Record, now: Now) -> Observation {
-        let rollout = &record.saved.rollout;
-        let stage = match rollout.state() {
-            State::Running { phase } | State::Held { phase, .. } => phase.stage(),
-            State::Promoted { .. } | State::RolledBack => 0,
-        };
-        let model = rollout.subject().model();
-        let reports = self.peers.values();
-        let reports = reports.map(|it| (it.report.rollouts.get(model), self.lives(it, now)));
-        merge(reports, record.begun, stage)
-    }
-
     /// Looks at a rollout; decides what is due if it leads, and takes the lead if that is due.
     pub fn decide(&mut self, model: &str, now: Now) -> Result<Option<Decision>, ShareError> {
         let Some((record, _)) = self.records.get(model) else { return Ok(None) };
@@ -269,7 +239,12 @@ impl<S: Store> Member<S> {
         command: Command,
         now: Now,
     ) -> Result<Option<Result<Decision, Refused>>, ShareError> {
-        self.change((model, false), now, |it| it.rollout.command(now.wall, command))
+        // Whatever is proven, it was not proven of these bytes.
+        let differs = (command == Command::Promote).then(|| self.differs(model, now)).flatten();
+        self.change((model, false), now, |it| match &differs {
+            Some(words) => Err(it.rollout.refused_as_differing(words)),
+            None => it.rollout.command(now.wall, command),
+        })
     }
 
     /// Another version is wanted than the candidate: see [`Rollout::withdraw`].
@@ -380,6 +355,9 @@ fn is_over(rollout: &Rollout, now: Now) -> bool {
         State::Running { .. } | State::Held { .. } => false,
     }
 }
+
+#[path = "views.rs"]
+mod views;
 
 #[cfg(test)]
 #[path = "member_tests.rs"]

@@ -4,9 +4,10 @@ use std::cell::Cell;
 use std::rc::Rc;
 
 use server_base::Version;
-use server_rollout::{Arm, Counts, Fault, RawPlan, Readiness, Subject};
+use server_rollout::{Arm, Counts, Fault, Observation, RawPlan, Readiness, Subject};
 
 use crate::memory::{Memory, Weather};
+use crate::shown::ReplicaShown;
 
 const LEASE: Duration = Duration::from_secs(10);
 
@@ -102,6 +103,51 @@ fn one_decides_on_what_all_have_counted() {
     assert_eq!(record.saved.evidence.last().expect("decided").counts.canary.requests, 120);
     turn(&mut b, 5, seen(2, 60, 0));
     assert_eq!(a.record("wine"), b.record("wine"));
+}
+
+fn with_bytes(stage: u32, requests: u64, digests: &[(u64, &str)]) -> Seen {
+    let digests = digests.iter().map(|(version, it)| (*version, (*it).to_owned())).collect();
+    Seen { digests, ready: vec![1, 2], ..seen(stage, requests, 0) }
+}
+
+#[test]
+fn what_is_not_the_same_everywhere_is_not_promoted() {
+    let [(mut a, _), (mut b, _)] = members(["a", "b"]);
+    let (right, other) = ([(1, "sha256:1"), (2, "sha256:2")], [(1, "sha256:1"), (2, "sha256:x")]);
+    a.begin(saved(0), now(0)).expect("written").expect("the first");
+    for second in 1..=3 {
+        turn(&mut b, second, with_bytes(0, 0, &right));
+        turn(&mut a, second, with_bytes(0, 0, &right));
+    }
+    assert_eq!(state(&a), "3 1 a Canary { step: 0 }");
+    // All is proven, and one has other bytes meanwhile.
+    turn(&mut b, 4, with_bytes(2, 60, &other));
+    turn(&mut a, 4, with_bytes(2, 60, &right));
+    assert_eq!(state(&a), "4 1 a Held Canary { step: 0 }");
+    let words = "a has sha256:2 of version 2, b has sha256:x";
+    let record = a.record("wine").expect("a rollout");
+    let last = record.saved.evidence.last().expect("decided");
+    assert!(last.words.contains(words), "{}", last.words);
+    // Nor by command, whoever is asked; and what resumes it does not help either.
+    b.refresh(now(5)).expect("read");
+    for it in [&mut a, &mut b] {
+        let said = it.command(&wine(), Command::Promote, now(5)).expect("read").expect("tried");
+        assert!(said.expect_err("they differ").to_string().contains(words));
+    }
+    a.command(&wine(), Command::Resume, now(5)).expect("written").expect("tried").expect("fits");
+    turn(&mut a, 6, with_bytes(2, 60, &right));
+    assert_eq!(state(&a), "6 1 a Held Canary { step: 0 }");
+    let shown = a.shown(&wine(), now(6)).expect("a rollout");
+    let of = |it: &ReplicaShown| (it.digest_differs, it.seen_ago_ms, it.digests[&2].clone());
+    let all: Vec<_> = shown.replicas.iter().map(of).collect();
+    let expect = [(false, 0, "sha256:2"), (true, 2_000, "sha256:x")];
+    assert_eq!(all, expect.map(|(differs, ago, it)| (differs, ago, it.to_owned())));
+    assert_eq!(shown.differs.as_deref(), Some(words));
+    // One that is gone keeps nobody from it; nor does one that knows nothing of its bytes.
+    turn(&mut b, 7, with_bytes(2, 60, &[]));
+    a.command(&wine(), Command::Resume, now(7)).expect("written").expect("tried").expect("fits");
+    turn(&mut a, 8, with_bytes(2, 60, &right));
+    assert!(state(&a).starts_with("8 1 a Promoted"), "{}", state(&a));
 }
 
 #[test]

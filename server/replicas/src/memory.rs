@@ -93,5 +93,41 @@ impl Store for Memory {
 #[test]
 fn memory_is_a_store() {
     let memory = Memory::default();
-    crate::store::conformance(&memory, &memory.other());
+    crate::store::conformance(&memory, &memory.other(), "trial").expect("a store");
+}
+
+/// A store that puts one entry over another.
+#[derive(Debug)]
+struct Careless(Memory);
+
+impl Store for Careless {
+    fn create(&self, name: &str, bytes: &[u8]) -> io::Result<bool> {
+        self.0.replace(name, bytes).map(|()| true)
+    }
+
+    fn replace(&self, name: &str, bytes: &[u8]) -> io::Result<()> {
+        self.0.replace(name, bytes)
+    }
+
+    fn read(&self, name: &str) -> io::Result<Option<Vec<u8>>> {
+        self.0.read(name)
+    }
+
+    fn list(&self, folder: &str) -> io::Result<Vec<String>> {
+        self.0.list(folder)
+    }
+
+    fn remove(&self, name: &str) -> io::Result<()> {
+        self.0.remove(name)
+    }
+}
+
+#[test]
+fn a_store_that_makes_an_entry_twice_is_found_out() {
+    let memory = Memory::default();
+    let other = Careless(memory.other());
+    let error =
+        crate::store::conformance(&Careless(memory), &other, "trial").expect_err("careless");
+    let says = "an entry that is there, created by another: true, expected false";
+    assert_eq!(error.to_string(), says);
 }

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use server_base::ModelName;
 use server_rollout::{Moment, Observation};
 
+use crate::digests::Digests;
 use crate::id::ReplicaId;
 
 /// What it has seen of one rollout.
@@ -17,6 +18,10 @@ pub struct Seen {
     pub number: u64,
     /// The versions that are ready here.
     pub ready: Vec<u64>,
+    /// Which bytes each of them is, by its number. Nothing where that is not known, as in reports of earlier
+    /// releases.
+    #[serde(default, skip_serializing_if = "Digests::is_empty")]
+    pub digests: Digests,
     /// What it has counted since the stage began here, and how far the candidate is here.
     pub observation: Observation,
 }
@@ -54,5 +59,23 @@ mod by_name {
         let checked = |(name, it): (String, Seen)| Ok((ModelName::new(&name)?, it));
         let checked: Result<_, server_base::IdError> = map.into_iter().map(checked).collect();
         checked.map_err(serde::de::Error::custom)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_report_of_an_earlier_release_is_read() {
+        let text = r#"{"format": 1, "replica": "a", "beat": 3, "at": 5, "rollouts": {
+            "wine": {"begun": 1, "number": 2, "ready": [1, 2], "observation": {"stage": 2}}}}"#;
+        let report: Report = serde_json::from_str(text).expect("readable");
+        let seen = report.rollouts.values().next().expect("one");
+        assert_eq!((&seen.ready[..], seen.digests.len()), (&[1, 2][..], 0));
+        let now = Seen { digests: [(2, "sha256:00".to_owned())].into(), ..seen.clone() };
+        let text = serde_json::to_string(&now).expect("JSON");
+        assert!(text.contains(r#""digests":{"2":"sha256:00"}"#), "{text}");
+        assert_eq!(serde_json::from_str::<Seen>(&text).expect("readable"), now);
     }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use server_base::{ModelName, Version};
 use server_rollout::{
-    Arm, Counts, Moment, Observation, RawPlan, Readiness, Rollout, State, Subject,
+    Arm, Command, Counts, Hold, Moment, Observation, RawPlan, Readiness, Rollout, State, Subject,
 };
 
 use crate::id::ReplicaId;
@@ -15,6 +15,7 @@ use crate::member::{Decision, Member, Now};
 use crate::memory::{Memory, Weather};
 use crate::record::{Record, Saved};
 use crate::report::Seen;
+use crate::shown::ReplicaShown;
 use crate::store::Store as _;
 
 const SEEDS: u64 = 40;
@@ -22,6 +23,12 @@ const LEASE: Duration = Duration::from_secs(10);
 /// Bad weather until here, then fine: all of it must have come to an end some time later.
 const STORMY_S: u64 = 250;
 const SECONDS: u64 = 500;
+/// A replica with other bytes of the candidate has the right ones from here on, and an operator says some time
+/// later that it goes on.
+const MENDED_S: u64 = STORMY_S;
+const RESUMED_S: u64 = MENDED_S + 20;
+const RIGHT: &str = "sha256:right";
+const OTHER: &str = "sha256:other";
 
 /// splitmix64: Steele, Lea, Flood, "Fast splittable pseudorandom number generators", 2014.
 struct Random(u64);
@@ -54,6 +61,8 @@ struct Replica {
     acts_by: Option<Record>,
     stage: u32,
     counts: Counts,
+    /// Of the candidate.
+    bytes: &'static str,
 }
 
 impl Replica {
@@ -95,10 +104,16 @@ impl Replica {
         let (now, stage, counts) = (self.now(second), self.stage, self.counts);
         let readiness = Readiness::Validated;
         let observation = Observation { readiness, stage, counts, ..Observation::default() };
-        let seen = Seen { observation, ..Seen::default() };
+        let digests = [(1, RIGHT.to_owned()), (2, self.bytes.to_owned())].into();
+        let seen = Seen { observation, digests, ..Seen::default() };
         // What does not work is tried again in the next turn.
         drop(self.member.report(now, [(wine(), seen)].into()));
         if let Ok(Some(Decision::Made { record, .. })) = self.member.decide("wine", now) {
+            if matches!(record.saved.rollout.state(), State::Promoted { .. }) {
+                let shown = self.member.shown(&wine(), now).expect("a rollout");
+                let other = |it: &ReplicaShown| it.digests.get(&2).is_some_and(|it| it == OTHER);
+                assert!(!shown.replicas.iter().any(other), "of other bytes nothing was proven");
+            }
             self.adopt(*record);
         }
     }
@@ -118,10 +133,8 @@ fn rollout(at: Moment) -> Rollout {
     Rollout::new(subject, plan.validate().expect("a plan"), at)
 }
 
-/// Runs one, and returns the log as it was written, with how it ended.
-fn run(seed: u64, fails: u64) -> (Vec<Record>, State) {
-    let mut random = Random(seed);
-    let memory = Memory::default();
+/// Three of them, the first of which has begun. `odd`: the last has other bytes of the candidate for a while.
+fn begun(random: &mut Random, memory: &Memory, odd: bool) -> Vec<Replica> {
     let mut replicas: Vec<Replica> = ["a", "b", "c"]
         .map(|it| {
             let store = memory.other();
@@ -136,6 +149,7 @@ fn run(seed: u64, fails: u64) -> (Vec<Record>, State) {
                 acts_by: None,
                 stage: 0,
                 counts: Counts::default(),
+                bytes: if odd && it == "c" { OTHER } else { RIGHT },
             }
         })
         .into();
@@ -143,9 +157,31 @@ fn run(seed: u64, fails: u64) -> (Vec<Record>, State) {
     let begun =
         first.member.begin(Saved::new(rollout(first.now(0).wall), false, None), first.now(0));
     first.adopt(begun.expect("written").expect("the first"));
+    replicas
+}
+
+/// Is it held for other bytes of the candidate?
+fn is_held(record: &Record) -> bool {
+    matches!(record.saved.rollout.state(), State::Held { why: Hold::Differs, .. })
+}
+
+/// Runs one, and returns the log as it was written, with how it ended.
+fn run(seed: u64, fails: u64, odd: bool) -> (Vec<Record>, State) {
+    let mut random = Random(seed);
+    let memory = Memory::default();
+    let mut replicas = begun(&mut random, &memory, odd);
     let mut history: Vec<Record> = Vec::new();
     for second in 1..SECONDS {
         let stormy = second < STORMY_S;
+        if second == MENDED_S {
+            replicas.iter_mut().for_each(|it| it.bytes = RIGHT);
+        }
+        if second == RESUMED_S && history.last().is_some_and(is_held) {
+            let first = &mut replicas[0];
+            let now = first.now(second);
+            let said = first.member.command(&wine(), Command::Resume, now).expect("written");
+            said.expect("nobody else writes").expect("it is held");
+        }
         for it in &mut replicas {
             if random.below(20) == 0 || !stormy {
                 let all = [Weather::Fine, Weather::Cut, Weather::Lost, Weather::Torn];
@@ -210,12 +246,16 @@ fn check(seed: u64, history: &[Record]) {
 
 #[test]
 fn whatever_goes_wrong_replicas_come_to_one_end() {
-    let mut changes = 0;
+    let (mut changes, mut waited) = (0, 0);
     for seed in 0..SEEDS {
         // Every other candidate fails one request in twenty, where the stable version fails none.
         let bad = seed % 2 == 1;
-        let (history, end) = run(seed, if bad { 5 } else { 0 });
+        let odd = seed % 4 >= 2;
+        let (history, end) = run(seed, if bad { 5 } else { 0 }, odd);
         check(seed, &history);
+        let held = history.iter().filter(|it| is_held(it)).count();
+        assert!(odd || held == 0, "seed {seed}: all have the same bytes");
+        waited += u64::from(held > 0);
         changes += history.last().map_or(0, |it| it.term - 1);
         match end {
             State::RolledBack => assert!(bad, "seed {seed}: a good one went back"),
@@ -229,4 +269,5 @@ fn whatever_goes_wrong_replicas_come_to_one_end() {
         changes > 2 * SEEDS,
         "leaders were replaced {changes} times: the weather was bad enough"
     );
+    assert!(waited >= SEEDS / 4, "replicas with other bytes were seen in {waited} runs");
 }

@@ -1,15 +1,16 @@
 //! Where replicas meet.
 
-use std::io;
+use std::sync::Arc;
+use std::{fmt, io};
 
 /// Larger entries are refused: a record with all its decisions has some hundred kilobytes.
-pub(crate) const ENTRY_BYTES_MAX: usize = 4 << 20;
+pub const ENTRY_BYTES_MAX: usize = 4 << 20;
 
 /// Named entries in named folders (`folder/.../name`), seen by all replicas. Calls block.
 ///
 /// What is asked of it: `create` gives an entry to exactly one of those who try, whole or not at all, and whoever
 /// reads or lists after it has come back sees it. A call that fails may have had its effect.
-pub trait Store {
+pub trait Store: fmt::Debug {
     /// Makes an entry that is not there; `false`: it is there already, and stays as it is.
     fn create(&self, name: &str, bytes: &[u8]) -> io::Result<bool>;
 
@@ -26,27 +27,68 @@ pub trait Store {
     fn remove(&self, name: &str) -> io::Result<()>;
 }
 
-/// What every store does.
-#[cfg(test)]
-pub(crate) fn conformance(store: &dyn Store, other: &dyn Store) {
-    let names = |folder: &str| {
-        let mut names = store.list(folder).expect("listed");
-        names.sort();
-        names
+impl<S: Store + ?Sized> Store for Arc<S> {
+    fn create(&self, name: &str, bytes: &[u8]) -> io::Result<bool> {
+        (**self).create(name, bytes)
+    }
+
+    fn replace(&self, name: &str, bytes: &[u8]) -> io::Result<()> {
+        (**self).replace(name, bytes)
+    }
+
+    fn read(&self, name: &str) -> io::Result<Option<Vec<u8>>> {
+        (**self).read(name)
+    }
+
+    fn list(&self, folder: &str) -> io::Result<Vec<String>> {
+        (**self).list(folder)
+    }
+
+    fn remove(&self, name: &str) -> io::Result<()> {
+        (**self).remove(name)
+    }
+}
+
+/// Tries all that is asked of a store, by two handles of it, in a folder that nobody else uses and that is empty
+/// before and after. The error says what it does otherwise: a store that makes an entry twice would have two
+/// decide.
+pub fn conformance(store: &dyn Store, other: &dyn Store, folder: &str) -> io::Result<()> {
+    let at = |name: &str| format!("{folder}/{name}");
+    let (one, below) = (at("1"), at("b/2"));
+    let read = |store: &dyn Store, name: &str| -> io::Result<Option<String>> {
+        let bytes = store.read(name)?;
+        Ok(bytes.map(|it| String::from_utf8_lossy(&it).into_owned()))
     };
-    assert_eq!(store.read("a/1").expect("read"), None);
-    assert!(names("a").is_empty());
-    store.remove("a/1").expect("nothing to remove");
-    assert!(store.create("a/1", b"one").expect("created"));
-    assert!(!other.create("a/1", b"two").expect("there already"));
-    assert_eq!(other.read("a/1").expect("read").as_deref(), Some(&b"one"[..]));
-    other.replace("a/1", b"three").expect("replaced");
-    store.replace("a/b/2", b"four").expect("made");
-    assert_eq!(store.read("a/1").expect("read").as_deref(), Some(&b"three"[..]));
-    assert_eq!(names("a"), ["1", "b"]);
-    assert_eq!(names("a/b"), ["2"]);
-    other.remove("a/1").expect("removed");
-    assert_eq!(names("a"), ["b"]);
-    assert!(store.create("a/1", b"").expect("gone, so it can be made"));
-    assert_eq!(other.read("a/1").expect("read").as_deref(), Some(&b""[..]));
+    let list = |store: &dyn Store, folder: &str| -> io::Result<Vec<String>> {
+        let mut names = store.list(folder)?;
+        names.sort();
+        Ok(names)
+    };
+    let text = |it: &str| Some(it.to_owned());
+    // What an attempt before this one has left.
+    store.remove(&one)?;
+    store.remove(&below)?;
+    expect("an entry that is not there, read", &read(store, &one)?, &None)?;
+    expect("a folder that is not there, listed", &list(store, folder)?, &Vec::new())?;
+    expect("an entry that is not there, created", &store.create(&one, b"one")?, &true)?;
+    expect("an entry that is there, created by another", &other.create(&one, b"two")?, &false)?;
+    expect("an entry, read by another", &read(other, &one)?, &text("one"))?;
+    other.replace(&one, b"three")?;
+    store.replace(&below, b"four")?;
+    expect("an entry that another replaced, read", &read(store, &one)?, &text("three"))?;
+    expect("a folder, listed by another", &list(other, folder)?, &vec!["1".into(), "b".into()])?;
+    expect("a folder in it, listed", &list(store, &at("b"))?, &vec!["2".into()])?;
+    other.remove(&one)?;
+    expect("a folder without what was removed, listed", &list(store, folder)?, &vec!["b".into()])?;
+    expect("an entry that was removed, created", &store.create(&one, b"")?, &true)?;
+    expect("an empty entry, read by another", &read(other, &one)?, &text(""))?;
+    store.remove(&one)?;
+    store.remove(&below)
+}
+
+fn expect<T: PartialEq + fmt::Debug>(what: &str, got: &T, expected: &T) -> io::Result<()> {
+    if got == expected {
+        return Ok(());
+    }
+    Err(io::Error::other(format!("{what}: {got:?}, expected {expected:?}")))
 }

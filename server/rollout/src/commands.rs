@@ -105,6 +105,12 @@ impl Rollout {
         }
     }
 
+    /// Why the operator's promotion is not done while replicas have other bytes of the candidate.
+    pub fn refused_as_differing(&self, words: &str) -> Refused {
+        let refused = self.refused(Command::Promote, "the same bytes on all replicas");
+        Refused { state: format!("{}, and {words}", refused.state), ..refused }
+    }
+
     fn refused(&self, command: Command, expected: &'static str) -> Refused {
         let model = self.subject().model().as_str().to_owned();
         Refused { command, model, state: self.state().words(self.plan()), expected }

@@ -40,6 +40,9 @@ pub struct Observation {
     /// No more than one in a hundred of the stable version's answers took longer, lately. `None`
     /// while there have been too few to say.
     pub stable_p99: Option<Duration>,
+    /// Which replicas have other bytes of the candidate, in words: what was counted is of two models then.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub differs: Option<String>,
 }
 
 /// What a driver has to do, in the order of the list.

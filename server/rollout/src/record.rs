@@ -33,7 +33,7 @@ impl Verdict {
         match state {
             State::Running { .. } => Verdict::Advanced,
             State::Held { why: Hold::MaxDuration, .. } => Verdict::Inconclusive,
-            State::Held { why: Hold::Operator, .. } => Verdict::Held,
+            State::Held { why: Hold::Operator | Hold::Differs, .. } => Verdict::Held,
             State::Promoted { .. } => Verdict::Promoted,
             State::RolledBack => Verdict::RolledBack,
         }
@@ -58,6 +58,8 @@ pub enum Cause {
     Operator(Command),
     /// The candidate is not what is wanted any more.
     Withdrawn,
+    /// Replicas have other bytes of the candidate: which, in words.
+    Differs(String),
 }
 
 impl fmt::Display for Cause {
@@ -70,6 +72,9 @@ impl fmt::Display for Cause {
             Cause::MaxDuration => out.write_str("the time is over and nothing is proven"),
             Cause::Operator(command) => write!(out, "the operator said {command}"),
             Cause::Withdrawn => out.write_str("another version is wanted now"),
+            Cause::Differs(words) => {
+                write!(out, "replicas have other bytes of the candidate: {words}")
+            }
         }
     }
 }

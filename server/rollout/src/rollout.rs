@@ -151,7 +151,7 @@ impl Rollout {
         }
     }
 
-    /// The next phase, the promotion, or a rest when the time is over.
+    /// The next phase, the promotion, or a rest: when replicas have other bytes of the candidate, or the time is over.
     fn go_on(
         &mut self,
         now: Moment,
@@ -159,6 +159,10 @@ impl Rollout {
         seen: &Observation,
         mut findings: Vec<Finding>,
     ) -> Vec<Action> {
+        if let Some(words) = &seen.differs {
+            let held = State::Held { phase, why: Hold::Differs };
+            return vec![self.change(now, held, Cause::Differs(words.clone()), findings)];
+        }
         let next = phase.next(&self.plan);
         if self.is_reached(now, phase, seen.readiness) {
             match next {

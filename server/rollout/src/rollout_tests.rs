@@ -315,3 +315,30 @@ fn a_rollout_survives_being_written_down() {
     assert_eq!(house.rollout.weight(), Weight::NONE);
     house.step(60);
 }
+
+#[test]
+fn one_of_which_replicas_have_other_bytes_is_held_and_never_promoted() {
+    let words = "a has sha256:1 of version 2, b has sha256:2";
+    let mut house = House::split(PLAN);
+    house.count([20_000, 0], [20_000, 0]);
+    house.step(60);
+    house.count([20_000, 0], [20_000, 0]);
+    // All that a promotion needs is there.
+    house.seen.differs = Some(words.to_owned());
+    assert_eq!(house.step(60), "record Held");
+    let last = house.records.last().expect("a record");
+    assert_eq!(last.cause, Cause::Differs(words.to_owned()));
+    assert!(last.words.contains(words), "{}", last.words);
+    let held = house.rollout.state();
+    assert!(matches!(held, State::Held { why: Hold::Differs, .. }), "{held:?}");
+    house.seen.differs = None;
+    assert_eq!(house.step(60), "", "an operator says when it goes on");
+    house.say(Command::Resume);
+    assert_eq!(house.step(60), "weight 100 %, promote, warm 1 to 843000, record Promoted");
+    // As early as both are loaded; and a fault still takes it back.
+    let mut house = House::new(PLAN);
+    house.seen.differs = Some(words.to_owned());
+    assert_eq!(house.step(1), "record Held");
+    house.seen.fault = Some(Fault::Crashed("index out of bounds".to_owned()));
+    assert_eq!(house.step(1), "weight 0 %, roll back, record RolledBack");
+}

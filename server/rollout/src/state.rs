@@ -74,6 +74,8 @@ pub enum Hold {
     MaxDuration,
     /// The operator said so.
     Operator,
+    /// Replicas have other bytes of the candidate.
+    Differs,
 }
 
 /// Where a rollout stands.

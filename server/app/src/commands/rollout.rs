@@ -1,5 +1,7 @@
 //! `salver rollout start|status|promote|hold|resume|abort`.
 
+use std::time::Duration;
+
 use anyhow::anyhow;
 use http::Method;
 use serde_json::{Map, Value, json};
@@ -8,6 +10,9 @@ use super::predict::encoded;
 use super::table::table;
 use crate::cli::{OutputFormat, RolloutArgs, RolloutOf, ServerArgs};
 use crate::client::{Client, ClientError};
+
+/// Of a digest: enough to tell it from others.
+const DIGEST_CHARS: usize = 19;
 
 /// Begins one.
 pub(crate) fn start(args: &RolloutArgs) -> Result<String, ClientError> {
@@ -82,7 +87,39 @@ pub(super) fn told(view: &Value) -> String {
             lines.extend(words);
         }
     }
+    lines.extend(replicas(&view["shared"]));
     lines.join("\n")
+}
+
+/// Who takes part, with which bytes.
+fn replicas(shared: &Value) -> Vec<String> {
+    let Some(all) = shared["replicas"].as_array() else { return Vec::new() };
+    let mut rows = vec![["REPLICA", "VERSION", "DIGEST", "LAST SEEN", ""].map(str::to_owned)];
+    for it in all {
+        let name = it["replica"].as_str().unwrap_or_default();
+        let notes = [
+            (it["replica"] == shared["leader"], "leads"),
+            (it["digest_differs"] == true, "other bytes than the leader"),
+        ];
+        let notes: Vec<&str> =
+            notes.iter().filter(|(is_so, _)| *is_so).map(|(_, note)| *note).collect();
+        let seen = Duration::from_millis(it["seen_ago_ms"].as_u64().unwrap_or_default());
+        let ready = it["ready"].as_array().map(Vec::as_slice).unwrap_or_default();
+        let digest = |version: &Value| it["digests"][version.to_string()].as_str().unwrap_or("-");
+        let mut row = |version: String, digest: &str| {
+            let digest = digest.chars().take(DIGEST_CHARS).collect();
+            let seen = format!("{:.1} s ago", seen.as_secs_f64());
+            rows.push([name.to_owned(), version, digest, seen, notes.join(", ")]);
+        };
+        ready.iter().for_each(|it| row(it.to_string(), digest(it)));
+        if ready.is_empty() {
+            row("-".to_owned(), "-");
+        }
+    }
+    let words = [("they differ", &shared["differs"]), ("not shared now", &shared["fault"])];
+    let words =
+        words.into_iter().filter_map(|(what, it)| Some(format!("{what}: {}", it.as_str()?)));
+    [table(&rows)].into_iter().chain(words).collect()
 }
 
 fn row(view: &Value) -> [String; 6] {
@@ -118,5 +155,33 @@ mod tests {
                       wine   1     2   running (canary)  5 %    1200\n\
                       tests:\n  errors: fine";
         assert_eq!(told(&view), expect);
+    }
+
+    #[test]
+    fn replicas_are_told_with_their_bytes() {
+        let shared = json!({
+            "leader": "a-1", "term": 1, "differs": "a-1 has x, b-2 has y", "replicas": [
+                { "replica": "a-1", "ready": [1, 2], "seen_ago_ms": 40, "digest_differs": false,
+                  "digests": { "1": "sha256:0123456789abcdef", "2": "sha256:11" } },
+                { "replica": "b-2", "ready": [2], "seen_ago_ms": 1_250, "digest_differs": true,
+                  "digests": { "2": "sha256:22" } },
+                { "replica": "c-3", "ready": [], "seen_ago_ms": 0, "digest_differs": false,
+                  "digests": {} },
+            ],
+        });
+        let expect = "\
+REPLICA  VERSION  DIGEST               LAST SEEN
+a-1      1        sha256:0123456789ab  0.0 s ago  leads
+a-1      2        sha256:11            0.0 s ago  leads
+b-2      2        sha256:22            1.2 s ago  other bytes than the leader
+c-3      -        -                    0.0 s ago
+they differ: a-1 has x, b-2 has y";
+        let got = replicas(&shared).join("\n");
+        let got: Vec<&str> = got.lines().map(str::trim_end).collect();
+        assert_eq!(got.join("\n"), expect);
+        let fault = json!({ "replicas": [], "fault": "the shared state cannot be reached" });
+        let last = replicas(&fault).pop();
+        assert_eq!(last.as_deref(), Some("not shared now: the shared state cannot be reached"));
+        assert!(replicas(&Value::Null).is_empty(), "it is nobody's but this one's");
     }
 }
