@@ -328,6 +328,8 @@ pub enum ModelsCommand {
     Promote(Box<PromoteArgs>),
     /// Go back to the version that served before: at once, while that is kept ready.
     Rollback(Box<RollBackArgs>),
+    /// Let the model's files say again what serves, after a promotion or a rollback that is over.
+    Forget(Box<RollBackArgs>),
     /// Fetch a model into the cache of this machine, verified.
     Pull(Box<PullArgs>),
     /// Hash every model of this machine's cache, and throw away what is damaged.

@@ -76,7 +76,10 @@ impl Kept {
     /// What models are to be from their first load on: what was rolled back must not come first.
     pub fn directions(&self) -> BTreeMap<ModelName, Direction> {
         let now = moment();
-        self.rides.iter().map(|(model, ride)| (model.clone(), ride.direction(now))).collect()
+        self.rides
+            .iter()
+            .filter_map(|(model, it)| Some((model.clone(), it.direction(now)?)))
+            .collect()
     }
 
     /// Takes it up, and starts the thread. It ends when nobody holds the handle any more.
@@ -159,7 +162,7 @@ impl Driver {
         }
         let table = self.serving.table();
         let serves = table.model(model.as_str()).and_then(|it| it.main()).map(|it| it.version());
-        let last = self.rides.get(model).map(Ride::saved);
+        let last = self.ride(model.as_str()).map(Ride::saved);
         let due = due(&wish, serves, last, now);
         if let Due::Begin { from } = due {
             let asked = Asked::by_file(from, *version);
@@ -210,10 +213,19 @@ impl Driver {
             Ask::RollBack { model, before, order, reply } => {
                 drop(reply.send(self.roll_back(&model, before, &order).await));
             }
+            Ask::Forget { model, order, reply } => {
+                drop(reply.send(self.forget(&model, &order).await));
+            }
             Ask::Show { reply } => {
-                drop(reply.send(self.rides.values().map(|it| self.view(it)).collect()));
+                let known = self.rides.values().filter(|it| !it.saved().is_forgotten);
+                drop(reply.send(known.map(|it| self.view(it)).collect()));
             }
         }
+    }
+
+    /// The last one of a model, unless that is forgotten.
+    fn ride(&self, model: &str) -> Option<&Ride> {
+        self.rides.get(model).filter(|it| !it.saved().is_forgotten)
     }
 
     /// As operators see it.
@@ -232,7 +244,8 @@ impl Driver {
                 shared.command(&mut self.rides, &world, (model, command), now).await?;
             }
             None => {
-                let ride = self.rides.get_mut(model).ok_or_else(unknown)?;
+                let ride = self.rides.get_mut(model).filter(|it| !it.saved().is_forgotten);
+                let ride = ride.ok_or_else(unknown)?;
                 ride.command(&world, command, now).await?;
             }
         }

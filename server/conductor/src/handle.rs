@@ -36,6 +36,11 @@ pub(crate) enum Ask {
         order: Order,
         reply: Reply<Result<View, ConductorError>>,
     },
+    Forget {
+        model: String,
+        order: Order,
+        reply: Reply<Result<View, ConductorError>>,
+    },
     Show {
         reply: Reply<Vec<View>>,
     },
@@ -89,7 +94,7 @@ pub struct View {
 
 impl View {
     pub(crate) fn of(saved: &Saved) -> View {
-        let Saved { rollout, evidence, is_declared, wish: _, is_ordered } = saved;
+        let Saved { rollout, evidence, is_declared, wish: _, is_ordered, is_forgotten: _ } = saved;
         View {
             subject: rollout.subject().clone(),
             state: rollout.state(),
@@ -225,6 +230,12 @@ impl Conductor {
     ) -> Result<View, ConductorError> {
         let model = model.to_owned();
         self.ask(|reply| Ask::RollBack { model, before, order, reply }).await?
+    }
+
+    /// Has the model's files say again what serves, after a rollout that is over.
+    pub async fn forget(&self, model: &str, order: Order) -> Result<View, ConductorError> {
+        let model = model.to_owned();
+        self.ask(|reply| Ask::Forget { model, order, reply }).await?
     }
 
     /// All of them, by model.

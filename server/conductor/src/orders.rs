@@ -5,11 +5,13 @@
 
 use serde_json::json;
 use server_base::{ModelName, Version};
+use server_replicas::Saved;
 use server_rollout::{Command, Phase, Plan, RawPlan, State};
 
 use super::{Asked, Driver, moment};
 use crate::handle::{ConductorError, Order, View};
 use crate::ride::Ride;
+use crate::world::World;
 
 /// The least share there is, for the moment between the validation and the promotion.
 const STEPS: &str = "0.01,100";
@@ -70,7 +72,7 @@ impl Driver {
     ) -> Result<View, ConductorError> {
         let nothing = || ConductorError::NothingBefore { model: model.to_owned() };
         let now = moment();
-        let last = self.rides.get(model).map(|it| (it.rollout().state(), it.rollout().subject()));
+        let last = self.ride(model).map(|it| (it.rollout().state(), it.rollout().subject()));
         let to = match last {
             Some((State::Running { .. } | State::Held { .. }, _)) => None,
             Some((State::Promoted { warm_until }, _)) if now < warm_until => None,
@@ -82,6 +84,39 @@ impl Driver {
             None => self.command(model, Command::Abort).await,
             Some(to) => self.switch(model, to).await,
         }
+    }
+
+    pub(super) async fn forget(
+        &mut self,
+        model: &str,
+        order: &Order,
+    ) -> Result<View, ConductorError> {
+        let done = self.let_go(model).await;
+        self.note("forget", (model, None), order, &done);
+        done
+    }
+
+    /// Written down before it is done, as any decision; what is left of the rollout is a note that it is forgotten.
+    async fn let_go(&mut self, model: &str) -> Result<View, ConductorError> {
+        let unknown = || ConductorError::NoRollout { model: model.to_owned() };
+        let under_way = || ConductorError::UnderWay { model: model.to_owned() };
+        let ride = self.ride(model).ok_or_else(unknown)?;
+        if !ride.is_over() {
+            return Err(under_way());
+        }
+        let (view, now) = (self.view(ride), moment());
+        let saved = Saved { is_forgotten: true, ..ride.saved().clone() };
+        let name = saved.rollout.subject().model().clone();
+        let world = World::new((&self.serving, &self.lifecycle), &self.files, &self.beside);
+        if let Some(shared) = &mut self.shared {
+            shared.forget(&mut self.rides, &world, &name, now).await?;
+        } else {
+            self.files.write(&saved).map_err(|it| ConductorError::Disk(it.to_string()))?;
+            let ride = self.rides.get_mut(&name).ok_or_else(unknown)?;
+            ride.follow(&world, saved, now).await;
+        }
+        // Another replica may have begun one meanwhile.
+        if self.ride(model).is_some() { Err(under_way()) } else { Ok(view) }
     }
 
     /// Candidates that somebody has ordered take over as soon as they may.

@@ -30,7 +30,7 @@ pub(crate) struct Ride {
     /// What a version was found to be when it was validated.
     fault: Option<Fault>,
     /// What the lifecycle was told last; told again if that did not work.
-    told: Option<Direction>,
+    told: Option<Option<Direction>>,
     /// Why that did not work, which is said once.
     said: Option<LifecycleError>,
 }
@@ -88,6 +88,9 @@ impl Ride {
     /// Looks, decides, and does what was decided.
     pub(crate) async fn turn(&mut self, world: &World<'_>, now: Moment) {
         self.direct(world, now).await;
+        if self.saved.is_forgotten {
+            return;
+        }
         let both = self.both(world.serving);
         self.resume(&both);
         let seen = self.observe(world, &both);
@@ -173,7 +176,7 @@ impl Ride {
             return;
         }
         let model = self.rollout().subject().model().as_str().to_owned();
-        match world.lifecycle.direct(&model, Some(direction.clone())).await {
+        match world.lifecycle.direct(&model, direction.clone()).await {
             Ok(()) => (self.told, self.said) = (Some(direction), None),
             Err(LifecycleError::Busy | LifecycleError::Stopping) => {} // in the next turn
             Err(error) if self.said.as_ref() == Some(&error) => {}
@@ -185,8 +188,11 @@ impl Ride {
         }
     }
 
-    /// Which versions are wanted and who gets how much, from the state alone.
-    pub(crate) fn direction(&self, now: Moment) -> Direction {
+    /// Which versions are wanted and who gets how much, from the state alone. `None`: what the model's files say.
+    pub(crate) fn direction(&self, now: Moment) -> Option<Direction> {
+        if self.saved.is_forgotten {
+            return None;
+        }
         let rollout = self.rollout();
         let (stable, canary) = (rollout.subject().stable(), rollout.subject().canary());
         let wanted: BTreeSet<Version> = match rollout.state() {
@@ -198,7 +204,7 @@ impl Ride {
         let share = u32::from(rollout.weight().basis_points());
         let all = u32::from(Weight::ALL.basis_points());
         let weights: BTreeMap<Version, u32> = [(stable, all - share), (canary, share)].into();
-        Direction { wanted, weights }
+        Some(Direction { wanted, weights })
     }
 
     fn both(&self, serving: &Serving) -> Both {

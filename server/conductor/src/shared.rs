@@ -112,7 +112,7 @@ impl Shared {
     async fn made(&self, rides: &mut Rides, world: &World<'_>, made: Decision, wall: Moment) {
         let Decision::Made { record, evidence } = made else { return };
         let model = record.saved.rollout.subject().model();
-        if evidence.is_empty() {
+        if evidence.is_empty() && !record.saved.is_forgotten {
             tracing::info!(%model, term = record.term, leader = %record.leader, "this replica leads a rollout");
         }
         evidence.iter().for_each(|it| told(world, it));
@@ -131,7 +131,9 @@ impl Shared {
         let name = ModelName::new(model).map_err(|_| unknown())?;
         match self.member.command(&name, command, self.now(wall)) {
             Err(fault) => Err(ConductorError::Share(chain(&fault))),
-            Ok(None) if rides.contains_key(&name) => Err(ConductorError::Busy),
+            Ok(None) if rides.get(&name).is_some_and(|it| !it.saved().is_forgotten) => {
+                Err(ConductorError::Busy)
+            }
             Ok(None) => Err(unknown()),
             Ok(Some(Err(refused))) => Err(refused.into()),
             Ok(Some(Ok(made))) => {
@@ -146,6 +148,24 @@ impl Shared {
     pub(crate) fn may_say(&self, model: &ModelName, wall: Moment) -> bool {
         let leads = self.member.standing(model.as_str(), self.now(wall)) != Standing::Follows;
         leads || self.member.record(model.as_str()).is_none()
+    }
+
+    /// What came of a rollout holds no longer.
+    pub(crate) async fn forget(
+        &mut self,
+        rides: &mut Rides,
+        world: &World<'_>,
+        model: &ModelName,
+        wall: Moment,
+    ) -> Result<(), ConductorError> {
+        match self.member.forget(model, self.now(wall)) {
+            Err(fault) => Err(ConductorError::Share(chain(&fault))),
+            Ok(None) => Err(ConductorError::Busy),
+            Ok(Some(made)) => {
+                self.made(rides, world, made, wall).await;
+                Ok(())
+            }
+        }
     }
 
     /// What is due about a model's file, other than to begin.

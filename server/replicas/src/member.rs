@@ -124,12 +124,12 @@ impl<S: Store> Member<S> {
                 }
             }
         }
-        self.forget(now);
+        self.forget_peers(now);
         Ok(())
     }
 
     /// Counts of a stage that goes on are kept, whoever counted them.
-    fn forget(&mut self, now: Now) {
+    fn forget_peers(&mut self, now: Now) {
         let (records, store, me) = (&self.records, &self.store, &self.id);
         self.peers.retain(|id, peer| {
             let needed = peer.report.rollouts.iter().any(|(model, seen)| {
@@ -183,6 +183,9 @@ impl<S: Store> Member<S> {
     /// Looks at a rollout; decides what is due if it leads, and takes the lead if that is due.
     pub fn decide(&mut self, model: &str, now: Now) -> Result<Option<Decision>, ShareError> {
         let Some((record, _)) = self.records.get(model) else { return Ok(None) };
+        if record.saved.is_forgotten {
+            return Ok(None);
+        }
         let mut saved = record.saved.clone();
         let actions = saved.rollout.step(now.wall, &self.seen(record, now));
         // Where nothing is left to decide nobody need take over.
@@ -257,6 +260,15 @@ impl<S: Store> Member<S> {
         Ok(made.and_then(Result::ok))
     }
 
+    /// What came of a rollout that is over holds no longer, whoever leads. One that is under way stays as it is.
+    pub fn forget(&mut self, model: &ModelName, now: Now) -> Result<Option<Decision>, ShareError> {
+        let made = self.change((model, false), now, |it| {
+            it.is_forgotten = !is_under_way(&it.rollout);
+            Ok(Vec::new())
+        })?;
+        Ok(made.and_then(Result::ok))
+    }
+
     /// What a model's file wants is what serves. Whoever says so leads from then on: another that has not seen
     /// the file yet must not answer it anew.
     pub fn note(
@@ -281,7 +293,8 @@ impl<S: Store> Member<S> {
     ) -> Result<Option<Result<Decision, Refused>>, ShareError> {
         for _ in 0..TRIES_MAX {
             self.catch_up(model, now)?;
-            let Some((record, _)) = self.records.get(model) else { return Ok(None) };
+            let known = self.records.get(model).filter(|(it, _)| !it.saved.is_forgotten);
+            let Some((record, _)) = known else { return Ok(None) };
             let mut saved = record.saved.clone();
             // What is written down with it are the counts of all, unless they ask for a decision of their own.
             let mut counted = saved.rollout.clone();

@@ -321,3 +321,21 @@ fn reports_of_nothing_are_forgotten() {
     a.refresh(now(4_001)).expect("read");
     assert_eq!(a.store.list("replicas").expect("listed"), ["a.json"], "its own stays as it is");
 }
+
+#[test]
+fn what_is_forgotten_is_nobodys_any_more() {
+    let [(mut a, _), (mut b, _)] = members(["a", "b"]);
+    assert!(b.forget(&wine(), now(0)).expect("read").is_none(), "there is none");
+    a.begin(saved(0), now(0)).expect("written").expect("the first");
+    b.forget(&wine(), now(1)).expect("written").expect("tried");
+    assert!(!b.record("wine").expect("a rollout").saved.is_forgotten, "it is under way");
+    b.command(&wine(), Command::Abort, now(1)).expect("written").expect("tried").expect("fits");
+    b.forget(&wine(), now(1)).expect("written").expect("tried");
+    a.refresh(now(2)).expect("read");
+    assert!(a.record("wine").expect("a rollout").saved.is_forgotten);
+    assert!(a.decide("wine", now(2)).expect("read").is_none());
+    assert!(a.command(&wine(), Command::Abort, now(2)).expect("read").is_none());
+    assert!(b.forget(&wine(), now(2)).expect("read").is_none(), "once is enough");
+    let next = a.begin(saved(3), now(3)).expect("written").expect("the one before is over");
+    assert!(!next.saved.is_forgotten);
+}

@@ -27,6 +27,9 @@ pub struct Saved {
     /// An operator wants the candidate to take over as soon as it may, whatever is proven.
     #[serde(default)]
     pub is_ordered: bool,
+    /// What came of it holds no longer: the model's files say again what serves.
+    #[serde(default)]
+    pub is_forgotten: bool,
 }
 
 /// What a model's file wants: a version as it is now.
@@ -55,7 +58,14 @@ impl Wish {
 impl Saved {
     /// One that begins.
     pub fn new(rollout: Rollout, is_declared: bool, wish: Option<Wish>) -> Saved {
-        Saved { rollout, evidence: Vec::new(), is_declared, wish, is_ordered: false }
+        Saved {
+            rollout,
+            evidence: Vec::new(),
+            is_declared,
+            wish,
+            is_ordered: false,
+            is_forgotten: false,
+        }
     }
 
     /// Keeps a decision, and forgets the oldest where there are too many.

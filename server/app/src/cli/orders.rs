@@ -17,7 +17,7 @@ pub struct PromoteArgs {
     pub order: OrderArgs,
 }
 
-/// Arguments of `models rollback`.
+/// Arguments of `models rollback` and `models forget`.
 #[derive(Debug, Args)]
 pub struct RollBackArgs {
     /// Name of the model

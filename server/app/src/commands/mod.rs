@@ -83,6 +83,7 @@ pub fn run(cli: Cli) -> ExitCode {
             ModelsCommand::Unload { model, server } => models::change("unload", &model, &server),
             ModelsCommand::Promote(args) => orders::promote(&args),
             ModelsCommand::Rollback(args) => orders::roll_back(&args),
+            ModelsCommand::Forget(args) => orders::forget(&args),
             ModelsCommand::Pull(args) => return kept(store::pull(&args)).into(),
             ModelsCommand::Verify(store) => return kept(store::verify(&store)).into(),
             ModelsCommand::Lock { uris, store } => return kept(store::lock(&uris, &store)).into(),

@@ -1,4 +1,4 @@
-//! `salver models promote|rollback`: says what is wanted, and waits until it is so.
+//! `salver models promote|rollback|forget`: says what is wanted, and waits until it is so.
 
 use std::thread;
 use std::time::{Duration, Instant};
@@ -32,6 +32,18 @@ pub(crate) fn roll_back(args: &RollBackArgs) -> Result<String, ClientError> {
     let RollBackArgs { model, order } = args;
     let body = json!({ "by": order.by, "reason": order.reason });
     carry_out((model, "rollback"), &body, order)
+}
+
+/// The files decide again: nothing to wait for.
+pub(crate) fn forget(args: &RollBackArgs) -> Result<String, ClientError> {
+    let RollBackArgs { model, order } = args;
+    let body = json!({ "by": order.by, "reason": order.reason }).to_string();
+    let path = format!("/v2/models/{}/forget", encoded(model));
+    let answer = Client::new(&order.server)?.ask(Method::POST, &path, body.into_bytes())?;
+    Ok(match order.server.output {
+        OutputFormat::Json => String::from_utf8_lossy(&answer).into_owned(),
+        OutputFormat::Text => format!("the files of {model} say again what serves"),
+    })
 }
 
 fn carry_out(

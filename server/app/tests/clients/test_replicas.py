@@ -181,3 +181,19 @@ def test_what_arrives_is_rolled_out_everywhere(start, repository, tmp_path):
     fourth = start(repository, **flags).settled()
     assert {call(it) for it in [fourth, *replicas] * 5} == {"2"}
     assert fourth.scrape("salver_requests_total", model="m", version="3") == []
+
+
+def test_what_is_forgotten_is_forgotten_everywhere(three):
+    """The file says again what serves, on all of them; what is under way is not forgotten."""
+    begin(three[0], 2, steps="50,100", shadow_rows=0, step_requests_min=1_000_000)
+    becomes(three, lambda it: it.get("weight") == "50", "all give it half of the requests")
+    three[1].ask("POST", "/v2/models/m/forget", {}).refused(400, "is under way")
+    assert three[1].ask("POST", f"{ROLLOUT}/promote").status == 200
+    becomes(three, in_state("promoted"), "all have promoted it")
+    answer = three[2].ask("POST", "/v2/models/m/forget", {"by": "anna"})
+    assert answer.status == 200, answer.body
+    for it in three:
+        wait_for(lambda it=it: it.ask("GET", ROLLOUT).status == 404, "it has none")
+        wait_for(lambda it=it: call(it) == "1", "its file wants the first")
+    begin(three[1], 3, steps="50,100", shadow_rows=0, step_requests_min=300)
+    becomes(three, in_state("promoted"), "another takes over")

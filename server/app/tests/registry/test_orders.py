@@ -9,7 +9,7 @@ from test_serve import alias, model, registry, serve  # noqa: F401
 def orders(folder):
     """What the audit log says of them."""
     lines = [json.loads(it) for it in (folder / "audit.jsonl").read_text().splitlines()]
-    return [it for it in lines if it.get("event") in ("promote", "rollback")]
+    return [it for it in lines if it.get("event") in ("promote", "rollback", "forget")]
 
 
 def test_a_version_is_promoted_and_taken_back(registry, serve, tmp_path):  # noqa: F811
@@ -68,3 +68,31 @@ def test_what_an_alias_has_swapped_goes_back(registry, serve):  # noqa: F811
     assert server.version() == two
     done = server.command("models", "promote", "wine", "--to", digest[:19])
     assert done.returncode == 0 and server.version() == one, done.stderr
+
+
+def test_what_was_ordered_is_forgotten(registry, serve, tmp_path):  # noqa: F811
+    one, two = [registry.publish({"model.onnx": wine(it)}) for it in (1, 2)]
+    alias(registry, one)
+    kept = ["--state", tmp_path / "state", "--rollout-interval-ms", "50"]
+    settings = model(registry.uri("@champion"))
+    server = serve(settings, *kept).ready()
+    nothing = server.command("models", "forget", "wine")
+    assert nothing.returncode == 1 and "there is no rollout of 'wine'" in nothing.stderr, nothing.stderr
+    assert server.command("models", "promote", "wine", "--to", two).returncode == 0
+    server.serves(two)
+    done = server.command("models", "forget", "wine", "--reason", "the alias is right", "--by", "anna")
+    assert done.returncode == 0 and "say again what serves" in done.stdout, done
+    server.serves(one)
+    gone = server.command("rollout", "status", "wine")
+    assert gone.returncode == 1 and "there is no rollout of 'wine'" in gone.stderr, gone.stderr
+    # Whoever names another version by the alias is heard again, also after a restart.
+    alias(registry, two)
+    server.serves(two)
+    server.stop()
+    server = serve(settings, *kept).ready()
+    assert server.version() == two
+    last = orders(tmp_path / "state")[-1]
+    said = ("forget", "anna", "the alias is right", "begun")
+    assert (last["event"], last["by"], last["reason"], last["result"]) == said
+    alias(registry, one)
+    server.serves(one)

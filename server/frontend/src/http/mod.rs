@@ -170,6 +170,7 @@ impl Rest {
             }
             Endpoint::Promote => self.command(route, request, orders::promote).await,
             Endpoint::RollBack => self.command(route, request, orders::roll_back).await,
+            Endpoint::Forget => self.command(route, request, orders::forget).await,
             Endpoint::None => error_response(StatusCode::NOT_FOUND, "Not Found"),
         }
     }

@@ -1,4 +1,4 @@
-//! What an operator wants at once: `promote` and `rollback` of a model.
+//! What an operator wants at once: `promote`, `rollback` and `forget` of a model.
 
 use std::sync::Arc;
 
@@ -73,6 +73,22 @@ pub(crate) async fn roll_back(
     let before = shared.origins.get(&route.model).and_then(|it| it.before);
     match order(by, reason, None) {
         Ok(order) => shown(shared.conductor.roll_back(&route.model, before, order).await),
+        Err(why) => refusal(Kind::Invalid, why),
+    }
+}
+
+/// `POST /v2/models/{model}/forget`: shows what is forgotten.
+pub(crate) async fn forget(
+    shared: Arc<Shared>,
+    route: Route,
+    request: Request<RequestBody>,
+) -> Response<ResponseBody> {
+    let RollBackBody { by, reason } = match read(request).await {
+        Ok(body) => body,
+        Err(error) => return failure(&error),
+    };
+    match order(by, reason, None) {
+        Ok(order) => shown(shared.conductor.forget(&route.model, order).await),
         Err(why) => refusal(Kind::Invalid, why),
     }
 }

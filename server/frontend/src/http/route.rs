@@ -36,6 +36,7 @@ pub(crate) enum Endpoint {
     TriggerUnmute,
     Promote,
     RollBack,
+    Forget,
     None,
 }
 
@@ -69,6 +70,7 @@ impl Endpoint {
             Endpoint::TriggerUnmute => "/v2/triggers/{trigger}/unmute",
             Endpoint::Promote => "/v2/models/{model}/promote",
             Endpoint::RollBack => "/v2/models/{model}/rollback",
+            Endpoint::Forget => "/v2/models/{model}/forget",
             Endpoint::None => "other",
         }
     }
@@ -100,7 +102,8 @@ impl Endpoint {
             | Endpoint::TriggerMute
             | Endpoint::TriggerUnmute
             | Endpoint::Promote
-            | Endpoint::RollBack => Method::POST,
+            | Endpoint::RollBack
+            | Endpoint::Forget => Method::POST,
         }
     }
 }
@@ -193,6 +196,7 @@ impl Route {
             ["v2", "triggers", name, "unmute"] => (Endpoint::TriggerUnmute, *name, ""),
             ["v2", "models", model, "promote"] => (Endpoint::Promote, *model, ""),
             ["v2", "models", model, "rollback"] => (Endpoint::RollBack, *model, ""),
+            ["v2", "models", model, "forget"] => (Endpoint::Forget, *model, ""),
             ["v2", "repository", "index"] => (Endpoint::Index, "", ""),
             ["v2", "repository", "models", model, "load"] => (Endpoint::Load, *model, ""),
             ["v2", "repository", "models", model, "unload"] => (Endpoint::Unload, *model, ""),
@@ -245,6 +249,7 @@ mod tests {
         check(Method::POST, "/v2/triggers/t/fire", Ok((Endpoint::TriggerFire, "t", "")));
         check(Method::POST, "/v2/models/m/promote", Ok((Endpoint::Promote, "m", "")));
         check(Method::POST, "/v2/models/m/rollback", Ok((Endpoint::RollBack, "m", "")));
+        check(Method::POST, "/v2/models/m/forget", Ok((Endpoint::Forget, "m", "")));
         check(Method::POST, "/v2/models/m/rollout/hold", Ok((Endpoint::RolloutHold, "m", "")));
     }
 
