@@ -10,7 +10,7 @@ use server_drift::{VectorState, vectors_max};
 use crate::cells::{self, Type};
 
 /// Keys of a column's metadata, as the log writes them.
-const TENSOR: &str = "tensor";
+pub(crate) const TENSOR: &str = "tensor";
 const SHAPE: &str = "shape";
 const DTYPE: &str = "datatype";
 const HASHED: &str = "hashed";

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use server_base::{ModelName, Version};
 
 use crate::change::Change;
+use crate::metrics;
 
 /// A reference and the last windows; anything larger is something else.
 const BYTES_MAX: u64 = 64 << 10;
@@ -17,8 +18,18 @@ fn path(folder: &Path, model: &ModelName, version: Version) -> PathBuf {
     folder.join(format!("{model}@{version}.reference.json"))
 }
 
+/// Writes down what has changed. What cannot be is said: a restart learns it anew.
+pub(crate) fn write_all(folder: &Path, changed: &[(ModelName, Version, Change)]) {
+    for (model, version, change) in changed {
+        if let Err(error) = write(folder, (model, *version), change) {
+            tracing::warn!(%model, %version, %error, "a reference cannot be written down");
+            metrics::disk_failed("references");
+        }
+    }
+}
+
 /// Writes it beside the old one, then puts it in its place.
-pub(crate) fn write(
+fn write(
     folder: &Path,
     (model, version): (&ModelName, Version),
     change: &Change,

@@ -371,13 +371,7 @@ impl Worker {
         };
         // What was told of a window is not told of it again: it is written down before.
         if !changed.is_empty() {
-            let folder = lock(&self.truth.memory).folder();
-            for (model, version, change) in changed {
-                if let Err(error) = kept::write(&folder, (&model, version), &change) {
-                    tracing::warn!(%model, %version, %error, "a reference cannot be written down");
-                    metrics::disk_failed("references");
-                }
-            }
+            kept::write_all(&lock(&self.truth.memory).folder(), &changed);
         }
         findings.iter().for_each(|it| self.findings.found(it));
     }

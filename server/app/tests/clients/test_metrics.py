@@ -182,10 +182,11 @@ def test_what_is_documented_is_shown(server):
     rare |= {f"salver_rollout_{it}" for it in ("state", "weight", "decisions_total", "log_evidence")}
     rare |= {"salver_model_refusals_total", "salver_audit_lost_total"}  # of proofs, and of a slow disk
     # Of replicas that share their rollouts.
-    rare |= {f"salver_rollout_{it}" for it in ("leads", "replicas", "share_failures_total")}
+    rare |= {f"salver_rollout_{it}" for it in ("leads", "replicas", "share_failures_total", "digest_differs")}
     # Of servers with a prediction log, monitors, labels, triggers.
     rare |= {it for it in documented() if it.startswith(("salver_log_", "salver_drift_", "salver_truth_", "salver_label"))}
     rare |= {it for it in documented() if it.startswith(("salver_performance", "salver_retraining_", "salver_trigger_"))}
+    rare |= {it for it in documented() if it.startswith("salver_fleet_")}  # of `salver monitor`
     rare |= {it for it in documented() if it.startswith("salver_registry_")}  # of servers that serve from registries
     table = {name: kind for name, (kind, _) in documented().items()}
     assert types.items() <= table.items()

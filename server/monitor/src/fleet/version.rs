@@ -157,7 +157,8 @@ impl VersionLog {
         if monitors.is_learning(&self.who) {
             self.anchor.get_or_insert_with(|| self.cursor.clone());
         }
-        let columns = wanted(file.schema(), named.as_deref());
+        let embeddings = &self.followed.plan.embeddings;
+        let columns = wanted(file.schema(), named.as_deref(), embeddings);
         self.watched = Some(Taken { columns: columns.clone(), _presence: presence });
         Ok(columns)
     }
