@@ -62,9 +62,9 @@ impl Quantiles {
         }
         for (ours, theirs) in self.levels.iter_mut().zip(&other.levels) {
             ours.extend_from_slice(theirs);
-            // So that it does not matter whose came first.
-            ours.sort_unstable_by(f64::total_cmp);
         }
+        // So that it does not matter whose came first, nor which of the two had a level at all.
+        self.levels.iter_mut().for_each(|it| it.sort_unstable_by(f64::total_cmp));
         self.compact();
     }
 

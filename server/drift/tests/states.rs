@@ -131,6 +131,25 @@ proptest! {
     }
 }
 
+/// A level that only one of the two has is in the same order as well: the values of an unmerged one
+/// stand as they came.
+#[test]
+fn sketches_of_other_heights_merge_either_way_round() {
+    let sketch = |n: usize| {
+        let mut sketch = Quantiles::default();
+        sketch.extend(&normal(n as u64, n));
+        sketch
+    };
+    for (a, b) in [(0, 0), (0, 2), (0, 1322), (1, 1322), (100, 5000), (3000, 40_000)] {
+        let (a, b) = (sketch(a), sketch(b));
+        let (mut ab, mut ba) = (a.clone(), b.clone());
+        ab.merge(&b);
+        ba.merge(&a);
+        assert_eq!(ab, ba, "{} and {} values", a.n(), b.n());
+        assert_eq!(ab.n(), a.n() + b.n());
+    }
+}
+
 #[test]
 fn a_sketch_knows_the_ranks() {
     let mut sketch = Quantiles::default();
