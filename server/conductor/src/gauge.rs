@@ -80,12 +80,13 @@ fn copies(pairs: &serving::Pairs) -> Arm {
 }
 
 fn compared(pairs: &serving::Pairs) -> Pairs {
-    let (n, mean, m2) = pairs.moments;
+    let moments = |(n, mean, m2): (u64, f64, f64)| Moments { n, mean, m2 };
     Pairs {
         pairs: pairs.compared,
         flips: pairs.flips,
         non_finite: pairs.nonfinite,
-        difference: Moments { n, mean, m2 },
+        difference: moments(pairs.moments),
+        classes: pairs.classes.map(moments),
     }
 }
 

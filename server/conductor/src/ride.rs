@@ -93,8 +93,10 @@ impl Ride {
         }
         let both = self.both(world.serving);
         self.resume(&both);
-        let seen = self.observe(world, &both);
-        let actions = self.saved.rollout.step(now, &seen);
+        let actions = {
+            let seen = self.observe(world, &both);
+            self.saved.rollout.step(now, &seen)
+        };
         self.act(world, actions, now).await;
     }
 

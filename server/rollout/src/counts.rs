@@ -36,6 +36,9 @@ impl Arm {
     }
 }
 
+/// Classes whose shares are compared; of more, every sixteenth goes together.
+pub const CLASSES: usize = 16;
+
 /// Rows that both versions were asked for the same: the stable one's answer went to the caller.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
@@ -48,6 +51,14 @@ pub struct Pairs {
     pub non_finite: u64,
     /// Candidate minus stable, of the output that is watched.
     pub difference: Moments,
+    /// By how much more of a request's rows are of each class: candidate minus stable.
+    #[serde(skip_serializing_if = "is_none")]
+    pub classes: [Moments; CLASSES],
+}
+
+/// Nothing that has classes was compared.
+fn is_none(classes: &[Moments; CLASSES]) -> bool {
+    classes.iter().all(|it| it.n == 0)
 }
 
 impl Pairs {
@@ -57,6 +68,9 @@ impl Pairs {
         self.flips = self.flips.saturating_add(other.flips);
         self.non_finite = self.non_finite.saturating_add(other.non_finite);
         self.difference.merge(&other.difference);
+        for (ours, theirs) in self.classes.iter_mut().zip(&other.classes) {
+            ours.merge(theirs);
+        }
     }
 }
 
@@ -121,7 +135,13 @@ mod tests {
         Counts {
             stable: Arm { requests: 100, errors: 1, slow: 2, non_finite: 3 },
             canary: Arm { requests: 10, errors: 4, slow: 5, non_finite: 6 },
-            pairs: Pairs { pairs: 7, flips: 8, non_finite: 9, difference: moments },
+            pairs: Pairs {
+                pairs: 7,
+                flips: 8,
+                non_finite: 9,
+                difference: moments,
+                classes: [moments; CLASSES],
+            },
             labels: Labels { stable: moments, canary: moments, paired: moments },
         }
     }
@@ -132,7 +152,9 @@ mod tests {
         assert_eq!(sum.stable, Arm { requests: 200, errors: 2, slow: 4, non_finite: 6 });
         assert_eq!(sum.canary, Arm { requests: 20, errors: 8, slow: 10, non_finite: 12 });
         let moments = Moments { n: 4, mean: 1.0, m2: 4.0 };
-        assert_eq!(sum.pairs, Pairs { pairs: 14, flips: 16, non_finite: 18, difference: moments });
+        let classes = [moments; CLASSES];
+        let expect = Pairs { pairs: 14, flips: 16, non_finite: 18, difference: moments, classes };
+        assert_eq!(sum.pairs, expect);
         assert_eq!(sum.labels, Labels { stable: moments, canary: moments, paired: moments });
     }
 

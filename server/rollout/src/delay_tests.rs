@@ -1,7 +1,9 @@
 //! How soon each test finds what it is there for, and how often it finds what is not: the seeds
 //! are fixed, so that the same numbers come every time.
 
-use crate::evidence::{BURN_IN, log_e_above, log_e_mean, log_e_more_often};
+use crate::counts::CLASSES;
+use crate::evidence::{BURN_IN, log_e_above, log_e_mean, log_e_more_often, log_mean};
+use crate::loss::log_e_moments;
 use crate::moments::Moments;
 use crate::random::Random;
 
@@ -64,6 +66,25 @@ fn shifts(shift: f64, rows_max: u64, seeds: u64) -> Vec<Option<u64>> {
     (0..seeds).map(run).collect()
 }
 
+/// Rows of which the share `drift` moves from one class to another, and one in twenty from any of
+/// three to any other; every ten are looked at. After how many?
+fn moves(drift: f64, rows_max: u64, seeds: u64) -> Vec<Option<u64>> {
+    let run = |seed| {
+        let mut random = Random::new(seed);
+        let mut classes = [Moments::default(); CLASSES];
+        (1..=rows_max / 10).map(|it| it * 10).find(|_| {
+            for _ in 0..10 {
+                let shares = random.moved(drift);
+                for (class, share) in classes.iter_mut().zip(shares) {
+                    class.add(share);
+                }
+            }
+            log_mean(&classes.map(|it| log_e_moments(it.mean, &it))) >= enough()
+        })
+    };
+    (0..seeds).map(run).collect()
+}
+
 #[track_caller]
 fn within(found: Vec<Option<u64>>, at_most: u64) {
     let median = median(found);
@@ -90,9 +111,20 @@ fn shifts_are_found_soon() {
 }
 
 #[test]
+fn classes_that_move_are_found_soon() {
+    within(moves(0.02, 20_000, SEEDS), 1_600);
+    within(moves(0.05, 5_000, SEEDS), 480);
+    within(moves(0.1, 5_000, SEEDS), 220);
+}
+
+#[test]
 fn what_is_no_worse_is_seldom_found() {
-    let found =
-        [errors(1.0, 200_000, 200), exceedances(0.01, 20_000, 200), shifts(0.0, 5_000, 500)];
+    let found = [
+        errors(1.0, 200_000, 200),
+        exceedances(0.01, 20_000, 200),
+        shifts(0.0, 5_000, 500),
+        moves(0.0, 5_000, 200),
+    ];
     let found = found.map(|it| share_found(&it));
     assert!(found.iter().all(|it| *it <= 0.05), "{found:?}");
 }

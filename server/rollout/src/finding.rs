@@ -16,6 +16,8 @@ pub enum Guard {
     Flips,
     /// How far outputs are apart on average.
     Difference,
+    /// How far shares of classes are apart.
+    OutputDrift,
     /// How much greater the loss is on average.
     Loss,
 }
@@ -27,6 +29,7 @@ impl fmt::Display for Guard {
             Guard::Latency => "latency",
             Guard::Flips => "flips",
             Guard::Difference => "difference",
+            Guard::OutputDrift => "output drift",
             Guard::Loss => "loss",
         })
     }

@@ -67,10 +67,22 @@ impl Guards<'_> {
             Guard::Difference => {
                 let max = plan.difference_max?;
                 let moments = &total.pairs.difference;
-                let distance = moments.mean - moments.mean.clamp(-max, max);
                 let (mean, n) = (number(moments.mean), moments.n);
                 let words = format!("difference on {n} shadow rows: {mean}, beyond {max}");
-                (log_e_moments(distance, moments), words)
+                (log_e_moments(beyond(moments, max), moments), words)
+            }
+            Guard::OutputDrift => {
+                let max = plan.output_drift_max?;
+                let classes = &total.pairs.classes;
+                // The mean over all there might be, whichever are seen: none is picked by what it says.
+                let log_e = log_mean(&classes.map(|it| log_e_moments(beyond(&it, max), &it)));
+                let far = |a: &&Moments, b: &&Moments| a.mean.abs().total_cmp(&b.mean.abs());
+                let most = classes.iter().max_by(far).copied().unwrap_or_default();
+                let (mean, n) = (number(most.mean), most.n);
+                (
+                    log_e,
+                    format!("change of a class's share on {n} shadow rows: {mean}, beyond {max}"),
+                )
             }
             Guard::Loss => {
                 let max = plan.loss_increase_max?;
@@ -132,6 +144,11 @@ impl Guards<'_> {
             mean(&labels.paired)
         )
     }
+}
+
+/// How far a mean is from what is allowed on either side.
+fn beyond(moments: &Moments, max: f64) -> f64 {
+    moments.mean - moments.mean.clamp(-max, max)
 }
 
 #[cfg(test)]

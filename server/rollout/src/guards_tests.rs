@@ -83,6 +83,7 @@ fn labels_and_differences_of_shadow_rows_are_compared() {
             flips,
             non_finite: 0,
             difference: Moments { n: 500, mean, m2: 500.0 },
+            ..Pairs::default()
         },
         ..Counts::default()
     };
@@ -97,6 +98,25 @@ fn labels_and_differences_of_shadow_rows_are_compared() {
     let mut early = pairs(2, 0.5);
     early.pairs.difference.n = BURN_IN - 1;
     check(keys, early, &[]);
+}
+
+#[test]
+fn shares_of_classes_are_compared() {
+    let keys = r#"{"steps": "10,100", "output_drift_max": 0.05}"#;
+    let pairs = |n: u64, mean: f64| {
+        let mut counts = Counts::default();
+        counts.pairs.pairs = n;
+        for (class, mean) in counts.pairs.classes.iter_mut().zip([mean, -mean, 0.0]) {
+            // So many rows of a hundred are of another class.
+            *class = Moments { n, mean, m2: 0.1 * n as f64 };
+        }
+        counts
+    };
+    check(keys, pairs(2_000, 0.05), &[]);
+    check(keys, pairs(2_000, 0.15), &["output drift: Worse"]);
+    check(keys, pairs(2_000, -0.15), &["output drift: Worse"]);
+    check(keys, pairs(BURN_IN - 1, 0.9), &[]);
+    check(r#"{"steps": "10,100"}"#, pairs(2_000, 0.9), &[]);
 }
 
 #[test]

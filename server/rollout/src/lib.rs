@@ -19,6 +19,7 @@
 //! | is it slower? | answers above the limit | share above 1 %, *and* more often than the stable version |
 //! | does it answer otherwise? | shadow rows whose label flips | share above the allowed one |
 //! | are its outputs shifted, is its loss greater? | differences | mixture of means |
+//! | are classes more or less frequent? | differences of shares, class by class | mean of those |
 //! | is it good enough to take over? | as the first two | the same tests the other way round |
 //!
 //! - **Share** ([`evidence::log_e_above`]): `E = ∫ (p/p₀)ᵏ ((1−p)/(1−p₀))ⁿ⁻ᵏ dπ(p)`, `π` the
@@ -78,7 +79,7 @@ mod labels_tests;
 mod simulation_tests;
 
 pub use commands::{Command, Refused};
-pub use counts::{Arm, Counts, Labels, Pairs};
+pub use counts::{Arm, CLASSES, Counts, Labels, Pairs};
 pub use finding::{Finding, Guard, Question};
 pub use moment::Moment;
 pub use moments::Moments;

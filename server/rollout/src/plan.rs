@@ -29,6 +29,7 @@ pub struct Plan {
     pub(crate) p99_tolerance: Option<f64>,
     pub(crate) flip_rate_max: Option<f64>,
     pub(crate) difference_max: Option<f64>,
+    pub(crate) output_drift_max: Option<f64>,
     pub(crate) loss_increase_max: Option<f64>,
     pub(crate) non_finite: bool,
     pub(crate) alpha: f64,
@@ -47,6 +48,7 @@ impl Plan {
             (Guard::Latency, self.p99_tolerance.is_some()),
             (Guard::Flips, self.flip_rate_max.is_some()),
             (Guard::Difference, self.difference_max.is_some()),
+            (Guard::OutputDrift, self.output_drift_max.is_some()),
             (Guard::Loss, self.loss_increase_max.is_some()),
         ];
         let optional = optional.into_iter().filter(|(_, watched)| *watched).map(|(it, _)| it);
@@ -107,6 +109,7 @@ impl From<Plan> for RawPlan {
             p99_tolerance: plan.p99_tolerance,
             flip_rate_max: plan.flip_rate_max,
             difference_max: plan.difference_max,
+            output_drift_max: plan.output_drift_max,
             loss_increase_max: plan.loss_increase_max,
             non_finite: Some(plan.non_finite),
             alpha: Some(plan.alpha),

@@ -1,5 +1,7 @@
 //! A small seeded generator for the tests.
 
+use crate::counts::CLASSES;
+
 /// splitmix64: Steele, Lea, Flood, "Fast splittable pseudorandom number generators", 2014.
 pub(crate) struct Random(u64);
 
@@ -41,5 +43,25 @@ impl Random {
     /// Mean 0, variance 1: twelve uniform numbers.
     pub(crate) fn normal(&mut self) -> f64 {
         (0..12).map(|_| self.uniform()).sum::<f64>() - 6.0
+    }
+    /// By how much the shares of three classes move in a row: from the first to the second in so many
+    /// rows, and in one of twenty from any to any other.
+    pub(crate) fn moved(&mut self, drift: f64) -> [f64; CLASSES] {
+        let chance = self.uniform();
+        let moves = if chance < drift {
+            Some((0, 1))
+        } else if chance < drift + 0.05 {
+            let third = self.uniform();
+            let (a, b) = [(0, 1), (0, 2), (1, 2)]
+                [usize::from(third > 1.0 / 3.0) + usize::from(third > 2.0 / 3.0)];
+            Some(if self.uniform() < 0.5 { (a, b) } else { (b, a) })
+        } else {
+            None
+        };
+        let mut shares = [0.0; CLASSES];
+        if let Some((from, to)) = moves {
+            (shares[from], shares[to]) = (-1.0, 1.0);
+        }
+        shares
     }
 }

@@ -51,6 +51,8 @@ pub struct RawPlan {
     pub flip_rate_max: Option<f64>,
     /// By how much outputs on shadow rows may differ on average. Not watched unless given.
     pub difference_max: Option<f64>,
+    /// By how much the share of a class may be another on shadow rows. Not watched unless given.
+    pub output_drift_max: Option<f64>,
     /// By how much the loss may be greater on average. Not watched unless given.
     pub loss_increase_max: Option<f64>,
     /// Are answers with infinite or undefined numbers allowed? No.
@@ -105,6 +107,7 @@ impl RawPlan {
         let mut limit = |key, value: Option<f64>, range| value.map(|it| number(key, it, range));
         let flip_rate_max = limit("flip_rate_max", self.flip_rate_max, 1e-6..=0.999);
         let difference_max = limit("difference_max", self.difference_max, 0.0..=1e100);
+        let output_drift_max = limit("output_drift_max", self.output_drift_max, 0.0..=1.0);
         let loss_increase_max = limit("loss_increase_max", self.loss_increase_max, 0.0..=1e100);
         let plan = Plan {
             steps,
@@ -120,6 +123,7 @@ impl RawPlan {
             p99_tolerance: self.latency.unwrap_or(true).then_some(p99_tolerance),
             flip_rate_max,
             difference_max,
+            output_drift_max,
             loss_increase_max,
             non_finite: self.non_finite.unwrap_or(false),
             alpha,
@@ -164,6 +168,7 @@ impl RawPlan {
         let on_shadow_rows = [
             ("flip_rate_max", self.flip_rate_max, 1),
             ("difference_max", self.difference_max, BURN_IN),
+            ("output_drift_max", self.output_drift_max, BURN_IN),
         ];
         for (key, value, rows) in on_shadow_rows {
             let have = plan.shadow_rows;

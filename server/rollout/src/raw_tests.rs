@@ -34,7 +34,7 @@ fn a_plan_is_read_back_as_it_was_written() {
         r#"{"steps": "0.5, 12.25,100", "latency": false, "non_finite": true}"#,
         r#"{"shadow_rows": 0, "step_duration_s_min": 0, "duration_s_max": 1}"#,
         r#"{"steps": "100", "latency": false, "flip_rate_max": 0.05, "alpha": 0.01}"#,
-        r#"{"difference_max": 0, "loss_increase_max": 0.125, "shadow_rows": 100}"#,
+        r#"{"difference_max": 0, "output_drift_max": 0.02, "loss_increase_max": 0.125, "shadow_rows": 100}"#,
     ];
     for text in texts {
         let plan = read(text).expect(text);

@@ -30,8 +30,8 @@ pub struct Rollout {
     /// Where the time of all of it is counted from: the start, or the last resumption.
     began: Moment,
     stage_began: Moment,
-    /// Stages that are over.
-    ledger: Ledger,
+    /// Stages that are over. Apart, so that whoever holds a rollout while waiting needs little room for that.
+    ledger: Box<Ledger>,
     /// Counts of the running stage from before the counters began anew.
     carried: Counts,
     /// Counts of the running stage.
@@ -49,7 +49,7 @@ impl Rollout {
             state: State::Running { phase: Phase::Loading },
             began: now,
             stage_began: now,
-            ledger: Ledger::default(),
+            ledger: Box::default(),
             carried: Counts::default(),
             current: Counts::default(),
             slow_above: None,

@@ -27,6 +27,8 @@ struct World {
     slow_rate: f64,
     flip_rate: f64,
     shift: f64,
+    /// Share of the rows that are of the second class instead of the first.
+    drift: f64,
     loss: f64,
 }
 
@@ -37,6 +39,7 @@ const EQUAL: World = World {
     slow_rate: 0.01,
     flip_rate: 0.05,
     shift: 0.0,
+    drift: 0.0,
     loss: 0.0,
 };
 
@@ -108,6 +111,10 @@ impl Driver {
         counts.pairs.flips += random.binomial(copies, world.flip_rate);
         for _ in 0..copies {
             counts.pairs.difference.add(random.normal() + world.shift);
+            let moved = random.moved(world.drift);
+            for (class, share) in counts.pairs.classes.iter_mut().zip(moved) {
+                class.add(share);
+            }
         }
         // The truth of one request in a hundred becomes known.
         for _ in 0..stable / 100 {
@@ -146,7 +153,11 @@ fn play(plan: &str, world: World, seed: u64) -> End {
 /// All guards, each at the edge of what is allowed.
 const STRICT: &str = r#"{"steps": "5,25,50,100", "step_requests_min": 1000,
     "step_duration_s_min": 60, "duration_s_max": 10800, "shadow_rows": 1000, "flip_rate_max": 0.05,
-    "difference_max": 0, "loss_increase_max": 0}"#;
+    "difference_max": 0, "output_drift_max": 0, "loss_increase_max": 0}"#;
+
+/// The shares of classes beside what is watched anyhow.
+const DRIFT: &str = r#"{"steps": "5,25,50,100", "step_requests_min": 1000,
+    "step_duration_s_min": 60, "duration_s_max": 10800, "shadow_rows": 1000, "output_drift_max": 0}"#;
 
 #[test]
 fn a_candidate_that_is_as_good_is_promoted() {
@@ -155,6 +166,19 @@ fn a_candidate_that_is_as_good_is_promoted() {
     assert!(back <= 10, "{back} of 200 were rolled back");
     let promoted = ends.iter().filter(|it| it.is_promoted()).count();
     assert!(promoted >= 180, "{promoted} of 200 were promoted");
+}
+
+/// As many rows as are copied decide what is seen: a small drift needs more than a thousand.
+#[test]
+fn answers_that_only_swap_are_no_drift() {
+    let back = |drift| {
+        let world = World { drift, ..EQUAL };
+        (0..200).filter(|&seed| play(DRIFT, world, seed).is_back()).count()
+    };
+    let [none, small, large] = [0.0, 0.05, 0.1].map(back);
+    assert!(none <= 10, "{none} of 200 were rolled back");
+    assert!(small >= 180, "{small} of 200 were found");
+    assert_eq!(large, 200);
 }
 
 /// A tenth of the requests, a hundred a second.
@@ -193,6 +217,7 @@ fn a_candidate_that_is_slow_goes_back_soon() {
 fn a_candidate_that_answers_otherwise_never_answers() {
     back_within(STRICT, World { flip_rate: 0.12, ..EQUAL }, 0);
     back_within(STRICT, World { shift: 0.25, ..EQUAL }, 0);
+    back_within(STRICT, World { drift: 0.1, ..EQUAL }, 0);
     back_within(STRICT, World { loss: 1.0, ..EQUAL }, 60_000);
 }
 

@@ -6,6 +6,9 @@ use backend_api::{DType, Tensor};
 /// compared is a sample anyhow.
 const ELEMENTS_MAX: usize = 1 << 16;
 
+/// Classes that shares are counted of; of more, every sixteenth goes together.
+pub(crate) const CLASSES: usize = 16;
+
 /// What was seen of one pair of answers.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(crate) struct Difference {
@@ -17,6 +20,9 @@ pub(crate) struct Difference {
     pub(crate) mean: Option<f64>,
     /// The largest of them.
     pub(crate) max: f64,
+    /// By how much the share of the rows of each class is larger in the second, of the first output that
+    /// has classes; `None` if none has.
+    pub(crate) shares: Option<[f64; CLASSES]>,
 }
 
 /// Compares the outputs of two versions, in the order of their signatures.
@@ -31,11 +37,16 @@ pub(crate) fn compare(first: &[Tensor], second: &[Tensor]) -> Difference {
         let (Some(a_numbers), Some(b_numbers)) = (floats(a, left), floats(b, left)) else {
             // Labels, identifiers, texts: the same or not.
             seen.flipped |= a.data() != b.data();
+            seen.shares = seen.shares.or_else(|| moved(labels(a)?, labels(b)?));
             continue;
         };
         left = left.saturating_sub(a_numbers.len());
         let width = a.shape().dims().get(1..).map_or(1, |it| it.iter().product()).max(1);
         let rows = a_numbers.chunks(width).zip(b_numbers.chunks(width));
+        if width > 1 && seen.shares.is_none() {
+            let classes = |it: &[f64]| it.chunks(width).map(largest).collect::<Vec<usize>>();
+            seen.shares = moved(classes(&a_numbers), classes(&b_numbers));
+        }
         // A row of one number has no largest.
         seen.flipped |= width > 1 && rows.into_iter().any(|(a, b)| largest(a) != largest(b));
         seen.nonfinite |= b_numbers.iter().any(|it| !it.is_finite());
@@ -49,6 +60,36 @@ pub(crate) fn compare(first: &[Tensor], second: &[Tensor]) -> Difference {
     }
     seen.mean = (numbers > 0).then(|| sum / numbers as f64);
     seen
+}
+
+/// By how much the share of each class has become larger.
+fn moved(first: Vec<usize>, second: Vec<usize>) -> Option<[f64; CLASSES]> {
+    let rows = first.len().min(second.len());
+    let mut shares = [0.0; CLASSES];
+    for (a, b) in first.into_iter().zip(second) {
+        shares[a % CLASSES] -= 1.0 / rows as f64;
+        shares[b % CLASSES] += 1.0 / rows as f64;
+    }
+    (rows > 0).then_some(shares)
+}
+
+/// The labels of an output that has one a row: numbers as they are, texts by a hash.
+fn labels(tensor: &Tensor) -> Option<Vec<usize>> {
+    let elements = tensor.shape().elements();
+    if elements == 0 || tensor.shape().dims().first() != Some(&elements) {
+        return None;
+    }
+    let Some(size) = tensor.dtype().size() else {
+        // FNV-1a.
+        let hash = |text: &[u8]| {
+            let step = |it: u32, byte: &u8| (it ^ u32::from(*byte)).wrapping_mul(16_777_619);
+            text.iter().fold(2_166_136_261, step) as usize
+        };
+        return Some(tensor.strings().take(ELEMENTS_MAX).map(hash).collect());
+    };
+    // The lowest byte decides, as there are few classes.
+    let numbers = tensor.data().chunks_exact(size.max(1)).take(ELEMENTS_MAX);
+    Some(numbers.map(|it| usize::from(it.first().copied().unwrap_or(0))).collect())
 }
 
 /// Does any output hold what is no number?
@@ -97,64 +138,5 @@ fn largest(row: &[f64]) -> usize {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn numbers(dims: &[usize], elements: &[f32]) -> Tensor {
-        Tensor::from_elements(dims, elements).expect("elements")
-    }
-
-    #[track_caller]
-    fn check(first: &[Tensor], second: &[Tensor], expect: Difference) {
-        assert_eq!(compare(first, second), expect);
-    }
-
-    #[test]
-    fn the_same_is_no_difference() {
-        let it = [numbers(&[1, 3], &[0.1, 0.7, 0.2])];
-        check(&it, &it, Difference { mean: Some(0.0), ..Difference::default() });
-        let label = [Tensor::from_elements(&[1], &[3_i64]).expect("a label")];
-        check(&label, &label, Difference::default());
-    }
-
-    #[test]
-    fn classes_and_labels_flip() {
-        let (a, b) =
-            (numbers(&[2, 2], &[0.0, 1.0, 1.0, 0.0]), numbers(&[2, 2], &[0.0, 1.0, 0.0, 1.0]));
-        let expect = Difference { flipped: true, mean: Some(0.0), max: 1.0, nonfinite: false };
-        check(&[a], &[b], expect);
-        let label = |it: i64| [Tensor::from_elements(&[1], &[it]).expect("a label")];
-        check(&label(1), &label(2), Difference { flipped: true, ..Difference::default() });
-        let text = |it: &str| [Tensor::from_strings(&[1], &[it]).expect("a text")];
-        check(&text("a"), &text("b"), Difference { flipped: true, ..Difference::default() });
-    }
-
-    #[test]
-    fn a_shift_is_measured_with_its_sign() {
-        let (a, b) = (numbers(&[2, 1], &[1.0, 2.0]), numbers(&[2, 1], &[0.5, 1.5]));
-        check(&[a], &[b], Difference { mean: Some(-0.5), max: 0.5, ..Difference::default() });
-    }
-
-    #[test]
-    fn what_is_no_number_is_seen_and_not_averaged() {
-        let (a, b) = (numbers(&[2], &[1.0, 2.0]), numbers(&[2], &[f32::NAN, 3.0]));
-        check(
-            &[a],
-            std::slice::from_ref(&b),
-            Difference { nonfinite: true, mean: Some(1.0), max: 1.0, flipped: false },
-        );
-        assert!(is_nonfinite(&[b]));
-        assert!(!is_nonfinite(&[numbers(&[1], &[1.0])]));
-    }
-
-    #[test]
-    fn another_shape_is_another_answer() {
-        let (a, b) = (numbers(&[1, 2], &[1.0, 2.0]), numbers(&[1, 3], &[1.0, 2.0, 3.0]));
-        check(
-            std::slice::from_ref(&a),
-            &[b],
-            Difference { flipped: true, ..Difference::default() },
-        );
-        check(&[a], &[], Difference { flipped: true, ..Difference::default() });
-    }
-}
+#[path = "compare_tests.rs"]
+mod tests;

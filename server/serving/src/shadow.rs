@@ -13,7 +13,7 @@ use backend_api::Tensor;
 use crossbeam_channel::{Receiver, Sender, bounded};
 use server_base::Kind;
 
-use crate::compare::{Difference, compare};
+use crate::compare::{CLASSES, Difference, compare};
 use crate::error::InferError;
 use crate::reply::Answer;
 use crate::servable::Servable;
@@ -44,6 +44,8 @@ pub struct Pairs {
     pub moments: (u64, f64, f64),
     /// The largest difference of any two numbers.
     pub max: f64,
+    /// The same as `moments` of how much more of the rows are of each class.
+    pub classes: [(u64, f64, f64); CLASSES],
 }
 
 /// A version that is shadowed by another.
@@ -211,13 +213,20 @@ impl Pairs {
         self.nonfinite += u64::from(seen.nonfinite);
         self.max = self.max.max(seen.max);
         if let Some(mean) = seen.mean {
-            // Welford's recurrence: no large sums are subtracted from one another.
-            let (count, before, squares) = self.moments;
-            let count = count + 1;
-            let now = before + (mean - before) / count as f64;
-            self.moments = (count, now, squares + (mean - before) * (mean - now));
+            add(&mut self.moments, mean);
+        }
+        for (class, share) in self.classes.iter_mut().zip(seen.shares.iter().flatten()) {
+            add(class, *share);
         }
     }
+}
+
+/// Welford's recurrence: no large sums are subtracted from one another.
+fn add(moments: &mut (u64, f64, f64), value: f64) {
+    let (count, before, squares) = *moments;
+    let count = count + 1;
+    let now = before + (value - before) / count as f64;
+    *moments = (count, now, squares + (value - before) * (value - now));
 }
 
 /// Nothing under these locks can panic half way.
