@@ -57,7 +57,11 @@ async fn serve(log: &Path, model: &str, drift: &str) -> House {
         (path("1/model.fake"), DOUBLE.to_owned()),
     ];
     let files = files.each_ref().map(|it| (it.0.as_str(), it.1.as_str()));
-    House::with(&files, |args| {
+    logged(log, &files).await
+}
+
+async fn logged(log: &Path, files: &[(&str, &str)]) -> House {
+    House::with(files, |args| {
         args.log.log_dir = Some(log.to_path_buf());
         args.log.log_roll_ms = Some(10);
     })
@@ -177,6 +181,32 @@ async fn a_reference_is_learned_where_none_is() {
     assert_eq!(view["reference"]["source"], "learned");
     assert_eq!(alarms(&view)[0], "");
     assert!(alarms(&view)[1].starts_with("drift prediction_drift"), "{:?}", alarms(&view));
+}
+
+/// Each number by itself is as it was: only together they are not.
+#[tokio::test]
+async fn an_embedding_that_changes_is_found() {
+    let log = tempfile::tempdir().expect("scratch");
+    let settings =
+        "max_batch_size = 100\n[log]\n[drift]\nembeddings = [\"x\"]\nlearn_rows = 1000\n";
+    let settings = format!("{settings}{PLAN}\n");
+    let files = [("embeds/model.toml", settings.as_str()), ("embeds/1/model.fake", DOUBLE)];
+    let house = logged(log.path(), &files).await;
+    let mut random = Random::new(4);
+    ask((&house, "embeds"), &mut random, 1_500, 0.0).await;
+    let mut http = house.http().await;
+    for _ in 0..5 {
+        let rows = rows(&mut random, 100, 0.0).into_iter().map(|[a, _]| [a, a]);
+        let (status, answer) = http.infer("embeds", &rows.collect::<Vec<_>>()).await;
+        assert_eq!(status, 200, "{answer}");
+    }
+    let view = shown((&house, "embeds"), |it| windows(it) == 2).await;
+    let told = &view["history"][1]["found"]["embedding_drift"];
+    assert_eq!(
+        (&told["is_alarm"], &told["subjects"]),
+        (&true.into(), &serde_json::json!(["in.x"]))
+    );
+    assert_ne!(view["history"][1]["found"]["drift"]["is_alarm"], true, "{view:#}");
 }
 
 #[tokio::test]
