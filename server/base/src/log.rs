@@ -87,6 +87,8 @@ pub struct LogConfig {
     pub slow_over: Option<Duration>,
     /// Are all of whose answers the model is not sure?
     pub low_confidence: Option<LowConfidence>,
+    /// Are all whose copy was answered otherwise, with that answer?
+    pub disagreement: bool,
     /// The only inputs that may be; `None`: all.
     pub inputs: Option<Vec<String>>,
     /// The only outputs that may be; `None`: all.
@@ -109,6 +111,7 @@ impl Default for LogConfig {
             errors: true,
             slow_over: None,
             low_confidence: None,
+            disagreement: false,
             inputs: None,
             outputs: None,
             hashed: Vec::new(),

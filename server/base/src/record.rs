@@ -119,6 +119,8 @@ pub enum Reason {
     Slow,
     /// The model was not sure of its answer.
     LowConfidence,
+    /// The request was copied to another version, which answered otherwise.
+    Disagreement,
 }
 
 impl Reason {
@@ -129,6 +131,7 @@ impl Reason {
             Reason::Error => "error",
             Reason::Slow => "slow",
             Reason::LowConfidence => "low_confidence",
+            Reason::Disagreement => "disagreement",
         }
     }
 }
@@ -163,6 +166,7 @@ pub struct Record {
     /// From the first byte to the answer.
     pub latency: Duration,
     /// How likely it was that a record like this one is in the log: 1 if a rule keeps all of its kind.
+    /// Where two versions disagreed: how likely it was that the request is copied at all.
     pub probability: f32,
     /// Why it is: a rule, unless the sample has chosen it anyhow.
     pub reason: Reason,

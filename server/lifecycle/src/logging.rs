@@ -34,6 +34,7 @@ pub(crate) fn read(section: &mut Section<'_>) -> LogConfig {
         errors: section.boolean("errors").unwrap_or(defaults.errors),
         slow_over: slow.map(|it| Duration::from_millis(it as u64)),
         low_confidence: section.with("low_confidence", low_confidence),
+        disagreement: section.boolean("disagreement").unwrap_or(defaults.disagreement),
         inputs: section.with("inputs", names),
         outputs: section.with("outputs", names),
         hashed: section.with("hash", names).unwrap_or_default(),

@@ -44,7 +44,7 @@ fn a_section_is_what_turns_the_log_on() {
     assert_eq!(parse(""), Ok(None));
     assert_eq!(parse("[log]"), Ok(Some(LogConfig::default())));
     let text = "[log]\nmode = 'at_least_once'\nsample = 0.25\nerrors = false\nslow_ms = 50\n\
-                low_confidence = { output = 'p', below = 0.6 }\n\
+                low_confidence = { output = 'p', below = 0.6 }\ndisagreement = true\n\
                 inputs = ['x']\noutputs = []\nhash = ['x']\nfeatures = { x = ['a', 'b'] }\n\
                 max_columns = 8\nmax_value_bytes = 100";
     let expect = LogConfig {
@@ -53,6 +53,7 @@ fn a_section_is_what_turns_the_log_on() {
         errors: false,
         slow_over: Some(Duration::from_millis(50)),
         low_confidence: Some(low("p", 0)),
+        disagreement: true,
         inputs: Some(vec!["x".to_owned()]),
         outputs: Some(Vec::new()),
         hashed: vec!["x".to_owned()],

@@ -15,7 +15,9 @@ use server_base::{
 };
 use smallvec::SmallVec;
 
+use crate::admission::Permit;
 use crate::confidence::is_low;
+use crate::dispute::{Dispute, Side};
 use crate::pending::Inputs;
 use crate::traffic::Caller;
 
@@ -28,7 +30,8 @@ pub(crate) struct Draft {
     log: Arc<dyn VersionLog>,
     record: Box<Record>,
     arrived: Instant,
-    is_replay: bool,
+    /// Where it is kept if nothing else has it logged; its answer is to be compared then.
+    dispute: Option<Arc<Dispute>>,
 }
 
 impl Draft {
@@ -44,18 +47,20 @@ impl Draft {
             draft.log = Arc::clone(log);
             draft.record.inputs.clear();
             (draft.record.rows, draft.record.held) = (1, 0);
+            draft.dispute = None;
             draft.came(Route::Direct);
             return;
         }
         let time = SystemTime::now();
         let called = caller.header("x-request-id").unwrap_or_default();
+        let is_replay = caller.header(REPLAY_HEADER).is_some();
         let record = Record {
             event: EventId::new(time),
             request_id: clipped(called),
             trace: caller.header("traceparent").and_then(Trace::parse),
             time,
             protocol,
-            route: Route::Direct,
+            route: if is_replay { Route::Replay } else { Route::Direct },
             inputs: SmallVec::new(),
             held: 0,
             outputs: Vec::new(),
@@ -67,15 +72,14 @@ impl Draft {
             reason: Reason::Uniform,
             pair: None,
         };
-        let is_replay = caller.header(REPLAY_HEADER).is_some();
         let (log, record) = (Arc::clone(log), Box::new(record));
-        let mut draft = Draft { log, record, arrived, is_replay };
-        draft.came(Route::Direct);
-        *place = Some(draft);
+        *place = Some(Draft { log, record, arrived, dispute: None });
     }
 
     fn came(&mut self, route: Route) {
-        self.record.route = if self.is_replay { Route::Replay } else { route };
+        if self.record.route != Route::Replay {
+            self.record.route = route;
+        }
     }
 
     pub(crate) fn is_called(&mut self, id: &[u8]) {
@@ -111,22 +115,39 @@ impl Draft {
         self.log.config().mode == LogMode::FailClosed
     }
 
+    /// Its request is copied: with that `probability`, and within that budget. What the sample has chosen is
+    /// logged anyhow, the copy too.
+    pub(crate) fn copied(
+        &mut self,
+        (inputs, rows, held): (&Inputs, usize, usize),
+        probability: f32,
+        permit: Option<Arc<Permit>>,
+    ) -> Option<Arc<Dispute>> {
+        if !self.log.config().disagreement || self.is_sampled() {
+            return None;
+        }
+        self.record.inputs.clone_from(inputs);
+        (self.record.rows, self.record.held) = (rows, held);
+        self.dispute = Some(Dispute::new(probability, permit));
+        self.dispute.clone()
+    }
+
     /// Of the same request, answered by another version beside it.
     pub(crate) fn shadow(
         &self,
         log: Option<&Arc<dyn VersionLog>>,
         inputs: &Inputs,
     ) -> Option<Draft> {
-        let log = Arc::clone(log?);
-        if !self.is_sampled() {
+        let Some(log) = log.cloned().filter(|_| self.dispute.is_some() || self.is_sampled()) else {
+            self.dispute.iter().for_each(|it| it.settle(Side::Copy));
             return None;
-        }
+        };
         let mut record = self.record.clone();
         record.pair = Some(record.event);
         record.event = EventId::new(record.time);
         record.inputs.clone_from(inputs);
-        let (arrived, is_replay) = (self.arrived, self.is_replay);
-        let mut draft = Draft { log, record, arrived, is_replay };
+        let (arrived, dispute) = (self.arrived, self.dispute.clone());
+        let mut draft = Draft { log, record, arrived, dispute };
         draft.came(Route::Shadow);
         Some(draft)
     }
@@ -136,11 +157,35 @@ impl Draft {
         self.arrived.elapsed()
     }
 
-    /// Offers it, if it is one that is logged.
+    /// Offers it, if it is one that is logged, or keeps it until its answer has been compared.
     pub(crate) fn finish(mut self, failure: Option<(Kind, String)>, took: Duration) {
-        if self.settle(failure, took) {
-            self.log.offer(self.record);
+        let is_logged = self.settle(failure, took);
+        let is_copy = self.record.pair.is_some();
+        // Without an answer there is nothing to compare.
+        let is_answered = self.record.failure.is_none();
+        match self.dispute.take() {
+            // No rule but this one is for copies.
+            Some(dispute) if is_copy => {
+                if is_answered {
+                    dispute.keep(Side::Copy, self);
+                }
+            }
+            Some(dispute) if is_answered && !is_logged => dispute.keep(Side::Served, self),
+            dispute => {
+                if let Some(dispute) = dispute.filter(|_| is_answered) {
+                    dispute.settle(Side::Served);
+                }
+                if is_logged {
+                    self.log.offer(self.record);
+                }
+            }
         }
+    }
+
+    /// Offers it for a reason that was found later.
+    pub(crate) fn offer_as(mut self, reason: Reason, probability: f32) {
+        (self.record.reason, self.record.probability) = (reason, probability);
+        self.log.offer(self.record);
     }
 
     /// Has it written; the caller is told when it is on the disk, or why it is not.

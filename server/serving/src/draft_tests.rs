@@ -134,3 +134,43 @@ fn a_replay_is_logged_as_one() {
         assert_eq!((copy.record.route, copy.record.pair.is_some()), (expect, true));
     }
 }
+
+/// What of a disputed pair is logged, where its parties come in that order: the (s)erved answer, one that
+/// (f)ailed or whose caller went away, the (c)opy's, and the (d)isagreement.
+fn disputed(order: &str) -> Vec<(bool, Reason, f32)> {
+    let config = LogConfig {
+        sample: Share::new(0.0).expect("none"),
+        errors: false,
+        disagreement: true,
+        ..LogConfig::default()
+    };
+    let kept = Arc::new(Kept { config, ..Kept::default() });
+    let log = Arc::clone(&kept) as Arc<dyn VersionLog>;
+    let mut place = None;
+    Draft::begin(&mut place, &log, Instant::now(), (Protocol::Http, &Nobody));
+    let dispute = place.as_mut().expect("begun").copied((&smallvec![], 3, 0), 0.25, None);
+    let dispute = dispute.expect("it is wanted");
+    let mut copy = place.as_ref().expect("begun").shadow(Some(&log), &smallvec![]);
+    for party in order.chars() {
+        let failure = (party == 'f').then(|| (Kind::Cancelled, "gone".to_owned()));
+        match party {
+            'c' => copy.take().expect("once").finish(None, Duration::ZERO),
+            'd' => dispute.disagree(),
+            _ => place.take().expect("once").finish(failure, Duration::ZERO),
+        }
+    }
+    let offered = kept.offered.lock().expect("no panics");
+    assert!(offered.iter().all(|it| it.rows == 3), "{order}");
+    offered.iter().map(|it| (it.pair.is_some(), it.reason, it.probability)).collect()
+}
+
+#[test]
+fn both_rows_of_a_disagreement_are_logged_or_none() {
+    let both = [false, true].map(|is_copy| (is_copy, Reason::Disagreement, 0.25));
+    for order in ["scd", "sdc", "csd", "cds", "dsc", "dcs"] {
+        assert_eq!(disputed(order), both, "{order}");
+    }
+    for order in ["sc", "sd", "cd", "fcd", "cdf", "dcf"] {
+        assert_eq!(disputed(order), [], "{order}");
+    }
+}

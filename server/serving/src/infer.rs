@@ -293,7 +293,13 @@ impl Copied {
         (pair, trip): (Arc<Pair>, &mut Trip),
     ) -> Copied {
         let log = pair.shadow().log();
-        let draft = trip.draft().as_ref().and_then(|it| it.shadow(log, inputs));
+        let (held, permit, probability) = (trip.held(), trip.permit(), pair.probability());
+        let draft = trip.draft().as_mut().and_then(|it| {
+            if let Some(dispute) = it.copied((inputs, rows, held), probability, permit) {
+                pair.disputed(dispute);
+            }
+            it.shadow(log, inputs)
+        });
         Copied { inputs: inputs.clone(), rows, deadline, pair, draft }
     }
 

@@ -24,6 +24,7 @@ pub mod policy;
 mod pending;
 mod reply;
 mod draft;
+mod dispute;
 mod confidence;
 mod batch;
 mod pack;

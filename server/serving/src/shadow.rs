@@ -6,14 +6,15 @@
 //! them, so that no instance does.
 
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::{io, thread};
 
 use backend_api::Tensor;
 use crossbeam_channel::{Receiver, Sender, bounded};
 use server_base::Kind;
 
-use crate::compare::{CLASSES, Difference, compare};
+use crate::compare::{CLASSES, Difference, compare, is_nonfinite};
+use crate::dispute::Dispute;
 use crate::error::InferError;
 use crate::reply::Answer;
 use crate::servable::Servable;
@@ -59,7 +60,7 @@ pub struct Shadow {
     left_out: AtomicU64,
     failed: AtomicU64,
     pairs: Arc<Mutex<Pairs>>,
-    compared: Sender<(Vec<Tensor>, Vec<Tensor>)>,
+    compared: Sender<Both>,
 }
 
 impl Shadow {
@@ -107,7 +108,8 @@ impl Shadow {
             self.leave_out();
             return None;
         }
-        Some(Arc::new(Pair { shadow: Arc::clone(self), served: Mutex::default() }))
+        let shadow = Arc::clone(self);
+        Some(Arc::new(Pair { shadow, served: Mutex::default(), dispute: OnceLock::new() }))
     }
 
     fn leave_out(&self) {
@@ -116,10 +118,18 @@ impl Shadow {
 }
 
 /// Two answers to one request, of which one or none has come.
-#[derive(Debug)]
 pub(crate) struct Pair {
     shadow: Arc<Shadow>,
     served: Mutex<Come>,
+    /// Who logs what disagrees.
+    dispute: OnceLock<Arc<Dispute>>,
+}
+
+/// Two answers that wait to be compared.
+struct Both {
+    served: Vec<Tensor>,
+    shadow: Vec<Tensor>,
+    dispute: Option<Arc<Dispute>>,
 }
 
 #[derive(Debug, Default)]
@@ -177,12 +187,24 @@ impl Pair {
         &self.shadow.servable
     }
 
+    /// How likely it was that its request is copied.
+    pub(crate) fn probability(&self) -> f32 {
+        self.shadow.share.min(10_000) as f32 / 10_000.0
+    }
+
+    /// Both rows are to be logged if the answers disagree.
+    pub(crate) fn disputed(&self, dispute: Arc<Dispute>) {
+        // It is said once: the pair is made for one push.
+        let _ = self.dispute.set(dispute);
+    }
+
     fn both(&self, served: Vec<Tensor>, shadow: Option<Vec<Tensor>>) {
         let Some(shadow) = shadow else {
             self.shadow.failed.fetch_add(1, Ordering::Relaxed);
             return;
         };
-        if self.shadow.compared.try_send((served, shadow)).is_err() {
+        let both = Both { served, shadow, dispute: self.dispute.get().cloned() };
+        if self.shadow.compared.try_send(both).is_err() {
             self.shadow.leave_out();
         }
     }
@@ -198,10 +220,15 @@ impl Drop for Pair {
     }
 }
 
-fn compare_all(pairs: &Receiver<(Vec<Tensor>, Vec<Tensor>)>, into: &Mutex<Pairs>) {
+fn compare_all(pairs: &Receiver<Both>, into: &Mutex<Pairs>) {
     crate::priority::give_way();
-    for (served, shadow) in pairs {
+    for Both { served, shadow, dispute } in pairs {
         let seen = compare(&served, &shadow);
+        if let Some(dispute) = dispute
+            && (seen.flipped || seen.nonfinite && !is_nonfinite(&served))
+        {
+            dispute.disagree();
+        }
         lock(into).add(&seen);
     }
 }

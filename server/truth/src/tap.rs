@@ -6,7 +6,9 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use backend_api::Tensor;
-use server_base::{LogConfig, ModelName, PredictionLog, Record, Route, Subject, Told, VersionLog};
+use server_base::{
+    LogConfig, ModelName, PredictionLog, Reason, Record, Route, Subject, Told, VersionLog,
+};
 use smallvec::SmallVec;
 
 use crate::form::Form;
@@ -116,9 +118,10 @@ impl VersionLog for TappedVersion {
 }
 
 impl TappedVersion {
-    /// One that failed has no answer, and what was asked before has been seen.
+    /// One that failed has no answer, what was asked before has been seen, and what a rule alone has logged
+    /// comes more often than it should.
     fn see(&self, record: &Record) {
-        if record.route == Route::Replay {
+        if record.route == Route::Replay || record.reason != Reason::Uniform {
             return;
         }
         let Some(tensor) = record.outputs.get(self.form.place) else { return };
