@@ -19,7 +19,7 @@ use backend_fake::Fake;
 use prost::Message as _;
 use proto::inference::ModelInferRequest;
 use proto::inference::model_infer_request::InferInputTensor;
-use server_app::cli::ServeArgs;
+use server_app::cli::{LogArgs, ServeArgs};
 use server_app::serve::Server;
 use server_app::settings::Settings;
 use server_lifecycle::Engines;
@@ -55,7 +55,10 @@ thread_local! {
 
 fn taken() {
     if TRACING.load(Ordering::Relaxed) && !INSIDE.replace(true) {
-        TRACES.lock().expect("lives").push(Backtrace::force_capture());
+        // What the log's own threads take, no request waits for.
+        if !std::thread::current().name().is_some_and(|it| it.starts_with("log")) {
+            TRACES.lock().expect("lives").push(Backtrace::force_capture());
+        }
         INSIDE.set(false);
     }
 }
@@ -135,8 +138,8 @@ fn check(what: &str, most: f64) {
     assert!(ours <= most + 0.25, "{what}: {ours:.1} for each request, {most} at most");
 }
 
-async fn http(address: SocketAddr, content: &[u8], headers: &str) {
-    let head = format!("POST /v2/models/m/infer HTTP/1.1\r\nhost: here\r\n{headers}");
+async fn http(address: SocketAddr, model: &str, content: &[u8], headers: &str) {
+    let head = format!("POST /v2/models/{model}/infer HTTP/1.1\r\nhost: here\r\n{headers}");
     let head = format!("{head}content-length: {}\r\n\r\n", content.len());
     let request = [head.as_bytes(), content].concat();
     let mut stream = TcpStream::connect(address).await.expect("connects");
@@ -165,7 +168,7 @@ const END_HEADERS: u8 = 4;
 
 /// Speaks HTTP/2 by itself, so that header and message of a call come together, as they do from
 /// clients under load.
-async fn grpc(address: SocketAddr) {
+async fn grpc(address: SocketAddr, model: &str) {
     let text = |it: &str| [&[u8::try_from(it.len()).expect("short")], it.as_bytes()].concat();
     let field = |(name, value): (&str, &str)| [vec![0], text(name), text(value)].concat();
     let fields = [
@@ -179,7 +182,7 @@ async fn grpc(address: SocketAddr) {
     let header = fields.map(field).concat();
     let (name, datatype, shape) = ("x".to_owned(), "FP32".to_owned(), vec![1, 2]);
     let message = ModelInferRequest {
-        model_name: "m".to_owned(),
+        model_name: model.to_owned(),
         inputs: vec![InferInputTensor { name, datatype, shape, ..Default::default() }],
         raw_input_contents: vec![vec![0; 8].into()],
         ..Default::default()
@@ -227,9 +230,14 @@ fn ended(bytes: &mut Vec<u8>, number: u32) -> bool {
 #[tokio::test]
 async fn few_for_a_prediction() {
     let root = tempfile::tempdir().expect("scratch");
-    std::fs::create_dir_all(root.path().join("m/1")).expect("folders");
     let script = "input x FP32 rows,2\noutput y FP32 rows,2 = double x\n";
-    std::fs::write(root.path().join("m/1/model.fake"), script).expect("writes");
+    for model in ["m", "logged"] {
+        let folder = root.path().join(model).join("1");
+        std::fs::create_dir_all(&folder).expect("folders");
+        std::fs::write(folder.join("model.fake"), script).expect("writes");
+    }
+    std::fs::write(root.path().join("logged/model.toml"), "[log]\n").expect("writes");
+    let log = tempfile::tempdir().expect("scratch");
     let args = ServeArgs {
         model_repository: Some(root.path().to_path_buf()),
         host: Some(IpAddr::V4(Ipv4Addr::LOCALHOST)),
@@ -241,6 +249,7 @@ async fn few_for_a_prediction() {
         rest_ms: Some(0),
         // Looking at the folder takes memory too.
         scan_interval_ms: Some(60_000),
+        log: LogArgs { log_dir: Some(log.path().to_path_buf()), ..LogArgs::default() },
         ..ServeArgs::default()
     };
     let settings = Settings::new(args, None).expect("no faults");
@@ -254,19 +263,26 @@ async fn few_for_a_prediction() {
 
     let (rest, rpc) = (server.addresses.http, server.addresses.grpc);
     let json = r#"{"inputs":[{"name":"x","shape":[1,2],"datatype":"FP32","data":[1.5,2.5]}]}"#;
-    http(rest, json.as_bytes(), "").await;
+    http(rest, "m", json.as_bytes(), "").await;
     check("a prediction as JSON", 2.0);
 
     let json = r#"{"inputs":[{"name":"x","shape":[1,2],"datatype":"FP32","parameters":{"binary_data_size":8}}],"parameters":{"binary_data_output":true}}"#;
     let length = format!("inference-header-content-length: {}\r\n", json.len());
-    http(rest, &[json.as_bytes(), &[0; 8]].concat(), &length).await;
+    let content = [json.as_bytes(), &[0; 8]].concat();
+    http(rest, "m", &content, &length).await;
     // One, and where the engine has a thread of its own: two for new memory to read to, as long as
     // that thread has not yet let go of what the last request lay in.
     check("a prediction as binary tensors", 3.0);
 
-    grpc(rpc).await;
+    grpc(rpc, "m").await;
     // Four of them are the two maps of headers that HTTP/2 asks for.
     check("a prediction over gRPC", 6.0);
+
+    // One more: the record. What it holds lies in a piece of memory for many.
+    http(rest, "logged", &content, &length).await;
+    check("a logged prediction as binary tensors", 4.0);
+    grpc(rpc, "logged").await;
+    check("a logged prediction over gRPC", 7.0);
 
     let stopped = std::thread::spawn(move || server.stop(Duration::from_secs(10)));
     assert!(stopped.join().expect("lives"), "nothing is left");

@@ -156,7 +156,7 @@ pub struct Record {
     /// Bytes of the request that the inputs are parts of, which they keep in memory; 0: not known.
     pub held: usize,
     /// In the signature's order; empty if there was no answer.
-    pub outputs: Vec<Tensor>,
+    pub outputs: SmallVec<[Tensor; 2]>,
     /// Rows of the request, 1 if that is not known.
     pub rows: usize,
     /// Why there is no answer.

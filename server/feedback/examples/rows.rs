@@ -165,7 +165,7 @@ fn record(seed: usize) -> Record {
         route: Route::Direct,
         inputs: smallvec![tensor(Tensor::from_elements(&[1, FEATURES], &x))],
         held: 0,
-        outputs: vec![
+        outputs: smallvec![
             tensor(Tensor::from_elements(&[1], &[(seed % 2) as i64])),
             tensor(Tensor::from_elements(&[1, 2], &[0.25_f32, 0.75])),
         ],

@@ -50,7 +50,7 @@ pub(crate) fn record(time: SystemTime, rows: usize) -> Record {
         route: Route::Direct,
         inputs: smallvec![Tensor::from_elements(&[rows, 2], &x).expect("fits")],
         held: 0,
-        outputs: vec![Tensor::from_elements(&[rows], &y).expect("fits")],
+        outputs: smallvec![Tensor::from_elements(&[rows], &y).expect("fits")],
         rows,
         failure: None,
         timing: Timing::default(),

@@ -7,6 +7,7 @@
 
 mod version;
 mod weight;
+mod copies;
 mod queue;
 mod schema;
 mod rows;

@@ -1,7 +1,8 @@
 //! Records on their way from requests to the writer.
 //!
 //! Bounded in number and in bytes. Whoever offers a record waits for a few instructions at the most,
-//! and wakes the writer only if it sleeps or if a request waits for the disk.
+//! and wakes the writer only if it sleeps or if a request waits for the disk. What a request's thread has
+//! taken from the allocator goes back to it there: records lie in lists that go to the writer and back.
 
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread::{self, Thread};
@@ -12,10 +13,17 @@ use server_base::{Record, Told, Unlogged};
 use crate::version::Version;
 use crate::weight::Weight;
 
+/// Records of one list: no list ever has to grow while others wait for the lock.
+const LIST_RECORDS: usize = 256;
+
+/// Empty lists that are kept, about three megabytes: what comes while the writer lingers, and not what
+/// had gathered while the disk did not keep up.
+const SPARES_MAX: usize = 16;
+
 /// A record that waits.
 pub(crate) struct Item {
     pub(crate) version: Arc<Version>,
-    pub(crate) record: Box<Record>,
+    pub(crate) record: Record,
     /// Who waits for it to be on the disk.
     pub(crate) told: Option<Told>,
     /// What it takes of the budget.
@@ -38,8 +46,12 @@ pub(crate) struct Queue {
 
 #[derive(Default)]
 struct State {
-    items: Vec<Item>,
-    /// Of those, and of those that the writer has taken and is not done with.
+    /// The last is the one that is being filled.
+    lists: Vec<Vec<Item>>,
+    records: usize,
+    /// Empty ones.
+    spares: Vec<Vec<Item>>,
+    /// Of those that wait, and of those that the writer has taken and is not done with.
     bytes: usize,
     taken: usize,
     /// Does the writer sleep until somebody wakes it?
@@ -52,7 +64,7 @@ struct State {
 /// What the writer gets.
 #[derive(Default)]
 pub(crate) struct Drained {
-    pub(crate) items: Vec<Item>,
+    pub(crate) lists: Vec<Vec<Item>>,
     /// Nothing more will come.
     pub(crate) closed: bool,
 }
@@ -86,7 +98,7 @@ impl Queue {
         weight.slim(&mut record, &version.form);
         let urgent = told.is_some();
         let mut state = self.lock();
-        state.items.push(Item { version: Arc::clone(version), record, told, bytes });
+        state.put(Item { version: Arc::clone(version), record: *record, told, bytes });
         let wakes = std::mem::take(&mut state.asleep) || (urgent && !state.urgent);
         state.urgent |= urgent;
         drop(state);
@@ -101,7 +113,7 @@ impl Queue {
     pub(crate) fn drain(&self, rest: Duration, linger: Duration) -> Drained {
         let sleeps = {
             let mut state = self.lock();
-            state.asleep = state.items.is_empty() && !state.closed;
+            state.asleep = state.records == 0 && !state.closed;
             state.asleep
         };
         if sleeps {
@@ -110,18 +122,19 @@ impl Queue {
         let lingers = {
             let mut state = self.lock();
             state.asleep = false;
-            !state.items.is_empty() && !state.urgent && !state.closed
+            state.records > 0 && !state.urgent && !state.closed
         };
         if lingers {
             thread::park_timeout(linger);
         }
         let mut state = self.lock();
         state.urgent = false;
-        let items = std::mem::take(&mut state.items);
-        state.taken = items.len();
+        let lists = std::mem::take(&mut state.lists);
+        state.taken = std::mem::take(&mut state.records);
         // `push` counts the bytes before the item is there: closed is closed when none is on its way.
-        let closed = state.closed && state.bytes == items.iter().map(|it| it.bytes).sum::<usize>();
-        Drained { items, closed }
+        let here = || lists.iter().flatten().map(|it| it.bytes).sum::<usize>();
+        let closed = state.closed && state.bytes == here();
+        Drained { lists, closed }
     }
 
     /// The writer is done with so many records and bytes.
@@ -129,6 +142,15 @@ impl Queue {
         let mut state = self.lock();
         state.bytes = state.bytes.saturating_sub(bytes);
         state.taken = state.taken.saturating_sub(records);
+    }
+
+    /// Lists that the writer has emptied, to be filled again.
+    pub(crate) fn give_back(&self, mut lists: Vec<Vec<Item>>) {
+        lists.retain(Vec::is_empty);
+        let mut state = self.lock();
+        let room = SPARES_MAX.saturating_sub(state.spares.len());
+        state.spares.extend(lists.drain(..room.min(lists.len())));
+        drop(state);
     }
 
     /// Lets nothing more in.
@@ -142,7 +164,7 @@ impl Queue {
     /// Records that wait, and bytes in all.
     pub(crate) fn filled(&self) -> (usize, usize) {
         let state = self.lock();
-        (state.items.len() + state.taken, state.bytes)
+        (state.records + state.taken, state.bytes)
     }
 
     /// Nothing under the lock can panic half way.
@@ -156,11 +178,28 @@ impl State {
         if self.closed {
             return Err(Unlogged::Closed);
         }
-        let records = self.items.len() + self.taken;
+        let records = self.records + self.taken;
         if records >= bounds.records_max || self.bytes.saturating_add(bytes) > bounds.bytes_max {
             return Err(Unlogged::Queue);
         }
         self.bytes += bytes;
         Ok(())
     }
+
+    fn put(&mut self, item: Item) {
+        self.records += 1;
+        match self.lists.last_mut().filter(|it| it.len() < LIST_RECORDS) {
+            Some(list) => list.push(item),
+            None => {
+                let spare = self.spares.pop();
+                let mut list = spare.unwrap_or_else(|| Vec::with_capacity(LIST_RECORDS));
+                list.push(item);
+                self.lists.push(list);
+            }
+        }
+    }
 }
+
+#[cfg(test)]
+#[path = "queue_tests.rs"]
+mod tests;

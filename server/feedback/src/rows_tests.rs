@@ -30,7 +30,7 @@ fn a_record_becomes_a_row_for_each_of_its_rows() {
     (second.route, second.pair) = (Route::Shadow, Some(EventId(7)));
     let mut third = record(hour(1), 1);
     third.failure = Some((Kind::Expired, "too late".to_owned()));
-    (third.inputs, third.outputs) = (smallvec![], Vec::new());
+    (third.inputs, third.outputs) = (smallvec![], smallvec![]);
     let records = [record(hour(1), 1), second, third];
     let batch = form(subject("m")).rows(&records, hour(3)).expect("rows");
     let (first, second) = (records[0].event.to_string(), records[1].event.to_string());

@@ -2,9 +2,9 @@
 //! its rows take there. Pure.
 
 use backend_api::{DType, Shape, Tensor};
-use bytes::Bytes;
 use server_base::{Record, Unlogged};
 
+use crate::copies::copied;
 use crate::rows::Form;
 use crate::schema::{Layout, Logged};
 
@@ -84,7 +84,7 @@ impl Weight {
                 if logged.next_if_eq(&place).is_none() {
                     *tensor = nothing();
                 } else if is_part || tensor.data().len() <= COPIED_BYTES_MAX {
-                    let copy = Bytes::copy_from_slice(tensor.data());
+                    let copy = copied(tensor.data());
                     if let Ok(copy) = Tensor::new(tensor.dtype(), tensor.shape().clone(), copy) {
                         *tensor = copy;
                     }

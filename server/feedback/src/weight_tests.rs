@@ -1,4 +1,5 @@
 use backend_api::Dim;
+use bytes::Bytes;
 use server_base::Kind;
 use smallvec::{SmallVec, smallvec};
 

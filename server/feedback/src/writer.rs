@@ -84,8 +84,8 @@ impl Drop for Closing {
         }
         tracing::error!("the prediction log has ended by a panic; nothing is logged any more");
         self.0.close();
-        let Drained { items, .. } = self.0.drain(Duration::ZERO, Duration::ZERO);
-        for Item { version, told, .. } in items {
+        let Drained { lists, .. } = self.0.drain(Duration::ZERO, Duration::ZERO);
+        for Item { version, told, .. } in lists.into_iter().flatten() {
             version.metrics.dropped_many(Unlogged::Closed, 1);
             tell(told, Err(Unlogged::Closed));
         }
@@ -129,14 +129,16 @@ impl Writer {
         let now = Instant::now();
         let due = self.unsynced.since.map(|it| it + self.room.sync_interval);
         let rest = due.map_or(REST, |it| it.saturating_duration_since(now)).min(REST);
-        let Drained { items, closed } = self.queue.drain(rest, LINGER);
-        let mut items = items.into_iter().peekable();
-        while items.peek().is_some() {
-            let group = cut(&mut items);
+        let Drained { mut lists, closed } = self.queue.drain(rest, LINGER);
+        let mut left = lists.iter_mut().flat_map(|it| it.drain(..)).peekable();
+        while left.peek().is_some() {
+            let group = cut(&mut left);
             let (records, bytes) = (group.len(), group.iter().map(|it| it.bytes).sum());
             self.group(group);
             self.queue.release(records, bytes);
         }
+        drop(left);
+        self.queue.give_back(lists);
         self.sync_if_due(closed);
         self.tidy();
         !closed
@@ -180,7 +182,7 @@ impl Writer {
             let hour = micros(record.time) / MICROS_AN_HOUR;
             let hour = u32::try_from(hour).unwrap_or(u32::MAX);
             let part = parts.entry((version.id, hour)).or_insert_with(|| Part::new(version));
-            part.records.push(*record);
+            part.records.push(record);
             part.told.extend(told);
             part.bytes += bytes;
         }

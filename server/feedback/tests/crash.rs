@@ -75,7 +75,7 @@ fn record(value: f32) -> Record {
         route: Route::Direct,
         inputs: smallvec![Tensor::from_elements(&[2], &[value, value]).expect("fits")],
         held: 0,
-        outputs: Vec::new(),
+        outputs: smallvec![],
         rows: 2,
         failure: None,
         timing: Timing::default(),

@@ -61,6 +61,37 @@ impl Caller for Headers<'_> {
             }
         }
     }
+
+    fn headers(&self, names: [&str; 3]) -> [Option<&[u8]>; 3] {
+        let mut found = [None; 3];
+        match self {
+            Headers::None => {}
+            Headers::Map(map) => {
+                for (name, value) in *map {
+                    note(&mut found, value.as_bytes(), names.map(|it| it == name.as_str()));
+                }
+            }
+            Headers::Text(text) => {
+                let mut headers = [httparse::EMPTY_HEADER; HEADERS_MAX];
+                let mut request = httparse::Request::new(&mut headers);
+                if request.parse(text).is_ok() {
+                    for it in request.headers.iter() {
+                        note(&mut found, it.value, names.map(|n| n.eq_ignore_ascii_case(it.name)));
+                    }
+                }
+            }
+        }
+        found
+    }
+}
+
+/// Puts a header's value where it is that header, unless one has come before.
+fn note<'a>(found: &mut [Option<&'a [u8]>; 3], value: &'a [u8], is: [bool; 3]) {
+    for (found, is) in found.iter_mut().zip(is) {
+        if is && found.is_none() {
+            *found = Some(value);
+        }
+    }
 }
 
 /// Which version is asked for: `named` in the path or the message, `said` in the header.
@@ -90,6 +121,9 @@ mod tests {
         for headers in [Headers::Text(text.as_bytes()), Headers::Map(&map)] {
             assert_eq!(headers.header("x-user"), Some(&b"one"[..]), "{headers:?}");
             assert_eq!(headers.header("x-other"), None, "{headers:?}");
+            let found = headers.headers(["x-other", "host", "x-user"]);
+            let host = headers.header("host");
+            assert_eq!(found, [None, host, Some(&b"one"[..])], "{headers:?}");
         }
         assert_eq!(Headers::None.header("x-user"), None);
     }

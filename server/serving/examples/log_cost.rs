@@ -27,8 +27,8 @@ use server_base::{
 use server_feedback::Log;
 use server_serving::metrics::RequestMetrics;
 use server_serving::{
-    Admission, AdmissionLimits, Batching, Caller, Cores, Mailbox, ModelEntry, Padding, Plan, Servable,
-    Serving, Table, WarmUp, Workers,
+    Admission, AdmissionLimits, Batching, Caller, Cores, Mailbox, ModelEntry, Padding, Plan,
+    Servable, Serving, Table, WarmUp, Workers,
 };
 
 const FEATURES: usize = 30;

@@ -5,6 +5,7 @@
 //! Where the answer is to wait for the disk, it goes with the request's [`crate::Reply`]: every way to an
 //! answer leads through that, so none can forget it.
 
+use std::cell::Cell;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -24,6 +25,9 @@ use crate::traffic::Caller;
 /// With it a caller says that a request was asked before, by others, and is no traffic. It is logged all
 /// the same, as such: whoever may ask could otherwise keep out of a log that is evidence.
 pub const REPLAY_HEADER: &str = "x-salver-replay";
+
+/// If the wall clock is set, records have its time after so long.
+const CLOCK_AGE_MAX: Duration = Duration::from_millis(10);
 
 /// A record in the making.
 pub(crate) struct Draft {
@@ -51,19 +55,20 @@ impl Draft {
             draft.came(Route::Direct);
             return;
         }
-        let time = SystemTime::now();
-        let called = caller.header("x-request-id").unwrap_or_default();
-        let is_replay = caller.header(REPLAY_HEADER).is_some();
+        let time = wall(arrived);
+        let names = ["x-request-id", "traceparent", REPLAY_HEADER];
+        let [called, trace, replay] = caller.headers(names);
+        let is_replay = replay.is_some();
         let record = Record {
             event: EventId::new(time),
-            request_id: clipped(called),
-            trace: caller.header("traceparent").and_then(Trace::parse),
+            request_id: clipped(called.unwrap_or_default()),
+            trace: trace.and_then(Trace::parse),
             time,
             protocol,
             route: if is_replay { Route::Replay } else { Route::Direct },
             inputs: SmallVec::new(),
             held: 0,
-            outputs: Vec::new(),
+            outputs: SmallVec::new(),
             rows: 1,
             failure: None,
             timing: Timing::default(),
@@ -101,7 +106,7 @@ impl Draft {
     }
 
     pub(crate) fn answered(&mut self, outputs: &[Tensor], timing: &Timing) {
-        self.record.outputs = outputs.to_vec();
+        self.record.outputs = outputs.iter().cloned().collect();
         self.record.timing = *timing;
     }
 
@@ -230,6 +235,24 @@ impl Draft {
         }
         sample.takes(&self.record.request_id)
     }
+}
+
+thread_local! {
+    /// When this thread last asked for the wall clock's time, and what that was.
+    static CLOCK: Cell<Option<(Instant, SystemTime)>> = const { Cell::new(None) };
+}
+
+/// The time at that instant by the wall clock, which is read once for many requests.
+fn wall(at: Instant) -> SystemTime {
+    let is_fresh =
+        |(read, _): &(Instant, SystemTime)| at.saturating_duration_since(*read) < CLOCK_AGE_MAX;
+    let (read, time) = CLOCK.get().filter(is_fresh).unwrap_or_else(|| {
+        let now = (Instant::now(), SystemTime::now());
+        CLOCK.set(Some(now));
+        now
+    });
+    let (since, until) = (at.saturating_duration_since(read), read.saturating_duration_since(at));
+    time.checked_add(since).and_then(|it| it.checked_sub(until)).unwrap_or(time)
 }
 
 fn clipped(id: &[u8]) -> SmallVec<[u8; 40]> {

@@ -18,6 +18,11 @@ const STEP: u64 = 0x9e37_79b9_7f4a_7c15;
 pub trait Caller {
     /// The value of the header of that name, which is in lower case; the first, if there are more.
     fn header(&self, name: &str) -> Option<&[u8]>;
+
+    /// The same of several, for whom one look at all headers is less than one for each name.
+    fn headers(&self, names: [&str; 3]) -> [Option<&[u8]>; 3] {
+        names.map(|it| self.header(it))
+    }
 }
 
 /// A model's shares.

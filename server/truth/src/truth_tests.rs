@@ -78,7 +78,7 @@ impl House {
             protocol: Protocol::Http,
             route,
             inputs: SmallVec::new(),
-            outputs: vec![floats(&[values.len() / 2, 2], values)],
+            outputs: SmallVec::from_iter([floats(&[values.len() / 2, 2], values)]),
             rows: values.len() / 2,
             held: 0,
             failure: None,
