@@ -260,6 +260,9 @@ pub struct Libraries {
     /// Folder in which what the plugin compiled is kept [default: every start compiles]
     #[arg(long, env = "SALVER_PJRT_CACHE", value_name = "DIR")]
     pub pjrt_cache: Option<PathBuf>,
+    /// Library of NVIDIA's driver that tells of GPUs [default: the system's libnvidia-ml.so.1]
+    #[arg(long, env = "SALVER_NVML_LIBRARY", value_name = "FILE")]
+    pub nvml_library: Option<PathBuf>,
 }
 
 /// Which server a command speaks to.

@@ -165,8 +165,8 @@ fn pjrt(libraries: &Libraries) -> anyhow::Result<(Format, Opened)> {
 const NOT_BUILT: &str = "this server was built without it";
 
 /// A file that is opened later: whoever names one that is not there hears of it now.
-#[cfg(any(feature = "litert", feature = "pjrt"))]
-fn named_file(key: &str, named: Option<&Path>) -> anyhow::Result<Option<PathBuf>> {
+#[cfg(any(feature = "litert", feature = "pjrt", feature = "nvml"))]
+pub(crate) fn named_file(key: &str, named: Option<&Path>) -> anyhow::Result<Option<PathBuf>> {
     if let Some(path) = named {
         anyhow::ensure!(path.is_file(), "{key}: there is no file {}", path.display());
     }

@@ -9,13 +9,14 @@ use backend_api::Device;
 use serde::Serialize;
 
 use crate::cli::Libraries;
-use crate::engines;
+use crate::{engines, gpus};
 
 /// All of it, as `--output json` prints it.
 #[derive(Debug, Serialize)]
 pub(crate) struct Inspection {
     pub(crate) processor: Processor,
     pub(crate) accelerators: Vec<Accelerator>,
+    pub(crate) gpus: Gpus,
     pub(crate) engines: Vec<Engine>,
 }
 
@@ -37,6 +38,37 @@ pub(crate) struct Accelerator {
     pub(crate) kind: &'static str,
     /// How models come to run on it, or why they do not.
     pub(crate) note: &'static str,
+}
+
+/// What NVIDIA's driver says.
+#[derive(Debug, Default, PartialEq, Serialize)]
+pub(crate) struct Gpus {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) driver_version: Option<String>,
+    pub(crate) devices: Vec<SeenGpu>,
+    /// Why it says nothing.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) reason: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) fix: Option<&'static str>,
+}
+
+/// A GPU of NVIDIA's, as far as it says what it is.
+#[derive(Debug, Default, PartialEq, Serialize)]
+pub(crate) struct SeenGpu {
+    /// In the order of the PCI bus.
+    pub(crate) index: u32,
+    pub(crate) name: Option<String>,
+    pub(crate) uuid: Option<String>,
+    pub(crate) memory_total_bytes: Option<u64>,
+    pub(crate) memory_used_bytes: Option<u64>,
+    pub(crate) memory_free_bytes: Option<u64>,
+    pub(crate) compute_capability: Option<String>,
+    /// What is wrong with it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) reason: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) fix: Option<&'static str>,
 }
 
 /// An engine of this server.
@@ -66,6 +98,7 @@ pub(crate) fn inspect(libraries: &Libraries) -> anyhow::Result<Inspection> {
     Ok(Inspection {
         processor: processor((&info, &memory), cores),
         accelerators: accelerators(Path::new("/dev")),
+        gpus: gpus::see(libraries.nvml_library.as_deref())?,
         engines: engines(libraries)?,
     })
 }

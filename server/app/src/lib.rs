@@ -16,6 +16,8 @@ mod fleet;
 mod fleet_store;
 #[cfg(feature = "drift")]
 mod fleet_settings;
+#[cfg_attr(not(feature = "nvml"), path = "no_gpus.rs")]
+mod gpus;
 mod inspect;
 mod loaded;
 #[cfg_attr(not(feature = "registries"), path = "no_objects.rs")]

@@ -29,7 +29,7 @@ use crate::findings::FanOut;
 use crate::loaded::Loaded;
 use crate::recorder::Recorded;
 use crate::settings::Settings;
-use crate::{share, stock, telemetry, triggers, verdicts, webhook};
+use crate::{gpus, share, stock, telemetry, triggers, verdicts, webhook};
 
 /// The audit log is begun anew above this, and the one before is kept: years of decisions.
 pub(crate) const AUDIT_BYTES_MAX: u64 = 64 << 20;
@@ -65,6 +65,7 @@ pub struct Server {
     control: ControlPlane,
     auditor: Option<Auditor>,
     triggers: Option<Triggers>,
+    _gpus: Option<gpus::Watch>,
     /// Where it listens.
     pub addresses: Addresses,
 }
@@ -112,6 +113,7 @@ impl Server {
         metrics: Recorded,
     ) -> anyhow::Result<Server> {
         let (Ports { http, grpc, control }, addresses) = Ports::take(settings)?;
+        let gpus = gpus::watch(settings.libraries.nvml_library.as_deref())?;
         let serving = Arc::new(Serving::new(Admission::new(settings.admission)));
         let journal = journal(settings)?;
         let (audit, auditor) = journal.clone().map(Auditor::start).transpose()?.unzip();
@@ -181,6 +183,7 @@ impl Server {
             control,
             auditor,
             triggers,
+            _gpus: gpus,
             addresses,
         })
     }

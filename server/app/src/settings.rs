@@ -166,6 +166,7 @@ fn libraries_over_file(args: Libraries, root: &mut Section<'_>) -> Libraries {
         litert_library: args.litert_library.or(root.with("litert_library", path)),
         pjrt_plugin: args.pjrt_plugin.or(root.with("pjrt_plugin", path)),
         pjrt_cache: args.pjrt_cache.or(root.with("pjrt_cache", path)),
+        nvml_library: args.nvml_library.or(root.with("nvml_library", path)),
     }
 }
 

@@ -9,8 +9,8 @@ use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::time::SystemTime;
 
 use crate::cli::LogFormat;
-use crate::process;
 use crate::recorder::Recorded;
+use crate::{gpus, process};
 
 /// Every series of the process. `server/METRICS.md` shows them; a test holds the two together.
 pub fn series() -> Vec<Series> {
@@ -25,6 +25,7 @@ pub fn series() -> Vec<Series> {
         server_truth::metrics::SERIES,
         server_triggers::metrics::SERIES,
         server_frontend::metrics::SERIES,
+        gpus::SERIES,
         process::SERIES,
     ];
     all.concat()

@@ -11,6 +11,7 @@ const FLOORS: &[&[&str]] = &[
         "backend-candle",
         "backend-fake",
         "backend-litert",
+        "backend-nvml",
         "backend-onnxruntime",
         "backend-openvino",
         "backend-pjrt",
@@ -48,7 +49,7 @@ const WRAPPED: &[(&str, &[&str])] = &[
     ("candle-core", &["backend-candle"]),
     ("candle-nn", &["backend-candle"]),
     ("rayon", &["backend-candle"]),
-    ("libloading", &["backend-litert", "backend-openvino", "backend-pjrt"]),
+    ("libloading", &["backend-litert", "backend-nvml", "backend-openvino", "backend-pjrt"]),
     ("tonic", &["proto", "server-frontend", "loadtest"]),
     ("hyper", &["server-frontend", "server-registry", "server-app", "loadtest"]),
     (

@@ -11,6 +11,7 @@ const LINES_MAX: usize = 400;
 /// The only files with unsafe code: calls into a C library, one file for each.
 const UNSAFE: &[&str] = &[
     "backends/litert/src/ffi.rs",
+    "backends/nvml/src/ffi.rs",
     "backends/onnxruntime/src/value.rs",
     "backends/openvino/src/ffi.rs",
     "backends/pjrt/src/ffi.rs",

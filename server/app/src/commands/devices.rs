@@ -2,7 +2,7 @@
 
 use super::{Outcome, complain, print};
 use crate::cli::{DevicesArgs, OutputFormat};
-use crate::inspect::{Engine, Inspection, inspect};
+use crate::inspect::{Engine, Gpus, Inspection, SeenGpu, inspect};
 
 /// Tells what is here and what is not.
 pub(crate) fn devices(args: &DevicesArgs) -> Outcome {
@@ -38,8 +38,34 @@ fn text(seen: &Inspection) -> String {
     for it in &seen.accelerators {
         lines.extend([format!("accelerator {} {}", it.device, it.kind), format!("  {}", it.note)]);
     }
+    gpus(&seen.gpus, &mut lines);
     seen.engines.iter().for_each(|it| engine(it, &mut lines));
     lines.join("\n")
+}
+
+fn gpus(seen: &Gpus, lines: &mut Vec<String>) {
+    match (&seen.driver_version, &seen.reason) {
+        (_, Some(reason)) => lines.push(format!("gpus none: {reason}")),
+        (driver, None) => {
+            let driver = driver.as_deref().unwrap_or("unknown");
+            lines.push(format!("gpus {}, driver {driver}", seen.devices.len()));
+        }
+    }
+    lines.extend(seen.fix.map(|it| format!("  fix: {it}")));
+    seen.devices.iter().for_each(|it| gpu(it, lines));
+}
+
+fn gpu(seen: &SeenGpu, lines: &mut Vec<String>) {
+    let mut words = vec![seen.name.clone().unwrap_or_else(|| "unknown".to_owned())];
+    words.extend(seen.uuid.clone());
+    let mib = |name: &str, it: Option<u64>| it.map(|it| format!("{} MiB {name}", it >> 20));
+    words.extend(mib("in all", seen.memory_total_bytes));
+    words.extend(mib("used", seen.memory_used_bytes));
+    words.extend(mib("free", seen.memory_free_bytes));
+    words.extend(seen.compute_capability.as_ref().map(|it| format!("compute capability {it}")));
+    lines.push(format!("gpu {} {}", seen.index, words.join(", ")));
+    lines.extend(seen.reason.as_ref().map(|it| format!("  fault: {it}")));
+    lines.extend(seen.fix.map(|it| format!("  fix: {it}")));
 }
 
 fn engine(seen: &Engine, lines: &mut Vec<String>) {

@@ -5,6 +5,8 @@ mod house;
 mod cancel;
 mod documents;
 mod drain;
+#[cfg(feature = "nvml")]
+mod gpus;
 mod lazy;
 mod monitor;
 mod overload;

@@ -1,0 +1,117 @@
+//! GPUs as a driver's library of a few lines of C has them: two, the second of which is lost.
+
+use std::path::PathBuf;
+use std::process::Command;
+
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use crate::house::{DOUBLE, House, PATIENCE};
+
+/// The library, and the folder that it lies in.
+fn driver() -> (TempDir, PathBuf) {
+    let folder = tempfile::tempdir().expect("scratch");
+    let library = folder.path().join("libnvidia-ml.so");
+    let source = concat!(env!("CARGO_MANIFEST_DIR"), "/../../backends/nvml/tests/fake_nvml.c");
+    let mut cc = Command::new("cc");
+    let made = cc.args(["-shared", "-fPIC", "-o"]).arg(&library).arg(source).status();
+    assert!(made.expect("a C compiler").success());
+    (folder, library)
+}
+
+/// What `salver devices` prints, and whether all went well.
+fn devices(arguments: &[&str]) -> (bool, String) {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_salver"));
+    let output = command.arg("devices").args(arguments).output().expect("runs");
+    let text = [output.stdout, output.stderr].concat();
+    (output.status.success(), String::from_utf8(text).expect("text"))
+}
+
+#[test]
+fn devices_lists_every_gpu() {
+    let (_folder, library) = driver();
+    let library = library.display().to_string();
+    let (done, text) = devices(&["--nvml-library", &library, "--output", "json"]);
+    // Engines' libraries may write lines of their own behind it.
+    let line = text.lines().next().expect("a line");
+    let seen: Value = serde_json::from_str(line).expect("JSON");
+    assert!(done, "{text}");
+    let gib = |it: u64| it << 30;
+    let expect = json!({
+        "driver_version": "580.65.06",
+        "devices": [
+            {
+                "index": 0, "name": "NVIDIA Scripted", "uuid": "GPU-11111111",
+                "memory_total_bytes": gib(80), "memory_used_bytes": gib(16),
+                "memory_free_bytes": gib(64), "compute_capability": "9.0",
+            },
+            {
+                "index": 1, "name": "NVIDIA Scripted", "uuid": "GPU-22222222",
+                "memory_total_bytes": null, "memory_used_bytes": null,
+                "memory_free_bytes": null, "compute_capability": "9.0",
+                "reason": "nvmlDeviceGetMemoryInfo: GPU is lost (NVML error 15)",
+                "fix": "the GPU has fallen off the bus: `dmesg | grep Xid` says why; reset it, or \
+                        restart the machine",
+            },
+        ],
+    });
+    assert_eq!(seen["gpus"], expect);
+    let (_, text) = devices(&["--nvml-library", &library]);
+    for line in [
+        "\ngpus 2, driver 580.65.06\n",
+        "\ngpu 0 NVIDIA Scripted, GPU-11111111, 81920 MiB in all, 16384 MiB used, 65536 MiB free, \
+         compute capability 9.0\n",
+        "\n  fault: nvmlDeviceGetMemoryInfo: GPU is lost (NVML error 15)\n",
+    ] {
+        assert!(text.contains(line), "{line} {text}");
+    }
+}
+
+#[test]
+fn a_library_that_is_no_driver_is_said_with_the_fix() {
+    let folder = tempfile::tempdir().expect("scratch");
+    let library = folder.path().join("libnvidia-ml.so");
+    let shown = library.display().to_string();
+    let (done, text) = devices(&["--nvml-library", &shown]);
+    assert!(!done && text.contains(&format!("nvml_library: there is no file {shown}")), "{text}");
+    std::fs::write(&library, "no library").expect("write");
+    let (done, text) = devices(&["--nvml-library", &shown]);
+    assert!(
+        done && text.contains("\ngpus none: ") && text.contains("--nvml-library FILE"),
+        "{text}"
+    );
+}
+
+#[tokio::test]
+async fn metrics_show_every_gpu() {
+    let (_folder, library) = driver();
+    let house = House::with(&[("m/1/model.fake", DOUBLE)], |args| {
+        args.libraries.nvml_library = Some(library);
+    })
+    .await;
+    let expect = [
+        "salver_gpu_up{gpu=\"0\",uuid=\"GPU-11111111\"} 1\n",
+        "salver_gpu_up{gpu=\"1\",uuid=\"GPU-22222222\"} 0\n",
+        "salver_gpu_utilization_ratio{gpu=\"0\",uuid=\"GPU-11111111\"} 0.37\n",
+        "salver_gpu_utilization_ratio{gpu=\"1\",uuid=\"GPU-22222222\"} NaN\n",
+        "salver_gpu_memory_used_bytes{gpu=\"0\",uuid=\"GPU-11111111\"} 17179869184\n",
+        "salver_gpu_memory_total_bytes{gpu=\"0\",uuid=\"GPU-11111111\"} 85899345920\n",
+        "salver_gpu_power_watts{gpu=\"0\",uuid=\"GPU-11111111\"} 212.5\n",
+        "salver_gpu_temperature_celsius{gpu=\"0\",uuid=\"GPU-11111111\"} 61\n",
+        "\nsalver_gpu_sample_timestamp_seconds ",
+    ];
+    let mut client = house.metrics().await;
+    let shown = async {
+        loop {
+            let (_, text) = client.get("/metrics").await;
+            // The last that a sample sets.
+            if text.contains(expect[expect.len() - 1]) {
+                return text;
+            }
+        }
+    };
+    let text = tokio::time::timeout(PATIENCE, shown).await.expect("a first sample");
+    for line in expect {
+        assert!(text.contains(line), "{line} is not in {text}");
+    }
+}
