@@ -35,6 +35,16 @@ impl FromStr for DeviceWish {
 }
 
 impl Options {
+    /// The GPUs that the wish allows, in the order in which they are to be tried.
+    pub fn allowed_gpus(&self) -> Vec<Device> {
+        match (&self.device, &self.gpus) {
+            (DeviceWish::On(Device::Cpu), _) => Vec::new(),
+            (DeviceWish::On(device @ Device::Cuda(_)), _) => vec![device.clone()],
+            (DeviceWish::Auto, Some(gpus)) => gpus.iter().map(|it| Device::Cuda(*it)).collect(),
+            (DeviceWish::Auto, None) => vec![Device::Cuda(0)],
+        }
+    }
+
     /// Refuses a wish for a GPU, in the name of an engine that computes on processors alone.
     pub fn on_processor(&self, engine: &'static str) -> Result<(), BackendError> {
         match &self.device {
@@ -100,6 +110,19 @@ mod tests {
     #[track_caller]
     fn check(text: &str, expect: Option<DeviceWish>) {
         assert_eq!(text.parse::<DeviceWish>().ok(), expect, "{text}");
+    }
+
+    #[test]
+    fn gpus_are_tried_as_the_wish_allows() {
+        let allowed = |wish: &str, gpus: Option<&[u32]>| {
+            let (device, gpus) = (wish.parse().expect("known"), gpus.map(<[u32]>::to_vec));
+            Options { device, gpus, ..Options::default() }.allowed_gpus()
+        };
+        assert_eq!(allowed("cpu", Some(&[1])), []);
+        assert_eq!(allowed("cuda:3", Some(&[1])), [Device::Cuda(3)]);
+        assert_eq!(allowed("auto", Some(&[2, 0])), [Device::Cuda(2), Device::Cuda(0)]);
+        assert_eq!(allowed("auto", Some(&[])), []);
+        assert_eq!(allowed("auto", None), [Device::Cuda(0)]);
     }
 
     #[test]

@@ -62,6 +62,8 @@ impl Default for SessionOptions {
 pub struct Options {
     /// Where it is to run.
     pub device: DeviceWish,
+    /// Numbers of the GPUs that `auto` may try, in this order; `None`: nobody knows, so the first.
+    pub gpus: Option<Vec<u32>>,
     /// How many instances will run at a time; more may be made, but will wait for one another.
     pub instances: usize,
     /// In how many bits it computes.
@@ -82,6 +84,7 @@ impl Default for Options {
     fn default() -> Options {
         Options {
             device: DeviceWish::Auto,
+            gpus: None,
             instances: 1,
             precision: Precision::F32,
             intra_op_threads: 1,

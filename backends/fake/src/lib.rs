@@ -27,6 +27,7 @@ pub const NAME: &str = "fake";
 #[derive(Clone, Default)]
 pub struct Fake {
     shared: Arc<Shared>,
+    on_gpus: bool,
 }
 
 /// What a test sees of all models of one [`Fake`].
@@ -43,6 +44,13 @@ impl Fake {
     /// With closed gates and nothing run yet.
     pub fn new() -> Fake {
         Fake::default()
+    }
+
+    /// As if it computed on GPUs: on as many as there are said to be.
+    #[must_use]
+    pub fn on_gpus(mut self) -> Fake {
+        self.on_gpus = true;
+        self
     }
 
     /// Runs wait here when a value says `hang`, until it is opened.
@@ -94,7 +102,12 @@ impl Backend for Fake {
     }
 
     fn load(&self, artifact: &Path, options: &Options) -> Result<Box<dyn Model>, BackendError> {
-        options.on_processor(NAME)?;
+        let device = if self.on_gpus {
+            options.allowed_gpus().into_iter().next().unwrap_or(Device::Cpu)
+        } else {
+            options.on_processor(NAME)?;
+            Device::Cpu
+        };
         self.shared.loads_begun.fetch_add(1, Ordering::Relaxed);
         let unreadable = |reason: String| BackendError::Artifact { reason };
         let text = std::fs::read_to_string(artifact)
@@ -113,6 +126,7 @@ impl Backend for Fake {
         Ok(Box::new(FakeModel {
             script: Arc::new(script),
             signature,
+            device,
             shared: Arc::clone(&self.shared),
         }))
     }
@@ -121,6 +135,7 @@ impl Backend for Fake {
 struct FakeModel {
     script: Arc<Script>,
     signature: Signature,
+    device: Device,
     shared: Arc<Shared>,
 }
 
@@ -130,17 +145,17 @@ impl Model for FakeModel {
     }
 
     fn device(&self) -> Device {
-        Device::Cpu
+        self.device.clone()
     }
 
     fn instance(&self, device: &Device) -> Result<Box<dyn Instance>, BackendError> {
-        match device {
-            Device::Cpu => Ok(Box::new(FakeInstance::new(
-                Arc::clone(&self.script),
-                self.signature.clone(),
-                Arc::clone(&self.shared),
-            ))),
-            Device::Cuda(_) => Err(elsewhere(NAME, device)),
+        if *device != self.device {
+            return Err(elsewhere(NAME, device));
         }
+        Ok(Box::new(FakeInstance::new(
+            Arc::clone(&self.script),
+            self.signature.clone(),
+            Arc::clone(&self.shared),
+        )))
     }
 }

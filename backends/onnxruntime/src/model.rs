@@ -104,7 +104,7 @@ fn open(
     options: &Options,
 ) -> Result<(Session, Device), BackendError> {
     let unreadable = |it: ort::Error| BackendError::Artifact { reason: it.to_string() };
-    for device in provider::candidates(&options.device)? {
+    for device in provider::candidates(options)? {
         let providers = provider::providers(&device, options)?;
         let plain = builder(environment, options).map_err(unreadable)?;
         let placed = plain.with_execution_providers(providers);
@@ -118,7 +118,7 @@ fn open(
                 if options.device != DeviceWish::Auto {
                     return Err(error);
                 }
-                tracing::warn!(%error, "device auto: the processor instead");
+                tracing::warn!(%error, "device auto: the next is tried, the processor last");
                 continue;
             }
         };

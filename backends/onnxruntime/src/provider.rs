@@ -20,14 +20,20 @@ const FIX: &str = "needed are the library of PyPI's onnxruntime-gpu (--onnxrunti
                    built for (LD_LIBRARY_PATH), and an NVIDIA driver; `salver devices` shows what is here";
 
 /// Where to try, in this order; the last failure counts.
-pub(crate) fn candidates(wish: &DeviceWish) -> Result<Vec<Device>, BackendError> {
-    match wish {
+pub(crate) fn candidates(options: &Options) -> Result<Vec<Device>, BackendError> {
+    match &options.device {
         DeviceWish::On(Device::Cpu) => Ok(vec![Device::Cpu]),
         DeviceWish::On(Device::Cuda(number)) if has::<CUDA>() => Ok(vec![Device::Cuda(*number)]),
         DeviceWish::On(device @ Device::Cuda(_)) => {
             Err(lacking(device, "this ONNX Runtime was built without CUDA"))
         }
-        DeviceWish::Auto if has::<CUDA>() => Ok(vec![Device::Cuda(0), Device::Cpu]),
+        DeviceWish::Auto if has::<CUDA>() => {
+            let gpus = options.allowed_gpus();
+            if gpus.is_empty() {
+                tracing::warn!("device auto: no GPU has room for the model; the processor instead");
+            }
+            Ok(gpus.into_iter().chain([Device::Cpu]).collect())
+        }
         DeviceWish::Auto => Ok(vec![Device::Cpu]),
     }
 }

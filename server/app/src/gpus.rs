@@ -1,7 +1,9 @@
-//! NVIDIA's GPUs: what `salver devices` and the metrics say of them.
+//! NVIDIA's GPUs: what `salver devices`, the metrics and the lifecycle are told of them.
 //!
 //! Sampled by a thread of its own, because a call to the driver of a GPU that has failed may take long:
 //! scrapes show the last sample and when it was taken.
+
+mod numbers;
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -17,6 +19,7 @@ use server_base::{Series, SeriesKind};
 
 use crate::engines::named_file;
 use crate::inspect::{Gpus, SeenGpu};
+use numbers::{Visible, numbers};
 
 /// Oftener than anybody scrapes, and a few calls of some microseconds each.
 const SAMPLE: Duration = Duration::from_secs(2);
@@ -71,18 +74,27 @@ pub(crate) fn see(library: Option<&Path>) -> anyhow::Result<Gpus> {
     let library = named_file("nvml_library", library)?;
     let asked = Nvml::open(library.as_deref()).and_then(|it| Ok((it.driver()?, it.gpus()?)));
     Ok(match asked {
-        Ok((driver, gpus)) => Gpus {
-            driver_version: Some(driver),
-            devices: gpus.into_iter().map(seen).collect(),
-            ..Gpus::default()
-        },
+        Ok((driver, gpus)) => {
+            let numbers = numbers(&gpus, &visible());
+            let devices = gpus.into_iter().map(|it| seen(it, numbers.as_deref())).collect();
+            Gpus { driver_version: Some(driver), devices, ..Gpus::default() }
+        }
         Err(it) => Gpus { reason: Some(it.to_string()), fix: Some(it.fix()), ..Gpus::default() },
     })
 }
 
-fn seen(gpu: Gpu) -> SeenGpu {
+/// What whoever started this process told CUDA.
+fn visible() -> Visible {
+    #[expect(clippy::disallowed_methods, reason = "CUDA's own variables: no settings of ours")]
+    let said = |name| std::env::var_os(name).map(|it| it.to_string_lossy().into_owned());
+    Visible { order: said("CUDA_DEVICE_ORDER"), devices: said("CUDA_VISIBLE_DEVICES") }
+}
+
+fn seen(gpu: Gpu, numbers: Option<&[u32]>) -> SeenGpu {
+    let number = numbers.and_then(|it| it.iter().position(|it| *it == gpu.index));
     SeenGpu {
         index: gpu.index,
+        device: number.map(|it| format!("cuda:{it}")),
         name: gpu.name,
         uuid: gpu.uuid,
         memory_total_bytes: gpu.memory.map(|it| it.total),
@@ -96,6 +108,7 @@ fn seen(gpu: Gpu) -> SeenGpu {
 
 /// The GPUs of a server, watched for as long as it is kept.
 pub(crate) struct Watch {
+    nvml: Arc<Nvml>,
     /// Its end is how the thread hears of it. Nobody waits for that: it may be inside the driver.
     _stop: SyncSender<()>,
 }
@@ -117,6 +130,7 @@ pub(crate) fn watch(library: Option<&Path>) -> anyhow::Result<Option<Watch>> {
         }
     };
     let (stop, stopped) = sync_channel(1);
+    let watch = Watch { nvml: Arc::clone(&nvml), _stop: stop };
     let sample = move || {
         let mut shown = Shown::default();
         loop {
@@ -128,7 +142,34 @@ pub(crate) fn watch(library: Option<&Path>) -> anyhow::Result<Option<Watch>> {
         }
     };
     thread::Builder::new().name("gpus".to_owned()).spawn(sample).context("thread gpus")?;
-    Ok(Some(Watch { _stop: stop }))
+    Ok(Some(watch))
+}
+
+impl Watch {
+    /// Where models may be placed.
+    pub(crate) fn places(&self) -> server_lifecycle::Gpus {
+        let (nvml, visible) = (Arc::clone(&self.nvml), visible());
+        server_lifecycle::Gpus::new(move || {
+            let asked = nvml.gpus();
+            let gpus = asked.inspect_err(|error| tracing::warn!(%error, "no word of GPUs")).ok()?;
+            places(&gpus, &visible)
+        })
+    }
+}
+
+/// Those that engines see, by the numbers that they know them by.
+fn places(gpus: &[Gpu], visible: &Visible) -> Option<Vec<server_lifecycle::Gpu>> {
+    let numbers = numbers(gpus, visible)?;
+    let seen = numbers.iter().filter_map(|index| gpus.iter().find(|it| it.index == *index));
+    let place = |(number, gpu): (u32, &Gpu)| {
+        let why = || gpu.fault.as_ref().map_or_else(|| "no word".to_owned(), ToString::to_string);
+        server_lifecycle::Gpu {
+            number,
+            name: gpu.name.clone().unwrap_or_else(|| "unknown".to_owned()),
+            free: gpu.memory.map(|it| it.free).ok_or_else(why),
+        }
+    };
+    Some((0..).zip(seen).map(place).collect())
 }
 
 /// What the metrics show.

@@ -19,6 +19,29 @@ fn fault() -> NvmlError {
     NvmlError::Call { call: "nvmlInit", code: 15, words: "GPU is lost".to_owned() }
 }
 
+#[test]
+fn models_are_placed_by_the_numbers_of_engines() {
+    let named = |index, memory: Option<u64>| Gpu {
+        index,
+        name: Some("G".to_owned()),
+        memory: memory.map(|free| Memory { total: 100, used: 100 - free, free }),
+        fault: memory.is_none().then(fault),
+        ..Gpu::default()
+    };
+    let gpus = [named(0, Some(60)), named(1, None), named(2, Some(5))];
+    let place = |number, free: Result<u64, &str>| {
+        let free = free.map_err(str::to_owned);
+        server_lifecycle::Gpu { number, name: "G".to_owned(), free }
+    };
+    let lost = Err("nvmlInit: GPU is lost (NVML error 15)");
+    let all = vec![place(0, Ok(60)), place(1, lost), place(2, Ok(5))];
+    assert_eq!(places(&gpus, &Visible::default()), Some(all));
+    let visible = Visible { devices: Some("2,1".to_owned()), ..Visible::default() };
+    assert_eq!(places(&gpus, &visible), Some(vec![place(0, Ok(5)), place(1, lost)]));
+    let visible = Visible { devices: Some("MIG-x".to_owned()), ..Visible::default() };
+    assert_eq!(places(&gpus, &visible), None);
+}
+
 /// The lines that are shown after these samples, without heads and without the time.
 #[track_caller]
 fn check(samples: &[Result<Vec<Gpu>, NvmlError>], expect: &[&str]) {

@@ -58,6 +58,8 @@ pub(crate) struct Gpus {
 pub(crate) struct SeenGpu {
     /// In the order of the PCI bus.
     pub(crate) index: u32,
+    /// What engines call it; unknown where CUDA counts in another order.
+    pub(crate) device: Option<String>,
     pub(crate) name: Option<String>,
     pub(crate) uuid: Option<String>,
     pub(crate) memory_total_bytes: Option<u64>,

@@ -133,6 +133,7 @@ impl Server {
             Told { audit: audit.unwrap_or_default(), log: recorded, monitors: monitors.as_ref() };
         let mut options = lifecycle_options(settings, &engines, told, prepared.as_ref());
         options.directions = rollouts.directions();
+        options.gpus = gpus.as_ref().map(gpus::Watch::places).unwrap_or_default();
         let lifecycle = server_lifecycle::start(options, engines, Arc::clone(&serving))
             .context("model repository")?;
         let limits = ConnectionLimits {
@@ -295,6 +296,7 @@ fn lifecycle_options(
         loaded_models_max: settings.loaded_models_max,
         model_memory_max: settings.model_memory_max,
         memory: server_lifecycle::Gauge::default(),
+        gpus: server_lifecycle::Gpus::default(),
         clock: Clock::default(),
         audit,
         // Replicas tell each other which bytes they serve.

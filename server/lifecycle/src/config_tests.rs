@@ -102,6 +102,7 @@ fn every_key_is_read() {
         inline: false,
         options: Options {
             device: DeviceWish::On(Device::Cuda(1)),
+            gpus: None,
             instances: 3,
             precision: Precision::Bf16,
             intra_op_threads: 4,

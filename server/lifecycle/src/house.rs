@@ -58,6 +58,7 @@ pub(crate) fn options(root: &Path, engines: &Engines) -> Options {
         loaded_models_max: None,
         model_memory_max: None,
         memory: crate::memory::Gauge::new(|| None),
+        gpus: crate::placement::Gpus::default(),
         clock: Clock::stopped(),
         audit: crate::audit::Audit::default(),
         digests: false,
@@ -78,9 +79,17 @@ pub(crate) fn house(files: &[(&str, &str)]) -> House {
 }
 
 pub(crate) fn house_with(files: &[(&str, &str)], change: impl FnOnce(&mut Options)) -> House {
+    house_of(Fake::new(), files, change)
+}
+
+/// Of an engine that takes any GPU.
+pub(crate) fn house_on_gpus(files: &[(&str, &str)], change: impl FnOnce(&mut Options)) -> House {
+    house_of(Fake::new().on_gpus(), files, change)
+}
+
+fn house_of(fake: Fake, files: &[(&str, &str)], change: impl FnOnce(&mut Options)) -> House {
     let root = tempfile::tempdir().expect("scratch");
     files.iter().for_each(|(path, content)| put(root.path(), path, content));
-    let fake = Fake::new();
     let engines = engines(&fake);
     let mut options = options(root.path(), &engines);
     change(&mut options);

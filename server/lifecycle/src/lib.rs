@@ -35,6 +35,7 @@ mod prove;
 mod digest;
 mod logging;
 mod monitoring;
+mod placement;
 mod loader;
 mod manager;
 mod models;
@@ -51,6 +52,8 @@ mod single;
 mod house;
 #[cfg(test)]
 mod command_tests;
+#[cfg(test)]
+mod gpu_tests;
 #[cfg(test)]
 mod memory_tests;
 #[cfg(test)]
@@ -73,6 +76,7 @@ pub use engines::{Engines, Missing};
 pub use handle::{Entry, Lifecycle, LifecycleError, Readiness};
 pub use memory::Gauge;
 pub use monitoring::{Monitors, Presence, Watched, plan_of};
+pub use placement::{Gpu, Gpus};
 pub use policy::Transition;
 pub use proof::ProofConfig;
 pub use single::{Alone, Single, made_up_inputs};

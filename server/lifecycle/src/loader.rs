@@ -17,10 +17,11 @@ use crate::logging;
 use crate::manager::Message;
 use crate::memory::Scale;
 use crate::monitoring::{self, Monitors};
+use crate::placement::{Need, Placement};
 
 /// Work for a loader thread; the number is the artifact's id.
 pub(crate) enum Job {
-    Load(u64, Box<LoadJob>),
+    Load(u64, Need, Box<LoadJob>),
     Unload(u64, Workers),
 }
 
@@ -41,16 +42,25 @@ pub(crate) struct Means {
     pub(crate) log: Option<Arc<dyn PredictionLog>>,
     /// What they take is measured.
     pub(crate) scale: Arc<Scale>,
+    /// On which GPU they go.
+    pub(crate) placement: Arc<Placement>,
     pub(crate) monitors: Option<Arc<dyn Monitors>>,
     /// Is it to be found out which bytes were loaded?
     pub(crate) digests: bool,
 }
 
 impl Means {
-    fn load(&self, job: &LoadJob) -> End {
+    fn load(&self, need: Need, job: &mut LoadJob) -> End {
         // What cannot be read has no digest; the load says why.
         let wanted = self.digests || job.config.log.is_some();
         let digest = wanted.then(|| digest(&job.folder).ok()).flatten();
+        let placed = self.placement.place(&job.config.options.device, need);
+        let (gpus, _promise) = match placed {
+            Ok(placed) => placed,
+            Err(error) => return End { digest, grown: None, result: Err(error) },
+        };
+        job.config.options.gpus = gpus;
+        let job = &*job;
         let (loaded, grown) = self.scale.weigh(|| load(&self.engines, &self.cores, job));
         let result = loaded.and_then(|it| {
             let content = (job, digest.as_deref());
@@ -106,7 +116,9 @@ fn work(means: &Means, queue: &Receiver<Job>, done: &Sender<Message>, drain: Dur
     give_way();
     for job in queue {
         let message = match job {
-            Job::Load(id, job) => Message::Loaded(id, Box::new(means.load(&job))),
+            Job::Load(id, need, mut job) => {
+                Message::Loaded(id, Box::new(means.load(need, &mut job)))
+            }
             Job::Unload(id, workers) => {
                 let (clean, _) = means.scale.weigh(|| workers.stop(Instant::now() + drain));
                 Message::Unloaded(id, clean)

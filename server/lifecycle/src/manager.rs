@@ -18,6 +18,7 @@ use crate::handle::LifecycleError;
 use crate::loader::{End, Job, Loader};
 use crate::metrics;
 use crate::models::Model;
+use crate::placement::Need;
 use crate::policy::Action;
 use crate::rooms::Rooms;
 use crate::scanner::{Found, Scanner};
@@ -325,7 +326,8 @@ impl Manager {
         model.takes(id, bytes, false);
         let (job, cause) = (model.load_job(id), model.load_cause(id));
         let Some(job) = job else { return false };
-        if self.loader.give(Job::Load(id, Box::new(job))).is_err() {
+        let need = Need { bytes, avoid: None };
+        if self.loader.give(Job::Load(id, need, Box::new(job))).is_err() {
             return false;
         }
         metrics::load_begun(cause);

@@ -224,6 +224,7 @@ fn by_hand(files: &[(&str, &str)]) -> ByHand {
         cores: options.cores.clone(),
         log: None,
         monitors: None,
+        placement: Arc::default(),
         digests: false,
     };
     let loader = Loader::start(1, means, &commands, options.drain).expect("a thread");

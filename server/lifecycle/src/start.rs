@@ -24,6 +24,7 @@ use crate::loader::{Loader, Means};
 use crate::manager::{Ends, MESSAGES_MAX, Manager, Message};
 use crate::memory::{Gauge, Scale};
 use crate::monitoring::Monitors;
+use crate::placement::{Gpus, Placement};
 use crate::rooms::Rooms;
 use crate::scanner::Scanner;
 use crate::shelf::Shelf;
@@ -55,6 +56,8 @@ pub struct Options {
     pub model_memory_max: Option<u64>,
     /// What they take is read off this.
     pub memory: Gauge,
+    /// The GPUs that models may be placed on.
+    pub gpus: Gpus,
     /// The time, for them.
     pub clock: Clock,
     /// Who is told what is done with versions.
@@ -99,6 +102,7 @@ pub fn start(options: Options, engines: Engines, serving: Arc<Serving>) -> io::R
             cores: options.cores.clone(),
             log: options.log.clone(),
             scale: Arc::new(Scale::new(options.memory.clone())),
+            placement: Arc::new(Placement::new(options.gpus.clone())),
             monitors: options.monitors.clone(),
             digests: options.digests || options.audit.is_heard(),
         },

@@ -57,6 +57,7 @@ fn gpus(seen: &Gpus, lines: &mut Vec<String>) {
 
 fn gpu(seen: &SeenGpu, lines: &mut Vec<String>) {
     let mut words = vec![seen.name.clone().unwrap_or_else(|| "unknown".to_owned())];
+    words.extend(seen.device.clone());
     words.extend(seen.uuid.clone());
     let mib = |name: &str, it: Option<u64>| it.map(|it| format!("{} MiB {name}", it >> 20));
     words.extend(mib("in all", seen.memory_total_bytes));

@@ -22,7 +22,12 @@ fn driver() -> (TempDir, PathBuf) {
 /// What `salver devices` prints, and whether all went well.
 fn devices(arguments: &[&str]) -> (bool, String) {
     let mut command = Command::new(env!("CARGO_BIN_EXE_salver"));
-    let output = command.arg("devices").args(arguments).output().expect("runs");
+    let output = command
+        .env_remove("CUDA_VISIBLE_DEVICES")
+        .arg("devices")
+        .args(arguments)
+        .output()
+        .expect("runs");
     let text = [output.stdout, output.stderr].concat();
     (output.status.success(), String::from_utf8(text).expect("text"))
 }
@@ -41,12 +46,12 @@ fn devices_lists_every_gpu() {
         "driver_version": "580.65.06",
         "devices": [
             {
-                "index": 0, "name": "NVIDIA Scripted", "uuid": "GPU-11111111",
+                "index": 0, "device": "cuda:0", "name": "NVIDIA Scripted", "uuid": "GPU-11111111",
                 "memory_total_bytes": gib(80), "memory_used_bytes": gib(16),
                 "memory_free_bytes": gib(64), "compute_capability": "9.0",
             },
             {
-                "index": 1, "name": "NVIDIA Scripted", "uuid": "GPU-22222222",
+                "index": 1, "device": "cuda:1", "name": "NVIDIA Scripted", "uuid": "GPU-22222222",
                 "memory_total_bytes": null, "memory_used_bytes": null,
                 "memory_free_bytes": null, "compute_capability": "9.0",
                 "reason": "nvmlDeviceGetMemoryInfo: GPU is lost (NVML error 15)",
@@ -59,7 +64,7 @@ fn devices_lists_every_gpu() {
     let (_, text) = devices(&["--nvml-library", &library]);
     for line in [
         "\ngpus 2, driver 580.65.06\n",
-        "\ngpu 0 NVIDIA Scripted, GPU-11111111, 81920 MiB in all, 16384 MiB used, 65536 MiB free, \
+        "\ngpu 0 NVIDIA Scripted, cuda:0, GPU-11111111, 81920 MiB in all, 16384 MiB used, 65536 MiB free, \
          compute capability 9.0\n",
         "\n  fault: nvmlDeviceGetMemoryInfo: GPU is lost (NVML error 15)\n",
     ] {
