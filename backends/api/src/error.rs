@@ -115,4 +115,11 @@ pub enum BackendError {
         /// What the engine said.
         reason: String,
     },
+    /// What the model runs on has failed, or has no memory left: no run of it will succeed until it
+    /// is loaded again, here or elsewhere.
+    #[error("the device failed: {reason}")]
+    DeviceLost {
+        /// What the engine said.
+        reason: String,
+    },
 }

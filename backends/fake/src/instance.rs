@@ -51,6 +51,7 @@ impl FakeInstance {
             let reason = format!("the script fails on {value}");
             match action {
                 Trigger::Fail => return Err(BackendError::Run { reason }),
+                Trigger::Lose => return Err(BackendError::DeviceLost { reason }),
                 Trigger::Refuse => return Err(BackendError::Input { reason }),
                 Trigger::Panic => panic!("the script panics on {value}"),
                 Trigger::Hang => self.shared.hangs.wait(),

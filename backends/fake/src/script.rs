@@ -9,7 +9,8 @@
 //! load_waits                    # loading waits for the gate
 //! loads_failing 2               # the first two loads of this backend fail
 //! loads_starving 2              # the same, for lack of memory
-//! on 13 fail                    # a run with this number in any input: fail, refuse, panic, hang
+//! on 13 fail                    # a run with this number in any input: fail, lose (the
+//!                               # device), refuse, panic, hang
 //! ```
 
 use std::collections::BTreeMap;
@@ -51,6 +52,7 @@ pub(crate) enum Rule {
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Trigger {
     Fail,
+    Lose,
     Refuse,
     Panic,
     Hang,
@@ -145,6 +147,7 @@ fn trigger(text: &str) -> Result<(f64, Trigger), String> {
     let value = value.parse().map_err(|it| format!("{value:?}: {it}"))?;
     let action = match action.trim() {
         "fail" => Trigger::Fail,
+        "lose" => Trigger::Lose,
         "refuse" => Trigger::Refuse,
         "panic" => Trigger::Panic,
         "hang" => Trigger::Hang,

@@ -5,6 +5,7 @@ use std::sync::{Arc, PoisonError};
 use backend_api::{BackendError, Device, Instance, Output, Tensor};
 
 use crate::model::Shared;
+use crate::provider;
 use crate::value::{self, Memory, Value};
 
 /// Calls the session's `Run` on the caller's own memory.
@@ -38,7 +39,8 @@ impl Instance for OnnxInstance {
             &shared.session,
             (&shared.input_names, &given),
             (&shared.output_names, outputs, &self.memory),
-        )?;
+        )
+        .map_err(|it| provider::of_device(&shared.device, it))?;
         for (result, output) in results.into_iter().zip(outputs) {
             if let (Some(result), Output::Open(place)) = (result, output) {
                 *place = Some(result.to_tensor()?);

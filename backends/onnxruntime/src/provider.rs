@@ -30,7 +30,9 @@ pub(crate) fn candidates(options: &Options) -> Result<Vec<Device>, BackendError>
         DeviceWish::Auto if has::<CUDA>() => {
             let gpus = options.allowed_gpus();
             if gpus.is_empty() {
-                tracing::warn!("device auto: no GPU has room for the model; the processor instead");
+                tracing::warn!(
+                    "device auto: no GPU has room, or all have failed the model; the processor instead"
+                );
             }
             Ok(gpus.into_iter().chain([Device::Cpu]).collect())
         }
@@ -53,6 +55,24 @@ pub(crate) fn devices() -> Vec<Device> {
 pub(crate) fn lacking(device: &Device, reason: &str) -> BackendError {
     let reason = format!("device {device}: {}; {FIX}", reason.trim());
     BackendError::Unsupported { engine: NAME, reason }
+}
+
+/// How ONNX Runtime and CUDA begin to say that a GPU can do no more: an access out of bounds (700), a
+/// kernel that failed (719), no memory left (2), a GPU that is gone or was reset. Not: that the limit which
+/// a model's own file sets on its memory is reached.
+const LOST: [&str; 5] =
+    ["CUDA failure ", "CUDA error", "cudaError", "CUBLAS failure ", "CUDNN failure "];
+
+/// An error of a run: on a GPU it may be the end of more than this run.
+pub(crate) fn of_device(device: &Device, error: BackendError) -> BackendError {
+    match (device, error) {
+        (Device::Cuda(_), BackendError::Run { reason })
+            if LOST.iter().any(|it| reason.contains(it)) =>
+        {
+            BackendError::DeviceLost { reason }
+        }
+        (Device::Cpu | Device::Cuda(_), error) => error,
+    }
 }
 
 /// The providers of a session there. The processor stands last: it takes what the others leave.
@@ -105,4 +125,34 @@ fn tensorrt(number: i32, gpu: &GpuOptions) -> Option<ExecutionProviderDispatch> 
         tensorrt = tensorrt.with_engine_cache(true).with_engine_cache_path(folder);
     }
     Some(tensorrt.build().error_on_failure())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(device: &Device, reason: &str, expect: bool) {
+        let error = of_device(device, BackendError::Run { reason: reason.to_owned() });
+        assert_eq!(matches!(error, BackendError::DeviceLost { .. }), expect, "{error}");
+    }
+
+    #[test]
+    fn a_gpu_that_can_do_no_more_is_known_by_the_words() {
+        let gpu = Device::Cuda(0);
+        check(&gpu, "CUDA failure 700: an illegal memory access was encountered ; GPU=0", true);
+        check(&gpu, "CUDA failure 719: unspecified launch failure ; GPU=0", true);
+        check(&gpu, "CUDA failure 2: out of memory ; GPU=0", true);
+        check(&gpu, "CUDA error cudaErrorIllegalAddress:an illegal memory access", true);
+        check(&gpu, "CUBLAS failure 13: CUBLAS_STATUS_EXECUTION_FAILED ; GPU=0", true);
+        check(
+            &gpu,
+            "Non-zero status code returned while running Gather node: out of bounds",
+            false,
+        );
+        check(&gpu, "Failed to allocate memory for requested buffer of size 8589934592", false);
+        check(&Device::Cpu, "CUDA failure 700: an illegal memory access was encountered", false);
+        let input = BackendError::Input { reason: "CUDA failure 700".to_owned() };
+        assert_eq!(of_device(&gpu, input.clone()), input);
+    }
 }

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use backend_api::Device;
 use server_base::Version;
 use server_serving::Workers;
 
@@ -27,6 +28,8 @@ pub(super) struct Artifact {
     pub(super) bytes: u64,
     /// Which bytes were loaded.
     pub(super) digest: Option<String>,
+    /// Set once its device has failed: why, and which.
+    pub(super) lost: Option<(String, Device)>,
     /// Who wanted what was done with it last.
     pub(super) by: By,
     pub(super) metrics: ArtifactMetrics,
@@ -36,11 +39,18 @@ impl Artifact {
     /// On its way out of memory, or gone: what is wanted anew is a new artifact.
     pub(super) fn is_over(&self) -> bool {
         match &self.state {
-            State::Unloading | State::End { reason: None } => true,
+            // What has lost its device comes again after a pause, when it is out of memory.
+            State::Unloading => self.lost.is_none(),
+            State::End { reason: None } => true,
             State::Start | State::Loading | State::Available | State::End { reason: Some(_) } => {
                 false
             }
         }
+    }
+
+    /// Why it is on its way out, or gone, if its device has failed.
+    pub(super) fn why_lost(&self) -> Option<String> {
+        self.lost.as_ref().map(|(reason, device)| format!("device {device} failed: {reason}"))
     }
 
     /// Has its load come to an end, good or bad?

@@ -67,6 +67,8 @@ pub enum By {
     Request,
     /// The server, after a pause, because it failed before.
     Retry,
+    /// The server, because what it ran on has failed.
+    Device,
     /// A rollout.
     Rollout,
     /// The server, to make room, or because nobody used it.
@@ -83,6 +85,7 @@ impl By {
             By::Command => "command",
             By::Request => "request",
             By::Retry => "retry",
+            By::Device => "device",
             By::Rollout => "rollout",
             By::Room => "room",
             By::Shutdown => "shutdown",

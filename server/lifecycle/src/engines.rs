@@ -151,6 +151,10 @@ impl Engines {
                 Err(it @ (BackendError::Unsupported { .. } | BackendError::Unavailable { .. })) => {
                     reasons.push(it.to_string());
                 }
+                // Here, or elsewhere, it may yet be had.
+                Err(it @ BackendError::DeviceLost { .. }) => {
+                    return Err(LoadError::doubtful(it.to_string()));
+                }
                 Err(
                     it @ (BackendError::Artifact { .. }
                     | BackendError::Input { .. }

@@ -2,10 +2,14 @@
 
 use std::time::{Duration, Instant};
 
+use server_serving::Workers;
+
 use super::Model;
+use crate::audit::By;
 use crate::fault::LoadError;
 use crate::load::Loaded;
 use crate::policy::Transition;
+use crate::state::State;
 
 impl Model {
     /// A load has come to a good end: keeps its threads, and how long it took.
@@ -24,6 +28,29 @@ impl Model {
         artifact.metrics.loaded(None);
         let key = (artifact.version, artifact.print);
         self.retries.fail(key, error.fault, now).map(|it| it.saturating_duration_since(now))
+    }
+
+    /// The device of one that answers has failed: takes its threads. `None` if it is on its way out.
+    pub(crate) fn lose(&mut self, id: u64, reason: &str) -> Option<Workers> {
+        let artifact = self.artifacts.iter_mut().find(|it| it.id == id)?;
+        let workers = artifact.workers.as_ref().filter(|_| artifact.state == State::Available)?;
+        artifact.lost = Some((reason.to_owned(), workers.servable().plan().device.clone()));
+        self.leave(id, By::Device)
+    }
+
+    /// One is out of memory. If that was because its device has failed: why, and how long it is until
+    /// it is loaded again.
+    pub(crate) fn mourn(&mut self, id: u64, now: Instant) -> Option<(String, Option<Duration>)> {
+        let artifact = self.artifacts.iter().find(|it| it.id == id)?;
+        let (reason, (_, device)) = (artifact.why_lost()?, artifact.lost.as_ref()?);
+        let again = self.retries.lose((artifact.version, artifact.print), device, now);
+        Some((reason, again.map(|it| it.saturating_duration_since(now))))
+    }
+
+    /// The GPU that has failed it.
+    pub(crate) fn avoids(&self, id: u64) -> Option<u32> {
+        let artifact = self.artifacts.iter().find(|it| it.id == id)?;
+        self.retries.avoids((artifact.version, artifact.print))
     }
 
     /// Forgets failures whose pause is over, so that what is wanted is loaded again. Gives when the

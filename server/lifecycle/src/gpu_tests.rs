@@ -2,6 +2,10 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use server_base::Kind;
+use server_serving::InferError;
 
 use crate::house::{House, constant, house_on_gpus};
 use crate::memory::LEAST;
@@ -16,10 +20,10 @@ fn two(first: &Arc<AtomicU64>, second: u64) -> Gpus {
     })
 }
 
-/// Where version 1 runs, as clients are told; `None`: on the processor.
-fn device(house: &House) -> Option<String> {
+/// Where a model runs, as clients are told; `None`: on the processor.
+fn device(house: &House, model: &str) -> Option<String> {
     let table = house.serving.table();
-    let servable = table.servables().next().expect("a version");
+    let servable = table.servables().find(|it| it.model().as_str() == model).expect("a version");
     servable.plan().facts.get("device").cloned()
 }
 
@@ -33,7 +37,7 @@ async fn auto_takes_the_emptiest_gpu_or_the_processor() {
             it.gpus = two(&free, second * LEAST);
         });
         house.shows("m/1:AVAILABLE").await;
-        assert_eq!(device(&house).as_deref(), expect);
+        assert_eq!(device(&house, "m").as_deref(), expect);
     }
 }
 
@@ -48,10 +52,10 @@ async fn what_has_no_room_is_refused_and_comes_when_there_is() {
     assert_eq!(house.reason(1), reason);
     assert_eq!(house.fake.loads_begun(), 0, "no engine was asked");
     free.store(LEAST, Ordering::SeqCst);
-    house.clock.advance(std::time::Duration::from_secs(1));
+    house.clock.advance(Duration::from_secs(1));
     house.lifecycle.unload("nobody").await.expect("the manager lives");
     house.shows("m/1:AVAILABLE").await;
-    assert_eq!(device(&house).as_deref(), Some("cuda:0"));
+    assert_eq!(device(&house, "m").as_deref(), Some("cuda:0"));
 }
 
 #[tokio::test]
@@ -62,4 +66,84 @@ async fn a_gpu_that_is_not_there_is_refused_with_those_that_are() {
     house.shows("m/1:END").await;
     let reason = house.reason(1);
     assert!(reason.contains("no such GPU, it has cuda:0 (G, 1.0 MiB free), cuda:1"), "{reason}");
+}
+
+/// Runs until it is given 14; another model beside it.
+const FRAGILE: &str = "input x FP32 rows,1\noutput y FP32 rows,1 = copy x\non 14 lose\n";
+
+/// What a request with this number gets.
+async fn ask(house: &House, model: &str, value: f32) -> Result<f32, InferError> {
+    house.ask_value((model, ""), value).await
+}
+
+async fn turns(house: &House) {
+    for _ in 0..3 {
+        house.lifecycle.unload("nobody").await.expect("the manager lives");
+    }
+}
+
+#[tokio::test]
+async fn what_has_lost_its_device_goes_and_comes_again_elsewhere() {
+    let files = [("m/1/model.fake", FRAGILE), ("other/1/model.fake", &*constant(7))];
+    let free = Arc::new(AtomicU64::new(9 * LEAST));
+    let house = house_on_gpus(&files, |it| it.gpus = two(&free, 8 * LEAST));
+    house.shows("m/1:AVAILABLE other/1:AVAILABLE").await;
+    assert_eq!(device(&house, "m").as_deref(), Some("cuda:0"));
+    let error = ask(&house, "m", 14.0).await.expect_err("its device fails");
+    assert_eq!((error.kind(), error.retry()), (Kind::Unavailable, Some(Duration::from_secs(1))));
+    house.shows("m/1:END other/1:AVAILABLE").await;
+    assert_eq!(house.reason(1), "device cuda:0 failed: the script fails on 14");
+    let index = house.lifecycle.index();
+    assert!(index.iter().any(|it| it.model.as_str() == "m" && it.is_tried_again), "{index:?}");
+    let error = ask(&house, "m", 1.0).await.expect_err("nothing is loaded");
+    assert_eq!(error.kind(), Kind::Unavailable, "{error}");
+    assert_eq!(ask(&house, "other", 1.0).await, Ok(7.0), "others serve on");
+
+    turns(&house).await;
+    assert_eq!(house.fake.loads_begun(), 2, "not before its pause is over");
+    house.clock.advance(Duration::from_secs(1));
+    house.shows("m/1:AVAILABLE other/1:AVAILABLE").await;
+    assert_eq!(device(&house, "m").as_deref(), Some("cuda:1"), "not on the one that failed it");
+    assert_eq!(ask(&house, "m", 3.0).await, Ok(3.0));
+}
+
+#[tokio::test]
+async fn the_device_that_was_asked_for_is_tried_again_and_given_up() {
+    let files = [("m/model.toml", "device = \"cuda:1\"\n"), ("m/1/model.fake", FRAGILE)];
+    let free = Arc::new(AtomicU64::new(9 * LEAST));
+    let house = house_on_gpus(&files, |it| it.gpus = two(&free, 8 * LEAST));
+    for pause in [1, 2, 4, 8, 16, 32, 60, 60] {
+        house.shows("m/1:AVAILABLE").await;
+        assert_eq!(device(&house, "m").as_deref(), Some("cuda:1"));
+        ask(&house, "m", 14.0).await.expect_err("its device fails");
+        house.shows("m/1:END").await;
+        turns(&house).await;
+        house.clock.advance(Duration::from_secs(pause));
+    }
+    house.shows("m/1:AVAILABLE").await;
+    ask(&house, "m", 14.0).await.expect_err("its device fails");
+    house.shows("m/1:END").await;
+    house.clock.advance(Duration::from_secs(3_600));
+    turns(&house).await;
+    assert_eq!(house.fake.loads_begun(), 9);
+    assert!(house.lifecycle.index().iter().all(|it| !it.is_tried_again));
+    // An operator may think otherwise.
+    house.lifecycle.load("m").await.expect("loads");
+    house.shows("m/1:AVAILABLE").await;
+}
+
+/// Requests that name no version go to the one that is left.
+#[tokio::test]
+async fn another_version_answers_meanwhile() {
+    let files = [
+        ("m/model.toml", "version_policy = \"all\"\n"),
+        ("m/1/model.fake", &*constant(1)),
+        ("m/2/model.fake", FRAGILE),
+    ];
+    let house = house_on_gpus(&files, |_| {});
+    house.shows("m/1:AVAILABLE m/2:AVAILABLE").await;
+    assert_eq!(ask(&house, "m", 3.0).await, Ok(3.0));
+    ask(&house, "m", 14.0).await.expect_err("its device fails");
+    house.shows("m/1:AVAILABLE m/2:END").await;
+    assert_eq!(ask(&house, "m", 3.0).await, Ok(1.0));
 }

@@ -192,7 +192,21 @@ impl House {
         version: &str,
         timeout: Option<Duration>,
     ) -> Result<f32, InferError> {
-        let tensor = backend_api::Tensor::from_elements(&[1, 1], &[0.0_f32]).expect("one");
+        self.ask_all((model, version), 0.0, timeout).await
+    }
+
+    /// With this number as the input.
+    pub(crate) async fn ask_value(&self, to: (&str, &str), value: f32) -> Result<f32, InferError> {
+        self.ask_all(to, value, None).await
+    }
+
+    async fn ask_all(
+        &self,
+        (model, version): (&str, &str),
+        value: f32,
+        timeout: Option<Duration>,
+    ) -> Result<f32, InferError> {
+        let tensor = backend_api::Tensor::from_elements(&[1, 1], &[value]).expect("one");
         let request = InferRequest {
             model: model.into(),
             version: VersionChoice::parse(version).expect("a version"),

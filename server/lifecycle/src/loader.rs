@@ -117,7 +117,9 @@ fn work(means: &Means, queue: &Receiver<Job>, done: &Sender<Message>, drain: Dur
     for job in queue {
         let message = match job {
             Job::Load(id, need, mut job) => {
-                Message::Loaded(id, Box::new(means.load(need, &mut job)))
+                let end = means.load(need, &mut job);
+                end.result.iter().for_each(|it| listen(it, id, done));
+                Message::Loaded(id, Box::new(end))
             }
             Job::Unload(id, workers) => {
                 let (clean, _) = means.scale.weigh(|| workers.stop(Instant::now() + drain));
@@ -128,4 +130,12 @@ fn work(means: &Means, queue: &Receiver<Job>, done: &Sender<Message>, drain: Dur
             return; // the manager has gone; so has the reason to load
         }
     }
+}
+
+/// The manager is told when the device of what was loaded fails.
+fn listen(loaded: &Loaded, id: u64, done: &Sender<Message>) {
+    let done = done.clone();
+    loaded.workers.servable().on_loss(Box::new(move |reason| {
+        done.try_send(Message::Lost(id, reason.to_owned())).is_ok()
+    }));
 }

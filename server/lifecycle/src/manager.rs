@@ -38,6 +38,8 @@ const FIRST_REST_MAX: Duration = Duration::from_secs(10);
 pub(crate) enum Message {
     Loaded(u64, Box<End>),
     Unloaded(u64, bool),
+    /// The device of one that answers has failed.
+    Lost(u64, String),
     Load(ModelName, Reply),
     Unload(ModelName, Reply),
     Direct(ModelName, Option<Direction>, Reply),
@@ -143,18 +145,8 @@ impl Manager {
     fn handle(&mut self, message: Message) {
         match message {
             Message::Loaded(id, end) => self.loaded(id, *end),
-            Message::Unloaded(id, clean) => {
-                if !clean {
-                    let model = self.owners.get(&id).map(ToString::to_string).unwrap_or_default();
-                    tracing::warn!(
-                        model,
-                        "a retired version still runs requests; leaving it behind"
-                    );
-                }
-                self.tell(id, Done::Unloaded { clean });
-                self.happen(id, Event::Drained);
-                self.owners.remove(&id);
-            }
+            Message::Unloaded(id, clean) => self.unloaded(id, clean),
+            Message::Lost(id, reason) => self.lost(id, &reason),
             Message::Load(name, reply) => {
                 if let Some(model) = self.models.get_mut(&name) {
                     model.set_unloaded(false);
@@ -326,7 +318,8 @@ impl Manager {
         model.takes(id, bytes, false);
         let (job, cause) = (model.load_job(id), model.load_cause(id));
         let Some(job) = job else { return false };
-        let need = Need { bytes, avoid: None };
+        let avoid = self.models.get(name).and_then(|it| it.avoids(id));
+        let need = Need { bytes, avoid };
         if self.loader.give(Job::Load(id, need, Box::new(job))).is_err() {
             return false;
         }

@@ -21,6 +21,7 @@ const MODEL_MEMORY: &str = "salver_model_memory_bytes";
 const MEMORY_TAKEN: &str = "salver_models_memory_bytes";
 const MEMORY_MAX: &str = "salver_models_memory_max_bytes";
 const UNTOLD: &str = "salver_audit_lost_total";
+const DEVICE_LOSSES: &str = "salver_device_losses_total";
 const REFUSALS: &str = "salver_model_refusals_total";
 const SCAN_FAULTS: &str = "salver_repository_scan_faults";
 
@@ -47,6 +48,13 @@ pub const SERIES: &[Series] = &[
         labels: &["model", "reason"],
         help: "Versions that were not served for what they had to prove: flavor, signature, example, \
                golden, latency.",
+        buckets: &[],
+    },
+    Series {
+        name: DEVICE_LOSSES,
+        kind: SeriesKind::Counter,
+        labels: &["model", "device"],
+        help: "Loaded versions whose device has failed, so that they were unloaded and are tried again.",
         buckets: &[],
     },
     Series {
@@ -224,6 +232,11 @@ pub(crate) fn untold() {
 /// A version did not prove itself.
 pub(crate) fn refused(model: &ModelName, rule: Rule) {
     counter!(REFUSALS, "model" => model.shared(), "reason" => rule.label()).increment(1);
+}
+
+/// The device of a loaded version has failed.
+pub(crate) fn device_lost(model: &ModelName, device: String) {
+    counter!(DEVICE_LOSSES, "model" => model.shared(), "device" => device).increment(1);
 }
 
 /// A model is unloaded.

@@ -129,6 +129,7 @@ impl Model {
                 on_disk: found.look.bytes,
                 bytes: 0,
                 digest: None,
+                lost: None,
                 by: By::Repository,
                 metrics: ArtifactMetrics::new(&self.name, version),
             });
@@ -191,6 +192,7 @@ impl Model {
         if !unloaded {
             self.unloaded = false;
             self.lazy.keep();
+            self.retries.absolve();
             self.forget_failures();
         } else if self.is_lazy() {
             self.lazy.sleep(); // and whoever asks has it loaded again
@@ -302,7 +304,8 @@ impl Model {
                 State::End { reason: None } => "unloaded".to_owned(),
                 // It serves on as it was configured, and as it was read, before.
                 State::Available => self.folder.doubts(it.version),
-                State::Start | State::Loading | State::Unloading => String::new(),
+                State::Unloading => it.why_lost().unwrap_or_default(),
+                State::Start | State::Loading => String::new(),
             };
             let is_tried_again = it.has_failed() && self.retries.is_pending((it.version, it.print));
             let digest = it.digest.clone();

@@ -7,6 +7,7 @@ use super::Manager;
 use crate::audit::Done;
 use crate::fault::LoadError;
 use crate::loader::End;
+use crate::metrics;
 use crate::rooms::Claim;
 use crate::state::Event;
 
@@ -37,6 +38,39 @@ impl Manager {
                 self.owners.remove(&id); // nothing more can happen to it
             }
         }
+    }
+
+    /// A version that was to go is out of memory, or its runs do not end.
+    pub(super) fn unloaded(&mut self, id: u64, clean: bool) {
+        let Some(name) = self.owners.get(&id).cloned() else { return };
+        if !clean {
+            let model = name.as_str();
+            tracing::warn!(model, "a retired version still runs requests; leaving it behind");
+        }
+        self.tell(id, Done::Unloaded { clean });
+        let now = self.rooms.now();
+        let lost = self.models.get_mut(&name).and_then(|it| it.mourn(id, now));
+        let event = lost.map_or(Event::Drained, |(reason, again)| {
+            let retry_s = again.map(|it| it.as_secs_f64());
+            tracing::info!(model = %name, reason, retry_s, "what has lost its device is unloaded");
+            Event::Lost { reason }
+        });
+        self.happen(id, event);
+        self.owners.remove(&id);
+    }
+
+    /// What a version runs on has failed: it goes at once, and comes again after a pause.
+    pub(super) fn lost(&mut self, id: u64, reason: &str) {
+        let Some(name) = self.owners.get(&id).cloned() else { return };
+        let Some(model) = self.models.get_mut(&name) else { return };
+        let Some(version) = model.version_of(id) else { return };
+        // It may have been retired meanwhile.
+        let Some(workers) = model.lose(id, reason) else { return };
+        let device = workers.servable().plan().device.to_string();
+        tracing::error!(model = %name, %version, device, reason, "the device of a version has failed");
+        metrics::device_lost(&name, device);
+        self.happen(id, Event::Lost { reason: reason.to_owned() });
+        self.retiring.push((id, workers));
     }
 
     /// There is no memory for a load, and none can be freed: it fails as others do, and is tried

@@ -4,8 +4,9 @@
 //! not for ever: each try costs a load, and an outage of hours is seen by people.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
+use backend_api::Device;
 use server_base::Version;
 
 use crate::eviction::backoff;
@@ -17,6 +18,12 @@ const PASSING_MAX: u32 = 60;
 /// Retries of what may as well be the content's fault: three minutes.
 const DOUBTFUL_MAX: u32 = 8;
 
+/// Times that a version is loaded again whose device has failed: as for what is doubtful.
+const LOST_MAX: u32 = DOUBTFUL_MAX;
+
+/// A device that has failed and then served for so long is no longer held against it.
+const CALM: Duration = Duration::from_secs(600);
+
 /// A version and the print of its content.
 pub(crate) type Key = (Version, u64);
 
@@ -24,6 +31,8 @@ pub(crate) type Key = (Version, u64);
 #[derive(Debug, Default)]
 pub(crate) struct Retries {
     failed: BTreeMap<Key, Failed>,
+    /// Those whose devices have failed. A good load does not end it: that it runs has to be seen.
+    lost: BTreeMap<Key, Lost>,
 }
 
 #[derive(Debug)]
@@ -34,12 +43,44 @@ struct Failed {
     again: Option<Instant>,
 }
 
+#[derive(Debug)]
+struct Lost {
+    count: u32,
+    last: Instant,
+    gpu: Option<u32>,
+}
+
 impl Retries {
+    /// The device of one that was loaded has failed. Gives when it is loaded again.
+    pub(crate) fn lose(&mut self, key: Key, device: &Device, now: Instant) -> Option<Instant> {
+        let lost = self.lost.entry(key).or_insert(Lost { count: 0, last: now, gpu: None });
+        if now.saturating_duration_since(lost.last) > CALM {
+            lost.count = 0;
+        }
+        lost.count = lost.count.saturating_add(1);
+        lost.last = now;
+        lost.gpu = match device {
+            Device::Cpu => None,
+            Device::Cuda(number) => Some(*number),
+        };
+        let (count, again) = (lost.count, now + backoff(lost.count));
+        let again = (count <= LOST_MAX).then_some(again);
+        self.failed.insert(key, Failed { count, again });
+        again
+    }
+
+    /// The GPU that has failed it last.
+    pub(crate) fn avoids(&self, key: Key) -> Option<u32> {
+        self.lost.get(&key).and_then(|it| it.gpu)
+    }
+
     /// A load has failed. Gives when it is tried again.
     pub(crate) fn fail(&mut self, key: Key, fault: Fault, now: Instant) -> Option<Instant> {
         let failed = self.failed.entry(key).or_insert(Failed { count: 0, again: None });
         failed.count = failed.count.saturating_add(1);
         let most = match fault {
+            // A device that does not come back at once may later.
+            Fault::Lasting if self.lost.contains_key(&key) => DOUBTFUL_MAX,
             Fault::Lasting => 0,
             Fault::Doubtful => DOUBTFUL_MAX,
             Fault::Passing => PASSING_MAX,
@@ -82,11 +123,17 @@ impl Retries {
     /// Forgets content that is gone.
     pub(crate) fn keep(&mut self, present: &BTreeSet<Key>) {
         self.failed.retain(|key, _| present.contains(key));
+        self.lost.retain(|key, _| present.contains(key));
     }
 
-    /// An operator wants it tried as if it had never been.
+    /// It is to be tried at once, as if it had never been. What its devices have done is remembered.
     pub(crate) fn forget(&mut self) {
         self.failed.clear();
+    }
+
+    /// An operator says that the devices are well.
+    pub(crate) fn absolve(&mut self) {
+        self.lost.clear();
     }
 }
 
@@ -124,6 +171,27 @@ mod tests {
     #[test]
     fn what_is_doubtful_is_tried_a_few_times() {
         assert_eq!(pauses(Fault::Doubtful), [1, 2, 4, 8, 16, 32, 60, 60]);
+    }
+
+    #[test]
+    fn a_device_that_fails_again_and_again_is_given_up() {
+        let (mut retries, mut now, mut pauses) = (Retries::default(), Instant::now(), Vec::new());
+        while let Some(again) = retries.lose(KEY, &Device::Cuda(3), now) {
+            pauses.push(again.duration_since(now).as_secs());
+            assert_eq!((retries.due(again).len(), retries.avoids(KEY)), (1, Some(3)));
+            retries.succeed(KEY); // it loads, and fails when it runs
+            now = again;
+        }
+        assert_eq!(pauses, [1, 2, 4, 8, 16, 32, 60, 60]);
+        // What has served for long begins anew; what is not there at once may come.
+        now += CALM + Duration::from_secs(1);
+        assert_eq!(retries.lose(KEY, &Device::Cpu, now), Some(now + Duration::from_secs(1)));
+        assert_eq!(retries.avoids(KEY), None);
+        assert_eq!(retries.fail(KEY, Fault::Lasting, now), Some(now + Duration::from_secs(2)));
+        retries.forget();
+        assert!(retries.fail(KEY, Fault::Lasting, now).is_some(), "a request forgets less");
+        retries.absolve();
+        assert_eq!(retries.fail(KEY, Fault::Lasting, now), None);
     }
 
     #[test]

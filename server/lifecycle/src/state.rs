@@ -18,7 +18,7 @@ pub enum State {
     Unloading,
     /// Not in memory, and never again: what is wanted anew begins a new life.
     End {
-        /// Why it could not be loaded; `None` if it was retired.
+        /// Why it could not be loaded, or not be kept; `None` if it was retired.
         reason: Option<String>,
     },
 }
@@ -39,6 +39,11 @@ pub(crate) enum Event {
     Retire,
     /// Its last request is answered and its memory is given back.
     Drained,
+    /// What it runs on has failed: twice, when it is seen and when its memory is given back.
+    Lost {
+        /// Why.
+        reason: String,
+    },
 }
 
 /// An event that a state does not know: a bug in the manager.
@@ -57,7 +62,8 @@ pub(crate) fn next(state: &State, event: Event) -> Result<State, Illegal> {
         (State::Start, Event::Load) => Ok(State::Loading),
         (State::Loading, Event::Loaded) => Ok(State::Available),
         (State::Loading, Event::LoadFailed { reason }) => Ok(State::End { reason: Some(reason) }),
-        (State::Available, Event::Retire) => Ok(State::Unloading),
+        (State::Available, Event::Retire | Event::Lost { .. }) => Ok(State::Unloading),
+        (State::Unloading, Event::Lost { reason }) => Ok(State::End { reason: Some(reason) }),
         (State::Start, Event::Retire) | (State::Unloading, Event::Drained) => {
             Ok(State::End { reason: None })
         }
@@ -71,7 +77,8 @@ pub(crate) fn next(state: &State, event: Event) -> Result<State, Illegal> {
             | Event::Loaded
             | Event::LoadFailed { .. }
             | Event::Retire
-            | Event::Drained),
+            | Event::Drained
+            | Event::Lost { .. }),
         ) => Err(Illegal { state: state.clone(), event }),
     }
 }

@@ -7,24 +7,25 @@ fn states() -> Vec<State> {
 
 fn events() -> Vec<Event> {
     let failed = Event::LoadFailed { reason: "bad".to_owned() };
-    vec![Event::Load, Event::Loaded, failed, Event::Retire, Event::Drained]
+    let lost = Event::Lost { reason: "gone".to_owned() };
+    vec![Event::Load, Event::Loaded, failed, Event::Retire, Event::Drained, lost]
 }
 
 /// The table that `server/ARCHITECTURE.md` shows; `server-tidy` holds the two together.
 const TABLE: &str = "\
-| state \\ event | Load | Loaded | LoadFailed | Retire | Drained |
-|---|---|---|---|---|---|
-| START | LOADING | – | – | END | – |
-| LOADING | – | AVAILABLE | END | – | – |
-| AVAILABLE | – | – | – | UNLOADING | – |
-| UNLOADING | – | – | – | – | END |
-| END | – | – | – | – | – |
+| state \\ event | Load | Loaded | LoadFailed | Retire | Drained | Lost |
+|---|---|---|---|---|---|---|
+| START | LOADING | – | – | END | – | – |
+| LOADING | – | AVAILABLE | END | – | – | – |
+| AVAILABLE | – | – | – | UNLOADING | – | UNLOADING |
+| UNLOADING | – | – | – | – | END | END |
+| END | – | – | – | – | – | – |
 ";
 
 #[test]
 fn every_pair_is_as_the_table_says() {
     let mut table =
-        "| state \\ event | Load | Loaded | LoadFailed | Retire | Drained |\n|---|---|---|---|---|---|\n"
+        "| state \\ event | Load | Loaded | LoadFailed | Retire | Drained | Lost |\n|---|---|---|---|---|---|---|\n"
             .to_owned();
     for state in states() {
         table += &format!("| {state} |");
@@ -51,4 +52,6 @@ fn a_failed_load_keeps_its_reason() {
     assert_eq!(state, Ok(State::End { reason: Some("bad".to_owned()) }));
     let retired = next(&State::Unloading, Event::Drained);
     assert_eq!(retired, Ok(State::End { reason: None }));
+    let lost = next(&State::Unloading, Event::Lost { reason: "gone".to_owned() });
+    assert_eq!(lost, Ok(State::End { reason: Some("gone".to_owned()) }));
 }

@@ -36,7 +36,7 @@ impl Model {
         self.leave(id, By::Shutdown)
     }
 
-    fn leave(&mut self, id: u64, by: By) -> Option<Workers> {
+    pub(super) fn leave(&mut self, id: u64, by: By) -> Option<Workers> {
         let artifact = self.artifacts.iter_mut().find(|it| it.id == id)?;
         artifact.by = by;
         artifact.workers.take()

@@ -7,6 +7,9 @@ use server_base::{IdError, Kind, Unlogged, VersionChoice};
 
 use crate::demand::Scarce;
 
+/// Before the first try to load a model again whose device has failed.
+const RELOAD_MIN: Duration = Duration::from_secs(1);
+
 /// The end of a request that did not come to an answer. The texts reach the caller: they name
 /// the offending value and what was expected, and nothing of the machine.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
@@ -164,6 +167,15 @@ pub enum InferError {
     /// The server does not do this.
     #[error("{0}")]
     Unimplemented(String),
+    /// What it runs on has failed, and nothing of it has been answered.
+    #[error(
+        "Request for model '{model}' cannot be served: the device that it runs on has failed, and it is \
+         to be loaded again; try again later"
+    )]
+    DeviceLost {
+        /// Name of the model.
+        model: String,
+    },
     /// The model failed.
     #[error(transparent)]
     Backend(#[from] BackendError),
@@ -183,7 +195,9 @@ impl InferError {
             InferError::NotReady { .. }
             | InferError::Asleep { .. }
             | InferError::LoadFailed { .. }
-            | InferError::Unlogged { .. } => Kind::Unavailable,
+            | InferError::Unlogged { .. }
+            | InferError::DeviceLost { .. }
+            | InferError::Backend(BackendError::DeviceLost { .. }) => Kind::Unavailable,
             InferError::Id(_) | InferError::Invalid(_) | InferError::Tensor { .. } => Kind::Invalid,
             InferError::TooLarge { .. } => Kind::TooLarge,
             InferError::QueueFull { .. }
@@ -214,6 +228,6 @@ impl InferError {
         if let InferError::LoadFailed { retry, .. } | InferError::NoRoom { retry, .. } = self {
             return Some(*retry);
         }
-        None
+        matches!(self, InferError::DeviceLost { .. }).then_some(RELOAD_MIN)
     }
 }

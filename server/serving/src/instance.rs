@@ -7,7 +7,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use backend_api::{Device, Instance, Model};
+use backend_api::{BackendError, Device, Instance, Model};
 
 use crate::batch::{self, BatchAnswer};
 use crate::busy::Busy;
@@ -51,12 +51,23 @@ impl Runner {
     ) -> Result<T, InferError> {
         let instance = self.instance()?;
         let guarded = catch_unwind(AssertUnwindSafe(|| work(instance)));
-        guarded.unwrap_or_else(|_| {
-            // Its drop may panic too, on the state that the first panic left.
-            let torn = self.instance.take();
-            let _ = catch_unwind(AssertUnwindSafe(|| drop(torn)));
-            Err(InferError::Panicked)
-        })
+        match guarded {
+            Ok(Err(InferError::Backend(BackendError::DeviceLost { reason }))) => {
+                self.discard();
+                Err(self.servable.lose(reason))
+            }
+            Ok(worked) => worked,
+            Err(_) => {
+                self.discard();
+                Err(InferError::Panicked)
+            }
+        }
+    }
+
+    /// Its drop may panic too, on the state that a panic or a failed device left.
+    fn discard(&mut self) {
+        let torn = self.instance.take();
+        let _ = catch_unwind(AssertUnwindSafe(|| drop(torn)));
     }
 
     /// The version that it serves.
@@ -92,6 +103,8 @@ impl Runner {
         match self.run(&batch) {
             Ok(answer) => self.reply(batch, answer, picked),
             Err(error) if batch.len() == 1 => refuse(batch, &error),
+            // None of them would fare better alone.
+            Err(error @ InferError::DeviceLost { .. }) => refuse(batch, &error),
             Err(error) => {
                 tracing::warn!(
                     model = %servable.model(), version = %servable.version(),
@@ -116,6 +129,7 @@ impl Runner {
 
     fn run(&mut self, requests: &[Pending]) -> Result<BatchAnswer, InferError> {
         let servable = Arc::clone(&self.servable);
+        servable.check_device()?;
         servable.metrics().ran(requests.iter().map(|it| it.extent.rows).sum());
         let answer = self.with_instance(|instance| {
             let served = (servable.signature(), servable.plan());

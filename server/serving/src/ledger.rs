@@ -3,6 +3,7 @@
 use server_base::ModelName;
 
 use crate::cost::Cost;
+use crate::loss::Loss;
 use crate::metrics::VersionMetrics;
 use crate::patience::Patience;
 
@@ -14,10 +15,13 @@ pub(crate) struct Ledger {
     pub(crate) cost: Cost,
     /// How long callers wait.
     pub(crate) patience: Patience,
+    /// Whether its device has failed.
+    pub(crate) loss: Loss,
 }
 
 impl Ledger {
     pub(crate) fn new(model: ModelName, metrics: VersionMetrics) -> Ledger {
-        Ledger { model, metrics, cost: Cost::default(), patience: Patience::default() }
+        let (cost, patience) = (Cost::default(), Patience::default());
+        Ledger { model, metrics, cost, patience, loss: Loss::default() }
     }
 }

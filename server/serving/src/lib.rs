@@ -38,6 +38,7 @@ mod cost;
 mod pace;
 mod patience;
 mod ledger;
+mod loss;
 mod servable;
 
 mod error;
@@ -51,6 +52,7 @@ pub use draft::REPLAY_HEADER;
 pub use error::InferError;
 pub use extent::row_elements;
 pub use infer::{Serving, Submitted};
+pub use loss::OnLoss;
 pub use padding::{Padded, Padding};
 pub use policy::Batching;
 pub use priority::give_way;

@@ -2,7 +2,7 @@
 //! queue to fill, one run hangs at the fake's gate until the test opens it.
 
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use backend_api::{Backend, Device, Model, Options, Tensor};
@@ -16,7 +16,7 @@ use server_serving::{
 use tokio::task::JoinHandle;
 
 const DOUBLE: &str = "input x FP32 rows,2\noutput y FP32 rows,2 = double x\n\
-    on 99 hang\non 13 fail\non 14 panic\non 15 refuse\n";
+    on 99 hang\non 13 fail\non 14 panic\non 15 refuse\non 16 lose\n";
 
 struct House {
     serving: Arc<Serving>,
@@ -174,6 +174,34 @@ async fn and_an_input_that_the_model_refuses() {
     let (got, _) = neighbours_of(15.0).await;
     let refused = Err("the model refused the input: the script fails on 15".to_owned());
     assert_eq!(got, [Ok(vec![2.0, 2.0]), refused, Ok(vec![4.0, 4.0])]);
+}
+
+/// All instances of a version compute on its device: what one sees holds for what waits.
+#[tokio::test]
+async fn a_device_that_fails_refuses_what_waits_and_is_told_until_it_is_heard() {
+    let house = House::new(DOUBLE, plan());
+    let told = Arc::new(Mutex::new(Vec::new()));
+    let heard = Arc::clone(&told);
+    house.workers[0].servable().on_loss(Box::new(move |reason| {
+        let mut heard = heard.lock().expect("whole");
+        heard.push(reason.to_owned());
+        heard.len() > 1 // the first time nobody has room for it
+    }));
+    let blocked = house.block().await;
+    let rows = [[1.0, 1.0], [16.0, 1.0], [2.0, 2.0]];
+    let sent: Vec<_> = rows.iter().map(|it| house.send(request(&[it]))).collect();
+    tokio::task::yield_now().await;
+    house.fake.hangs().open();
+    let lost = Err(InferError::DeviceLost { model: "m".to_owned() });
+    for it in sent {
+        assert_eq!(it.await.expect("the task lives"), lost);
+    }
+    end(blocked).await.expect("answered before");
+    for _ in 0..2 {
+        assert_eq!(house.send(request(&[&[4.0, 4.0]])).await.expect("the task lives"), lost);
+    }
+    assert_eq!(house.fake.runs(), [1, 3], "nothing runs on it any more");
+    assert_eq!(*told.lock().expect("whole"), ["the script fails on 16"; 2]);
 }
 
 #[tokio::test]

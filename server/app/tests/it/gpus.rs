@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::process::Command;
 
+use http::StatusCode;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -30,6 +31,20 @@ fn devices(arguments: &[&str]) -> (bool, String) {
         .expect("runs");
     let text = [output.stdout, output.stderr].concat();
     (output.status.success(), String::from_utf8(text).expect("text"))
+}
+
+/// Waits until the metrics show that; gives all of them.
+async fn until_shown(house: &House, line: &str) -> String {
+    let mut client = house.metrics().await;
+    let shown = async {
+        loop {
+            let (_, text) = client.get("/metrics").await;
+            if text.contains(line) {
+                return text;
+            }
+        }
+    };
+    tokio::time::timeout(PATIENCE, shown).await.expect("they come to show it")
 }
 
 #[test]
@@ -105,18 +120,34 @@ async fn metrics_show_every_gpu() {
         "salver_gpu_temperature_celsius{gpu=\"0\",uuid=\"GPU-11111111\"} 61\n",
         "\nsalver_gpu_sample_timestamp_seconds ",
     ];
-    let mut client = house.metrics().await;
-    let shown = async {
-        loop {
-            let (_, text) = client.get("/metrics").await;
-            // The last that a sample sets.
-            if text.contains(expect[expect.len() - 1]) {
-                return text;
-            }
-        }
-    };
-    let text = tokio::time::timeout(PATIENCE, shown).await.expect("a first sample");
+    // The last that a sample sets.
+    let text = until_shown(&house, expect[expect.len() - 1]).await;
     for line in expect {
         assert!(text.contains(line), "{line} is not in {text}");
     }
+}
+
+/// The engine is scripted, and so is the failure: all above the seam is as it would be.
+#[tokio::test]
+async fn a_device_that_fails_costs_its_model_a_reload_and_nobody_else_anything() {
+    let fragile = "input x FP32 rows,2\noutput y FP32 rows,2 = double x\non 14 lose\n";
+    let files = [("fragile/1/model.fake", fragile), ("sound/1/model.fake", DOUBLE)];
+    let house = House::new(&files).await;
+    let mut client = house.http().await;
+    let (status, text) = client.infer("fragile", &[[14.0, 0.0]]).await;
+    assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE, "{text}");
+    assert!(text.contains("the device that it runs on has failed"), "{text}");
+    let (status, text) = client.infer("sound", &[[1.0, 2.0]]).await;
+    assert_eq!(status, StatusCode::OK, "{text}");
+    let count = "salver_device_losses_total{model=\"fragile\",device=\"cpu\"} 1\n";
+    until_shown(&house, count).await;
+    let again = async {
+        while house.fake.loads_begun() < 3 {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, again).await.expect("it is loaded again");
+    house.shows("fragile/1:AVAILABLE sound/1:AVAILABLE").await;
+    let (status, text) = client.infer("fragile", &[[1.0, 2.0]]).await;
+    assert_eq!(status, StatusCode::OK, "{text}");
 }
