@@ -46,9 +46,9 @@ pub use rounds::Rounds;
 pub use secret::{Environment, Secret};
 pub use signature::{PublicKey, SignaturePolicy};
 pub use source::{Fetched, Form, Manifest, Remote, Resolution, Source};
-pub use sources::Registries;
 #[cfg(feature = "remotes")]
-pub use sources::{Collection, Deposit, Objects, Receiver, Stored};
+pub use sources::{Collection, Deposit, Objects, Stored};
+pub use sources::{Receiver, Registries};
 pub use uri::{FORMS, Uri};
 pub use verdict::Verdict;
 pub use watch::{Seen, Watch};

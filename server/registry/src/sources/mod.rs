@@ -17,6 +17,7 @@ mod objects;
 mod oci;
 #[cfg(feature = "remotes")]
 mod outbox;
+mod receiver;
 #[cfg(feature = "remotes")]
 mod store;
 #[cfg(feature = "remotes")]
@@ -26,7 +27,8 @@ mod web;
 #[cfg(feature = "remotes")]
 pub use objects::Objects;
 #[cfg(feature = "remotes")]
-pub use outbox::{Deposit, Receiver};
+pub use outbox::Deposit;
+pub use receiver::Receiver;
 #[cfg(feature = "remotes")]
 pub use store::{Collection, Stored};
 
