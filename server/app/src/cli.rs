@@ -3,15 +3,17 @@
 mod choices;
 #[cfg(feature = "drift")]
 mod drift;
-#[cfg(feature = "drift")]
+#[cfg(all(feature = "drift", feature = "truth"))]
 mod labels;
 mod log;
-#[cfg(feature = "drift")]
+#[cfg(feature = "fleet")]
 mod monitor;
 mod orders;
+#[cfg(feature = "parquet")]
 mod logs;
 mod rollout;
 mod store;
+#[cfg(feature = "triggers")]
 mod trigger;
 #[cfg(feature = "tune")]
 mod tune;
@@ -25,15 +27,17 @@ use clap_complete::Shell;
 pub use choices::{LoadArg, LogFormat, OutputFormat, SchedulerArg, TransitionArg};
 #[cfg(feature = "drift")]
 pub use drift::{ColumnArgs, CompareArgs, DriftCommand, DriftOf, ProfileArgs, ReportArgs};
-#[cfg(feature = "drift")]
+#[cfg(all(feature = "drift", feature = "truth"))]
 pub use labels::{LabelsCommand, SendArgs};
 pub use log::LogArgs;
+#[cfg(feature = "parquet")]
 pub use logs::{ExportArgs, LogsCommand, ReplayArgs, RowArgs, TailArgs};
-#[cfg(feature = "drift")]
+#[cfg(feature = "fleet")]
 pub use monitor::MonitorArgs;
 pub use orders::{OrderArgs, PromoteArgs, RollBackArgs};
 pub use rollout::{RolloutArgs, RolloutCommand, RolloutOf};
 pub use store::{PlaceArgs, PullArgs, StoreArgs, ValidateArgs};
+#[cfg(feature = "triggers")]
 pub use trigger::{FireArgs, TriggerCommand, TriggerOf};
 #[cfg(feature = "tune")]
 pub use tune::TuneArgs;
@@ -71,7 +75,7 @@ pub enum Command {
         command: ClientCommand,
     },
     /// Bring what turned out to be true of a model's answers.
-    #[cfg(feature = "drift")]
+    #[cfg(all(feature = "drift", feature = "truth"))]
     Labels {
         /// What to do.
         #[command(subcommand)]
@@ -84,6 +88,7 @@ pub enum Command {
         command: RolloutCommand,
     },
     /// See what asks for retraining, fire one by hand, silence one.
+    #[cfg(feature = "triggers")]
     Trigger {
         /// What to do.
         #[command(subcommand)]
@@ -96,7 +101,7 @@ pub enum Command {
         #[command(subcommand)]
         command: DriftCommand,
     },
-    #[cfg(feature = "drift")]
+    #[cfg(feature = "fleet")]
     /// Watch what many replicas have logged: their monitors, over all of it, as a process of its own.
     ///
     /// Follows the Parquet files of the replicas' prediction logs, and judges each version as a server
@@ -104,6 +109,7 @@ pub enum Command {
     /// engine.
     Monitor(Box<MonitorArgs>),
     /// See, export and replay logged predictions.
+    #[cfg(feature = "parquet")]
     Logs {
         /// What to do with them.
         #[command(subcommand)]

@@ -51,6 +51,7 @@ impl Client {
     }
 
     /// What is asked is marked: it was asked before, by others.
+    #[cfg(feature = "parquet")]
     pub(crate) fn replaying(self) -> Client {
         Client { is_replay: true, ..self }
     }

@@ -9,12 +9,12 @@ mod client;
 mod commands;
 mod engines;
 mod findings;
-#[cfg(feature = "drift")]
+#[cfg(feature = "fleet")]
 mod fleet;
-#[cfg(feature = "drift")]
+#[cfg(feature = "fleet")]
 #[cfg_attr(not(feature = "registries"), path = "no_fleet_store.rs")]
 mod fleet_store;
-#[cfg(feature = "drift")]
+#[cfg(feature = "fleet")]
 mod fleet_settings;
 #[cfg_attr(not(feature = "nvml"), path = "no_gpus.rs")]
 mod gpus;
@@ -22,11 +22,16 @@ mod inspect;
 mod loaded;
 #[cfg_attr(not(feature = "registries"), path = "no_objects.rs")]
 mod objects;
+#[cfg(feature = "parquet")]
 mod compared;
 #[cfg_attr(not(feature = "kafka"), path = "no_kafka.rs")]
 mod kafka;
-#[cfg_attr(not(feature = "registries"), path = "no_log_sinks.rs")]
+mod built;
+#[cfg_attr(not(all(feature = "registries", feature = "parquet")), path = "no_log_stores.rs")]
+mod log_stores;
 mod log_sinks;
+#[cfg_attr(not(feature = "drift"), path = "no_monitors.rs")]
+mod monitors;
 mod prediction_log;
 mod process;
 pub mod recorder;
@@ -35,7 +40,10 @@ pub mod settings;
 pub mod share;
 mod stock;
 pub mod telemetry;
+#[cfg_attr(not(feature = "triggers"), path = "no_triggers.rs")]
 mod triggers;
+#[cfg_attr(not(feature = "truth"), path = "no_truth.rs")]
+mod truth;
 mod verdicts;
 mod wanted;
 mod webhook;

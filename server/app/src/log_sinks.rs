@@ -1,23 +1,18 @@
-//! Sinks of the prediction log that lie elsewhere: object stores, and receivers of CloudEvents.
+//! Sinks of the prediction log that lie elsewhere: receivers of CloudEvents, and object stores, which are
+//! `log_stores`.
 //!
 //! Each has a thread of the log to itself, which may wait: what it asks for is done there.
 
-use std::fs;
 use std::io;
-use std::path::PathBuf;
-use std::str::FromStr as _;
+use std::path::Path;
 use std::time::Duration;
 
 use bytes::Bytes;
-use server_feedback::{CloudEvents, Event, Events, ParquetSink, Place, Post, Sink, Whole};
-use server_registry::{Deposit, Digest, Limits, Receiver, Registries, RegistryError, Uri};
+use server_feedback::{CloudEvents, Event, Events, Post, Sink};
+use server_registry::{Limits, Receiver, Registries, RegistryError};
 use tokio::runtime::{Builder, Runtime};
 
-use crate::stock;
-
-/// Bytes of rows in a file of an object store, as they are in memory: it is put there at once, out of
-/// memory.
-const FILE_BYTES_MAX: usize = 64 << 20;
+use crate::{log_stores, stock};
 
 /// A receiver that has not begun to answer by then has not taken the event.
 const ANSWER_MAX: Duration = Duration::from_secs(30);
@@ -28,11 +23,8 @@ const PUT_MAX: Duration = Duration::from_secs(120);
 /// The variable with a token for who takes events.
 const TOKEN: &str = "SALVER_LOG_EVENTS_TOKEN";
 
-/// Digits of a file's digest in its name.
-const DIGEST_DIGITS: usize = 16;
-
-/// Forms of addresses.
-pub(crate) const FORMS: &str = "s3://BUCKET/PREFIX, gs://.., az://.., cloudevents+http(s)://HOST/PATH, kserve+http(s)://HOST/PATH";
+/// Forms of addresses, beside those of object stores.
+pub(crate) const FORMS: &str = "cloudevents+http(s)://HOST/PATH, kserve+http(s)://HOST/PATH";
 
 /// A sink that an address names.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -74,7 +66,7 @@ impl Remote {
 
     fn check(&self, registries: &Registries) -> Result<(), RegistryError> {
         match self.kind {
-            Kind::Store(_) => registries.deposit(&Uri::from_str(&self.address)?).map(drop),
+            Kind::Store(_) => log_stores::check(registries, &self.address),
             Kind::Events(_) => registries.receiver(&self.address, TOKEN).map(drop),
         }
     }
@@ -89,16 +81,13 @@ impl Remote {
     }
 
     /// Makes it. `folder` is the log's.
-    pub(crate) fn sink(&self, folder: &std::path::Path) -> io::Result<Box<dyn Sink>> {
+    pub(crate) fn sink(&self, folder: &Path) -> io::Result<Box<dyn Sink>> {
         let registries = registries();
         // One thread waits for it: the sink's own.
         let runtime = Builder::new_current_thread().enable_all().build()?;
         Ok(match self.kind {
             Kind::Store(name) => {
-                let uri = Uri::from_str(&self.address).map_err(io::Error::other)?;
-                let deposit = registries.deposit(&uri).map_err(io::Error::other)?;
-                let aside: PathBuf = folder.join(format!("{name}-unfinished"));
-                Box::new(ParquetSink::to(Box::new(Store { name, deposit, runtime }), aside)?)
+                log_stores::sink(name, (&registries, runtime), &self.address, folder)?
             }
             Kind::Events(events) => {
                 let receiver =
@@ -112,36 +101,6 @@ impl Remote {
 fn registries() -> Registries {
     let limits = Limits { head_max: ANSWER_MAX, look_max: PUT_MAX, ..Limits::default() };
     stock::registries(limits)
-}
-
-/// Files in an object store.
-struct Store {
-    name: &'static str,
-    deposit: Deposit,
-    runtime: Runtime,
-}
-
-impl Place for Store {
-    fn name(&self) -> &'static str {
-        self.name
-    }
-
-    fn bytes_max(&self) -> usize {
-        FILE_BYTES_MAX
-    }
-
-    /// Nothing is ever written over. A file that is there already under this name, which its content is
-    /// part of, was put there by an attempt before this one.
-    fn put(&mut self, file: &Whole<'_>) -> io::Result<()> {
-        let content = fs::read(file.at)?;
-        let digest = Digest::of(&content).to_string();
-        let digits = digest.rsplit(':').next().and_then(|it| it.get(..DIGEST_DIGITS));
-        let path = format!("{}/{}-{}.parquet", file.folder, file.name, digits.unwrap_or_default());
-        let put = self.deposit.put(&path, Bytes::from(content));
-        self.runtime.block_on(put).map(drop).map_err(io::Error::other)
-    }
-
-    fn done(&mut self) {}
 }
 
 /// Events, posted.
@@ -163,9 +122,16 @@ mod tests {
     use super::*;
 
     #[test]
+    #[cfg(all(feature = "registries", feature = "parquet"))]
+    fn object_stores_are_sinks() {
+        let name = |word| Remote::parse(word).map(|it| it.map(|it| it.name()));
+        assert_eq!(name("s3://logs/salver"), Some(Ok("s3")));
+        assert!(name("s3://logs/salver?version=2").is_some_and(|it| it.is_err()));
+    }
+
+    #[test]
     fn addresses_name_sinks() {
         for (word, expect) in [
-            ("s3://logs/salver", Some(Ok("s3"))),
             ("cloudevents+http://127.0.0.1:9/x?y=z", Some(Ok("cloudevents"))),
             ("kserve+https://broker", Some(Ok("kserve"))),
             ("parquet", None),
@@ -178,6 +144,5 @@ mod tests {
             let found = Remote::parse(word).map(|it| it.map(|it| it.name()));
             assert_eq!(found, expect.map(|it| it.map_err(str::to_owned)), "{word}");
         }
-        assert!(Remote::parse("s3://logs/salver?version=2").is_some_and(|it| it.is_err()));
     }
 }

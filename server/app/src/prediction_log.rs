@@ -9,14 +9,19 @@ use std::time::Duration;
 use anyhow::Context as _;
 use server_base::Findings;
 use server_base::settings::Section;
-use server_feedback::{Disk, JsonLines, Keep, Key, Log, Options, ParquetSink, Sink};
-use server_monitor::{MonitorSink, Monitors};
-use server_truth::Truth;
+use server_conductor::Truth;
+#[cfg(feature = "parquet")]
+use server_feedback::ParquetSink;
+use server_feedback::{JsonLines, Keep, Key, Log, Options, Sink};
+use server_frontend::Monitors;
 
+use crate::built;
 use crate::cli::LogArgs;
 use crate::kafka::{self, Topic};
 use crate::log_sinks::{FORMS, Remote};
+use crate::log_stores;
 use crate::settings::{Number, number};
+use crate::{monitors, truth};
 
 /// A secret that is shorter can be guessed.
 const KEY_BYTES_MIN: usize = 16;
@@ -37,6 +42,7 @@ const LABEL_RETENTION_BYTES: Number = ("label_retention_bytes", 1..=usize::MAX >
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SinkName {
     /// Files under the folder.
+    #[cfg(feature = "parquet")]
     Parquet,
     /// Lines of JSON.
     Stdout,
@@ -52,17 +58,25 @@ impl SinkName {
             return topic.map(SinkName::Kafka);
         }
         match (word, Remote::parse(word)) {
+            #[cfg(feature = "parquet")]
             ("parquet", _) => Ok(SinkName::Parquet),
+            #[cfg(not(feature = "parquet"))]
+            ("parquet", _) => Err(format!(
+                "parquet, which is the default: {}; expected one of stdout, {FORMS}",
+                built::PARQUET.missing()
+            )),
             ("stdout", _) => Ok(SinkName::Stdout),
             (_, Some(remote)) => remote.map(SinkName::Remote),
             (_, None) => {
-                Err(format!("{word:?} is none of parquet, stdout, {FORMS}, {}", kafka::FORM))
+                let forms = format!("{}, {FORMS}, {}", log_stores::FORMS, kafka::FORM);
+                Err(format!("{word:?} is none of parquet, stdout, {forms}"))
             }
         }
     }
 
     fn name(&self) -> &'static str {
         match self {
+            #[cfg(feature = "parquet")]
             SinkName::Parquet => "parquet",
             SinkName::Stdout => "stdout",
             SinkName::Kafka(_) => "kafka",
@@ -89,7 +103,7 @@ pub struct LogSettings {
     /// Is it watched here?
     pub monitor: bool,
     /// Which labels are.
-    pub keep_labels: server_truth::Keep,
+    pub keep_labels: truth::Keep,
     /// What values are hashed with.
     pub key_file: Option<PathBuf>,
     /// Bytes of predictions that wait for labels.
@@ -112,13 +126,24 @@ impl LogSettings {
             bytes: number(args.log_retention_bytes, root, RETENTION_BYTES),
         };
         let monitor = args.log_monitor.or(root.boolean("log_monitor"));
-        let keep_labels = server_truth::Keep {
+        let keep_labels = truth::Keep {
             age: number(args.label_retention_s, root, LABEL_RETENTION_S).map(Duration::from_secs),
             bytes: number(args.label_retention_bytes, root, LABEL_RETENTION_BYTES),
         };
         let key_file = args.log_key_file.or(root.with("log_key_file", path));
         let truth = number(args.truth_bytes_max, root, TRUTH_BYTES_MAX);
-        let sinks = sinks_of(sinks.as_deref().unwrap_or("parquet"));
+        let retention =
+            [(RETENTION_S.0, keep.age.is_some()), (RETENTION_BYTES.0, keep.bytes.is_some())];
+        built::PARQUET.check(retention, root);
+        built::DRIFT.check([("log_monitor", monitor == Some(true))], root);
+        let labels = [
+            (LABEL_RETENTION_S.0, keep_labels.age.is_some()),
+            (LABEL_RETENTION_BYTES.0, keep_labels.bytes.is_some()),
+            (TRUTH_BYTES_MAX.0, truth.is_some()),
+        ];
+        built::TRUTH.check(labels, root);
+        let sinks = sinks.or(folder.as_ref().map(|_| "parquet".to_owned()));
+        let sinks = sinks.map_or(Ok(Vec::new()), |it| sinks_of(&it));
         let sinks = sinks.map_err(|it| root.fault("log_sinks", &it)).unwrap_or_default();
         Some(LogSettings {
             folder: folder?,
@@ -139,7 +164,9 @@ impl LogSettings {
         &self,
         findings: Arc<dyn Findings>,
     ) -> anyhow::Result<(Arc<Log>, Option<Arc<Monitors>>)> {
-        let monitors = self.monitor.then(|| self.monitors(findings)).transpose()?;
+        let watched = self.folder.join("monitor");
+        let monitors = self.monitor.then(|| monitors::open(&watched, findings));
+        let monitors = monitors.transpose()?.flatten();
         let key = self.key_file.as_deref().map(key).transpose()?;
         let options = Options {
             folder: self.folder.join("wal"),
@@ -150,35 +177,24 @@ impl LogSettings {
             give_way: server_serving::give_way,
         };
         let make = |log: &str| {
-            let monitor = |it: &Arc<Monitors>| Ok(Box::new(MonitorSink::new(Arc::clone(it))) as _);
             let sinks = self.sinks.iter().map(|it| self.sink(it, log));
-            sinks.chain(monitors.iter().map(monitor)).collect()
+            sinks.chain(monitors.iter().map(monitors::sink)).collect()
         };
         let started = Log::start(options, &make);
         let log = started.with_context(|| format!("prediction log {}", self.folder.display()))?;
         Ok((log, monitors))
     }
 
-    fn monitors(&self, findings: Arc<dyn Findings>) -> anyhow::Result<Arc<Monitors>> {
-        let folder = self.folder.join("monitor");
-        let monitors = Monitors::open(Arc::new(Disk), &folder, findings);
-        Ok(Arc::new(monitors.with_context(|| format!("monitors {}", folder.display()))?))
-    }
-
     /// Starts what holds labels against predictions.
-    pub(crate) fn truth(&self, findings: Arc<dyn Findings>) -> anyhow::Result<Arc<Truth>> {
-        let started = Truth::start(server_truth::Options {
-            folder: self.folder.clone(),
-            bytes_max: self.truth_bytes_max,
-            keep: self.keep_labels,
-            findings,
-            give_way: server_serving::give_way,
-        });
-        started.with_context(|| format!("ground truth {}", self.folder.display()))
+    pub(crate) fn truth(&self, findings: Arc<dyn Findings>) -> anyhow::Result<Option<Arc<Truth>>> {
+        truth::start(&self.folder, (self.truth_bytes_max, self.keep_labels), findings)
     }
 
+    // Only Parquet files go by the log's name.
+    #[cfg_attr(not(feature = "parquet"), expect(unused_variables, reason = "as above"))]
     fn sink(&self, name: &SinkName, log: &str) -> io::Result<Box<dyn Sink>> {
         Ok(match name {
+            #[cfg(feature = "parquet")]
             SinkName::Parquet => {
                 Box::new(ParquetSink::keeping(self.folder.join("parquet"), log, self.keep)?)
             }
@@ -234,6 +250,7 @@ mod tests {
     use super::*;
 
     #[test]
+    #[cfg(all(feature = "registries", feature = "parquet"))]
     fn sinks_go_by_name() {
         assert_eq!(sinks_of("stdout, parquet"), Ok(vec![SinkName::Stdout, SinkName::Parquet]));
         let unknown = sinks_of("kafka").expect_err("it is not there");

@@ -10,16 +10,15 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use server_base::{Findings, Journal, PredictionLog};
+use server_conductor::Truth;
 use server_feedback::Log;
 use server_frontend::{
-    Bound, ConnectionLimits, Control, Drain, Frontend, Listening, Shared, Webhook,
+    Bound, ConnectionLimits, Control, Drain, Frontend, Listening, Monitors, Shared, Triggers,
+    Webhook,
 };
-use server_lifecycle::{Audit, Clock, Defaults, Engines, Lifecycle};
-use server_monitor::Monitors;
+use server_lifecycle::{Audit, Clock, Defaults, Engines, Lacks, Lifecycle};
 use server_serving::{Admission, Cores, Serving};
 use server_supply::{Prepared, Supply, Target};
-use server_triggers::Triggers;
-use server_truth::Truth;
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::oneshot;
 
@@ -29,7 +28,9 @@ use crate::findings::FanOut;
 use crate::loaded::Loaded;
 use crate::recorder::Recorded;
 use crate::settings::Settings;
-use crate::{gpus, share, stock, telemetry, triggers, verdicts, webhook};
+use crate::{
+    built, gpus, monitors, share, stock, telemetry, triggers, truth, verdicts, webhook,
+};
 
 /// The audit log is begun anew above this, and the one before is kept: years of decisions.
 pub(crate) const AUDIT_BYTES_MAX: u64 = 64 << 20;
@@ -127,7 +128,7 @@ impl Server {
         let logging = settings.log.as_ref().map(|it| it.start(heard()));
         let (log, monitors) = logging.transpose()?.unzip();
         let monitors = monitors.flatten();
-        let truth = settings.log.as_ref().map(|it| it.truth(heard())).transpose()?;
+        let truth = settings.log.as_ref().map(|it| it.truth(heard())).transpose()?.flatten();
         let recorded = watched(log.as_ref(), truth.as_ref());
         let told =
             Told { audit: audit.unwrap_or_default(), log: recorded, monitors: monitors.as_ref() };
@@ -220,11 +221,12 @@ impl Server {
         }
         clean &= self.lifecycle.stop(by);
         drop(supplied);
-        self.triggers.into_iter().for_each(|it| it.stop(by));
+        self.triggers.iter().for_each(|it| triggers::stop(it, by));
         self.auditor.into_iter().for_each(|it| it.stop(by));
         self.data.shutdown_background();
         // Nobody offers anything any more.
-        clean &= self.truth.is_none_or(|it| it.stop(by.max(Instant::now() + LOG_DRAIN)));
+        let log_by = by.max(Instant::now() + LOG_DRAIN);
+        clean &= self.truth.is_none_or(|it| truth::stop(&it, log_by));
         clean &= self.log.is_none_or(|it| it.stop(by.max(Instant::now() + LOG_DRAIN)));
         self.control.stop();
         clean
@@ -235,14 +237,14 @@ impl Server {
 fn watched(log: Option<&Arc<Log>>, truth: Option<&Arc<Truth>>) -> Option<Arc<dyn PredictionLog>> {
     let log: Arc<dyn PredictionLog> = Arc::<Log>::clone(log?);
     Some(match truth {
-        Some(truth) => server_truth::over(truth, log),
+        Some(truth) => truth::over(truth, log),
         None => log,
     })
 }
 
 /// Who acts on what monitors find.
 fn acting(triggers: Option<&Triggers>) -> Vec<Arc<dyn Findings>> {
-    triggers.cloned().map(|it| Arc::new(it) as Arc<dyn Findings>).into_iter().collect()
+    triggers.map(triggers::acting).into_iter().collect()
 }
 
 /// Where decisions and loads are written down, if anything is.
@@ -302,7 +304,8 @@ fn lifecycle_options(
         // Replicas tell each other which bytes they serve.
         digests: settings.rollout_share.is_some(),
         log,
-        monitors: monitors.map(|it| Arc::clone(it) as Arc<dyn server_lifecycle::Monitors>),
+        monitors: monitors.map(monitors::watching),
+        lacks: Lacks { drift: !built::DRIFT.is_built, truth: !built::TRUTH.is_built },
         defaults: Defaults {
             instances: settings.instances,
             transition: settings.transition,

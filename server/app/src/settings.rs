@@ -22,7 +22,7 @@ use crate::cli::{
 };
 use crate::prediction_log::LogSettings;
 use crate::share::Meeting;
-use crate::wanted;
+use crate::{triggers, wanted};
 
 /// Checked settings.
 #[derive(Clone, Debug, PartialEq)]
@@ -86,7 +86,7 @@ pub struct Settings {
     /// Where predictions are logged; `None`: nowhere.
     pub log: Option<LogSettings>,
     /// What asks for retraining, and whom.
-    pub triggers: server_triggers::Config,
+    pub triggers: triggers::Config,
     /// How logs are written.
     pub log_format: LogFormat,
     /// What is logged.
@@ -137,7 +137,7 @@ impl Settings {
         let mut args = over_file(args, &mut root);
         let share = args.rollout_share.take().and_then(|it| Meeting::read(&it, &mut root));
         let log = LogSettings::new(std::mem::take(&mut args.log), &mut root);
-        let triggers = server_triggers::Config::read(&mut root);
+        let triggers = triggers::Config::read(&mut root);
         let defaults = with_defaults(args, targets, cores);
         let settings = Settings { rollout_share: share, log, triggers, ..defaults };
         check(&settings, names_models, &mut root);
@@ -318,7 +318,7 @@ fn with_defaults(args: ServeArgs, targets: Vec<Target>, cores: usize) -> Setting
             .unwrap_or(ConnectionLimits::default().connections_max),
         drain: args.drain_timeout_s.map_or(limits::DRAIN, Duration::from_secs),
         log: None,
-        triggers: server_triggers::Config::default(),
+        triggers: triggers::Config::default(),
         log_format: args.log_format.unwrap_or_default(),
         log_level: args.log_level.unwrap_or_else(|| "info".to_owned()),
     }

@@ -55,7 +55,6 @@ pub(crate) fn contents(prepared: &Prepared) -> Contents {
 }
 
 /// For what is sent: addresses that an operator wrote, with credentials as for models.
-#[cfg(feature = "registries")]
 pub(crate) fn registries(limits: Limits) -> Registries {
     let policy = AddressPolicy { allow_private: true };
     Registries::new(environment(), docker_config(), policy, limits)

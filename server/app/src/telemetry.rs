@@ -10,25 +10,20 @@ use tracing_subscriber::fmt::time::SystemTime;
 
 use crate::cli::LogFormat;
 use crate::recorder::Recorded;
-use crate::{gpus, process};
+use crate::{gpus, monitors, process, triggers, truth};
 
 /// Every series of the process. `server/METRICS.md` shows them; a test holds the two together.
 pub fn series() -> Vec<Series> {
-    let all = [
+    let before = [
         server_serving::metrics::SERIES,
         server_lifecycle::metrics::SERIES,
         server_supply::metrics::SERIES,
         server_conductor::metrics::SERIES,
         server_feedback::metrics::SERIES,
-        server_monitor::metrics::SERIES,
-        server_monitor::fleet::metrics::SERIES,
-        server_truth::metrics::SERIES,
-        server_triggers::metrics::SERIES,
-        server_frontend::metrics::SERIES,
-        gpus::SERIES,
-        process::SERIES,
     ];
-    all.concat()
+    let after = [server_frontend::metrics::SERIES, gpus::SERIES, process::SERIES];
+    let parts = monitors::SERIES.into_iter().chain(truth::SERIES).chain(triggers::SERIES);
+    before.into_iter().chain(parts).chain(after).flatten().copied().collect()
 }
 
 /// Logs to standard error: standard output is for results.

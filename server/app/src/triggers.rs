@@ -2,15 +2,19 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
-use server_base::Journal;
+use server_base::{Findings, Journal, Series};
 use server_serving::Serving;
-use server_triggers::{Config, Moment, Options, Served, Triggers};
+pub(crate) use server_triggers::Config;
+use server_triggers::{Moment, Options, Served, Triggers};
 
 use crate::settings::Settings;
 use crate::stock;
+
+/// Its series.
+pub(crate) const SERIES: [&[Series]; 1] = [server_triggers::metrics::SERIES];
 
 /// Nothing, if the settings know no trigger: then there is no thread either.
 pub(crate) fn start(
@@ -35,6 +39,16 @@ pub(crate) fn started(
     let (config, environment) = (config.clone(), stock::environment());
     let options = Options { config, environment, folder, audit, served };
     server_triggers::start(options).map(Some).context("triggers")
+}
+
+/// For who finds something.
+pub(crate) fn acting(triggers: &Triggers) -> Arc<dyn Findings> {
+    Arc::new(triggers.clone())
+}
+
+/// Ends them.
+pub(crate) fn stop(triggers: &Triggers, by: Instant) {
+    triggers.stop(by);
 }
 
 /// What answers, and when it was made, where its registry says so.

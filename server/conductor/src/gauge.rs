@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use server_rollout::{Arm, Counts, Labels, Moments, Pairs};
 use server_serving::{self as serving, Servable, Shadow};
-use server_truth::Truth;
+
+use crate::truth::Truth;
 
 /// Where the counters stood when a stage began.
 #[derive(Clone, Debug, Default)]

@@ -8,6 +8,8 @@ mod files;
 mod gauge;
 mod listener;
 mod world;
+#[cfg_attr(not(feature = "truth"), path = "no_truth.rs")]
+mod truth;
 mod declared;
 mod prints;
 mod ride;
@@ -22,4 +24,5 @@ pub use handle::{Conductor, ConductorError, Order, View};
 pub use listener::Listener;
 pub use prints::Contents;
 pub use share::{ENTRY_BYTES_MAX, Share, Store};
+pub use truth::Truth;
 pub use world::Beside;

@@ -4,11 +4,11 @@ use std::sync::Arc;
 
 use server_lifecycle::Lifecycle;
 use server_serving::Serving;
-use server_truth::Truth;
 
 use crate::files::Files;
 use crate::listener::Listener;
 use crate::prints::Contents;
+use crate::truth::Truth;
 
 /// What a server may have besides.
 #[derive(Clone, Debug, Default)]

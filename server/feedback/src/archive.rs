@@ -14,8 +14,9 @@ use arrow_schema::{ArrowError, DataType, Field, Schema, SchemaRef};
 use server_base::{ModelName, Version};
 
 use crate::catalogue::Position;
+use crate::hive::model_folder;
 use crate::jsonlines::JsonLines;
-use crate::parquet::{model_folder, properties};
+use crate::parquet::properties;
 use crate::past::times;
 use crate::schema::fixed;
 use crate::sink::{Rows, Sink as _};

@@ -7,10 +7,10 @@
 use std::io;
 
 use crate::catalogue::Position;
+use crate::hive::date;
 use crate::json::{quoted, tensor_json};
 use crate::jsonlines::objects;
 use crate::metrics;
-use crate::parquet::date;
 use crate::past::{Past, requests, times};
 use crate::sink::{Rows, Sink};
 

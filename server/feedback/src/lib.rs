@@ -22,13 +22,18 @@ mod recover;
 mod catalogue;
 mod delivery;
 mod sink;
+#[cfg(feature = "parquet")]
 mod place;
+#[cfg(feature = "parquet")]
 mod parquet;
 mod hive;
+#[cfg_attr(not(feature = "parquet"), allow(dead_code))]
 mod retention;
 mod jsonlines;
 mod past;
+#[cfg(feature = "parquet")]
 mod archive;
+#[cfg(feature = "parquet")]
 mod reader;
 mod json;
 mod cloudevents;
@@ -41,6 +46,7 @@ mod faults;
 #[cfg(test)]
 mod fixture;
 
+#[cfg(feature = "parquet")]
 pub use archive::{Export, Wanted, files, read};
 pub use catalogue::Position;
 pub use cloudevents::{CloudEvents, Event, Events, Post};
@@ -50,9 +56,12 @@ pub use json::tensor_json;
 pub use jsonlines::JsonLines;
 pub use log::{Log, MakeSinks, Options, StartError};
 pub use messages::{MESSAGE_BYTES_MAX, Message, Messages, Produce, WAITING_BYTES_MAX, WAITING_MAX};
+#[cfg(feature = "parquet")]
 pub use parquet::ParquetSink;
 pub use past::{Gap, Past, requests};
+#[cfg(feature = "parquet")]
 pub use place::{Place, Whole};
+#[cfg(feature = "parquet")]
 pub use reader::LogFile;
 pub use redact::Key;
 pub use retention::Keep;

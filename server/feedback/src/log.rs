@@ -13,8 +13,8 @@ use server_base::{PredictionLog, Subject, VersionLog};
 use crate::catalogue::{Catalogue, Position};
 use crate::delivery::{self, Delivery, Source};
 use crate::files::{Disk, Files, create_folder};
+use crate::hive::check_name;
 use crate::metrics::LogMetrics;
-use crate::parquet::check_name;
 use crate::queue::{Bounds, Queue};
 use crate::recover::Found;
 use crate::redact::Key;
@@ -255,3 +255,7 @@ mod tests;
 #[cfg(test)]
 #[path = "log_fault_tests.rs"]
 mod fault_tests;
+
+#[cfg(test)]
+#[path = "log_forward_tests.rs"]
+mod forward_tests;

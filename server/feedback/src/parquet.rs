@@ -37,9 +37,6 @@ const FILES_MAX: usize = 64;
 const REPEATED: &[&str] =
     &["artifact_digest", "route", "protocol", "status", "error", "sample_rate", "sample_reason"];
 
-/// Of a folder's name, on every usual file system.
-const NAME_BYTES_MAX: usize = 255;
-
 /// Writes files and hands them to a place.
 pub struct ParquetSink {
     place: Box<dyn Place>,
@@ -161,48 +158,6 @@ impl Partition {
     fn folder(&self) -> String {
         format!("{}/{}", version_folder(&self.model, self.version), hour_folder(self.hour))
     }
-}
-
-/// A model's folder.
-pub(crate) fn model_folder(model: &str) -> String {
-    format!("model={}", escaped(model))
-}
-
-/// Can a file system have that folder? One that it cannot have would hold up all others.
-pub(crate) fn check_name(model: &str) -> Result<(), String> {
-    let bytes = model_folder(model).len();
-    if bytes <= NAME_BYTES_MAX {
-        return Ok(());
-    }
-    Err(format!("log: the model's name takes {bytes} bytes as a folder: at most {NAME_BYTES_MAX}"))
-}
-
-/// As Hive escapes what would be misread in a path: `%` and two hexadecimal digits.
-fn escaped(name: &str) -> String {
-    let plain = |it: char| !it.is_control() && !"\"#%'*/:=?\\{}[]^".contains(it);
-    let escape = |it: char| {
-        if plain(it) {
-            it.to_string()
-        } else {
-            let mut bytes = [0; 4];
-            it.encode_utf8(&mut bytes).bytes().map(|it| format!("%{it:02X}")).collect()
-        }
-    };
-    name.chars().map(escape).collect()
-}
-
-/// The day of that number since 1970, as `2026-11-21`. By Hinnant's days-to-civil: years begin in March,
-/// so the leap day is the last.
-pub(crate) fn date(day: u32) -> String {
-    let z = u64::from(day) + 719_468;
-    let (era, of_era) = (z / 146_097, z % 146_097);
-    let year_of_era = (of_era - of_era / 1_460 + of_era / 36_524 - of_era / 146_096) / 365;
-    let of_year = of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let shifted = (5 * of_year + 2) / 153;
-    let day = of_year - (153 * shifted + 2) / 5 + 1;
-    let month = if shifted < 10 { shifted + 3 } else { shifted - 9 };
-    let year = year_of_era + era * 400 + u64::from(month <= 2);
-    format!("{year:04}-{month:02}-{day:02}")
 }
 
 pub(crate) fn properties() -> WriterPropertiesBuilder {

@@ -4,6 +4,7 @@ use ::parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 
 use super::*;
 use crate::fixture;
+use crate::hive::date;
 use crate::sink::conformance;
 
 /// Every file below, unfinished ones apart.

@@ -5,12 +5,9 @@ use std::time::Instant;
 
 use http::{HeaderValue, Request, Response, header};
 use server_base::Origins;
-use server_conductor::Conductor;
+use server_conductor::{Conductor, Truth};
 use server_lifecycle::Lifecycle;
-use server_monitor::Monitors;
 use server_serving::Serving;
-use server_triggers::Triggers;
-use server_truth::Truth;
 
 use crate::body::{Incoming, ResponseBody};
 use crate::grpc::{Grpc, ReflectionError};
@@ -18,6 +15,7 @@ use crate::http::Rest;
 use crate::http2::Calls;
 use crate::listener::Handler;
 use crate::options::{ConnectionLimits, Options};
+use crate::present::{Monitors, Triggers};
 
 /// What every part of the frontend works with.
 pub struct Shared {

@@ -24,7 +24,12 @@ mod metadata;
 pub mod metrics;
 mod options;
 mod status;
+#[cfg(feature = "truth")]
 mod truth;
+#[cfg(not(all(feature = "drift", feature = "truth", feature = "triggers")))]
+mod absent;
+mod present;
+#[cfg(all(feature = "drift", feature = "triggers"))]
 mod watching;
 
 pub use control::Control;
@@ -32,5 +37,7 @@ pub use dispatch::{Frontend, Shared};
 pub use grpc::ReflectionError;
 pub use listener::{Bound, Drain, Handler, Serving as Listening};
 pub use options::{ConnectionLimits, Options};
+pub use present::{Monitors, Triggers};
+#[cfg(all(feature = "drift", feature = "triggers"))]
 pub use watching::Watching;
 pub use webhook::Webhook;

@@ -64,6 +64,7 @@ pub(crate) fn options(root: &Path, engines: &Engines) -> Options {
         digests: false,
         log: None,
         monitors: None,
+        lacks: crate::lacks::Lacks::default(),
         defaults: Defaults {
             instances: 1,
             transition: crate::policy::Transition::Availability,

@@ -12,6 +12,7 @@ use server_serving::{Cores, Workers, give_way};
 use crate::digest::digest;
 use crate::engines::Engines;
 use crate::fault::LoadError;
+use crate::lacks::Lacks;
 use crate::load::{LoadJob, Loaded, load};
 use crate::logging;
 use crate::manager::Message;
@@ -45,6 +46,7 @@ pub(crate) struct Means {
     /// On which GPU they go.
     pub(crate) placement: Arc<Placement>,
     pub(crate) monitors: Option<Arc<dyn Monitors>>,
+    pub(crate) lacks: Lacks,
     /// Is it to be found out which bytes were loaded?
     pub(crate) digests: bool,
 }
@@ -67,6 +69,8 @@ impl Means {
             let opened = logging::open(self.log.as_ref(), content, &it);
             let watched =
                 opened.and_then(|()| monitoring::watch(self.monitors.as_ref(), content, &it));
+            let LoadJob { model, version, config, .. } = job;
+            self.lacks.of(config).for_each(|it| tracing::warn!(%model, %version, "{it}"));
             watched.map(|()| it).map_err(LoadError::lasting)
         });
         End { digest, grown, result }

@@ -225,6 +225,7 @@ fn by_hand(files: &[(&str, &str)]) -> ByHand {
         log: None,
         monitors: None,
         placement: Arc::default(),
+        lacks: crate::lacks::Lacks::default(),
         digests: false,
     };
     let loader = Loader::start(1, means, &commands, options.drain).expect("a thread");

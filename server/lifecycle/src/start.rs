@@ -20,6 +20,7 @@ use crate::direction::{Direction, directed};
 use crate::engines::Engines;
 use crate::eviction::Limits;
 use crate::handle::{Lifecycle, Readiness, Told};
+use crate::lacks::Lacks;
 use crate::loader::{Loader, Means};
 use crate::manager::{Ends, MESSAGES_MAX, Manager, Message};
 use crate::memory::{Gauge, Scale};
@@ -68,6 +69,8 @@ pub struct Options {
     pub log: Option<Arc<dyn PredictionLog>>,
     /// Who watches what is logged; `None`: nobody.
     pub monitors: Option<Arc<dyn Monitors>>,
+    /// What a `model.toml` asks for in vain.
+    pub lacks: Lacks,
     /// What models get that do not say otherwise.
     pub defaults: Defaults,
     /// What rollouts that began before this process say of their models, from the first load on.
@@ -104,6 +107,7 @@ pub fn start(options: Options, engines: Engines, serving: Arc<Serving>) -> io::R
             scale: Arc::new(Scale::new(options.memory.clone())),
             placement: Arc::new(Placement::new(options.gpus.clone())),
             monitors: options.monitors.clone(),
+            lacks: options.lacks,
             digests: options.digests || options.audit.is_heard(),
         },
         &commands,

@@ -1,8 +1,9 @@
 //! Who may depend on whom, and on what.
 
 use std::collections::BTreeSet;
+use std::process::Command;
 
-use super::{list, metadata, root, text};
+use super::{list, metadata, root, run, text};
 
 /// Floors of the workspace. A crate may import only strictly lower floors.
 const FLOORS: &[&[&str]] = &[
@@ -98,6 +99,25 @@ const LICENCES: &[&str] = &[
     "Zlib",
 ];
 
+/// What the build for small machines is made without, and some of what it is not.
+const EDGE_LACKS: &[&str] = &[
+    "arrow",
+    "candle-core",
+    "csv",
+    "object_store",
+    "ort",
+    "parquet",
+    "rdkafka",
+    "server-dataset",
+    "server-monitor",
+    "server-triggers",
+    "server-truth",
+    "server-tune",
+    "tonic-reflection",
+    "zstd-sys",
+];
+const EDGE_HAS: &[&str] = &["backend-litert", "backend-tract", "server-feedback"];
+
 const CRATES_IO: &str = "registry+https://github.com/rust-lang/crates.io-index";
 
 /// (importer, imported) of the workspace's own crates; tests may import what they like.
@@ -178,5 +198,20 @@ fn everything_comes_from_crates_io_under_a_known_licence() {
             side.split(" AND ").all(|it| LICENCES.contains(&it.trim().trim_matches(['(', ')'])))
         };
         assert!(old_style.split(" OR ").any(one_side), "{name} is under {licence:?}");
+    }
+}
+
+#[test]
+fn the_edge_build_stays_small() {
+    let mut cargo = Command::new(env!("CARGO"));
+    cargo.args(["tree", "--locked", "--offline", "--edges", "no-dev", "--prefix", "none"]);
+    cargo.args(["--package", "server-app", "--no-default-features", "--features", "edge"]);
+    let tree = String::from_utf8(run(&mut cargo)).expect("text");
+    let crates: BTreeSet<&str> = tree.lines().filter_map(|it| it.split(' ').next()).collect();
+    for name in EDGE_HAS {
+        assert!(crates.contains(name), "{name} is not in the edge build: {crates:?}");
+    }
+    for name in EDGE_LACKS {
+        assert!(!crates.contains(name), "{name} is in the edge build: cargo tree --invert {name}");
     }
 }

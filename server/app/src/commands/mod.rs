@@ -3,11 +3,12 @@
 mod devices;
 #[cfg(feature = "drift")]
 mod drift;
-#[cfg(feature = "drift")]
+#[cfg(all(feature = "drift", feature = "truth"))]
 mod labels;
+#[cfg(feature = "parquet")]
 mod logs;
 mod models;
-#[cfg(feature = "drift")]
+#[cfg(feature = "fleet")]
 mod monitor;
 mod orders;
 mod predict;
@@ -15,11 +16,13 @@ mod predict;
 mod profile;
 #[cfg(feature = "drift")]
 mod report;
+#[cfg(feature = "parquet")]
 mod replay;
 mod rollout;
 mod server;
 mod store;
 mod table;
+#[cfg(feature = "triggers")]
 mod trigger;
 #[cfg(feature = "tune")]
 mod tune;
@@ -32,13 +35,16 @@ use std::process::ExitCode;
 use clap::CommandFactory as _;
 use server_registry::{ErrorKind, RegistryError};
 
-use crate::cli::{
-    Cli, ClientCommand, Command, LogsCommand, ModelsCommand, RolloutCommand, ServerArgs,
-    TriggerCommand,
-};
 #[cfg(feature = "drift")]
-use crate::cli::{DriftCommand, LabelsCommand};
-#[cfg(feature = "drift")]
+use crate::cli::DriftCommand;
+#[cfg(all(feature = "drift", feature = "truth"))]
+use crate::cli::LabelsCommand;
+#[cfg(feature = "parquet")]
+use crate::cli::LogsCommand;
+#[cfg(feature = "triggers")]
+use crate::cli::TriggerCommand;
+use crate::cli::{Cli, ClientCommand, Command, ModelsCommand, RolloutCommand, ServerArgs};
+#[cfg(feature = "fleet")]
 pub(crate) use logs::micros;
 
 use crate::client::{Client, ClientError};
@@ -89,7 +95,7 @@ pub fn run(cli: Cli) -> ExitCode {
             ModelsCommand::Lock { uris, store } => return kept(store::lock(&uris, &store)).into(),
         }),
         Command::Client { command: ClientCommand::Health(server) } => asked(health(&server)),
-        #[cfg(feature = "drift")]
+        #[cfg(all(feature = "drift", feature = "truth"))]
         Command::Labels { command: LabelsCommand::Send(args) } => asked(labels::send(&args)),
         Command::Rollout { command } => asked(match command {
             RolloutCommand::Start(args) => rollout::start(&args),
@@ -99,6 +105,7 @@ pub fn run(cli: Cli) -> ExitCode {
             RolloutCommand::Resume(of) => rollout::command("resume", &of),
             RolloutCommand::Abort(of) => rollout::command("abort", &of),
         }),
+        #[cfg(feature = "triggers")]
         Command::Trigger { command } => asked(match command {
             TriggerCommand::List(server) => trigger::list(&server),
             TriggerCommand::Fire(args) => trigger::fire(&args, false),
@@ -112,8 +119,9 @@ pub fn run(cli: Cli) -> ExitCode {
         Command::Drift { command: DriftCommand::Show(of) } => asked(report::show(&of)),
         #[cfg(feature = "drift")]
         Command::Drift { command: DriftCommand::Report(args) } => asked(report::report(&args)),
-        #[cfg(feature = "drift")]
+        #[cfg(feature = "fleet")]
         Command::Monitor(args) => monitor::monitor(*args),
+        #[cfg(feature = "parquet")]
         Command::Logs { command } => match command {
             LogsCommand::Tail(args) => logs::tail(&args),
             LogsCommand::Export(args) => logs::export(&args),

@@ -5,6 +5,7 @@ mod decode;
 mod encode;
 pub(crate) mod framing;
 mod health;
+#[cfg_attr(not(feature = "truth"), path = "no_labels.rs")]
 mod labels;
 mod plain;
 mod reflection;

@@ -1,9 +1,11 @@
 //! The Open Inference Protocol over HTTP: JSON, and binary tensors behind JSON.
 
 mod binary;
+#[cfg_attr(not(feature = "drift"), path = "no_drift.rs")]
 pub(crate) mod drift;
 mod elements;
 mod infer;
+#[cfg_attr(not(feature = "truth"), path = "no_labels.rs")]
 mod labels;
 mod object;
 mod plain;
@@ -15,6 +17,7 @@ mod response;
 mod rollout;
 mod route;
 mod said;
+#[cfg_attr(not(feature = "triggers"), path = "no_trigger.rs")]
 pub(crate) mod trigger;
 
 #[cfg(test)]

@@ -1,0 +1,3 @@
+//! Who knows how right versions are.
+
+pub use server_truth::Truth;
