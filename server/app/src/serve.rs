@@ -28,9 +28,7 @@ use crate::findings::FanOut;
 use crate::loaded::Loaded;
 use crate::recorder::Recorded;
 use crate::settings::Settings;
-use crate::{
-    built, gpus, monitors, share, stock, telemetry, triggers, truth, verdicts, webhook,
-};
+use crate::{built, gpus, monitors, share, stock, telemetry, triggers, truth, verdicts, webhook};
 
 /// The audit log is begun anew above this, and the one before is kept: years of decisions.
 pub(crate) const AUDIT_BYTES_MAX: u64 = 64 << 20;
@@ -106,6 +104,12 @@ impl Ports {
     }
 }
 
+/// Whose threads answer requests.
+fn data_runtime(settings: &Settings) -> std::io::Result<Runtime> {
+    let mut builder = Builder::new_multi_thread();
+    builder.worker_threads(settings.worker_threads).thread_name("data").enable_all().build()
+}
+
 impl Server {
     /// Takes the ports, starts every part, and returns while the models are still loading.
     pub fn start(
@@ -159,11 +163,7 @@ impl Server {
             },
         });
 
-        let data = Builder::new_multi_thread()
-            .worker_threads(settings.worker_threads)
-            .thread_name("data")
-            .enable_all()
-            .build()?;
+        let data = data_runtime(settings)?;
         let frontend = Arc::new(Frontend::new(Arc::clone(&shared))?);
         let inside = data.enter();
         let mut listening = vec![http.serve(Arc::clone(&frontend), limits.clone())?];

@@ -6,7 +6,7 @@ fn groups(weights: &[usize]) -> Vec<usize> {
     let version = Version::new(fixture::form(fixture::subject("m")));
     let item = |bytes: &usize| Item {
         version: Arc::clone(&version),
-        record: Box::new(fixture::record(fixture::hour(1), 1)),
+        record: fixture::record(fixture::hour(1), 1),
         told: None,
         bytes: *bytes,
     };
