@@ -245,12 +245,11 @@ fn key(path: &Path) -> anyhow::Result<Key> {
     Ok(Key::new(secret))
 }
 
-#[cfg(test)]
+#[cfg(all(test, feature = "registries", feature = "parquet"))]
 mod tests {
     use super::*;
 
     #[test]
-    #[cfg(all(feature = "registries", feature = "parquet"))]
     fn sinks_go_by_name() {
         assert_eq!(sinks_of("stdout, parquet"), Ok(vec![SinkName::Stdout, SinkName::Parquet]));
         let unknown = sinks_of("kafka").expect_err("it is not there");
