@@ -183,6 +183,8 @@ def test_what_is_documented_is_shown(server):
     rare |= {"salver_model_refusals_total", "salver_audit_lost_total"}  # of proofs, and of a slow disk
     # Of replicas that share their rollouts.
     rare |= {f"salver_rollout_{it}" for it in ("leads", "replicas", "share_failures_total", "digest_differs")}
+    # Of machines with GPUs, and of those that fail.
+    rare |= {it for it in documented() if it.startswith("salver_gpu_")} | {"salver_device_losses_total"}
     # Of servers with a prediction log, monitors, labels, triggers.
     rare |= {it for it in documented() if it.startswith(("salver_log_", "salver_drift_", "salver_truth_", "salver_label"))}
     rare |= {it for it in documented() if it.startswith(("salver_performance", "salver_retraining_", "salver_trigger_"))}
