@@ -55,7 +55,9 @@ test-airflow: $(VENV)/airflow/ready ## A trigger against a real Airflow 3
 
 test-spark: java $(VENV)/spark/ready ## Spark over the prediction log of two servers
 	$(CARGO) test --workspace --locked --no-run --quiet
-	SALVER_BIN=$(CARGO_TARGET_DIR)/debug/salver $(VENV)/spark/bin/python -m pytest -q -rs server/app/tests/spark
+	@# Where there is no Java the target before has said so; the tests themselves are never skipped.
+	! command -v java >/dev/null || \
+		SALVER_BIN=$(CARGO_TARGET_DIR)/debug/salver $(VENV)/spark/bin/python -m pytest -q server/app/tests/spark
 
 .PHONY: test-spark
 
@@ -94,6 +96,12 @@ lint: ## Formatting and lints, warnings as errors
 
 bench: bench-binaries ## Measure against the bare engine and the bare transport, and judge the targets
 	$(PYTHON) loadtest/bench/run.py --bin $(CARGO_TARGET_DIR)/release $(BENCH_FLAGS)
+
+bench-engines: litert pjrt $(VENV)/pjrt/ready $(VENV)/litert/ready ## Measure PJRT beside jax, LiteRT beside its Python package
+	$(CARGO) build --release --locked -p backend-pjrt --example raw-pjrt -p backend-litert --example raw-litert
+	VENV=$(abspath $(VENV)) $(PYTHON) loadtest/bench/run.py --bin $(CARGO_TARGET_DIR)/release --only pjrt litert $(BENCH_FLAGS)
+
+.PHONY: bench-engines
 
 bench-pictures: bench-binaries ## Draw latency over throughput anew, for the documents
 	$(PYTHON) loadtest/bench/run.py --bin $(CARGO_TARGET_DIR)/release --only curves $(BENCH_FLAGS)
@@ -138,10 +146,10 @@ haproxy: # Debian's, if it may be installed; without it its tests are skipped
 		test "$$(id -u)" = 0 && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq haproxy >/dev/null; \
 	} || echo "HAProxy is not installed, and cannot be from here: its tests are skipped"
 
-java: # Debian's runtime, if it may be installed; without one the tests that need it are skipped
+java: # Debian's runtime, if it may be installed; without one `test-spark` runs nothing, and says so
 	@command -v java >/dev/null || { \
 		test "$$(id -u)" = 0 && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq openjdk-17-jre-headless >/dev/null; \
-	} || echo "there is no Java runtime, and none can be installed from here: the tests that need one are skipped"
+	} || echo "there is no Java runtime, and none can be installed from here: test-spark runs nothing"
 
 test-gpu: ## The suite and the speed on an NVIDIA GPU; says what is missing where there is none
 	@$(PYTHON) loadtest/gpu.py || { code=$$?; test $$code = 77; }
@@ -172,6 +180,7 @@ $(VENV)/airflow/ready: server/app/tests/airflow/requirements.txt
 $(VENV)/spark/ready: server/app/tests/spark/requirements.txt
 $(VENV)/registry/ready: server/app/tests/registry/requirements.txt
 $(VENV)/pjrt/ready: backends/pjrt/requirements.txt
+$(VENV)/litert/ready: backends/litert/requirements.txt
 $(VENV)/%/ready:
 	$(PYTHON) -m venv $(@D)
 	$(@D)/bin/python -m pip install --quiet --disable-pip-version-check -r $<

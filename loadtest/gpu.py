@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""What must hold on a machine with an NVIDIA GPU: the engine's suite, and how fast it is there.
+"""What must hold on a machine with an NVIDIA GPU: the engine's suite, also with bound memory, runs side by side and
+CUDA graphs, and how fast all of it is there.
 
     make test-gpu                           with what is here
     loadtest/gpu.py --prepare FOLDER        only builds, and gathers what another machine needs
@@ -29,6 +30,9 @@ SKIPPED = 77
 SPEEDS = (("mlp", 64, 1), ("encoder", 1, 128), ("encoder", 32, 128), ("resnet50", 1, 1), ("resnet50", 32, 1))
 SECONDS = 3
 
+# Ways of running (backends/onnxruntime/examples/seam.rs) and how many instances run side by side.
+WAYS = (("plain", 1), ("plain", 2), ("bound", 1), ("bound", 2), ("concurrent", 2), ("graph", 1))
+
 
 def main() -> int:
     options = arguments()
@@ -42,13 +46,19 @@ def main() -> int:
     folder = options.prepared or ROOT / "target/gpu"
     if not options.prepared:
         prepare(folder)
+    # The other tests of that program need a C compiler, and no GPU.
+    words = [folder / "driver", "the_driver_of_this_machine_opens", "--nocapture"]
+    failed = subprocess.run(words, env=os.environ | {"SALVER_TEST_GPU": "1"}).returncode
+    print("CUDA's driver:", "failed" if failed else "opened", flush=True)
     environment = os.environ | {
         "SALVER_TEST_GPU_LIBRARY": str(library(options)),
         "SALVER_TEST_FIXTURES": str(ROOT / "backends/api/fixtures"),
         "LD_LIBRARY_PATH": ":".join(map(str, libraries(options))),
     }
-    failed = subprocess.run([folder / "suite", "--nocapture"], env=environment, cwd=ROOT).returncode
-    print("suite of the seam on cuda:0:", "failed" if failed else "passed", flush=True)
+    suite = subprocess.run([folder / "suite", "--nocapture", "--test-threads=1"], env=environment, cwd=ROOT).returncode
+    print("suite of the seam on cuda:0:", "failed" if suite else "passed", flush=True)
+    failed |= suite
+    failed |= not ways(folder, library(options), environment)
     failed |= not speeds(folder, library(options), environment)
     return 1 if failed else 0
 
@@ -106,9 +116,12 @@ def prepare(folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     built = cargo("test", "--no-run", "-p", "backend-onnxruntime", "--test", "gpu")
     shutil.copy(built, folder / "suite")
-    built = cargo("build", "--release", "-p", "backend-onnxruntime", "--example", "raw")
-    shutil.copy(built, folder / "raw")
-    for name in ("suite", "raw"):
+    built = cargo("test", "--no-run", "-p", "backend-cuda", "--test", "driver")
+    shutil.copy(built, folder / "driver")
+    for name in ("raw", "seam"):
+        built = cargo("build", "--release", "-p", "backend-onnxruntime", "--example", name)
+        shutil.copy(built, folder / name)
+    for name in ("suite", "driver", "raw", "seam"):
         subprocess.run(["strip", folder / name], check=False)
     print(f"prepared in {folder}; also needed there: backends/api/fixtures, models/bench", flush=True)
 
@@ -141,6 +154,26 @@ def speeds(folder: Path, path: Path, environment: dict[str, str]) -> bool:
         cpu, cuda = cells
         print(f"| {model} | {rows} | {cpu['median_us'] / 1e3:.3f} | {cuda['median_us'] / 1e3:.3f} | {cuda['rows_per_s']:.0f} |")
     return sound
+
+
+def ways(folder: Path, path: Path, environment: dict[str, str]) -> bool:
+    """What bound memory, streams and CUDA graphs are good for; false if something that should run did not."""
+    print("| model | batch | way | instances | cuda:0, ms | rows/s |\n|---|---|---|---|---|---|")
+    for model, rows, free in SPEEDS:
+        file = ROOT / f"models/bench/{model}/1/model.onnx"
+        if not file.is_file():
+            continue  # `speeds` says so
+        for way, instances in WAYS:
+            if way == "graph" and free > 1:
+                continue  # its lengths vary, and that is refused
+            words = [folder / "seam", path, file, rows, SECONDS, free, "cuda:0", way, instances]
+            done = subprocess.run([str(it) for it in words], env=environment, capture_output=True, text=True)
+            if done.returncode:
+                print(f"{model}, {rows} rows, {way}:", done.stderr, file=sys.stderr)
+                return False
+            cell = json.loads(done.stdout)
+            print(f"| {model} | {rows} | {way} | {instances} | {cell['median_us'] / 1e3:.3f} | {cell['rows_per_s']:.0f} |", flush=True)
+    return True
 
 
 if __name__ == "__main__":

@@ -27,7 +27,7 @@ class Bench:
         self.server_bin = options.bin / "salver"
         self.loadtest = options.bin / "loadtest"
         self.raw_bin = options.bin / "examples/raw"
-        self.library = next((ROOT / ".lib/onnxruntime").glob("libonnxruntime.so.*"))
+        self.library = next((ROOT / ".lib/onnxruntime").glob("libonnxruntime.so.*"), None)
         self.pictures = options.pictures
         # By part: what `targets` judges, and every round for those who look closer.
         self.results = {}

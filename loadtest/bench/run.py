@@ -19,6 +19,7 @@ from pathlib import Path
 
 import allocations
 import curves
+import engines
 import feedback
 import idle
 import large
@@ -49,12 +50,16 @@ PARTS = {
     "models": several.measure,
     "overload": overload.measure,
     "allocations": allocations.measure,
+    "pjrt": engines.pjrt,
+    "litert": engines.litert,
     "curves": curves.measure,
 }
 # Cores that others may use: the kernel's own threads take a hundredth.
 DISTURBED = 0.05
+# Engines beside their own front doors need more than `make bench` builds: `make bench-engines`.
+APART = ("curves", "pjrt", "litert")
 # Pictures are asked for by name; a hundred swaps take more than a minute however few rounds there are.
-USUAL = [it for it in PARTS if it != "curves"]
+USUAL = [it for it in PARTS if it not in APART]
 QUICK = [it for it in USUAL if it not in ("swaps", "allocations")]
 
 

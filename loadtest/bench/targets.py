@@ -13,6 +13,7 @@ from steady import CAPACITY_P99
 # Requests per second of Triton's best configuration on the MLP, measured apart.
 TRITON = {"gRPC": 20_500, "HTTP": 21_300}
 ENGINE_SHARE, ECHO_SHARE, JSON_SHARE = 0.98, 0.80, 0.70
+PJRT_SHARE, LITERT_SHARE = 0.95, 0.97
 ADDED_US, TAIL = 40, 2
 STEADY_SHARE, STEADY_P99_MS = 0.7, 1
 GOODPUT = {2: 0.95, 10: 0.90}
@@ -143,6 +144,18 @@ def idle(results):
     yield "… p99 of the active ones, with them to the same held by another process", f"≤ {IDLE_RATIO}", spread(ratio, 2), median(ratio) <= IDLE_RATIO
 
 
+def pjrt(results):
+    for model, it in results.items():
+        words = f"{model}: PJRT's speed beside jax on the same plugin"
+        yield words, f"≥ {PJRT_SHARE:.0%}", share(it["ratio"]), median(it["ratio"]) >= PJRT_SHARE
+
+
+def litert(results):
+    for model, it in results.items():
+        words = f"{model}: LiteRT's speed beside its own Python package"
+        yield words, f"≥ {LITERT_SHARE:.0%}", share(it["ratio"]), median(it["ratio"]) >= LITERT_SHARE
+
+
 # By the part that measures it, in the order of the table.
 LINES = {
     "big": large,
@@ -154,4 +167,6 @@ LINES = {
     "start": start,
     "many": many,
     "idle": idle,
+    "pjrt": pjrt,
+    "litert": litert,
 }

@@ -16,6 +16,12 @@ pub enum Device {
     Cpu,
     /// An NVIDIA GPU, by its number.
     Cuda(u32),
+    /// One of several devices that a PJRT plugin makes of the host's processor.
+    CpuPart(u32),
+    /// A TPU of Google's, by its number.
+    Tpu(u32),
+    /// An Edge TPU of Google's; which one, its library knows.
+    EdgeTpu,
 }
 
 impl fmt::Display for Device {
@@ -23,6 +29,9 @@ impl fmt::Display for Device {
         match self {
             Device::Cpu => out.write_str("cpu"),
             Device::Cuda(number) => write!(out, "cuda:{number}"),
+            Device::CpuPart(number) => write!(out, "cpu:{number}"),
+            Device::Tpu(number) => write!(out, "tpu:{number}"),
+            Device::EdgeTpu => out.write_str("edgetpu"),
         }
     }
 }
@@ -58,8 +67,9 @@ pub trait Model: Send + Sync {
     /// What it takes and gives.
     fn signature(&self) -> &Signature;
 
-    /// Where its instances compute: settled when it was loaded.
-    fn device(&self) -> Device;
+    /// Where its instances compute, settled when it was loaded: the first of them on the first device,
+    /// and so on, behind the last one from the first again. There is at least one.
+    fn devices(&self) -> Vec<Device>;
 
     /// Scratch for one more run at a time.
     fn instance(&self, device: &Device) -> Result<Box<dyn Instance>, BackendError>;

@@ -17,7 +17,7 @@ use std::thread;
 
 use bytes::Bytes;
 
-use crate::{Backend, BackendError, Buffer, DType, Model, Options, Output, Shape, Tensor};
+use crate::{Backend, BackendError, Buffer, DType, Device, Model, Options, Output, Shape, Tensor};
 
 /// Several tests of a process may run the suite at a time.
 static SUITES: AtomicUsize = AtomicUsize::new(0);
@@ -58,6 +58,11 @@ struct Suite<'a> {
     fixtures: &'a Path,
 }
 
+/// Where its first instance computes.
+fn first(model: &dyn Model) -> Device {
+    model.devices().into_iter().next().expect("there is at least one")
+}
+
 impl Suite<'_> {
     fn path(&self, name: &str) -> PathBuf {
         let extension = Path::new(self.backend.artifact()).extension().expect("has an extension");
@@ -76,7 +81,7 @@ impl Suite<'_> {
         let shown: Vec<String> =
             signature.inputs.iter().chain(&signature.outputs).map(ToString::to_string).collect();
         assert_eq!(shown, ["x FP32 [rows,4]", "y FP32 [rows,4]"]);
-        let mut instance = model.instance(&model.device()).expect("an instance");
+        let mut instance = model.instance(&first(&*model)).expect("an instance");
         for rows in [1, 2, 7, 1, 64] {
             let input = floats(&[rows, 4]);
             let mut outputs = prepare(&*model, rows);
@@ -89,7 +94,7 @@ impl Suite<'_> {
     fn an_instance_outlives_its_model(&self) {
         let model = self.load("double");
         let mut outputs = prepare(&*model, 1);
-        let mut instance = model.instance(&model.device()).expect("an instance");
+        let mut instance = model.instance(&first(&*model)).expect("an instance");
         drop(model);
         instance.run(&[floats(&[1, 4])], &mut outputs).expect("it keeps its weights alive");
     }
@@ -97,7 +102,7 @@ impl Suite<'_> {
     fn outputs_stand_in_order(&self) {
         let model = self.load("pair");
         let mut outputs = prepare(&*model, 1);
-        let mut instance = model.instance(&model.device()).expect("an instance");
+        let mut instance = model.instance(&first(&*model)).expect("an instance");
         let pair = |values: &[f32]| Tensor::from_elements(&[1, 2], values).expect("two");
         instance.run(&[pair(&[5.0, 1.0]), pair(&[2.0, 4.0])], &mut outputs).expect("runs");
         let got: Vec<Vec<f32>> = outputs.into_iter().map(values).collect();
@@ -112,7 +117,7 @@ impl Suite<'_> {
             Output::Open(_) => panic!("the shape is known"),
         };
         let before = address(&outputs[0]);
-        let mut instance = model.instance(&model.device()).expect("an instance");
+        let mut instance = model.instance(&first(&*model)).expect("an instance");
         instance.run(&[floats(&[3, 4])], &mut outputs).expect("runs");
         assert_eq!(address(&outputs[0]), before);
         let output = outputs.remove(0).into_tensor().expect("an output");
@@ -128,14 +133,14 @@ impl Suite<'_> {
         let odd = Tensor::new(DType::Fp32, shape, backing.freeze().slice(1..)).expect("fits");
         assert!(!odd.is_aligned());
         let mut outputs = prepare(&*model, 2);
-        let mut instance = model.instance(&model.device()).expect("an instance");
+        let mut instance = model.instance(&first(&*model)).expect("an instance");
         instance.run(&[odd], &mut outputs).expect("runs");
         assert_eq!(values(outputs.remove(0)), doubled(&aligned));
     }
 
     fn errors_cost_one_run(&self) {
         let model = self.load("pick");
-        let mut instance = model.instance(&model.device()).expect("an instance");
+        let mut instance = model.instance(&first(&*model)).expect("an instance");
         let mut pick = |index: &[i64]| {
             let mut outputs = prepare(&*model, index.len());
             let input = Tensor::from_elements(&[index.len(), 1], index).expect("one each");
@@ -153,7 +158,7 @@ impl Suite<'_> {
     /// Lengths of a run that came to nothing must not bind the next one.
     fn a_refused_run_leaves_nothing_behind(&self) {
         let model = self.load("pair");
-        let mut instance = model.instance(&model.device()).expect("an instance");
+        let mut instance = model.instance(&first(&*model)).expect("an instance");
         let mut add = |a: usize, b: usize| {
             let mut outputs = prepare(&*model, a);
             let ones = |rows| Tensor::from_elements(&[rows, 2], &vec![1.0_f32; rows * 2]);
@@ -170,14 +175,14 @@ impl Suite<'_> {
         let model = self.load("fixed");
         assert!(!model.signature().is_batched());
         let mut outputs = prepare(&*model, 1);
-        let mut instance = model.instance(&model.device()).expect("an instance");
+        let mut instance = model.instance(&first(&*model)).expect("an instance");
         instance.run(&[floats(&[1, 4])], &mut outputs).expect("runs");
         assert_eq!(values(outputs.remove(0)), doubled(&floats(&[1, 4])));
     }
 
     fn unknown_shapes_are_brought_by_the_engine(&self) {
         let model = self.load("positive");
-        let mut instance = model.instance(&model.device()).expect("an instance");
+        let mut instance = model.instance(&first(&*model)).expect("an instance");
         for (input, expect) in [(vec![0.0, 1.0, 2.0], vec![1_i64, 2]), (vec![0.0], vec![])] {
             let mut outputs = prepare(&*model, 1);
             assert!(matches!(outputs[0], Output::Open(None)), "the shape is not known");
@@ -195,7 +200,7 @@ impl Suite<'_> {
         thread::scope(|scope| {
             for offset in 0..2_u8 {
                 scope.spawn(move || {
-                    let mut instance = model.instance(&model.device()).expect("an instance");
+                    let mut instance = model.instance(&first(&*model)).expect("an instance");
                     for step in 0..200_u8 {
                         let start = f32::from(step) + f32::from(offset) * 0.5;
                         let input = Tensor::from_elements(&[1, 4], &[start; 4]).expect("four");
@@ -232,7 +237,7 @@ impl Suite<'_> {
         let model = self.load(&format!("identity_{}", dtype.name().to_lowercase()));
         let spec = &model.signature().inputs[0];
         assert_eq!((spec.dtype, spec.has_rows()), (dtype, true), "{dtype}");
-        let mut instance = model.instance(&model.device()).expect("an instance");
+        let mut instance = model.instance(&first(&*model)).expect("an instance");
         let input = sample(dtype);
         let mut outputs = prepare(&*model, 3);
         instance.run(std::slice::from_ref(&input), &mut outputs).expect("runs");

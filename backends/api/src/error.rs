@@ -115,8 +115,8 @@ pub enum BackendError {
         /// What the engine said.
         reason: String,
     },
-    /// What the model runs on has failed, or has no memory left: no run of it will succeed until it
-    /// is loaded again, here or elsewhere.
+    /// What the model runs on has failed: no run of it will succeed until it is loaded again, here or
+    /// elsewhere. Not: that one request was more than the device takes.
     #[error("the device failed: {reason}")]
     DeviceLost {
         /// What the engine said.

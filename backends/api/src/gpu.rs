@@ -1,5 +1,6 @@
 //! Where a model is to run, and what an engine is told that runs it on a GPU.
 
+use std::fmt;
 use std::path::PathBuf;
 use std::str::FromStr;
 
@@ -7,13 +8,13 @@ use crate::backend::Device;
 use crate::error::BackendError;
 use crate::options::Options;
 
-/// Numbers of GPUs that are taken for meant: no machine has more.
-const GPUS_MAX: u32 = 64;
+/// Numbers of devices that are taken for meant: no machine has more.
+const NUMBERS_MAX: u32 = 64;
 
 /// Where a model asks to be run.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub enum DeviceWish {
-    /// On a GPU if the engine can and one is there, else on the processor.
+    /// On a GPU if the engine can and one is there, else on the processor; on all that a plugin has.
     #[default]
     Auto,
     /// There, or not at all.
@@ -24,12 +25,27 @@ impl FromStr for DeviceWish {
     type Err = String;
 
     fn from_str(text: &str) -> Result<DeviceWish, String> {
-        let number = |it: &str| it.parse::<u32>().ok().filter(|it| *it < GPUS_MAX);
-        match (text, text.strip_prefix("cuda:").and_then(number)) {
+        let number = |it: &str| it.parse::<u32>().ok().filter(|it| *it < NUMBERS_MAX);
+        let named = text.split_once(':').and_then(|(kind, it)| Some((kind, number(it)?)));
+        match (text, named) {
             ("auto", _) => Ok(DeviceWish::Auto),
             ("cpu", _) => Ok(DeviceWish::On(Device::Cpu)),
-            (_, Some(number)) => Ok(DeviceWish::On(Device::Cuda(number))),
-            (_, None) => Err(format!("{text:?} is none of auto, cpu, cuda:0, cuda:1 and so on")),
+            ("edgetpu", _) => Ok(DeviceWish::On(Device::EdgeTpu)),
+            (_, Some(("cuda", number))) => Ok(DeviceWish::On(Device::Cuda(number))),
+            (_, Some(("tpu", number))) => Ok(DeviceWish::On(Device::Tpu(number))),
+            (_, Some(("cpu", number))) => Ok(DeviceWish::On(Device::CpuPart(number))),
+            _ => Err(format!(
+                "{text:?} is none of auto, cpu, cuda:0, tpu:0, cpu:0 (each also with a larger number) and edgetpu"
+            )),
+        }
+    }
+}
+
+impl fmt::Display for DeviceWish {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            DeviceWish::Auto => out.write_str("auto"),
+            DeviceWish::On(device) => device.fmt(out),
         }
     }
 }
@@ -38,8 +54,8 @@ impl Options {
     /// The GPUs that the wish allows, in the order in which they are to be tried.
     pub fn allowed_gpus(&self) -> Vec<Device> {
         match (&self.device, &self.gpus) {
-            (DeviceWish::On(Device::Cpu), _) => Vec::new(),
             (DeviceWish::On(device @ Device::Cuda(_)), _) => vec![device.clone()],
+            (DeviceWish::On(_), _) => Vec::new(),
             (DeviceWish::Auto, Some(gpus)) => gpus.iter().map(|it| Device::Cuda(*it)).collect(),
             (DeviceWish::Auto, None) => vec![Device::Cuda(0)],
         }
@@ -49,7 +65,7 @@ impl Options {
     pub fn on_processor(&self, engine: &'static str) -> Result<(), BackendError> {
         match &self.device {
             DeviceWish::Auto | DeviceWish::On(Device::Cpu) => Ok(()),
-            DeviceWish::On(device @ Device::Cuda(_)) => {
+            DeviceWish::On(device) => {
                 let reason = format!("it computes on the processor alone, device is {device}");
                 Err(BackendError::Unsupported { engine, reason })
             }
@@ -88,8 +104,15 @@ pub struct GpuOptions {
     pub arena_growth: ArenaGrowth,
     /// How convolutions are found.
     pub conv_search: ConvSearch,
+    /// Are convolutions to make do with 32 MB beside their data, at the price of speed?
+    pub conv_workspace_small: bool,
     /// May factors of FP32 products be rounded to ten bits of mantissa?
     pub tf32: bool,
+    /// May instances run side by side, each run on a stream of its own? Else they take turns.
+    pub concurrent_runs: bool,
+    /// The batches, by their rows, whose work is recorded once and then repeated as a whole; none may be named
+    /// by a model without rows. `None`: nothing is recorded.
+    pub cuda_graphs: Option<Vec<usize>>,
     /// Through TensorRT, where its operators allow.
     pub tensorrt: Option<TensorRt>,
 }
@@ -99,6 +122,8 @@ pub struct GpuOptions {
 pub struct TensorRt {
     /// May it compute in FP16?
     pub fp16: bool,
+    /// Most memory that building and running an engine may take beside its data.
+    pub workspace_bytes_max: Option<usize>,
     /// Where what it has built is kept for the next start.
     pub cache: Option<PathBuf>,
 }
@@ -129,8 +154,27 @@ mod tests {
     fn devices_go_by_name() {
         check("auto", Some(DeviceWish::Auto));
         check("cpu", Some(DeviceWish::On(Device::Cpu)));
-        check("cuda:3", Some(DeviceWish::On(Device::Cuda(3))));
-        for wrong in ["", "gpu", "cuda", "cuda:", "cuda:-1", "cuda:64", "cuda:x"] {
+        for (text, device) in [
+            ("cuda:3", Device::Cuda(3)),
+            ("tpu:1", Device::Tpu(1)),
+            ("cpu:0", Device::CpuPart(0)),
+            ("edgetpu", Device::EdgeTpu),
+        ] {
+            assert_eq!(device.to_string(), text);
+            check(text, Some(DeviceWish::On(device)));
+        }
+        for wrong in [
+            "",
+            "gpu",
+            "cuda",
+            "cuda:",
+            "cuda:-1",
+            "cuda:64",
+            "cuda:x",
+            "tpu",
+            "gpu:0",
+            "edgetpu:0",
+        ] {
             check(wrong, None);
         }
         let wish =

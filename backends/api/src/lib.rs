@@ -9,6 +9,8 @@ mod backend;
 mod buffer;
 #[cfg(feature = "conformance")]
 pub mod conformance;
+#[cfg(feature = "conformance")]
+pub mod raw;
 mod dtype;
 mod element;
 mod error;
@@ -30,7 +32,7 @@ pub use error::{BackendError, TensorError};
 pub use fit::check_run;
 pub use gpu::{ArenaGrowth, ConvSearch, DeviceWish, GpuOptions, TensorRt};
 pub use library::Library;
-pub use options::{Optimization, Options, Precision, SessionOptions};
+pub use options::{DelegateOptions, Optimization, Options, Precision, SessionOptions};
 pub use output::Output;
 pub use shape::Shape;
 pub use signature::{Axis, Dim, GraphTensor, Quantization, Signature, TensorSpec, UNBATCHED_ROWS};

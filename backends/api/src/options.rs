@@ -1,5 +1,7 @@
 //! How a model is to be loaded.
 
+use std::path::PathBuf;
+
 use crate::gpu::{DeviceWish, GpuOptions};
 
 /// In how many bits an engine computes what the model declares as FP32.
@@ -39,6 +41,8 @@ pub struct SessionOptions {
     pub prepacking: bool,
     /// Are sums of 8-bit products kept from saturating, where the processor's instructions do that?
     pub quantized_precision: bool,
+    /// Do runs use memory that was bound to the session before? `None`: on a GPU, where they have to copy anyway.
+    pub io_binding: Option<bool>,
     /// For a model that runs on a GPU.
     pub gpu: GpuOptions,
 }
@@ -52,6 +56,7 @@ impl Default for SessionOptions {
             memory_pattern: false,
             prepacking: true,
             quantized_precision: false,
+            io_binding: None,
             gpu: GpuOptions::default(),
         }
     }
@@ -77,6 +82,17 @@ pub struct Options {
     pub spinning: bool,
     /// For engines that work in sessions.
     pub session: SessionOptions,
+    /// A library that computes some of its operators elsewhere; LiteRT alone is asked.
+    pub delegate: Option<DelegateOptions>,
+}
+
+/// A library that the user brings, and what it is told.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct DelegateOptions {
+    /// Where it lies; empty: where the device's own is looked for.
+    pub library: PathBuf,
+    /// Names and values.
+    pub options: Vec<(String, String)>,
 }
 
 impl Default for Options {
@@ -91,6 +107,7 @@ impl Default for Options {
             inter_op_threads: 1,
             spinning: false,
             session: SessionOptions::default(),
+            delegate: None,
         }
     }
 }

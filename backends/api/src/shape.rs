@@ -12,8 +12,16 @@ const RANK_MAX: usize = 16;
 
 /// Lengths of the axes, outermost first. Invariant: their product fits in an `isize`, times the
 /// eight bytes of the largest element, so that sizes computed from it cannot overflow.
-#[derive(Clone, PartialEq, Eq, Hash, Default)]
+#[derive(PartialEq, Eq, Hash, Default)]
 pub struct Shape(SmallVec<[usize; 4]>);
+
+/// By hand, because the vector's own goes length by length, and tensors are cloned for every request.
+impl Clone for Shape {
+    #[inline]
+    fn clone(&self) -> Shape {
+        Shape(SmallVec::from_slice(&self.0))
+    }
+}
 
 impl Shape {
     /// Checks rank and size. No axes at all is a scalar: one element.
@@ -44,11 +52,13 @@ impl Shape {
     }
 
     /// Lengths, outermost first.
+    #[inline]
     pub fn dims(&self) -> &[usize] {
         &self.0
     }
 
     /// How many elements.
+    #[inline]
     pub fn elements(&self) -> usize {
         self.0.iter().product()
     }

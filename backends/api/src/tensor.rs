@@ -83,16 +83,19 @@ impl Tensor {
     }
 
     /// Type of the elements.
+    #[inline]
     pub fn dtype(&self) -> DType {
         self.dtype
     }
 
     /// Lengths of the axes.
+    #[inline]
     pub fn shape(&self) -> &Shape {
         &self.shape
     }
 
     /// The elements as they lie in memory and on the wire.
+    #[inline]
     pub fn data(&self) -> &Bytes {
         &self.data
     }

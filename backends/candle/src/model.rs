@@ -34,14 +34,14 @@ impl Model for CandleModel {
         self.network.signature()
     }
 
-    fn device(&self) -> Device {
-        Device::Cpu
+    fn devices(&self) -> Vec<Device> {
+        vec![Device::Cpu]
     }
 
     fn instance(&self, device: &Device) -> Result<Box<dyn Instance>, BackendError> {
-        match device {
-            Device::Cpu => Ok(Box::new(CandleInstance::new(&self.network, self.threads)?)),
-            Device::Cuda(_) => Err(elsewhere(NAME, device)),
+        if *device != Device::Cpu {
+            return Err(elsewhere(NAME, device));
         }
+        Ok(Box::new(CandleInstance::new(&self.network, self.threads)?))
     }
 }

@@ -98,7 +98,8 @@ impl Backend for Fake {
     }
 
     fn devices(&self) -> Vec<Device> {
-        vec![Device::Cpu]
+        let gpu = self.on_gpus.then_some(Device::Cuda(0));
+        std::iter::once(Device::Cpu).chain(gpu).collect()
     }
 
     fn load(&self, artifact: &Path, options: &Options) -> Result<Box<dyn Model>, BackendError> {
@@ -144,8 +145,8 @@ impl Model for FakeModel {
         &self.signature
     }
 
-    fn device(&self) -> Device {
-        self.device.clone()
+    fn devices(&self) -> Vec<Device> {
+        vec![self.device.clone()]
     }
 
     fn instance(&self, device: &Device) -> Result<Box<dyn Instance>, BackendError> {

@@ -1,26 +1,23 @@
 //! Calls into LiteRT's C interface, on memory that we own.
 //!
-//! All unsafe code of this engine. Invariants: an [`Object`] is owned by one value and freed once,
-//! by the function for its kind; the library is never unloaded, so its functions stay valid for
-//! the life of the process; a compiled model follows addresses of ours only inside
-//! [`Compiled::run`], which gives it new ones for every input and output before anything else.
+//! Invariant: a compiled model follows addresses of ours only inside [`Compiled::run`], which gives it
+//! new ones for every input and output before anything else.
 
 #![expect(unsafe_code, reason = "the C interface; each block says why it is sound")]
 
-use std::error::Error as _;
 use std::ffi::{CStr, CString, c_char, c_int, c_void};
 use std::mem::ManuallyDrop;
 use std::path::Path;
-use std::ptr::{self, NonNull};
+use std::ptr;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use backend_api::Quantization;
 
-use crate::functions::{
-    FreeText, Handle, ONLY_AFTER, ONLY_BEFORE, Status, joined, length, meaning,
-};
+use crate::delegate::{self, Delegate};
+use crate::functions::{FreeText, Handle, joined, length};
 use crate::functions::{RawLayout, RawOption, RawQuantization, RawType};
 use crate::instance::Place;
+use crate::library::{Api, Object, check, copied};
 use crate::signature::{Port, Side};
 
 /// The signature that is served: the first, which is the only one of nearly every file.
@@ -29,101 +26,9 @@ const SIGNATURE: usize = 0;
 /// `kLiteRtHwAcceleratorCpu`
 const CPU: c_int = 1;
 
-macro_rules! table {
-    ($($name:ident: ($($argument:tt)*) $(-> $result:ty)?;)*) => {
-        /// Every function that is used.
-        #[allow(non_snake_case, reason = "names as in the headers")]
-        struct Functions {
-            $($name: unsafe extern "C" fn($($argument)*) $(-> $result)?,)*
-        }
-
-        impl Functions {
-            /// # Safety
-            /// `library` must be LiteRT's C interface, version 2.1.
-            unsafe fn of(library: &libloading::Library) -> Result<Functions, libloading::Error> {
-                // SAFETY: the types are those of that version's headers.
-                unsafe {
-                    Ok(Functions { $($name: *library.get(concat!("LiteRt", stringify!($name)))?,)* })
-                }
-            }
-        }
-    };
-}
-
-crate::functions::functions!(table);
-
 unsafe extern "C" {
     /// The C library's: messages are to be freed by it.
     fn free(memory: *mut c_void);
-}
-
-/// The opened library.
-struct Api {
-    functions: Functions,
-    /// Its threads and static objects outlive every value of ours.
-    _library: ManuallyDrop<libloading::Library>,
-}
-
-impl Api {
-    fn open(path: &Path) -> Result<Api, String> {
-        let shown = path.display();
-        // The error itself says no more than that there is one.
-        let failed = |it: libloading::Error| match it.source() {
-            Some(cause) => format!("library {shown}: {cause}"),
-            None => format!("library {shown}: {it}"),
-        };
-        // SAFETY: runs the library's initialisers, which is the purpose. Whoever may put a file
-        // where it was looked for, or name one, may run code in this process anyway.
-        let library = unsafe { libloading::Library::new(path) };
-        let library = ManuallyDrop::new(library.map_err(failed)?);
-        // SAFETY: only asks whether the name is there; the address is never used.
-        let has = |name: &str| unsafe { library.get::<*const c_void>(name).is_ok() };
-        if has("LiteRtCreateModelFromFile") && (!has(ONLY_BEFORE) || has(ONLY_AFTER)) {
-            return Err(format!(
-                "library {shown} is of another version than 2.1, whose functions take other \
-                 arguments: `make litert` fetches 2.1.4"
-            ));
-        }
-        // SAFETY: a library with all these names is LiteRT's, of that version: checked above.
-        let functions = unsafe { Functions::of(&library) };
-        Ok(Api { functions: functions.map_err(failed)?, _library: library })
-    }
-
-    /// What a creating call leaves at the place that it is given; `free` belongs to its kind.
-    fn object(
-        self: &Arc<Api>,
-        free: unsafe extern "C" fn(Handle),
-        create: impl FnOnce(*mut Handle) -> Status,
-    ) -> Result<Object, String> {
-        let mut raw = ptr::null_mut();
-        check(create(&raw mut raw))?;
-        let raw = NonNull::new(raw).ok_or_else(|| "LiteRT gave no object".to_owned())?;
-        Ok(Object { api: Arc::clone(self), raw, free })
-    }
-}
-
-fn check(status: Status) -> Result<(), String> {
-    if status == 0 { Ok(()) } else { Err(meaning(status)) }
-}
-
-/// Something of the library's.
-struct Object {
-    api: Arc<Api>,
-    raw: NonNull<c_void>,
-    free: unsafe extern "C" fn(Handle),
-}
-
-impl Object {
-    fn raw(&self) -> Handle {
-        self.raw.as_ptr()
-    }
-}
-
-impl Drop for Object {
-    fn drop(&mut self) {
-        // SAFETY: owned by this value alone, freed once, by the function of its kind.
-        unsafe { (self.free)(self.raw.as_ptr()) }
-    }
 }
 
 /// The library and what all models share.
@@ -142,16 +47,29 @@ unsafe impl Sync for Environment {}
 impl Environment {
     /// Opens the library. The error says which file and why.
     pub(crate) fn open(path: &Path) -> Result<Environment, String> {
-        let api = Arc::new(Api::open(path)?);
-        // No accelerator is looked for but the processor; the library's own log is silent, for
-        // what goes wrong is an error here.
-        let options = [RawOption::whole(24, CPU.into()), RawOption::whole(25, 4)];
+        Environment::of(&Arc::new(Api::open(path)?), CPU)
+    }
+
+    /// Another one, whose models may have a delegate, which comes before the processor.
+    pub(crate) fn delegating(&self) -> Result<Environment, String> {
+        let environment = Environment::of(&self.api, 0)?;
+        let object = environment.object.lock().unwrap_or_else(PoisonError::into_inner);
+        delegate::register(&self.api, object.raw())?;
+        drop(object);
+        Ok(environment)
+    }
+
+    /// With those of the library's own accelerators.
+    fn of(api: &Arc<Api>, accelerators: c_int) -> Result<Environment, String> {
+        // No others are looked for; the library's own log is silent, for what goes wrong is an error
+        // here.
+        let options = [RawOption::whole(24, accelerators.into()), RawOption::whole(25, 4)];
         let count = c_int::try_from(options.len()).unwrap_or(0);
         // SAFETY: as many options as it is told, copied by the call.
         let object = api.object(api.functions.DestroyEnvironment, |place| unsafe {
             (api.functions.CreateEnvironment)(count, options.as_ptr(), place)
         })?;
-        Ok(Environment { object: Mutex::new(object), api })
+        Ok(Environment { object: Mutex::new(object), api: Arc::clone(api) })
     }
 
     /// Reads a file.
@@ -232,8 +150,12 @@ impl Source {
         Ok(Port { name, element: ranked.element, lengths, quantization })
     }
 
-    /// Makes it ready to run on so many threads.
-    pub(crate) fn compile(self: &Arc<Source>, threads: usize) -> Result<Compiled, String> {
+    /// Makes it ready to run on so many threads, with a delegate if the environment is one for them.
+    pub(crate) fn compile(
+        self: &Arc<Source>,
+        threads: usize,
+        delegate: Option<&Delegate>,
+    ) -> Result<Compiled, String> {
         let api = &self.object.api;
         let functions = &api.functions;
         let environment = self.environment.object.lock().unwrap_or_else(PoisonError::into_inner);
@@ -245,14 +167,22 @@ impl Source {
         add(&options, c"xnnpack", format!("num_threads = {threads}\n"))?;
         // Errors into a text that can be asked for, rather than to standard error.
         add(&options, c"runtime_options_string", "error_reporter_mode = 2\n".to_owned())?;
-        // SAFETY: all three are alive; the library copies what it needs of the options. The model
-        // lives as long as the result: it is kept beside it.
-        let object = api.object(functions.DestroyCompiledModel, |place| unsafe {
-            let create = functions.CreateCompiledModel;
-            create(environment.raw(), self.object.raw(), options.raw(), place)
-        })?;
+        let create = functions.CreateCompiledModel;
+        let (model, options) = (self.object.raw(), options.raw());
+        let compile = || {
+            // SAFETY: all three are alive; the library copies what it needs of the options. The model
+            // lives as long as the result: it is kept beside it.
+            api.object(functions.DestroyCompiledModel, |place| unsafe {
+                create(environment.raw(), model, options, place)
+            })
+        };
+        let (object, is_idle) = match delegate {
+            Some(delegate) => delegate.during(compile)?,
+            None => (compile()?, false),
+        };
         drop(environment);
-        Ok(Compiled { object: ManuallyDrop::new(object), source: Arc::clone(self) })
+        let object = ManuallyDrop::new(object);
+        Ok(Compiled { object, source: Arc::clone(self), is_idle })
     }
 }
 
@@ -278,22 +208,12 @@ unsafe extern "C" fn free_text(text: *mut c_void) {
     drop(unsafe { CString::from_raw(text.cast::<c_char>()) });
 }
 
-/// A copy of a string of the library's; empty for null.
-///
-/// # Safety
-/// `raw` must be null or end with a zero.
-unsafe fn copied(raw: *const c_char) -> String {
-    if raw.is_null() {
-        return String::new();
-    }
-    // SAFETY: as the caller promises.
-    unsafe { CStr::from_ptr(raw) }.to_string_lossy().into_owned()
-}
-
 /// A model that is ready to run, for one caller at a time: it has its scratch and its threads.
 pub(crate) struct Compiled {
     object: ManuallyDrop<Object>,
     source: Arc<Source>,
+    /// Has it a delegate that took no operator?
+    pub(crate) is_idle: bool,
 }
 
 // SAFETY: bound to no thread, and used by one at a time: what changes it takes it mutably.

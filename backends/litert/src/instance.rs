@@ -40,7 +40,7 @@ pub(crate) struct LiteInstance {
 
 impl LiteInstance {
     pub(crate) fn new(shared: Arc<Shared>) -> Result<LiteInstance, BackendError> {
-        let compiled = shared.source.compile(shared.threads);
+        let compiled = shared.source.compile(shared.threads, shared.delegate.as_ref());
         let compiled = compiled.map_err(|reason| BackendError::Run { reason })?;
         let (inputs, outputs) = (shared.signature.inputs.len(), shared.signature.outputs.len());
         Ok(LiteInstance {

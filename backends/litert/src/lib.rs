@@ -5,17 +5,21 @@
 //! library's C interface on memory of ours, both sides. Tensors travel as the file has them:
 //! a quantised model takes and gives whole numbers, and the signature says what they stand for.
 
+mod delegate;
 mod model;
 mod signature;
 mod instance;
 mod ffi;
 mod functions;
+mod library;
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
-use backend_api::{Backend, BackendError, DType, Device, Library, Model, Options};
+use backend_api::{Backend, BackendError, DType, Device, DeviceWish, Library, Model, Options};
 
+use crate::delegate::Delegate;
+pub use crate::delegate::{EDGETPU, EDGETPU_OF_SYSTEM};
 use crate::ffi::Environment;
 
 /// Name of the engine in configuration, logs and errors.
@@ -37,12 +41,27 @@ pub struct LiteRt {
     library: PathBuf,
     /// Filled by the first model; a library that cannot be opened stays so.
     environment: OnceLock<Result<Arc<Environment>, String>>,
+    /// The same for models with a delegate: filled by the first of them.
+    delegating: OnceLock<Result<Arc<Environment>, String>>,
+    /// The library for Edge TPUs.
+    edgetpu: PathBuf,
 }
 
 impl LiteRt {
     /// The library at `path`, which is opened when it is first needed.
     pub fn at(path: &Path) -> LiteRt {
-        LiteRt { library: path.to_path_buf(), environment: OnceLock::new() }
+        LiteRt {
+            library: path.to_path_buf(),
+            environment: OnceLock::new(),
+            delegating: OnceLock::new(),
+            edgetpu: EDGETPU_OF_SYSTEM.into(),
+        }
+    }
+
+    /// The same, with the library for Edge TPUs at `path`.
+    #[must_use]
+    pub fn with_edgetpu(self, path: &Path) -> LiteRt {
+        LiteRt { edgetpu: path.to_path_buf(), ..self }
     }
 
     /// Opens the library, if it is not open: for who wants to know whether it can be.
@@ -53,10 +72,19 @@ impl LiteRt {
     fn environment(&self) -> Result<&Arc<Environment>, BackendError> {
         let environment =
             self.environment.get_or_init(|| Environment::open(&self.library).map(Arc::new));
-        let unavailable =
-            |it: &String| BackendError::Unavailable { engine: NAME, reason: it.clone() };
         environment.as_ref().map_err(unavailable)
     }
+
+    fn delegating(&self) -> Result<&Arc<Environment>, BackendError> {
+        let plain = self.environment()?;
+        let delegating = self.delegating.get_or_init(|| plain.delegating().map(Arc::new));
+        delegating.as_ref().map_err(unavailable)
+    }
+}
+
+#[expect(clippy::ptr_arg, reason = "as it is kept")]
+fn unavailable(reason: &String) -> BackendError {
+    BackendError::Unavailable { engine: NAME, reason: reason.clone() }
 }
 
 impl Backend for LiteRt {
@@ -83,7 +111,12 @@ impl Backend for LiteRt {
     }
 
     fn load(&self, artifact: &Path, options: &Options) -> Result<Box<dyn Model>, BackendError> {
-        options.on_processor(NAME)?;
-        Ok(Box::new(model::LiteModel::load(self.environment()?, artifact, options)?))
+        if options.device != DeviceWish::On(Device::EdgeTpu) {
+            options.on_processor(NAME)?;
+        }
+        let refused = |reason| BackendError::Unsupported { engine: NAME, reason };
+        let delegate = Delegate::wanted(options, &self.edgetpu).map_err(refused)?;
+        let environment = if delegate.is_some() { self.delegating()? } else { self.environment()? };
+        Ok(Box::new(model::LiteModel::load(environment, artifact, (options, delegate))?))
     }
 }

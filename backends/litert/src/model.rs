@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use backend_api::{BackendError, Device, Instance, Model, Options, Signature, elsewhere};
 
+use crate::delegate::Delegate;
 use crate::ffi::{Environment, Source};
 use crate::instance::LiteInstance;
 use crate::signature::Side;
@@ -17,6 +18,7 @@ pub(crate) struct Shared {
     pub(crate) source: Arc<Source>,
     pub(crate) signature: Signature,
     pub(crate) threads: usize,
+    pub(crate) delegate: Option<Delegate>,
 }
 
 /// A model in memory.
@@ -28,7 +30,7 @@ impl LiteModel {
     pub(crate) fn load(
         environment: &Arc<Environment>,
         artifact: &Path,
-        options: &Options,
+        (options, delegate): (&Options, Option<Delegate>),
     ) -> Result<LiteModel, BackendError> {
         let refused = |reason: String| BackendError::Unsupported { engine: NAME, reason };
         let unreadable = |reason: String| BackendError::Artifact { reason };
@@ -39,10 +41,17 @@ impl LiteModel {
         let ports = |side| source.ports(side).map_err(refused);
         let (inputs, outputs) = (ports(Side::Inputs)?, ports(Side::Outputs)?);
         let threads = options.intra_op_threads;
-        let mut trial = source.compile(threads).map_err(refused)?;
+        let mut trial = source.compile(threads, delegate.as_ref()).map_err(refused)?;
+        delegate.as_ref().map_or(Ok(()), |it| it.check(trial.is_idle)).map_err(refused)?;
         let signature = signature::read((&inputs, &outputs), &mut trial)?;
         drop(trial);
-        Ok(LiteModel { shared: Arc::new(Shared { source, signature, threads }) })
+        Ok(LiteModel { shared: Arc::new(Shared { source, signature, threads, delegate }) })
+    }
+}
+
+impl LiteModel {
+    fn device(&self) -> &Device {
+        self.shared.delegate.as_ref().map_or(&Device::Cpu, Delegate::device)
     }
 }
 
@@ -51,14 +60,14 @@ impl Model for LiteModel {
         &self.shared.signature
     }
 
-    fn device(&self) -> Device {
-        Device::Cpu
+    fn devices(&self) -> Vec<Device> {
+        vec![self.device().clone()]
     }
 
     fn instance(&self, device: &Device) -> Result<Box<dyn Instance>, BackendError> {
-        match device {
-            Device::Cpu => Ok(Box::new(LiteInstance::new(Arc::clone(&self.shared))?)),
-            Device::Cuda(_) => Err(elsewhere(NAME, device)),
+        if device != self.device() {
+            return Err(elsewhere(NAME, device));
         }
+        Ok(Box::new(LiteInstance::new(Arc::clone(&self.shared))?))
     }
 }

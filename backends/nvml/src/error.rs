@@ -39,6 +39,11 @@ impl NvmlError {
         matches!(self, NvmlError::Call { code: NOT_SUPPORTED, .. })
     }
 
+    /// May only whoever asks not know it?
+    pub fn is_of_the_asker(&self) -> bool {
+        matches!(self, NvmlError::Call { code: NO_PERMISSION, .. })
+    }
+
     /// What an operator can do.
     pub fn fix(&self) -> &'static str {
         match self {

@@ -1,42 +1,48 @@
 //! One caller of a shared session.
 
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 
-use backend_api::{BackendError, Device, Instance, Output, Tensor};
+use backend_api::{BackendError, Instance, Output, Tensor};
 
+use crate::bound::Bound;
+use crate::graphs;
 use crate::model::Shared;
 use crate::provider;
 use crate::value::{self, Memory, Value};
 
-/// Calls the session's `Run` on the caller's own memory.
+/// Runs the session on memory that was bound to it, or else on the caller's own.
 pub(crate) struct OnnxInstance {
-    shared: Arc<Shared>,
+    bound: Option<Bound>,
     memory: Memory,
+    shared: Arc<Shared>,
 }
 
 impl OnnxInstance {
     pub(crate) fn new(shared: Arc<Shared>) -> Result<OnnxInstance, BackendError> {
-        Ok(OnnxInstance { shared, memory: Memory::host()? })
+        let bound = if shared.is_bound { Some(Bound::new(&shared)) } else { None };
+        let bound = match bound.transpose() {
+            Err(error) if shared.graphs.is_none() => {
+                tracing::warn!(%error, "io_binding: runs bring memory of their own");
+                None
+            }
+            other => other?,
+        };
+        Ok(OnnxInstance { bound, memory: Memory::host()?, shared })
     }
-}
 
-impl Instance for OnnxInstance {
-    fn run(&mut self, inputs: &[Tensor], outputs: &mut [Output]) -> Result<(), BackendError> {
+    /// On the caller's own memory. On a GPU the library copies, to and from memory that it asks for anew.
+    fn run_unbound(&self, inputs: &[Tensor], outputs: &mut [Output]) -> Result<(), BackendError> {
         let shared = &*self.shared;
-        check_counts(shared, inputs.len(), outputs.len())?;
         // Engines load whole vectors; a tensor that starts at an odd address is moved first.
         let inputs: Vec<Tensor> = inputs.iter().map(Tensor::aligned).collect();
         let given = inputs
             .iter()
             .map(|it| Value::input(&self.memory, it))
             .collect::<Result<Vec<_>, _>>()?;
-        let _turn = match shared.device {
-            Device::Cpu => None,
-            // A run that panicked has left nothing behind in it.
-            Device::Cuda(_) => Some(shared.turn.lock().unwrap_or_else(PoisonError::into_inner)),
-        };
+        let _unrecorded = graphs::during_run(&shared.device);
+        let _turn = shared.turn();
         let results = value::run(
-            &shared.session,
+            (&shared.session, shared.without_graph()),
             (&shared.input_names, &given),
             (&shared.output_names, outputs, &self.memory),
         )
@@ -47,6 +53,18 @@ impl Instance for OnnxInstance {
             }
         }
         Ok(())
+    }
+}
+
+impl Instance for OnnxInstance {
+    fn run(&mut self, inputs: &[Tensor], outputs: &mut [Output]) -> Result<(), BackendError> {
+        check_counts(&self.shared, inputs.len(), outputs.len())?;
+        if let Some(bound) = &mut self.bound
+            && bound.run(inputs, outputs)?
+        {
+            return Ok(());
+        }
+        self.run_unbound(inputs, outputs)
     }
 }
 

@@ -2,15 +2,19 @@
 //!
 //! Nothing here is linked: a machine without the library gets an error that says where it was
 //! looked for, and `backend-tract` takes over. This is the only crate that knows `ort`, and
-//! `value.rs` the only file with unsafe code: the library is called on the caller's memory, both
-//! sides, which the safe wrapper does not offer.
+//! `value.rs` and `binding.rs` the only files with unsafe code: the library is called on the caller's memory,
+//! both sides, or on memory bound before, which the safe wrapper does not offer.
 
 mod library;
-mod instance;
 mod model;
 mod provider;
 mod signature;
+mod instance;
+mod lost;
 mod value;
+mod bound;
+mod binding;
+mod graphs;
 
 use std::path::Path;
 

@@ -2,34 +2,86 @@
 
 use std::ffi::CString;
 use std::path::Path;
-use std::sync::{Arc, Mutex};
+use std::sync::atomic::{AtomicI32, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use backend_api::{
-    BackendError, Device, DeviceWish, Instance, Model, Optimization, Options, Precision, Signature,
-    TensorSpec, elsewhere,
+    BackendError, DType, Device, Instance, Model, Optimization, Options, Precision, Signature,
+    Tensor, TensorSpec, elsewhere,
 };
 use ort::environment::Environment;
-use ort::session::Session;
 use ort::session::builder::{GraphOptimizationLevel, SessionBuilder};
+use ort::session::{RunOptions, Session};
 
+use crate::binding::QuietSession;
+use crate::bound::Bound;
+use crate::graphs::{Graph, during_session, without};
 use crate::instance::OnnxInstance;
 use crate::{NAME, provider, signature};
 
 /// What the instances share. The session's weights exist once, whatever the number of instances:
-/// on the CPU, `Run` may be called from several threads at a time.
+/// `Run` may be called from several threads at a time.
 pub(crate) struct Shared {
-    pub(crate) session: Session,
+    pub(crate) session: QuietSession,
     pub(crate) device: Device,
-    /// Held by a run on a GPU: there a session is for one at a time.
-    pub(crate) turn: Mutex<()>,
+    /// Held by a run on a GPU, where runs take turns unless told otherwise.
+    turn: Option<Mutex<()>>,
+    /// Are runs to use memory that was bound before?
+    pub(crate) is_bound: bool,
+    pub(crate) graphs: Option<Graphs>,
     pub(crate) signature: Signature,
     pub(crate) input_names: Vec<CString>,
     pub(crate) output_names: Vec<CString>,
 }
 
+/// What a session is told that records runs as CUDA graphs.
+pub(crate) struct Graphs {
+    /// Batches that are recorded, by their rows.
+    rows: Vec<usize>,
+    /// The number of the next recording: one for each memory that it is made on.
+    next: AtomicI32,
+    /// For all other runs.
+    without: RunOptions,
+}
+
+impl Graphs {
+    pub(crate) fn of(rows: &[usize]) -> Result<Graphs, BackendError> {
+        // 0 is the library's own.
+        Ok(Graphs { rows: rows.to_vec(), next: AtomicI32::new(1), without: without()? })
+    }
+}
+
+impl Shared {
+    /// One run at a time, where that is so.
+    pub(crate) fn turn(&self) -> Option<MutexGuard<'_, ()>> {
+        // A run that panicked has left nothing behind in it.
+        self.turn.as_ref().map(|it| it.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// What a run is told that is not recorded.
+    pub(crate) fn without_graph(&self) -> Option<&RunOptions> {
+        self.graphs.as_ref().map(|it| &it.without)
+    }
+
+    /// A recording for these inputs, if there is to be one.
+    pub(crate) fn graph(&self, inputs: &[Tensor]) -> Result<Option<Graph>, BackendError> {
+        let Some(graphs) = &self.graphs else { return Ok(None) };
+        let mut pairs = inputs.iter().zip(&self.signature.inputs);
+        if !pairs.clone().all(|(tensor, spec)| spec.accepts(tensor.shape())) {
+            return Ok(None); // to be refused
+        }
+        let batched = pairs.find(|(_, spec)| spec.has_rows());
+        let rows = batched.and_then(|(tensor, _)| tensor.shape().rows());
+        if rows.is_some_and(|it| !graphs.rows.contains(&it)) {
+            return Ok(None);
+        }
+        Graph::new(graphs.next.fetch_add(1, Ordering::Relaxed)).map(Some)
+    }
+}
+
 /// A model in memory.
 pub(crate) struct OnnxModel {
-    shared: Arc<Shared>,
+    pub(crate) shared: Arc<Shared>,
 }
 
 impl OnnxModel {
@@ -60,9 +112,23 @@ impl OnnxModel {
             })
         };
         let (input_names, output_names) = (names(&signature.inputs)?, names(&signature.outputs)?);
-        let turn = Mutex::new(());
-        let shared = Shared { session, device, turn, signature, input_names, output_names };
-        Ok(OnnxModel { shared: Arc::new(shared) })
+        let gpu = &options.session.gpu;
+        let takes_turns = matches!(device, Device::Cuda(_)) && !gpu.concurrent_runs;
+        let graphs = gpu.cuda_graphs.as_deref().map(Graphs::of);
+        let shared = Arc::new(Shared {
+            is_bound: is_bound(options, (&device, &signature)),
+            session: QuietSession::new(session, device.clone()),
+            device,
+            turn: takes_turns.then(Mutex::default),
+            graphs: graphs.transpose()?,
+            signature,
+            input_names,
+            output_names,
+        });
+        if shared.graphs.is_some() {
+            drop(Bound::new(&shared)?); // refused before anything is recorded
+        }
+        Ok(OnnxModel { shared })
     }
 }
 
@@ -71,8 +137,8 @@ impl Model for OnnxModel {
         &self.shared.signature
     }
 
-    fn device(&self) -> Device {
-        self.shared.device.clone()
+    fn devices(&self) -> Vec<Device> {
+        vec![self.shared.device.clone()]
     }
 
     fn instance(&self, device: &Device) -> Result<Box<dyn Instance>, BackendError> {
@@ -80,6 +146,21 @@ impl Model for OnnxModel {
             return Err(elsewhere(NAME, device));
         }
         Ok(Box::new(OnnxInstance::new(Arc::clone(&self.shared))?))
+    }
+}
+
+/// Does the model want bound memory, and can it have it?
+fn is_bound(options: &Options, (device, signature): (&Device, &Signature)) -> bool {
+    let wanted = options.session.io_binding.unwrap_or(*device != Device::Cpu);
+    let mut specs = signature.inputs.iter().chain(&signature.outputs);
+    match specs.find(|it| it.dtype == DType::Bytes) {
+        Some(strings) if wanted => {
+            tracing::info!(
+                "io_binding: {strings} holds strings, so runs bring memory of their own"
+            );
+            false
+        }
+        Some(_) | None => wanted,
     }
 }
 
@@ -103,29 +184,25 @@ fn open(
     artifact: &Path,
     options: &Options,
 ) -> Result<(Session, Device), BackendError> {
-    let unreadable = |it: ort::Error| BackendError::Artifact { reason: it.to_string() };
-    for device in provider::candidates(options)? {
-        let providers = provider::providers(&device, options)?;
-        let plain = builder(environment, options).map_err(unreadable)?;
-        let placed = plain.with_execution_providers(providers);
-        let mut placed = match placed {
-            Ok(placed) => placed,
-            Err(error) if device == Device::Cpu => {
-                return Err(BackendError::Artifact { reason: error.to_string() });
-            }
-            Err(error) => {
-                let error = provider::lacking(&device, &error.to_string());
-                if options.device != DeviceWish::Auto {
-                    return Err(error);
-                }
-                tracing::warn!(%error, "device auto: the next is tried, the processor last");
-                continue;
-            }
-        };
-        let session = placed.commit_from_file(artifact).map_err(unreadable)?;
-        return Ok((session, device));
+    let candidates = provider::candidates(options)?;
+    // What the library has no code for is refused, wherever else there is room.
+    for device in &candidates {
+        provider::providers(device, options)?;
     }
-    Err(provider::lacking(&Device::Cpu, "no device would have the model")) // not reached: it is last
+    provider::first(&options.device, candidates, |device| {
+        let providers = provider::providers(device, options)?;
+        let unreadable = |it: ort::Error| BackendError::Artifact { reason: it.to_string() };
+        let plain = builder(environment, options).map_err(unreadable)?;
+        let mut placed = plain.with_execution_providers(providers).map_err(|it| match device {
+            Device::Cuda(_) => provider::lacking(device, &it.to_string()),
+            Device::Cpu | Device::CpuPart(_) | Device::Tpu(_) | Device::EdgeTpu => {
+                BackendError::Artifact { reason: it.to_string() }
+            }
+        })?;
+        let _unrecorded = during_session(device);
+        // Only here does ONNX Runtime turn to the GPU.
+        placed.commit_from_file(artifact).map_err(|it| provider::of_load(device, it.to_string()))
+    })
 }
 
 fn builder(environment: &Environment, options: &Options) -> Result<SessionBuilder, ort::Error> {

@@ -12,7 +12,7 @@ use ort::ep::{
     ArenaExtendStrategy, CPU, CUDA, ExecutionProvider, ExecutionProviderDispatch, TensorRT,
 };
 
-use crate::NAME;
+use crate::{NAME, lost};
 
 /// What makes a GPU available, for errors.
 const FIX: &str = "needed are the library of PyPI's onnxruntime-gpu (--onnxruntime-library FILE, with its \
@@ -21,11 +21,32 @@ const FIX: &str = "needed are the library of PyPI's onnxruntime-gpu (--onnxrunti
 
 /// Where to try, in this order; the last failure counts.
 pub(crate) fn candidates(options: &Options) -> Result<Vec<Device>, BackendError> {
+    let mut found = found(options)?;
+    let graphs = options.session.gpu.cuda_graphs.is_some();
+    found.retain(|it| !graphs || *it != Device::Cpu);
+    if found.is_empty() {
+        let reason = format!(
+            "cuda_graph: device {} comes to the processor here, expected a GPU such as cuda:0; {FIX}",
+            options.device
+        );
+        return Err(BackendError::Unsupported { engine: NAME, reason });
+    }
+    Ok(found)
+}
+
+fn found(options: &Options) -> Result<Vec<Device>, BackendError> {
     match &options.device {
         DeviceWish::On(Device::Cpu) => Ok(vec![Device::Cpu]),
         DeviceWish::On(Device::Cuda(number)) if has::<CUDA>() => Ok(vec![Device::Cuda(*number)]),
         DeviceWish::On(device @ Device::Cuda(_)) => {
             Err(lacking(device, "this ONNX Runtime was built without CUDA"))
+        }
+        DeviceWish::On(device) => {
+            let reason = format!(
+                "it computes on the processor and on NVIDIA GPUs, device is {device}: engine pjrt knows \
+                 tpu:N and cpu:N, litert edgetpu"
+            );
+            Err(BackendError::Unsupported { engine: NAME, reason })
         }
         DeviceWish::Auto if has::<CUDA>() => {
             let gpus = options.allowed_gpus();
@@ -38,6 +59,25 @@ pub(crate) fn candidates(options: &Options) -> Result<Vec<Device>, BackendError>
         }
         DeviceWish::Auto => Ok(vec![Device::Cpu]),
     }
+}
+
+/// What was made on the first of them that would have it. Under `auto` each failure but the last, which is the
+/// processor's, is a warning: there the file is read too, and what is wrong with it said.
+pub(crate) fn first<T>(
+    wish: &DeviceWish,
+    candidates: Vec<Device>,
+    mut make: impl FnMut(&Device) -> Result<T, BackendError>,
+) -> Result<(T, Device), BackendError> {
+    for device in candidates {
+        match make(&device) {
+            Ok(made) => return Ok((made, device)),
+            Err(error) if *wish == DeviceWish::Auto && device != Device::Cpu => {
+                tracing::warn!(%device, %error, "device auto: the next is tried, the processor last");
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    Err(lacking(&Device::Cpu, "no device would have the model")) // not reached: it is last
 }
 
 /// Was the library built with this provider? Whether it works is seen when a session wants it.
@@ -57,23 +97,28 @@ pub(crate) fn lacking(device: &Device, reason: &str) -> BackendError {
     BackendError::Unsupported { engine: NAME, reason }
 }
 
-/// How ONNX Runtime and CUDA begin to say that a GPU can do no more: an access out of bounds (700), a
-/// kernel that failed (719), no memory left (2), a GPU that is gone or was reset. Not: that the limit which
-/// a model's own file sets on its memory is reached.
-const LOST: [&str; 5] =
-    ["CUDA failure ", "CUDA error", "cudaError", "CUBLAS failure ", "CUDNN failure "];
-
 /// An error of a run: on a GPU it may be the end of more than this run.
 pub(crate) fn of_device(device: &Device, error: BackendError) -> BackendError {
     match (device, error) {
-        (Device::Cuda(_), BackendError::Run { reason })
-            if LOST.iter().any(|it| reason.contains(it)) =>
-        {
+        (Device::Cuda(_), BackendError::Run { reason }) if lost::is_lost(&reason) => {
             BackendError::DeviceLost { reason }
         }
-        (Device::Cpu | Device::Cuda(_), error) => error,
+        (_, error) => error,
     }
 }
+
+/// An error of a session in the making: of the GPU, which may come back, or of the file.
+pub(crate) fn of_load(device: &Device, reason: String) -> BackendError {
+    let is_of_gpu = |it: &str| FAILURES.iter().any(|failure| it.contains(failure));
+    if matches!(device, Device::Cuda(_)) && is_of_gpu(&reason) {
+        let reason = format!("device {device}: {}; {FIX}", reason.trim());
+        return BackendError::DeviceLost { reason };
+    }
+    BackendError::Artifact { reason }
+}
+
+/// How ONNX Runtime begins to say that NVIDIA's libraries gave it an error.
+const FAILURES: [&str; 4] = ["CUDA failure ", "CUBLAS failure ", "CUDNN failure ", "CUDA error"];
 
 /// The providers of a session there. The processor stands last: it takes what the others leave.
 pub(crate) fn providers(
@@ -110,6 +155,8 @@ fn cuda(number: i32, gpu: &GpuOptions) -> ExecutionProviderDispatch {
         .with_device_id(number)
         .with_arena_extend_strategy(growth)
         .with_conv_algorithm_search(search)
+        .with_conv_max_workspace(!gpu.conv_workspace_small)
+        .with_cuda_graph(gpu.cuda_graphs.is_some())
         .with_tf32(gpu.tf32);
     if let Some(most) = gpu.memory_bytes_max {
         cuda = cuda.with_memory_limit(most);
@@ -120,6 +167,9 @@ fn cuda(number: i32, gpu: &GpuOptions) -> ExecutionProviderDispatch {
 fn tensorrt(number: i32, gpu: &GpuOptions) -> Option<ExecutionProviderDispatch> {
     let options = gpu.tensorrt.as_ref()?;
     let mut tensorrt = TensorRT::default().with_device_id(number).with_fp16(options.fp16);
+    if let Some(most) = options.workspace_bytes_max {
+        tensorrt = tensorrt.with_max_workspace_size(most);
+    }
     if let Some(folder) = &options.cache {
         let folder = folder.display();
         tensorrt = tensorrt.with_engine_cache(true).with_engine_cache_path(folder);
@@ -138,21 +188,51 @@ mod tests {
     }
 
     #[test]
-    fn a_gpu_that_can_do_no_more_is_known_by_the_words() {
-        let gpu = Device::Cuda(0);
-        check(&gpu, "CUDA failure 700: an illegal memory access was encountered ; GPU=0", true);
-        check(&gpu, "CUDA failure 719: unspecified launch failure ; GPU=0", true);
-        check(&gpu, "CUDA failure 2: out of memory ; GPU=0", true);
-        check(&gpu, "CUDA error cudaErrorIllegalAddress:an illegal memory access", true);
-        check(&gpu, "CUBLAS failure 13: CUBLAS_STATUS_EXECUTION_FAILED ; GPU=0", true);
-        check(
-            &gpu,
-            "Non-zero status code returned while running Gather node: out of bounds",
-            false,
-        );
-        check(&gpu, "Failed to allocate memory for requested buffer of size 8589934592", false);
-        check(&Device::Cpu, "CUDA failure 700: an illegal memory access was encountered", false);
-        let input = BackendError::Input { reason: "CUDA failure 700".to_owned() };
+    fn a_run_that_loses_its_gpu_is_more_than_a_run_that_fails() {
+        let (gpu, reason) = (Device::Cuda(0), "CUDA failure 700: an illegal memory access ; GPU=0");
+        check(&gpu, reason, true);
+        check(&gpu, "CUDA failure 2: out of memory ; GPU=0", false);
+        check(&Device::Cpu, reason, false);
+        let input = BackendError::Input { reason: reason.to_owned() };
         assert_eq!(of_device(&gpu, input.clone()), input);
+    }
+
+    /// What becomes of a load where these fail with these words.
+    #[track_caller]
+    fn check_load(wish: &str, fails: &[(Device, &str)], expect: Result<Device, &str>) {
+        let wish: DeviceWish = wish.parse().expect("a wish");
+        let candidates = match &wish {
+            DeviceWish::On(device) => vec![device.clone()],
+            DeviceWish::Auto => vec![Device::Cuda(1), Device::Cuda(0), Device::Cpu],
+        };
+        let made = first(&wish, candidates, |device| {
+            let failed = fails.iter().find(|it| it.0 == *device);
+            failed.map_or(Ok(()), |it| Err(of_load(device, it.1.to_owned())))
+        });
+        let text = made.map(|it| it.1).map_err(|it| it.to_string());
+        match (text, expect) {
+            (Ok(device), Ok(expect)) => assert_eq!(device, expect),
+            (Err(text), Err(expect)) => assert!(text.starts_with(expect), "{text}"),
+            (made, expect) => panic!("{made:?}, expected {expect:?}"),
+        }
+    }
+
+    #[test]
+    fn auto_goes_on_where_a_gpu_gives_no_session() {
+        const NONE: &str = "CUDA failure 100: no CUDA-capable device is detected ; GPU=-1";
+        const OLD: &str =
+            "CUDA failure 35: CUDA driver version is insufficient for CUDA runtime version";
+        const BROKEN: &str = "Load model from model.onnx failed:Protobuf parsing failed.";
+        let (one, zero) = (Device::Cuda(1), Device::Cuda(0));
+        check_load("auto", &[], Ok(Device::Cuda(1)));
+        check_load("auto", &[(one.clone(), NONE)], Ok(Device::Cuda(0)));
+        check_load("auto", &[(one.clone(), "any"), (zero.clone(), OLD)], Ok(Device::Cpu));
+        let all = [(one, BROKEN), (zero.clone(), BROKEN), (Device::Cpu, BROKEN)];
+        check_load("auto", &all, Err("cannot read the model: Load model"));
+        check_load("cpu", &all, Err("cannot read the model: Load model"));
+        check_load("cuda:0", &all, Err("cannot read the model: Load model"));
+        let lost = "the device failed: device cuda:0: CUDA failure";
+        check_load("cuda:0", &[(zero.clone(), NONE)], Err(lost));
+        check_load("cuda:0", &[(zero, OLD)], Err(lost));
     }
 }

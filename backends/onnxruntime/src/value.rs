@@ -14,8 +14,10 @@ use backend_api::{BackendError, Buffer, DType, Output, Shape, Tensor};
 use ort::AsPointer as _;
 use ort::error::ErrorCode;
 use ort::memory::MemoryInfo;
-use ort::session::Session;
-use ort::sys::{ONNXTensorElementDataType as Element, OrtAllocator, OrtStatusPtr, OrtValue};
+use ort::session::{RunOptions, Session};
+use ort::sys::{
+    ONNXTensorElementDataType as Element, OrtAllocator, OrtMemoryInfo, OrtStatusPtr, OrtValue,
+};
 
 /// The host's memory, as the library wants it named.
 pub(crate) struct Memory {
@@ -35,6 +37,14 @@ impl Memory {
         check(unsafe { (ort::api().GetAllocatorWithDefaultOptions)(&raw mut allocator) })?;
         let allocator = NonNull::new(allocator).ok_or_else(|| run_error("no default allocator"))?;
         Ok(Memory { info: MemoryInfo::default(), allocator })
+    }
+
+    pub(crate) fn info(&self) -> *const OrtMemoryInfo {
+        self.info.ptr()
+    }
+
+    pub(crate) fn allocator(&self) -> *mut OrtAllocator {
+        self.allocator.as_ptr()
     }
 }
 
@@ -149,9 +159,14 @@ impl<'a> Value<'a> {
         Ok(value)
     }
 
-    fn owned(raw: *mut OrtValue) -> Result<Value<'a>, BackendError> {
+    /// Takes over a value that a call has made; it holds memory of the library's.
+    pub(crate) fn owned(raw: *mut OrtValue) -> Result<Value<'a>, BackendError> {
         let raw = NonNull::new(raw).ok_or_else(|| run_error("the library gave no value"))?;
         Ok(Value { raw, borrows: PhantomData })
+    }
+
+    pub(crate) fn raw(&self) -> *mut OrtValue {
+        self.raw.as_ptr()
     }
 
     /// A copy of what the library made, in our memory.
@@ -228,7 +243,7 @@ impl<'a> Value<'a> {
 /// Runs the session once. Prepared outputs are written in place and give `None`; the others come
 /// back as values of the library's.
 pub(crate) fn run(
-    session: &Session,
+    (session, options): (&Session, Option<&RunOptions>),
     (input_names, inputs): (&[CString], &[Value<'_>]),
     (output_names, outputs, memory): (&[CString], &mut [Output], &Memory),
 ) -> Result<Vec<Option<Value<'static>>>, BackendError> {
@@ -251,12 +266,12 @@ pub(crate) fn run(
         .collect();
     // SAFETY: all four lists live through the call and are as long as it is told. The session is
     // shared by threads: its authors say that `Run` may be called so (github.com/microsoft/
-    // onnxruntime, issue 114, which `ort` also cites for `Session: Sync`); only the CPU provider
-    // is used. A null entry of `results` is replaced by a new value, which the caller owns.
+    // onnxruntime, issue 114, which `ort` also cites for `Session: Sync`); on a GPU it is called so
+    // only where that was asked for. A null entry of `results` is replaced by a new value, which the caller owns.
     let status = unsafe {
         (ort::api().Run)(
             session.ptr().cast_mut(),
-            ptr::null(),
+            options.map_or(ptr::null(), |it| it.ptr()),
             input_names.as_ptr(),
             inputs.as_ptr(),
             inputs.len(),
@@ -275,7 +290,7 @@ pub(crate) fn run(
     Ok(brought)
 }
 
-fn element(dtype: DType) -> Element {
+pub(crate) fn element(dtype: DType) -> Element {
     match dtype {
         DType::Bool => Element::ONNX_TENSOR_ELEMENT_DATA_TYPE_BOOL,
         DType::Uint8 => Element::ONNX_TENSOR_ELEMENT_DATA_TYPE_UINT8,
@@ -295,7 +310,7 @@ fn element(dtype: DType) -> Element {
 }
 
 /// The one place where a status becomes an error.
-fn check(status: OrtStatusPtr) -> Result<(), BackendError> {
+pub(crate) fn check(status: OrtStatusPtr) -> Result<(), BackendError> {
     // SAFETY: the status comes straight from the library and is consumed here.
     let result = unsafe { ort::Error::<()>::result_from_status(status) };
     result.map_err(|it| {
@@ -305,6 +320,6 @@ fn check(status: OrtStatusPtr) -> Result<(), BackendError> {
     })
 }
 
-fn run_error(reason: &str) -> BackendError {
+pub(crate) fn run_error(reason: &str) -> BackendError {
     BackendError::Run { reason: reason.to_owned() }
 }

@@ -5,7 +5,8 @@ use std::sync::OnceLock;
 
 use backend_api::conformance::conformance;
 use backend_api::{
-    Backend, BackendError, DType, Device, Model, Optimization, Options, Precision, SessionOptions,
+    Backend, BackendError, DType, Device, GpuOptions, Model, Optimization, Options, Precision,
+    SessionOptions,
 };
 use backend_onnxruntime::{LIBRARY, OnnxRuntime};
 
@@ -30,29 +31,42 @@ fn passes_the_suite() {
     conformance(onnxruntime(), &fixtures(), &DType::ALL);
 }
 
+/// The engine with options that are not the usual ones.
+struct Turned(&'static OnnxRuntime, Options);
+
+impl Backend for Turned {
+    fn name(&self) -> &'static str {
+        self.0.name()
+    }
+    fn version(&self) -> String {
+        self.0.version()
+    }
+    fn platform(&self) -> &'static str {
+        self.0.platform()
+    }
+    fn artifact(&self) -> &'static str {
+        self.0.artifact()
+    }
+    fn devices(&self) -> Vec<Device> {
+        self.0.devices()
+    }
+    fn load(&self, path: &Path, _: &Options) -> Result<Box<dyn Model>, BackendError> {
+        self.0.load(path, &self.1)
+    }
+}
+
+/// The way of runs on a GPU, with memory of the host.
+#[test]
+fn passes_the_suite_on_bound_memory() {
+    for arena in [true, false] {
+        let session = SessionOptions { io_binding: Some(true), arena, ..SessionOptions::default() };
+        let options = Options { session, ..Options::default() };
+        conformance(&Turned(onnxruntime(), options), &fixtures(), &DType::ALL);
+    }
+}
+
 #[test]
 fn passes_the_suite_with_every_option_turned() {
-    struct Turned(&'static OnnxRuntime, Options);
-    impl Backend for Turned {
-        fn name(&self) -> &'static str {
-            self.0.name()
-        }
-        fn version(&self) -> String {
-            self.0.version()
-        }
-        fn platform(&self) -> &'static str {
-            self.0.platform()
-        }
-        fn artifact(&self) -> &'static str {
-            self.0.artifact()
-        }
-        fn devices(&self) -> Vec<Device> {
-            self.0.devices()
-        }
-        fn load(&self, path: &Path, _: &Options) -> Result<Box<dyn Model>, BackendError> {
-            self.0.load(path, &self.1)
-        }
-    }
     let session = SessionOptions {
         optimization: Optimization::Off,
         arena: false,
@@ -92,12 +106,29 @@ fn a_gpu_that_is_not_there_is_not_replaced() {
 }
 
 #[test]
+fn cuda_graphs_are_refused_without_a_gpu() {
+    let gpu = GpuOptions { cuda_graphs: Some(vec![1]), ..GpuOptions::default() };
+    let session = SessionOptions { gpu, ..SessionOptions::default() };
+    for (device, says) in [
+        ("cpu", "device cpu comes to the processor"),
+        ("auto", "expected a GPU such as cuda:0"),
+        ("cuda:0", "built without CUDA"),
+    ] {
+        let device = device.parse().expect("a device");
+        let options = Options { device, session: session.clone(), ..Options::default() };
+        let error = onnxruntime().load(&fixtures().join("double.onnx"), &options).err();
+        let error = error.expect("refused").to_string();
+        assert!(error.contains(says), "{error}");
+    }
+}
+
+#[test]
 fn without_a_wish_it_is_the_processor_here() {
     for device in ["auto", "cpu"] {
         let device = device.parse().expect("a device");
         let options = Options { device, ..Options::default() };
         let model = onnxruntime().load(&fixtures().join("double.onnx"), &options).expect("loads");
-        assert_eq!(model.device(), Device::Cpu);
+        assert_eq!(model.devices(), [Device::Cpu]);
         assert!(model.instance(&Device::Cuda(0)).is_err(), "there is no model");
     }
 }

@@ -52,15 +52,15 @@ impl Model for OpenVinoModel {
         &self.shared.signature
     }
 
-    fn device(&self) -> Device {
-        Device::Cpu
+    fn devices(&self) -> Vec<Device> {
+        vec![Device::Cpu]
     }
 
     fn instance(&self, device: &Device) -> Result<Box<dyn Instance>, BackendError> {
-        match device {
-            Device::Cpu => Ok(Box::new(OpenVinoInstance::new(Arc::clone(&self.shared))?)),
-            Device::Cuda(_) => Err(elsewhere(NAME, device)),
+        if *device != Device::Cpu {
+            return Err(elsewhere(NAME, device));
         }
+        Ok(Box::new(OpenVinoInstance::new(Arc::clone(&self.shared))?))
     }
 }
 

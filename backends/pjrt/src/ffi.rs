@@ -17,13 +17,19 @@ use std::ptr;
 use std::slice;
 use std::sync::Arc;
 
+use backend_api::Device;
+
 use crate::functions::{
-    Args, COMPILE_OPTIONS, Call, ClientCreate, ClientDestroy, Compile, DescriptionAttributes,
-    DescriptionKind, DescriptionText, Deserialize, DeviceDescription, DeviceMemories, Devices,
-    ErrorDestroy, ErrorMessage, EventAwait, EventDestroy, ExecutableDestroy, GetExecutable, Handle,
-    LoadedDestroy, MemoryKind, MemoryStats, NamedValue, OutputDims, OutputTypes, OutputsLen,
-    PlatformName, PlatformVersion, PluginInitialize, Program, RawApi, Serialize, known,
+    Args, BufferSize, COMPILE_OPTIONS, Call, ClientCreate, ClientDestroy, Compile, DataPointer,
+    DescriptionAttributes, DescriptionId, DescriptionKind, DescriptionText, Deserialize,
+    DeviceDescription, DeviceMemories, Devices, ErrorDestroy, ErrorMessage, EventAwait,
+    EventDestroy, ExecutableDestroy, GetExecutable, Handle, HardwareId, HoldBuffer, LoadedDestroy,
+    MemoryKind, MemoryStats, NamedValue, OutputDims, OutputTypes, OutputsLen, PlatformName,
+    PlatformVersion, PluginInitialize, ProcessIndex, Program, RawApi, ReadyEvent, ReleaseBuffer,
+    Serialize, known,
 };
+use crate::option::ClientOption;
+use crate::place;
 
 /// The opened plugin.
 struct Api {
@@ -138,10 +144,11 @@ unsafe fn list<'a, T>(list: *const T, len: usize) -> &'a [T] {
 pub(crate) struct Client {
     api: Api,
     client: Handle,
-    device: Handle,
+    /// Those that this process may use, in the plugin's order, and what they are called.
+    devices: Vec<(Handle, Device)>,
 }
 
-// SAFETY: the plugin's client may be used from any thread, see [`Api`]; the device is its own.
+// SAFETY: the plugin's client may be used from any thread, see [`Api`]; the devices are its own.
 unsafe impl Send for Client {}
 // SAFETY: as above.
 unsafe impl Sync for Client {}
@@ -154,13 +161,22 @@ impl Drop for Client {
 
 impl Client {
     /// Opens the plugin and its devices. The error says which file and why.
-    pub(crate) fn open(path: &Path) -> Result<Client, String> {
+    pub(crate) fn open(path: &Path, options: &[ClientOption]) -> Result<Client, String> {
         let api = Api::open(path)?;
         let named = |it: String| format!("plugin {}: {it}", path.display());
-        let client = api.call(ClientCreate::default()).map_err(named)?.client;
-        let mut opened = Client { api, client, device: ptr::null_mut() };
-        let devices = opened.devices().map_err(named)?;
-        opened.device = *devices.first().ok_or_else(|| named("it has no device".to_owned()))?;
+        let options: Vec<NamedValue> = options.iter().map(ClientOption::raw).collect();
+        let (options, options_len) = (options.as_ptr(), options.len());
+        // What they point at lives until the call is over.
+        let told = ClientCreate { options, options_len, ..ClientCreate::default() };
+        let client = api.call(told).map_err(named)?.client;
+        let mut opened = Client { api, client, devices: Vec::new() };
+        let devices = opened.addressable().map_err(named)?.to_vec();
+        let (_, platform, _) = opened.versions().map_err(named)?;
+        let names = place::names(&platform, devices.len()).map_err(named)?;
+        opened.devices = devices.into_iter().zip(names).collect();
+        if opened.devices.is_empty() {
+            return Err(named("it has no device".to_owned()));
+        }
         Ok(opened)
     }
 
@@ -174,7 +190,18 @@ impl Client {
         Ok((self.api.version(), texts.0, texts.1))
     }
 
-    fn devices(&self) -> Result<&[Handle], String> {
+    /// What the devices are called, in the plugin's order.
+    pub(crate) fn devices(&self) -> Vec<Device> {
+        self.devices.iter().map(|(_, name)| name.clone()).collect()
+    }
+
+    /// The device at a place of that list.
+    fn device(&self, place: usize) -> Result<Handle, String> {
+        let known = self.devices.get(place).map(|(device, _)| *device);
+        known.ok_or_else(|| format!("there is no device number {place}"))
+    }
+
+    fn addressable(&self) -> Result<&[Handle], String> {
         let found = self.api.call(Devices { client: self.client, ..Devices::default() })?;
         // SAFETY: the list lives as long as the client.
         Ok(unsafe { list(found.devices, found.len) })
@@ -182,18 +209,26 @@ impl Client {
 
     /// A line for each device: what it is, where it stands, its memory.
     pub(crate) fn describe(&self) -> Result<Vec<String>, String> {
-        self.devices()?.iter().map(|&it| self.describe_one(it)).collect()
+        self.devices.iter().map(|(device, name)| self.describe_one(*device, name)).collect()
     }
 
-    fn describe_one(&self, device: Handle) -> Result<String, String> {
+    fn describe_one(&self, device: Handle, name: &Device) -> Result<String, String> {
         let api = &self.api;
         let asked = DeviceDescription { device, ..DeviceDescription::default() };
         let description = api.call(asked)?.description;
         let text = api.call(DescriptionText { description, ..DescriptionText::default() })?;
         let kind = api.call(DescriptionKind { description, ..DescriptionKind::default() })?;
         // SAFETY: the texts live as long as the device.
-        let mut line =
-            unsafe { format!("{}, {}", copied(text.text, text.len), copied(kind.text, kind.len)) };
+        let mut line = unsafe {
+            format!("{name}: {}, {}", copied(text.text, text.len), copied(kind.text, kind.len))
+        };
+        // Numbers that not every plugin gives.
+        let id = api.call(DescriptionId { description, id: 0 }).map(|it| it.id);
+        let process = api.call(ProcessIndex { description, index: 0 }).map(|it| it.index);
+        let hardware = api.call(HardwareId { device, id: 0 }).map(|it| it.id);
+        for (name, number) in [("id", id), ("process", process), ("local hardware id", hardware)] {
+            line.extend(number.ok().map(|it| format!(", {name} {it}")));
+        }
         let asked = DescriptionAttributes { description, ..DescriptionAttributes::default() };
         if let Ok(found) = api.call(asked) {
             // SAFETY: the list, its names and values live as long as the device.
@@ -218,7 +253,33 @@ impl Client {
         Ok(line)
     }
 
-    /// Compiles a StableHLO program for the first device.
+    /// Copies a result that lies in the host's own memory; `false` if it does not, or not as it should.
+    ///
+    /// A copy that the plugin makes has to be waited for, which costs a small program more than the
+    /// copy.
+    fn copy_here(&self, buffer: Handle, to: &mut [u8]) -> Result<bool, String> {
+        let api = &self.api;
+        if !matches!(self.devices.first(), Some((_, Device::Cpu | Device::CpuPart(_)))) {
+            return Ok(false);
+        }
+        api.wait(api.call(ReadyEvent { buffer, event: ptr::null_mut() })?.event)?;
+        if api.call(BufferSize { buffer, len: 0 })?.len != to.len() {
+            return Ok(false);
+        }
+        // Held, so that its address holds.
+        api.call(HoldBuffer { buffer })?;
+        let found = api.call(DataPointer { buffer, data: ptr::null() }).ok().map(|it| it.data);
+        let found = found.filter(|it| !it.is_null());
+        if let Some(data) = found {
+            // SAFETY: the buffer is ready and held, of that size, and in memory of this process: that
+            // is what the plugin's platform says.
+            to.copy_from_slice(unsafe { list(data, to.len()) });
+        }
+        api.call(ReleaseBuffer { buffer })?;
+        Ok(found.is_some())
+    }
+
+    /// Compiles a StableHLO program, to be run on any of the devices.
     pub(crate) fn compile(self: &Arc<Client>, code: &[u8]) -> Result<Loaded, String> {
         let (format, options) = (c"mlir", COMPILE_OPTIONS);
         let program = Args::new(Program {

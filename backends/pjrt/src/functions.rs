@@ -118,7 +118,7 @@ calls! {
     EventDestroy at 5 { event: Handle }
     EventAwait at 8 { event: Handle }
     ClientCreate at 10 {
-        options: Handle, options_len: usize, get: Handle, get_argument: Handle, put: Handle,
+        options: *const NamedValue, options_len: usize, get: Handle, get_argument: Handle, put: Handle,
         put_argument: Handle, client: Handle, try_get: Handle, try_get_argument: Handle,
     }
     ClientDestroy at 11 { client: Handle }
@@ -134,10 +134,13 @@ calls! {
         strides: *const i64, strides_len: usize, semantics: c_int, device: Handle, memory: Handle,
         layout: Handle, done: Handle, buffer: Handle,
     }
+    DescriptionId at 23 { description: Handle, id: c_int }
+    ProcessIndex at 24 { description: Handle, index: c_int }
     DescriptionAttributes at 25 { description: Handle, len: usize, attributes: *const NamedValue }
     DescriptionKind at 26 { description: Handle, text: *const c_char, len: usize }
     DescriptionText at 27 { description: Handle, text: *const c_char, len: usize }
     DeviceDescription at 29 { device: Handle, description: Handle }
+    HardwareId at 31 { device: Handle, id: c_int }
     DeviceMemories at 32 { device: Handle, memories: *const Handle, len: usize }
     MemoryStats at 34 {
         device: Handle, in_use: i64, peak: i64, peak_is_set: bool, allocations: i64,
@@ -163,7 +166,12 @@ calls! {
         options_len: usize,
     }
     BufferDestroy at 58 { buffer: Handle }
+    BufferSize at 64 { buffer: Handle, len: usize }
     ToHost at 70 { source: Handle, layout: Handle, to: *mut u8, len: usize, event: Handle }
+    ReadyEvent at 72 { buffer: Handle, event: Handle }
+    HoldBuffer at 74 { buffer: Handle }
+    ReleaseBuffer at 75 { buffer: Handle }
+    DataPointer at 76 { buffer: Handle, data: *const u8 }
     OutputTypes at 90 { executable: Handle, kinds: *const c_int, len: usize }
     OutputDims at 91 { executable: Handle, len: usize, dims: *const i64, ranks: *const usize }
 }
@@ -226,14 +234,24 @@ pub(crate) struct NamedValue {
     pub(crate) len: usize,
 }
 
+impl NamedValue {
+    /// Points at `name`, and at what `value` points at.
+    pub(crate) fn new(name: &str, kind: c_int, value: RawValue, len: usize) -> NamedValue {
+        let (size, extension) = (size_of::<NamedValue>(), ptr::null_mut());
+        let (name, name_len) = (name.as_ptr().cast::<c_char>(), name.len());
+        NamedValue { size, extension, name, name_len, kind, value, len }
+    }
+}
+
 /// `PJRT_HostBufferSemantics_kImmutableZeroCopy`: our memory may be used in place.
 pub(crate) const IN_PLACE: c_int = 2;
 
-/// A serialised `CompileOptionsProto`: one replica, one partition, on the first device.
+/// A serialised `CompileOptionsProto`: one replica, one partition, for any one device.
 pub(crate) const COMPILE_OPTIONS: &[u8] = &[
     0x1a, 0x0f, // executable_build_options:
     0x08, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x01, // device_ordinal = -1
     0x20, 0x01, 0x28, 0x01, // num_replicas = 1, num_partitions = 1
+    0x20, 0x01, // compile_portable_executable: which device, each run says
 ];
 
 /// `PJRT_Buffer_Type`: all types but BYTES, which XLA does not know.

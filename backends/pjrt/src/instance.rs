@@ -11,17 +11,19 @@ use crate::model::Shared;
 /// Runs programs on the caller's own memory where a batch fits one exactly.
 pub(crate) struct PjrtInstance {
     shared: Arc<Shared>,
+    /// The device, by its place.
+    place: usize,
 }
 
 impl PjrtInstance {
-    pub(crate) fn new(shared: Arc<Shared>) -> PjrtInstance {
-        PjrtInstance { shared }
+    pub(crate) fn new(shared: Arc<Shared>, place: usize) -> PjrtInstance {
+        PjrtInstance { shared, place }
     }
 }
 
 impl Instance for PjrtInstance {
     fn run(&mut self, inputs: &[Tensor], outputs: &mut [Output]) -> Result<(), BackendError> {
-        let Shared { manifest, programs } = &*self.shared;
+        let Shared { manifest, programs, .. } = &*self.shared;
         check_run(&manifest.signature, inputs, outputs)?;
         let inputs: Vec<Tensor> = inputs.iter().map(Tensor::aligned).collect();
         for (n, input) in inputs.iter().enumerate() {
@@ -34,7 +36,7 @@ impl Instance for PjrtInstance {
             make_room(output, spec, rows.unwrap_or(1))?;
         }
         let failed = |reason| BackendError::Run { reason };
-        run_all(programs, (&inputs, rows), outputs).map_err(failed)
+        run_all((programs, self.place), (&inputs, rows), outputs).map_err(failed)
     }
 }
 
@@ -56,13 +58,13 @@ fn make_room(output: &mut Output, spec: &TensorSpec, rows: usize) -> Result<(), 
 
 /// All rows, in pieces of at most as many as the largest program takes.
 fn run_all(
-    programs: &[(usize, Loaded)],
+    (programs, place): (&[(usize, Loaded)], usize),
     (inputs, rows): (&[Tensor], Option<usize>),
     outputs: &mut [Output],
 ) -> Result<(), String> {
     let (largest, last) = programs.last().ok_or("there is no program")?;
     let Some(rows) = rows else {
-        return last.run(inputs, &mut parts(outputs, 0..1, 1));
+        return last.run(place, inputs, &mut parts(outputs, 0..1, 1));
     };
     let mut first = 0;
     while first < rows {
@@ -73,9 +75,9 @@ fn run_all(
         if taken == size {
             let pieces = inputs.iter().map(|it| piece(it, (first, taken), size));
             let pieces = pieces.collect::<Result<Vec<_>, _>>()?;
-            program.run(&pieces, &mut parts(outputs, first..first + taken, rows))?;
+            program.run(place, &pieces, &mut parts(outputs, first..first + taken, rows))?;
         } else {
-            padded(program, inputs, (first, taken, size), (outputs, rows))?;
+            padded((program, place), inputs, (first, taken, size), (outputs, rows))?;
         }
         first += taken;
     }
@@ -119,7 +121,7 @@ fn piece(input: &Tensor, (first, taken): (usize, usize), size: usize) -> Result<
 
 /// A program of more rows than there are: what is too much of its outputs is left out.
 fn padded(
-    program: &Loaded,
+    (program, place): (&Loaded, usize),
     inputs: &[Tensor],
     (first, taken, size): (usize, usize, usize),
     (outputs, rows): (&mut [Output], usize),
@@ -129,7 +131,7 @@ fn padded(
     let mut to = parts(outputs, first..first + taken, rows);
     let mut room: Vec<Vec<u8>> = to.iter().map(|it| vec![0; it.len() / taken * size]).collect();
     let mut whole: Vec<&mut [u8]> = room.iter_mut().map(Vec::as_mut_slice).collect();
-    program.run(&pieces, &mut whole)?;
+    program.run(place, &pieces, &mut whole)?;
     for (to, from) in to.iter_mut().zip(&room) {
         let len = to.len();
         to.copy_from_slice(from.get(..len).unwrap_or_default());

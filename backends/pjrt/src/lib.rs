@@ -6,6 +6,8 @@
 //! unsafe code. XLA compiles every shape beforehand, so a model brings a program for each of a few
 //! numbers of rows (`manifest.rs`), and a batch is filled up to the next of them (`instance.rs`).
 
+mod option;
+mod place;
 mod manifest;
 mod cache;
 mod model;
@@ -14,12 +16,14 @@ mod ffi;
 mod functions;
 
 use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, OnceLock};
 
-use backend_api::{Backend, BackendError, DType, Device, DeviceWish, Library, Model, Options};
+use backend_api::{Backend, BackendError, DType, Device, Library, Model, Options};
 
 use crate::cache::Cache;
 use crate::ffi::Client;
+pub use crate::option::ClientOption;
 
 /// Name of the engine in configuration, logs and errors.
 pub const NAME: &str = "pjrt";
@@ -68,6 +72,7 @@ pub fn find(binary: &Path) -> Result<PathBuf, Vec<PathBuf>> {
 /// A plugin. One value per process: devices are not shared between two.
 pub struct Pjrt {
     plugin: PathBuf,
+    options: Vec<ClientOption>,
     cache: Option<PathBuf>,
     /// Filled by the first model; a plugin that cannot be opened stays so.
     opened: OnceLock<Result<Opened, String>>,
@@ -77,6 +82,8 @@ pub struct Pjrt {
 pub(crate) struct Opened {
     pub(crate) client: Arc<Client>,
     pub(crate) cache: Cache,
+    /// How many there are, or were, of models that left the device open.
+    pub(crate) instances: AtomicUsize,
 }
 
 impl Pjrt {
@@ -84,7 +91,14 @@ impl Pjrt {
     /// the folder `cache`, if there is to be one.
     pub fn at(plugin: &Path, cache: Option<&Path>) -> Pjrt {
         let cache = cache.map(Path::to_path_buf);
-        Pjrt { plugin: plugin.to_path_buf(), cache, opened: OnceLock::new() }
+        let plugin = plugin.to_path_buf();
+        Pjrt { plugin, options: Vec::new(), cache, opened: OnceLock::new() }
+    }
+
+    /// The same, told this when it is opened.
+    #[must_use]
+    pub fn with_options(self, options: Vec<ClientOption>) -> Pjrt {
+        Pjrt { options, ..self }
     }
 
     /// Opens the plugin, if it is not open, and says what it is and which devices it has.
@@ -101,9 +115,9 @@ impl Pjrt {
 
     fn opened(&self) -> Result<&Opened, BackendError> {
         let opened = self.opened.get_or_init(|| {
-            let client = Arc::new(Client::open(&self.plugin)?);
+            let client = Arc::new(Client::open(&self.plugin, &self.options)?);
             let cache = Cache::of(self.cache.as_deref(), &self.plugin, &client)?;
-            Ok(Opened { client, cache })
+            Ok(Opened { client, cache, instances: AtomicUsize::new(0) })
         });
         let unavailable =
             |it: &String| BackendError::Unavailable { engine: NAME, reason: it.clone() };
@@ -136,17 +150,15 @@ impl Backend for Pjrt {
         ARTIFACT
     }
 
+    /// Those of the plugin, once it is open.
     fn devices(&self) -> Vec<Device> {
-        vec![Device::Cpu]
+        let opened = self.opened.get().and_then(|it| it.as_ref().ok());
+        opened.map_or_else(Vec::new, |it| it.client.devices())
     }
 
     fn load(&self, artifact: &Path, options: &Options) -> Result<Box<dyn Model>, BackendError> {
-        if let DeviceWish::On(device @ Device::Cuda(_)) = &options.device {
-            let reason = format!("its plugin says where it computes, not device = \"{device}\"");
-            return Err(BackendError::Unsupported { engine: NAME, reason });
-        }
         // What is wrong with the files is said first: it is so with any plugin.
         let manifest = manifest::Manifest::read(artifact)?;
-        Ok(Box::new(model::PjrtModel::load(self.opened()?, artifact, manifest)?))
+        Ok(Box::new(model::PjrtModel::load(self.opened()?, (artifact, options), manifest)?))
     }
 }

@@ -3,22 +3,25 @@
 use std::fs;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use backend_api::{
-    BackendError, Device, Instance, Model, Shape, Signature, Tensor, TensorSpec, elsewhere,
+    BackendError, Device, Instance, Model, Options, Shape, Signature, Tensor, TensorSpec, elsewhere,
 };
 
 use crate::ffi::Loaded;
 use crate::functions::dtype_of;
 use crate::instance::PjrtInstance;
 use crate::manifest::Manifest;
-use crate::{NAME, Opened};
+use crate::{NAME, Opened, place};
 
 /// What the instances share.
 pub(crate) struct Shared {
     pub(crate) manifest: Manifest,
     /// Rows and program, ascending.
     pub(crate) programs: Vec<(usize, Loaded)>,
+    /// Where they are run: the plugin's devices, by their places, and what they are called.
+    pub(crate) devices: Vec<(usize, Device)>,
 }
 
 /// A model in memory.
@@ -29,9 +32,19 @@ pub(crate) struct PjrtModel {
 impl PjrtModel {
     pub(crate) fn load(
         opened: &Opened,
-        artifact: &Path,
+        (artifact, options): (&Path, &Options),
         manifest: Manifest,
     ) -> Result<PjrtModel, BackendError> {
+        let there = opened.client.devices();
+        let unsupported = |reason| BackendError::Unsupported { engine: NAME, reason };
+        let turn = opened.instances.load(Ordering::Relaxed);
+        let places = place::choose(&there, options, turn).map_err(unsupported)?;
+        if places.len() > 1 {
+            opened.instances.fetch_add(options.instances, Ordering::Relaxed);
+        }
+        let named = |it: usize| Some((it, there.get(it)?.clone()));
+        let devices: Vec<(usize, Device)> = places.into_iter().filter_map(named).collect();
+        let first = devices.first().map_or(0, |(place, _)| *place);
         let unreadable = |path: &Path, it: std::io::Error| {
             let reason = format!("{}: {it}", path.display());
             BackendError::Artifact { reason }
@@ -46,16 +59,20 @@ impl PjrtModel {
                 BackendError::Unsupported { engine: NAME, reason }
             };
             let loaded = opened.cache.compile(&opened.client, &code).map_err(refused)?;
-            check(&manifest.signature, *rows, &loaded).map_err(refused)?;
+            check(&manifest.signature, *rows, (&loaded, first)).map_err(refused)?;
             programs.push((*rows, loaded));
         }
-        Ok(PjrtModel { shared: Arc::new(Shared { manifest, programs }) })
+        Ok(PjrtModel { shared: Arc::new(Shared { manifest, programs, devices }) })
     }
 }
 
 /// Holds a program against what is said of it: outputs by their types and lengths, inputs by a run
 /// with zeros, for nothing tells what a program takes.
-fn check(signature: &Signature, rows: usize, loaded: &Loaded) -> Result<(), String> {
+fn check(
+    signature: &Signature,
+    rows: usize,
+    (loaded, place): (&Loaded, usize),
+) -> Result<(), String> {
     let shape = |it: &TensorSpec| it.shape_at(rows).ok_or_else(|| format!("{it} is too large"));
     let found = loaded.outputs()?;
     let declared: Vec<Shape> = signature.outputs.iter().map(shape).collect::<Result<_, _>>()?;
@@ -79,7 +96,9 @@ fn check(signature: &Signature, rows: usize, loaded: &Loaded) -> Result<(), Stri
         .map(|(shape, spec)| vec![0; shape.elements() * spec.dtype.size().unwrap_or(1)])
         .collect();
     let mut to: Vec<&mut [u8]> = room.iter_mut().map(Vec::as_mut_slice).collect();
-    loaded.run(&zeros, &mut to).map_err(|it| format!("it does not take what is declared: {it}"))
+    loaded
+        .run(place, &zeros, &mut to)
+        .map_err(|it| format!("it does not take what is declared: {it}"))
 }
 
 impl Model for PjrtModel {
@@ -87,15 +106,13 @@ impl Model for PjrtModel {
         &self.shared.manifest.signature
     }
 
-    /// Whatever the server's word for the place: the plugin's first device computes.
-    fn device(&self) -> Device {
-        Device::Cpu
+    fn devices(&self) -> Vec<Device> {
+        self.shared.devices.iter().map(|(_, name)| name.clone()).collect()
     }
 
     fn instance(&self, device: &Device) -> Result<Box<dyn Instance>, BackendError> {
-        match device {
-            Device::Cpu => Ok(Box::new(PjrtInstance::new(Arc::clone(&self.shared)))),
-            Device::Cuda(_) => Err(elsewhere(NAME, device)),
-        }
+        let known = self.shared.devices.iter().find(|(_, name)| name == device);
+        let (place, _) = known.ok_or_else(|| elsewhere(NAME, device))?;
+        Ok(Box::new(PjrtInstance::new(Arc::clone(&self.shared), *place)))
     }
 }

@@ -34,15 +34,15 @@ impl Model for TractModel {
         &self.signature
     }
 
-    fn device(&self) -> Device {
-        Device::Cpu
+    fn devices(&self) -> Vec<Device> {
+        vec![Device::Cpu]
     }
 
     fn instance(&self, device: &Device) -> Result<Box<dyn Instance>, BackendError> {
-        match device {
-            Device::Cpu => Ok(Box::new(TractInstance::new(&self.plan, &self.signature)?)),
-            Device::Cuda(_) => Err(elsewhere(NAME, device)),
+        if *device != Device::Cpu {
+            return Err(elsewhere(NAME, device));
         }
+        Ok(Box::new(TractInstance::new(&self.plan, &self.signature)?))
     }
 }
 

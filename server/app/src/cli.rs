@@ -263,6 +263,9 @@ pub struct Libraries {
     /// binary]
     #[arg(long, env = "SALVER_PJRT_PLUGIN", value_name = "FILE")]
     pub pjrt_plugin: Option<PathBuf>,
+    /// What the PJRT plugin is told when it is opened: cpu_device_count=4 [default: nothing]
+    #[arg(long, env = "SALVER_PJRT_OPTIONS", value_name = "NAME=VALUE,...")]
+    pub pjrt_options: Option<String>,
     /// Folder in which what the plugin compiled is kept [default: every start compiles]
     #[arg(long, env = "SALVER_PJRT_CACHE", value_name = "DIR")]
     pub pjrt_cache: Option<PathBuf>,

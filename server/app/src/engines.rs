@@ -42,11 +42,14 @@ pub(crate) fn check(engine: &str, libraries: &Libraries) -> Result<Vec<String>, 
         use backend_litert::{LIBRARY, LiteRt};
         let path = libraries.litert_library.clone().map_or_else(|| find(&LIBRARY), Ok)?;
         LiteRt::at(&path).open().map_err(words)?;
+        return Ok(vec![edgetpu_line()]);
     }
     #[cfg(feature = "pjrt")]
     if engine == backend_pjrt::NAME {
         let path = libraries.pjrt_plugin.clone().map_or_else(plugin, Ok)?;
-        return backend_pjrt::Pjrt::at(&path, None).describe().map_err(words);
+        let options = pjrt_options(libraries).map_err(|it| it.to_string())?;
+        let engine = backend_pjrt::Pjrt::at(&path, None).with_options(options);
+        return engine.describe().map_err(words);
     }
     Ok(Vec::new())
 }
@@ -104,10 +107,25 @@ type Format = (&'static str, &'static str);
 
 #[cfg(feature = "litert")]
 fn litert(named: Option<&Path>) -> anyhow::Result<(Format, Opened)> {
-    use backend_litert::{ARTIFACT, LIBRARY, LiteRt, NAME};
+    use backend_litert::{ARTIFACT, EDGETPU, EDGETPU_OF_SYSTEM, LIBRARY, LiteRt, NAME};
     let found = named_file("litert_library", named)?.map_or_else(|| find(&LIBRARY), Ok);
-    let engine = found.map(|path| Arc::new(LiteRt::at(&path)) as Arc<dyn Backend>);
-    Ok(((NAME, ARTIFACT), engine))
+    // What is put beside the server is meant to be used.
+    let edgetpu = find(&EDGETPU).unwrap_or_else(|_| EDGETPU_OF_SYSTEM.into());
+    let made = |path: PathBuf| Arc::new(LiteRt::at(&path).with_edgetpu(&edgetpu));
+    Ok(((NAME, ARTIFACT), found.map(|path| made(path) as Arc<dyn Backend>)))
+}
+
+/// Whether there is a library for Edge TPUs. It is not opened: that would look for devices.
+#[cfg(feature = "litert")]
+fn edgetpu_line() -> String {
+    use backend_litert::{EDGETPU, EDGETPU_OF_SYSTEM};
+    match find(&EDGETPU) {
+        Ok(path) => format!("device edgetpu: library {}", path.display()),
+        Err(_) => format!(
+            "device edgetpu: no library beside the server, so the system's {EDGETPU_OF_SYSTEM}, if there is one \
+             (Debian's libedgetpu1-std, from Google's Coral repository)"
+        ),
+    }
 }
 
 #[cfg(not(feature = "litert"))]
@@ -121,9 +139,18 @@ fn pjrt(libraries: &Libraries) -> anyhow::Result<(Format, Opened)> {
     use backend_pjrt::{ARTIFACT, NAME, Pjrt};
     let named = named_file("pjrt_plugin", libraries.pjrt_plugin.as_deref())?;
     let cache = libraries.pjrt_cache.as_deref();
+    let options = pjrt_options(libraries)?;
     let found = named.map_or_else(plugin, Ok);
-    let engine = found.map(|path| Arc::new(Pjrt::at(&path, cache)) as Arc<dyn Backend>);
-    Ok(((NAME, ARTIFACT), engine))
+    let made = |path: PathBuf| Arc::new(Pjrt::at(&path, cache).with_options(options));
+    Ok(((NAME, ARTIFACT), found.map(|path| made(path) as Arc<dyn Backend>)))
+}
+
+/// What the plugin is to be told.
+#[cfg(feature = "pjrt")]
+fn pjrt_options(libraries: &Libraries) -> anyhow::Result<Vec<backend_pjrt::ClientOption>> {
+    let text = libraries.pjrt_options.as_deref().unwrap_or_default();
+    let options = text.split(',').map(str::trim).filter(|it| !it.is_empty()).map(str::parse);
+    options.collect::<Result<_, String>>().map_err(|it| anyhow::anyhow!("pjrt_options: {it}"))
 }
 
 #[cfg(feature = "candle")]
@@ -147,10 +174,13 @@ fn plugin() -> Result<PathBuf, String> {
 
 #[cfg(not(feature = "pjrt"))]
 fn pjrt(libraries: &Libraries) -> anyhow::Result<(Format, Opened)> {
-    for (key, named) in
-        [("pjrt_plugin", &libraries.pjrt_plugin), ("pjrt_cache", &libraries.pjrt_cache)]
-    {
-        anyhow::ensure!(named.is_none(), "{key}: this server was built without PJRT");
+    let Libraries { pjrt_plugin, pjrt_cache, pjrt_options, .. } = libraries;
+    for (key, named) in [
+        ("pjrt_plugin", pjrt_plugin.is_some()),
+        ("pjrt_cache", pjrt_cache.is_some()),
+        ("pjrt_options", pjrt_options.is_some()),
+    ] {
+        anyhow::ensure!(!named, "{key}: this server was built without PJRT");
     }
     Ok((("pjrt", "model.stablehlo"), Err(NOT_BUILT.to_owned())))
 }

@@ -1,26 +1,27 @@
 //! `salver monitor`: its parts put together, run until a signal, and taken down.
 
+use std::collections::BTreeSet;
 use std::fs;
-use std::io;
 use std::net::SocketAddr;
-use std::path::Path;
-use std::sync::{Arc, PoisonError};
-use std::thread;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
-use server_base::{Findings, Journal};
+use server_base::{Findings, Journal, ModelName, TruthConfig, Version};
 use server_frontend::{Bound, Watching};
-use server_monitor::fleet::{Fleet, FolderSource, Options, Repository, Source};
+use server_monitor::fleet::{
+    Fleet, FolderSource, Judged, Log, Options, Performance, Repository, Source,
+};
 use server_triggers::{Moment, Served, Triggers};
-use tokio::runtime::Builder;
-use tokio::sync::oneshot;
 
+use crate::control::{self, ControlPort};
 use crate::findings::FanOut;
 use crate::fleet_settings::FleetSettings;
+use crate::kafka::{self, Topic};
 use crate::recorder::Recorded;
-use crate::serve::{AUDIT_BYTES_MAX, CONTROL_DRAIN, control_limits, keep_up};
-use crate::{fleet_store, telemetry, triggers};
+use crate::serve::AUDIT_BYTES_MAX;
+use crate::{fleet_store, label_log, telemetry, triggers};
 
 /// What of the state folder is the fleet's own.
 const FOLDER: &str = "fleet";
@@ -31,8 +32,10 @@ const DRAIN: Duration = Duration::from_secs(10);
 /// A fleet's monitor that runs.
 pub(crate) struct FleetMonitor {
     fleet: Fleet,
+    /// Not of a topic: no labels go there.
+    performance: Option<Performance>,
     triggers: Option<Triggers>,
-    port: Port,
+    port: ControlPort,
     /// Where it listens.
     pub(crate) address: SocketAddr,
 }
@@ -48,42 +51,77 @@ impl FleetMonitor {
         let folder = settings.state.join(FOLDER);
         fs::create_dir_all(&folder)
             .with_context(|| format!("state folder {}", folder.display()))?;
-        let roots = settings.repository.clone().into_iter().collect();
-        let mut repository = Repository::new(roots, settings.models.clone());
+        let roots: Vec<PathBuf> = settings.repository.clone().into_iter().collect();
+        let mut repository = Repository::new(roots.clone(), settings.models.clone());
         repository.look().context("models")?;
-        let triggers = asking(settings, &repository)?;
+        let mut judged = Repository::judged(roots, settings.models.clone());
+        judged.look().context("models")?;
+        let audit = Arc::new(Journal::new(&settings.state, "audit", AUDIT_BYTES_MAX));
+        let triggers =
+            asking(settings, ([repository.shown(), judged.shown()], Arc::clone(&audit)))?;
         let acting = triggers.clone().map(|it| Arc::new(it) as Arc<dyn Findings>);
+        let findings: Arc<dyn Findings> = FanOut::new(Some(audit), acting.into_iter().collect());
         let options = Options {
-            source: source(&settings.logs, &folder).context("log")?,
+            log: log(&settings.logs, &folder).context("log")?,
             repository,
             folder: folder.clone(),
-            findings: FanOut::new(acting.into_iter().collect()),
+            findings: Arc::clone(&findings),
             bounds: settings.bounds.clone(),
             now: Box::new(now),
         };
         let fleet = Fleet::start(options, settings.interval);
         let fleet = fleet.with_context(|| format!("state folder {}", folder.display()))?;
+        // After that, which holds the folder's lock.
+        let performance = performance(settings, (&folder, judged, findings))?;
         let watching = Watching::new(
             Arc::clone(fleet.monitors()),
             triggers.clone(),
-            (fleet.is_ready(), control_limits()),
+            (fleet.is_ready(), control::limits()),
             {
                 let metrics = metrics.clone();
                 move || telemetry::render(&metrics)
             },
         );
-        let port = Port::start(bound, watching, metrics)?;
-        Ok(FleetMonitor { fleet, triggers, port, address })
+        let watching = match &performance {
+            Some(it) => watching.with_performance(Box::new(it.shown())),
+            None => watching,
+        };
+        let port = ControlPort::start("monitor", (bound, watching), metrics)?;
+        Ok(FleetMonitor { fleet, performance, triggers, port, address })
     }
 
     /// Ends it. True: nothing was cut off.
     pub(crate) fn stop(self) -> bool {
         let by = Instant::now() + DRAIN;
-        let clean = self.fleet.stop(DRAIN);
+        let clean = self.fleet.stop(DRAIN) & self.performance.is_none_or(|it| it.stop(DRAIN));
         self.triggers.into_iter().for_each(|it| it.stop(by));
         self.port.stop();
         clean
     }
+}
+
+/// Starts what holds labels against predictions. They lie beside files of the log, and in no topic.
+fn performance(
+    settings: &FleetSettings,
+    (folder, repository, findings): (&Path, Repository<TruthConfig>, Arc<dyn Findings>),
+) -> anyhow::Result<Option<Performance>> {
+    if topic(&settings.logs).is_some() {
+        tracing::info!("labels do not go to Kafka: [truth] of models is not judged here");
+        return Ok(None);
+    }
+    let folder = folder.join("performance");
+    let options = Judged {
+        predictions: files(&settings.logs, &folder.join("predictions")).context("log")?,
+        labels: labels(&settings.logs, &folder.join("labels")).context("labels")?,
+        repository,
+        folder: folder.clone(),
+        findings,
+        bounds: settings.bounds.clone(),
+        truth_bytes_max: settings.truth_bytes_max,
+        now: Box::new(now),
+    };
+    let started = Performance::start(options, settings.interval);
+    started.map(Some).with_context(|| format!("state folder {}", folder.display()))
 }
 
 /// The wall clock, in microseconds since 1970.
@@ -91,65 +129,57 @@ fn now() -> i64 {
     i64::try_from(Moment::now().0).unwrap_or(i64::MAX).saturating_mul(1_000)
 }
 
+/// Versions that are followed.
+type Shown = Arc<Mutex<Vec<(ModelName, Version)>>>;
+
 /// The triggers, which hear of the models that are followed.
-fn asking(settings: &FleetSettings, repository: &Repository) -> anyhow::Result<Option<Triggers>> {
-    let audit = Journal::new(&settings.state, "audit", AUDIT_BYTES_MAX);
-    let shown = repository.shown();
+fn asking(
+    settings: &FleetSettings,
+    (shown, audit): ([Shown; 2], Arc<Journal>),
+) -> anyhow::Result<Option<Triggers>> {
     let served = move || {
-        let shown = shown.lock().unwrap_or_else(PoisonError::into_inner);
-        let one = |(model, version): &(_, _)| Served {
-            model: Clone::clone(model),
-            version: *version,
-            made: None,
-        };
-        shown.iter().map(one).collect()
+        // One that is watched and judged is one.
+        let mut all = BTreeSet::new();
+        for it in &shown {
+            all.extend(it.lock().unwrap_or_else(PoisonError::into_inner).iter().cloned());
+        }
+        all.into_iter().map(|(model, version)| Served { model, version, made: None }).collect()
     };
-    let kept = (Some(settings.state.clone()), Some(Arc::new(audit)));
+    let kept = (Some(settings.state.clone()), Some(audit));
     triggers::started(&settings.triggers, kept, Box::new(served))
 }
 
-fn source(logs: &[String], folder: &Path) -> anyhow::Result<Box<dyn Source>> {
+fn topic(logs: &[String]) -> Option<Result<Topic, String>> {
+    logs.first().and_then(|it| Topic::parse(it))
+}
+
+fn log(logs: &[String], folder: &Path) -> anyhow::Result<Log> {
+    match topic(logs) {
+        Some(topic) => Ok(Log::Stream(topic.map_err(anyhow::Error::msg)?.stream()?)),
+        None => files(logs, folder).map(Log::Files),
+    }
+}
+
+fn files(logs: &[String], folder: &Path) -> anyhow::Result<Box<dyn Source>> {
     if let Some(store) = logs.first().and_then(|it| fleet_store::source(it, folder)) {
         return Ok(store?);
     }
     for log in logs {
         anyhow::ensure!(
             Path::new(log).is_dir(),
-            "{log:?} is no folder: expected {}",
-            fleet_store::FORMS
+            "{log:?} is no folder: expected {}, or {}",
+            fleet_store::FORMS,
+            kafka::FORM
         );
     }
     Ok(Box::new(FolderSource::new(logs.iter().map(Into::into).collect())))
 }
 
-/// The port's own thread and runtime.
-struct Port {
-    thread: thread::JoinHandle<()>,
-    stop: oneshot::Sender<()>,
-}
-
-impl Port {
-    fn start(bound: Bound, watching: Watching, metrics: Recorded) -> io::Result<Port> {
-        let runtime = Builder::new_current_thread().enable_all().build()?;
-        let (stop, stopped) = oneshot::channel();
-        let listening = {
-            let _inside = runtime.enter();
-            bound.serve(Arc::new(watching), control_limits())?
-        };
-        let thread = thread::Builder::new().name("monitor".to_owned()).spawn(move || {
-            runtime.block_on(async {
-                tokio::select! {
-                    _ = stopped => {}
-                    () = keep_up(&metrics) => {}
-                }
-                listening.drain(Instant::now() + CONTROL_DRAIN).await;
-            });
-        })?;
-        Ok(Port { thread, stop })
+/// Where labels lie beside those logs.
+fn labels(logs: &[String], folder: &Path) -> anyhow::Result<Box<dyn Source>> {
+    if let Some(store) = logs.first().and_then(|it| fleet_store::labels(it, folder)) {
+        return Ok(store?);
     }
-
-    fn stop(self) {
-        let _ = self.stop.send(());
-        let _ = self.thread.join();
-    }
+    let beside = |it: &String| (PathBuf::from(it), label_log::beside(Path::new(it)));
+    Ok(Box::new(FolderSource::labels(logs.iter().map(beside).collect())))
 }

@@ -8,10 +8,11 @@ use std::time::Duration;
 use server_base::ModelName;
 use server_base::settings::Section;
 use server_monitor::fleet::Bounds;
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::Targets;
 
 use crate::cli::{LogFormat, MonitorArgs};
 use crate::commands::micros;
+use crate::prediction_log::TRUTH_BYTES_MAX;
 use crate::settings::{Number, number};
 
 const PORT: Number = ("port", 0..=65_535);
@@ -35,6 +36,8 @@ pub(crate) struct FleetSettings {
     pub(crate) port: u16,
     pub(crate) interval: Duration,
     pub(crate) bounds: Bounds,
+    /// Bytes of predictions that wait for labels.
+    pub(crate) truth_bytes_max: usize,
     pub(crate) triggers: server_triggers::Config,
     pub(crate) log_format: LogFormat,
     pub(crate) log_level: String,
@@ -87,12 +90,13 @@ fn read(args: MonitorArgs, root: &mut Section<'_>) -> FleetSettings {
     });
     let waiting = number(args.waiting_bytes_max, root, WAITING_BYTES_MAX);
     let object = number(args.object_bytes_max, root, OBJECT_BYTES_MAX);
+    let truth = number(args.truth_bytes_max, root, TRUTH_BYTES_MAX);
     let formats = [("text", LogFormat::Text), ("json", LogFormat::Json)];
     let log_format = args.log_format.or(root.choice("log_format", &formats));
     let log_level = args.log_level.or(root.text("log_level").map(str::to_owned));
     let log_level = log_level.unwrap_or_else(|| "info".to_owned());
     let triggers = server_triggers::Config::read(root);
-    if let Err(error) = EnvFilter::try_new(&log_level) {
+    if let Err(error) = log_level.parse::<Targets>() {
         root.fault("log_level", &format!("{log_level:?}: {error}"));
     }
     needed(root, (!logs.is_empty(), state.is_some(), repository.is_some() || !models.is_empty()));
@@ -110,6 +114,7 @@ fn read(args: MonitorArgs, root: &mut Section<'_>) -> FleetSettings {
             object_bytes_max: object.unwrap_or(512 << 20) as u64,
             from,
         },
+        truth_bytes_max: truth.unwrap_or(256 << 20),
         triggers,
         log_format: log_format.unwrap_or_default(),
         log_level,
@@ -119,7 +124,7 @@ fn read(args: MonitorArgs, root: &mut Section<'_>) -> FleetSettings {
 /// What no monitor can do without.
 fn needed(root: &mut Section<'_>, (log, state, models): (bool, bool, bool)) {
     for (key, is_there, what) in [
-        ("log", log, "the folder or the object store that replicas log to"),
+        ("log", log, "the folder, the object store or the topic that replicas log to"),
         ("state", state, "a folder in which it is kept what was read"),
         ("model_repository", models, "the folder that holds the models, or a --model"),
     ] {

@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr as _;
 use std::time::Duration;
 
-use server_feedback::hour_folder;
-use server_monitor::fleet::{Object, Source, Wanted};
+use server_feedback::LABELS_SUFFIX;
+use server_monitor::fleet::{Listed, Missing, Object, Source, Wanted};
 use server_registry::{Collection, ErrorKind, Limits, RegistryError, Uri};
 use tokio::runtime::{Builder, Runtime};
 
@@ -26,18 +26,25 @@ pub(crate) const FORMS: &str = "a folder, s3://BUCKET/PREFIX, gs://.. or az://..
 /// An object store. `None`: that is no address. `folder` is where files lie while they are read.
 pub(crate) fn source(word: &str, folder: &Path) -> Option<io::Result<Box<dyn Source>>> {
     let (scheme, _) = word.split_once("://")?;
-    let made = match scheme {
-        "s3" | "gs" | "az" => made(word, folder),
-        _ => Err(io::Error::other(format!("{word:?}: expected {FORMS}"))),
+    let uri = match scheme {
+        "s3" | "gs" | "az" => Uri::from_str(word).map_err(io::Error::other),
+        _ => return Some(Err(io::Error::other(format!("{word:?}: expected {FORMS}")))),
     };
-    Some(made)
+    Some(uri.and_then(|it| made(&it, folder)))
 }
 
-fn made(word: &str, folder: &Path) -> io::Result<Box<dyn Source>> {
+/// The labels beside the predictions of an object store.
+pub(crate) fn labels(word: &str, folder: &Path) -> Option<io::Result<Box<dyn Source>>> {
+    word.contains("://").then(|| {
+        let uri = Uri::from_str(word).and_then(|it| it.beside(LABELS_SUFFIX));
+        made(&uri.map_err(io::Error::other)?, folder)
+    })
+}
+
+fn made(uri: &Uri, folder: &Path) -> io::Result<Box<dyn Source>> {
     let limits = Limits { head_max: ANSWER_MAX, look_max: LIST_MAX, ..Limits::default() };
-    let uri = Uri::from_str(word).map_err(io::Error::other)?;
-    let collection = stock::registries(limits).collection(&uri).map_err(io::Error::other)?;
-    // One thread waits for it: the fleet's own.
+    let collection = stock::registries(limits).collection(uri).map_err(io::Error::other)?;
+    // One thread waits for it: the one that reads.
     let runtime = Builder::new_current_thread().enable_all().build()?;
     fs::create_dir_all(folder)?;
     Ok(Box::new(Store { collection, runtime, file: folder.join("incoming.parquet") }))
@@ -50,34 +57,73 @@ struct Store {
 }
 
 impl Source for Store {
-    fn list(&mut self, wanted: &Wanted<'_>) -> io::Result<Vec<Object>> {
-        let after = hour_folder(wanted.from_hour);
-        let listed = self.collection.list(wanted.folder, (&after, wanted.most));
-        let found = self.runtime.block_on(listed).map_err(failed)?;
+    fn list(&mut self, wanted: &Wanted<'_>) -> io::Result<Listed> {
+        let listed = self.collection.list(wanted.folder, (wanted.after, wanted.most));
+        let found = self.runtime.block_on(listed).map_err(io::Error::other)?;
+        // Whatever they are: of those of the log there may be fewer in a list that is cut.
+        let is_cut = found.len() >= wanted.most;
+        let next = found.last().map(|it| it.path.clone()).filter(|_| is_cut);
         let found = found.into_iter().filter(|it| it.path.ends_with(".parquet"));
         let object = |it: server_registry::Stored| {
             let server_registry::Stored { path, size, written } = it;
             Object { path, size, written }
         };
-        Ok(found.map(object).collect())
+        Ok(Listed { objects: found.map(object).collect(), next })
     }
 
-    fn fetch(&mut self, folder: &str, object: &Object) -> io::Result<File> {
-        let mut options = OpenOptions::new();
-        let mut file =
-            options.read(true).write(true).create(true).truncate(true).open(&self.file)?;
-        // It is gone when it is closed, or when the process ends.
-        fs::remove_file(&self.file)?;
+    fn fetch(&mut self, folder: &str, object: &Object) -> Result<File, Missing> {
+        let mut file = self.incoming().map_err(Missing::Away)?;
         let path = format!("{folder}/{}", object.path);
         let copied = self.collection.copy(&path, object.size, &mut file);
-        self.runtime.block_on(copied).map_err(failed)?;
-        file.rewind()?;
+        self.runtime.block_on(copied).map_err(missing)?;
+        file.rewind().map_err(Missing::Away)?;
         Ok(file)
     }
 }
 
-fn failed(error: RegistryError) -> io::Error {
-    let is_gone = error.kind() == ErrorKind::NotFound;
-    let kind = if is_gone { io::ErrorKind::NotFound } else { io::ErrorKind::Other };
-    io::Error::new(kind, error)
+impl Store {
+    /// A file on the disk, to be written and read. It is gone when it is closed, or when the process ends.
+    fn incoming(&self) -> io::Result<File> {
+        let mut options = OpenOptions::new();
+        let file = options.read(true).write(true).create(true).truncate(true).open(&self.file)?;
+        fs::remove_file(&self.file)?;
+        Ok(file)
+    }
+}
+
+/// Is it of one file, or of the store, or of this machine?
+fn missing(error: RegistryError) -> Missing {
+    match error.kind() {
+        ErrorKind::NotFound => Missing::Gone,
+        ErrorKind::Unavailable | ErrorKind::Slow | ErrorKind::Local => {
+            Missing::Away(io::Error::other(error))
+        }
+        ErrorKind::Invalid
+        | ErrorKind::Refused
+        | ErrorKind::Answer
+        | ErrorKind::TooLarge
+        | ErrorKind::Corrupt
+        | ErrorKind::Policy => Missing::Refused(io::Error::other(error)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(error: fn(String) -> RegistryError, expect: &str) {
+        let missing = format!("{:?}", missing(error("x".to_owned())));
+        assert!(missing.starts_with(expect), "{missing}");
+    }
+
+    #[test]
+    fn a_file_that_is_not_given_out_is_no_store_that_is_away() {
+        check(RegistryError::NotFound, "Gone");
+        check(RegistryError::Unavailable, "Away");
+        check(RegistryError::Slow, "Away");
+        check(|it| RegistryError::Local(it, io::Error::other("full")), "Away");
+        check(RegistryError::Refused, "Refused");
+        check(RegistryError::Answer, "Refused");
+    }
 }

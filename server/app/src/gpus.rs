@@ -1,28 +1,36 @@
 //! NVIDIA's GPUs: what `salver devices`, the metrics and the lifecycle are told of them.
 //!
 //! Sampled by a thread of its own, because a call to the driver of a GPU that has failed may take long:
-//! scrapes show the last sample and when it was taken.
+//! scrapes show the last sample and when it was taken, and who wants to know more waits for a while and no longer.
 
 mod numbers;
 
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::sync::Arc;
-use std::sync::mpsc::{RecvTimeoutError, SyncSender, sync_channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::thread;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::Context as _;
+use backend_cuda::Driver;
 use backend_nvml::{Gpu, Nvml, NvmlError};
 use metrics::{counter, gauge};
 use server_base::{Series, SeriesKind};
+use server_lifecycle::{Free, Survey};
 
 use crate::engines::named_file;
-use crate::inspect::{Gpus, SeenGpu};
+use crate::inspect::{Cuda, Gpus, SeenGpu};
 use numbers::{Visible, numbers};
 
 /// Oftener than anybody scrapes, and a few calls of some microseconds each.
 const SAMPLE: Duration = Duration::from_secs(2);
+
+/// How long a load waits for the driver. It answers within microseconds, or within seconds where it has to wake the
+/// GPUs first.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Loads that may wait for it: more than there are threads that load.
+const ASKING_MAX: usize = 64;
 
 const UP: &str = "salver_gpu_up";
 const UTILIZATION: &str = "salver_gpu_utilization_ratio";
@@ -37,7 +45,7 @@ const SAMPLED: &str = "salver_gpu_sample_timestamp_seconds";
 const LABELS: &[&str] = &["gpu", "uuid"];
 
 const fn gauge(name: &'static str, help: &'static str) -> Series {
-    Series { name, kind: SeriesKind::Gauge, labels: LABELS, help, buckets: &[] }
+    Series::plain(name, SeriesKind::Gauge, LABELS, help)
 }
 
 /// Everything this module shows, on machines with a GPU.
@@ -77,10 +85,21 @@ pub(crate) fn see(library: Option<&Path>) -> anyhow::Result<Gpus> {
         Ok((driver, gpus)) => {
             let numbers = numbers(&gpus, &visible());
             let devices = gpus.into_iter().map(|it| seen(it, numbers.as_deref())).collect();
-            Gpus { driver_version: Some(driver), devices, ..Gpus::default() }
+            Gpus { driver_version: Some(driver), devices, cuda: Some(cuda()), ..Gpus::default() }
         }
         Err(it) => Gpus { reason: Some(it.to_string()), fix: Some(it.fix()), ..Gpus::default() },
     })
+}
+
+fn cuda() -> Cuda {
+    match Driver::open(None) {
+        Ok(driver) => {
+            let (major, minor) = driver.version();
+            let version = Some(format!("{major}.{minor}"));
+            Cuda { version, gpus: driver.count(), ..Cuda::default() }
+        }
+        Err(it) => Cuda { reason: Some(it.to_string()), fix: Some(it.fix()), ..Cuda::default() },
+    }
 }
 
 /// What whoever started this process told CUDA.
@@ -106,11 +125,15 @@ fn seen(gpu: Gpu, numbers: Option<&[u32]>) -> SeenGpu {
     }
 }
 
-/// The GPUs of a server, watched for as long as it is kept.
+type Sample = Result<Vec<Gpu>, NvmlError>;
+
+/// Whoever asks leaves a place for the next sample.
+type Asking = SyncSender<SyncSender<Sample>>;
+
+/// The GPUs of a server, watched for as long as it, or a place that it gave, is kept.
 pub(crate) struct Watch {
-    nvml: Arc<Nvml>,
     /// Its end is how the thread hears of it. Nobody waits for that: it may be inside the driver.
-    _stop: SyncSender<()>,
+    asking: Asking,
 }
 
 /// Begins to sample. `None` on a machine without NVIDIA's driver; one that does not work is said, and
@@ -118,7 +141,7 @@ pub(crate) struct Watch {
 pub(crate) fn watch(library: Option<&Path>) -> anyhow::Result<Option<Watch>> {
     let named = named_file("nvml_library", library)?;
     let nvml = match Nvml::open(named.as_deref()) {
-        Ok(nvml) => Arc::new(nvml),
+        Ok(nvml) => nvml,
         Err(error) if error.is_absent() && named.is_none() => {
             tracing::debug!(%error, "no GPUs are watched");
             return Ok(None);
@@ -129,30 +152,52 @@ pub(crate) fn watch(library: Option<&Path>) -> anyhow::Result<Option<Watch>> {
             return Ok(None);
         }
     };
-    let (stop, stopped) = sync_channel(1);
-    let watch = Watch { nvml: Arc::clone(&nvml), _stop: stop };
-    let sample = move || {
-        let mut shown = Shown::default();
-        loop {
-            shown.show(&nvml.gpus());
-            match stopped.recv_timeout(SAMPLE) {
-                Err(RecvTimeoutError::Timeout) => {}
-                Ok(()) | Err(RecvTimeoutError::Disconnected) => return,
-            }
-        }
-    };
+    let (asking, asked) = sync_channel(ASKING_MAX);
+    let sample = move || sample_all(&asked, || nvml.gpus());
     thread::Builder::new().name("gpus".to_owned()).spawn(sample).context("thread gpus")?;
-    Ok(Some(watch))
+    Ok(Some(Watch { asking }))
+}
+
+/// Shows what is seen until nobody is left who might ask.
+fn sample_all(asked: &Receiver<SyncSender<Sample>>, mut see: impl FnMut() -> Sample) {
+    let mut shown = Shown::default();
+    // Those who asked before the sample was begun.
+    let mut waiting: Vec<SyncSender<Sample>> = Vec::new();
+    loop {
+        let sample = see();
+        shown.show(&sample);
+        for it in waiting.drain(..) {
+            let _ = it.try_send(sample.clone()); // it may have waited long enough
+        }
+        match asked.recv_timeout(SAMPLE) {
+            Ok(it) => {
+                waiting.push(it);
+                waiting.extend(asked.try_iter().take(ASKING_MAX));
+            }
+            Err(RecvTimeoutError::Timeout) => {}
+            Err(RecvTimeoutError::Disconnected) => return,
+        }
+    }
+}
+
+/// A sample that is taken from now on; `None`: the driver does not answer.
+fn ask(asking: &Asking, patience: Duration) -> Option<Sample> {
+    let (give, take) = sync_channel(1);
+    asking.try_send(give).ok()?;
+    take.recv_timeout(patience).ok()
 }
 
 impl Watch {
     /// Where models may be placed.
     pub(crate) fn places(&self) -> server_lifecycle::Gpus {
-        let (nvml, visible) = (Arc::clone(&self.nvml), visible());
-        server_lifecycle::Gpus::new(move || {
-            let asked = nvml.gpus();
-            let gpus = asked.inspect_err(|error| tracing::warn!(%error, "no word of GPUs")).ok()?;
-            places(&gpus, &visible)
+        let (asking, visible) = (self.asking.clone(), visible());
+        server_lifecycle::Gpus::new(move || match ask(&asking, PATIENCE) {
+            Some(Ok(gpus)) => places(&gpus, &visible).map_or(Survey::Unknown, Survey::Gpus),
+            Some(Err(error)) => {
+                tracing::warn!(%error, "no word of GPUs");
+                Survey::Unknown
+            }
+            None => Survey::Silent,
         })
     }
 }
@@ -161,15 +206,20 @@ impl Watch {
 fn places(gpus: &[Gpu], visible: &Visible) -> Option<Vec<server_lifecycle::Gpu>> {
     let numbers = numbers(gpus, visible)?;
     let seen = numbers.iter().filter_map(|index| gpus.iter().find(|it| it.index == *index));
-    let place = |(number, gpu): (u32, &Gpu)| {
-        let why = || gpu.fault.as_ref().map_or_else(|| "no word".to_owned(), ToString::to_string);
-        server_lifecycle::Gpu {
-            number,
-            name: gpu.name.clone().unwrap_or_else(|| "unknown".to_owned()),
-            free: gpu.memory.map(|it| it.free).ok_or_else(why),
-        }
+    let place = |(number, gpu): (u32, &Gpu)| server_lifecycle::Gpu {
+        number,
+        name: gpu.name.clone().unwrap_or_else(|| "unknown".to_owned()),
+        free: free(gpu),
     };
     Some((0..).zip(seen).map(place).collect())
+}
+
+fn free(gpu: &Gpu) -> Free {
+    match (&gpu.memory, &gpu.fault) {
+        (Some(memory), _) => Free::Bytes(memory.free),
+        (None, Some(fault)) if !fault.is_of_the_asker() => Free::Failed(fault.to_string()),
+        (None, _) => Free::Unsaid,
+    }
 }
 
 /// What the metrics show.

@@ -21,25 +21,65 @@ fn fault() -> NvmlError {
 
 #[test]
 fn models_are_placed_by_the_numbers_of_engines() {
-    let named = |index, memory: Option<u64>| Gpu {
+    let named = |index, memory: Option<u64>, fault| Gpu {
         index,
         name: Some("G".to_owned()),
         memory: memory.map(|free| Memory { total: 100, used: 100 - free, free }),
-        fault: memory.is_none().then(fault),
+        fault,
         ..Gpu::default()
     };
-    let gpus = [named(0, Some(60)), named(1, None), named(2, Some(5))];
-    let place = |number, free: Result<u64, &str>| {
-        let free = free.map_err(str::to_owned);
-        server_lifecycle::Gpu { number, name: "G".to_owned(), free }
-    };
-    let lost = Err("nvmlInit: GPU is lost (NVML error 15)");
-    let all = vec![place(0, Ok(60)), place(1, lost), place(2, Ok(5))];
+    let words = "Insufficient Permissions".to_owned();
+    let barred = NvmlError::Call { call: "nvmlDeviceGetMemoryInfo", code: 4, words };
+    let gpus = [
+        named(0, Some(60), None),
+        named(1, None, Some(fault())),
+        named(2, Some(5), None),
+        named(3, None, None),
+        named(4, None, Some(barred)),
+    ];
+    let place = |number, free: Free| server_lifecycle::Gpu { number, name: "G".to_owned(), free };
+    let lost = Free::Failed("nvmlInit: GPU is lost (NVML error 15)".to_owned());
+    let all = vec![
+        place(0, Free::Bytes(60)),
+        place(1, lost.clone()),
+        place(2, Free::Bytes(5)),
+        place(3, Free::Unsaid),
+        place(4, Free::Unsaid),
+    ];
     assert_eq!(places(&gpus, &Visible::default()), Some(all));
     let visible = Visible { devices: Some("2,1".to_owned()), ..Visible::default() };
-    assert_eq!(places(&gpus, &visible), Some(vec![place(0, Ok(5)), place(1, lost)]));
+    let two = vec![place(0, Free::Bytes(5)), place(1, lost)];
+    assert_eq!(places(&gpus, &visible), Some(two));
     let visible = Visible { devices: Some("MIG-x".to_owned()), ..Visible::default() };
     assert_eq!(places(&gpus, &visible), None);
+}
+
+/// A driver that keeps its callers waiting, until it is let go.
+#[test]
+fn who_asks_gets_a_new_sample_or_none_in_time() {
+    let ((asking, asked), (go, gate)) = (sync_channel(ASKING_MAX), sync_channel(0));
+    let mut samples = 0;
+    let driver = thread::spawn(move || {
+        sample_all(&asked, || {
+            let _ = gate.recv();
+            samples += 1;
+            Ok(vec![Gpu { index: samples, ..Gpu::default() }])
+        });
+    });
+    assert_eq!(ask(&asking, Duration::ZERO), None, "the driver hangs");
+    let asker = asking.clone();
+    let answer = thread::spawn(move || ask(&asker, Duration::from_secs(20)));
+    while !answer.is_finished() {
+        let _ = go.try_send(());
+        thread::yield_now();
+    }
+    let sample = answer.join().expect("lives").expect("in time").expect("GPUs");
+    assert!(sample.first().is_some_and(|it| it.index > 1), "{sample:?} was begun before");
+    for _ in 0..ASKING_MAX {
+        assert_eq!(ask(&asking, Duration::ZERO), None);
+    }
+    drop((asking, go));
+    driver.join().expect("it ends with those who might ask");
 }
 
 /// The lines that are shown after these samples, without heads and without the time.

@@ -46,7 +46,24 @@ pub(crate) struct Gpus {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) driver_version: Option<String>,
     pub(crate) devices: Vec<SeenGpu>,
+    /// Whether engines could compute on them, where there is a driver.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) cuda: Option<Cuda>,
     /// Why it says nothing.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) reason: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) fix: Option<&'static str>,
+}
+
+/// What the part of the driver says that programs compute with. A container may lack it and show its GPUs.
+#[derive(Debug, Default, PartialEq, Serialize)]
+pub(crate) struct Cuda {
+    /// The newest that the driver knows.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) version: Option<String>,
+    /// How many this process may compute on.
+    pub(crate) gpus: u32,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) reason: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -99,7 +116,7 @@ pub(crate) fn inspect(libraries: &Libraries) -> anyhow::Result<Inspection> {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     Ok(Inspection {
         processor: processor((&info, &memory), cores),
-        accelerators: accelerators(Path::new("/dev")),
+        accelerators: accelerators(Path::new("/dev"), Path::new("/sys/bus/usb/devices")),
         gpus: gpus::see(libraries.nvml_library.as_deref())?,
         engines: engines(libraries)?,
     })
@@ -182,11 +199,19 @@ const KINDS: [(&str, &str, &str); 3] = [
          \"cuda:0\", engine pjrt with --pjrt-plugin xla_cuda_plugin.so; the others do not",
     ),
     ("accel", "Google TPU", "engine pjrt computes on it with --pjrt-plugin libtpu.so"),
-    ("apex_", "Edge TPU", "no engine uses it yet: LiteRT is opened for the processor alone"),
+    (
+        "apex_",
+        "Edge TPU",
+        "engine litert computes on it with libedgetpu.so.1 and device = \"edgetpu\" or [litert] delegate = \
+         \"FILE\"",
+    ),
 ];
 
-/// What lies in `/dev`, by name.
-fn accelerators(dev: &Path) -> Vec<Accelerator> {
+/// Edge TPUs at a USB port, as vendor and product: before their first use, and after it.
+const USB_EDGE_TPUS: [(&str, &str); 2] = [("1a6e", "089a"), ("18d1", "9302")];
+
+/// What lies in `/dev`, by name, and the Edge TPUs among the system's list of USB devices.
+fn accelerators(dev: &Path, usb: &Path) -> Vec<Accelerator> {
     let names = |folder: &Path| {
         let entries = fs::read_dir(folder).into_iter().flatten().filter_map(Result::ok);
         entries.filter_map(|it| it.file_name().into_string().ok()).collect::<Vec<String>>()
@@ -202,7 +227,16 @@ fn accelerators(dev: &Path) -> Vec<Accelerator> {
         })?;
         Some(Accelerator { device: folder.join(name).display().to_string(), kind, note })
     };
-    let mut accelerators: Vec<Accelerator> = found.filter_map(accelerator).collect();
+    let plugged = |name: String| {
+        let path = usb.join(name);
+        let id = |file: &str| fs::read_to_string(path.join(file)).unwrap_or_default();
+        let (vendor, product) = (id("idVendor"), id("idProduct"));
+        let known = USB_EDGE_TPUS.contains(&(vendor.trim(), product.trim()));
+        let (_, kind, note) = KINDS.into_iter().find(|(stem, _, _)| known && *stem == "apex_")?;
+        Some(Accelerator { device: path.display().to_string(), kind, note })
+    };
+    let plugged = names(usb).into_iter().filter_map(plugged);
+    let mut accelerators: Vec<Accelerator> = found.filter_map(accelerator).chain(plugged).collect();
     accelerators.sort_by(|a, b| a.device.cmp(&b.device));
     accelerators
 }

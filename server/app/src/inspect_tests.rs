@@ -7,9 +7,13 @@ fn check(files: &[&str], expect: &[(&str, &str)]) {
     for name in files {
         let path = dev.path().join(name);
         fs::create_dir_all(path.parent().expect("a folder")).expect("made");
-        fs::write(path, "").expect("write");
+        // A file of the USB list holds what stands behind the equals sign.
+        let (path, text) = name
+            .split_once('=')
+            .map_or((path.clone(), ""), |(path, text)| (dev.path().join(path), text));
+        fs::write(path, text).expect("write");
     }
-    let found = accelerators(dev.path());
+    let found = accelerators(dev.path(), &dev.path().join("usb"));
     let shown = |it: &Accelerator| {
         let path = Path::new(&it.device);
         (path.strip_prefix(dev.path()).expect("inside").display().to_string(), it.kind)
@@ -24,6 +28,10 @@ fn accelerators_are_known_by_their_files() {
     check(&["nvidia1", "nvidia0"], &[("nvidia0", "NVIDIA GPU"), ("nvidia1", "NVIDIA GPU")]);
     check(&["accel0", "apex_0"], &[("accel0", "Google TPU"), ("apex_0", "Edge TPU")]);
     check(&["accel/accel3"], &[("accel/accel3", "Google TPU")]);
+    let keyboard = ["usb/1-1/idVendor=046d\n", "usb/1-1/idProduct=c31c\n"];
+    check(&keyboard, &[]);
+    let stick = ["usb/1-2/idVendor=18d1\n", "usb/1-2/idProduct=9302\n"];
+    check(&stick, &[("usb/1-2", "Edge TPU")]);
 }
 
 #[test]

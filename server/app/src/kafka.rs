@@ -1,8 +1,11 @@
-//! The prediction log's sink to Kafka, by librdkafka.
+//! The prediction log's sink to Kafka, by librdkafka; and below, the way back.
 //!
 //! Rows count as delivered when all in-sync replicas have them (`acks=all`), and the broker leaves out
 //! what the client sends twice (`enable.idempotence`). What fails is called back, its producer dropped,
 //! and comes again under the same ids by a new one. The sink's own thread waits; nobody else does.
+
+#[cfg(feature = "fleet")]
+mod stream;
 
 use std::env;
 use std::io;
@@ -17,6 +20,8 @@ use rdkafka::producer::{
     BaseProducer, BaseRecord, Producer as _, ProducerContext, ThreadedProducer,
 };
 use server_feedback::{Message, Messages, Produce, Sink, WAITING_BYTES_MAX, WAITING_MAX};
+#[cfg(feature = "fleet")]
+use server_monitor::fleet::Stream;
 
 /// The form of its address.
 pub(crate) const FORM: &str = "kafka://BROKER[:PORT][,BROKER..]/TOPIC";
@@ -87,13 +92,21 @@ impl Topic {
 
     /// Makes the sink. A setting that cannot be is found out here.
     pub(crate) fn sink(&self) -> io::Result<Box<dyn Sink>> {
-        // Text only: whatever we look for is one.
-        let variables = env::vars_os().filter_map(|(name, value)| {
-            Some((name.into_string().ok()?, value.into_string().ok()?))
-        });
-        let producer = Producer::new(self, variables).map_err(io::Error::other)?;
+        let producer = Producer::new(self, variables()).map_err(io::Error::other)?;
         Ok(Box::new(Messages::new(producer)))
     }
+
+    /// Makes what reads it. A setting that cannot be is found out here.
+    #[cfg(feature = "fleet")]
+    pub(crate) fn stream(&self) -> io::Result<Box<dyn Stream>> {
+        Ok(Box::new(stream::Reader::new(self, variables()).map_err(io::Error::other)?))
+    }
+}
+
+/// The environment: text only, since whatever we look for is one.
+fn variables() -> impl Iterator<Item = (String, String)> {
+    env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
 }
 
 /// With its port; an address of IPv6 is in brackets.
@@ -115,6 +128,33 @@ fn broker(text: &str) -> Option<String> {
     is_host.then(|| format!("{host}:{port}"))
 }
 
+/// How brokers are reached, and how long they may take. An error says which setting cannot be, and never its
+/// value, which may be a secret.
+fn settings(
+    variables: impl Iterator<Item = (String, String)>,
+) -> Result<(ClientConfig, u64), String> {
+    let mut config = ClientConfig::new();
+    let mut timeout_ms = TIMEOUT_MS;
+    let ours = |(name, value): (String, String)| {
+        Some((name.strip_prefix(PREFIX)?.to_owned(), value)).filter(|it| !it.1.is_empty())
+    };
+    for (name, value) in variables.filter_map(ours) {
+        if name == TIMEOUT {
+            let range = TIMEOUTS_MS;
+            let number = value.parse().ok().filter(|it| range.contains(it));
+            let (least, most) = (range.start(), range.end());
+            timeout_ms = number
+                .ok_or_else(|| format!("{PREFIX}{name} is no number from {least} to {most}"))?;
+        } else if SETTINGS.contains(&name.as_str()) {
+            config.set(name.to_ascii_lowercase().replace('_', "."), value);
+        } else {
+            let known = SETTINGS.join(", ");
+            return Err(format!("{PREFIX}{name}: {name} is none of {TIMEOUT}, {known}"));
+        }
+    }
+    Ok((config, timeout_ms))
+}
+
 /// Keeps a connection as long as all goes well.
 struct Producer {
     topic: String,
@@ -129,25 +169,7 @@ impl Producer {
         topic: &Topic,
         variables: impl Iterator<Item = (String, String)>,
     ) -> Result<Producer, String> {
-        let mut config = ClientConfig::new();
-        let mut timeout_ms = TIMEOUT_MS;
-        let ours = |(name, value): (String, String)| {
-            Some((name.strip_prefix(PREFIX)?.to_owned(), value)).filter(|it| !it.1.is_empty())
-        };
-        for (name, value) in variables.filter_map(ours) {
-            if name == TIMEOUT {
-                let range = TIMEOUTS_MS;
-                let number = value.parse().ok().filter(|it| range.contains(it));
-                let (least, most) = (range.start(), range.end());
-                timeout_ms = number
-                    .ok_or_else(|| format!("{PREFIX}{name} is no number from {least} to {most}"))?;
-            } else if SETTINGS.contains(&name.as_str()) {
-                config.set(name.to_ascii_lowercase().replace('_', "."), value);
-            } else {
-                let known = SETTINGS.join(", ");
-                return Err(format!("{PREFIX}{name}: {name} is none of {TIMEOUT}, {known}"));
-            }
-        }
+        let (mut config, timeout_ms) = settings(variables)?;
         let timeout = Duration::from_millis(timeout_ms);
         // A request that got lost is to be tried again within the time that there is.
         let attempt_ms = (timeout_ms / 3).to_string();

@@ -7,6 +7,7 @@ mod audit;
 pub mod cli;
 mod client;
 mod commands;
+mod control;
 mod engines;
 mod findings;
 #[cfg(feature = "fleet")]
@@ -30,6 +31,8 @@ mod built;
 #[cfg_attr(not(all(feature = "registries", feature = "parquet")), path = "no_log_stores.rs")]
 mod log_stores;
 mod log_sinks;
+#[cfg_attr(not(all(feature = "truth", feature = "parquet")), path = "no_label_log.rs")]
+mod label_log;
 #[cfg_attr(not(feature = "drift"), path = "no_monitors.rs")]
 mod monitors;
 mod prediction_log;

@@ -7,9 +7,8 @@ use std::io;
 use std::path::Path;
 use std::time::Duration;
 
-use bytes::Bytes;
 use server_feedback::{CloudEvents, Event, Events, Post, Sink};
-use server_registry::{Limits, Receiver, Registries, RegistryError};
+use server_registry::{ErrorKind, Limits, Receiver, Registries, RegistryError};
 use tokio::runtime::{Builder, Runtime};
 
 use crate::{log_stores, stock};
@@ -80,6 +79,15 @@ impl Remote {
         }
     }
 
+    /// The name and address of an object store, if it is one.
+    #[cfg(all(feature = "truth", feature = "parquet"))]
+    pub(crate) fn store(&self) -> Option<(&'static str, &str)> {
+        match self.kind {
+            Kind::Store(name) => Some((name, &self.address)),
+            Kind::Events(_) => None,
+        }
+    }
+
     /// Makes it. `folder` is the log's.
     pub(crate) fn sink(&self, folder: &Path) -> io::Result<Box<dyn Sink>> {
         let registries = registries();
@@ -98,7 +106,8 @@ impl Remote {
     }
 }
 
-fn registries() -> Registries {
+/// A client of object stores and receivers, with times that suit files.
+pub(crate) fn registries() -> Registries {
     let limits = Limits { head_max: ANSWER_MAX, look_max: PUT_MAX, ..Limits::default() };
     stock::registries(limits)
 }
@@ -111,9 +120,13 @@ struct Posted {
 
 impl Post for Posted {
     fn post(&mut self, event: &Event) -> io::Result<()> {
-        let body = Bytes::from(event.body.clone());
-        let posted = self.receiver.post(&event.headers, body);
-        self.runtime.block_on(posted).map_err(io::Error::other)
+        let posted = self.receiver.post(&event.headers, event.body.clone());
+        self.runtime.block_on(posted).map_err(|error| {
+            let is_too_large = error.kind() == ErrorKind::TooLarge;
+            let kind =
+                if is_too_large { io::ErrorKind::FileTooLarge } else { io::ErrorKind::Other };
+            io::Error::new(kind, error)
+        })
     }
 }
 

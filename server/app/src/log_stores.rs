@@ -6,9 +6,16 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr as _;
 
 use bytes::Bytes;
+#[cfg(feature = "truth")]
+use server_feedback::{LABELS_SUFFIX, LabelFiles};
 use server_feedback::{ParquetSink, Place, Sink, Whole};
 use server_registry::{Deposit, Digest, Registries, RegistryError, Uri};
+#[cfg(feature = "truth")]
+use tokio::runtime::Builder;
 use tokio::runtime::Runtime;
+
+#[cfg(feature = "truth")]
+use crate::log_sinks;
 
 /// Bytes of rows in a file of an object store, as they are in memory: it is put there at once, out of
 /// memory.
@@ -38,6 +45,21 @@ pub(crate) fn sink(
     Ok(Box::new(ParquetSink::to(Box::new(Store { name, deposit, runtime }), aside)?))
 }
 
+/// Where labels are put beside the predictions of that store: its name and address. `folder` is the log's.
+#[cfg(feature = "truth")]
+pub(crate) fn labels(
+    (name, address): (&'static str, &str),
+    folder: &Path,
+) -> io::Result<LabelFiles> {
+    let uri = Uri::from_str(address).map_err(io::Error::other)?;
+    let uri = uri.beside(LABELS_SUFFIX).map_err(io::Error::other)?;
+    let deposit = log_sinks::registries().deposit(&uri).map_err(io::Error::other)?;
+    // One thread waits for it: that of these labels.
+    let runtime = Builder::new_current_thread().enable_all().build()?;
+    let aside: PathBuf = folder.join(format!("{name}-labels-unfinished"));
+    LabelFiles::to(Box::new(Store { name, deposit, runtime }), aside)
+}
+
 /// Files in an object store.
 struct Store {
     name: &'static str,
@@ -64,6 +86,4 @@ impl Place for Store {
         let put = self.deposit.put(&path, Bytes::from(content));
         self.runtime.block_on(put).map(drop).map_err(io::Error::other)
     }
-
-    fn done(&mut self) {}
 }

@@ -12,3 +12,8 @@ pub(crate) const FORMS: &str = "a folder: this build is without registries";
 pub(crate) fn source(word: &str, _folder: &Path) -> Option<io::Result<Box<dyn Source>>> {
     word.contains("://").then(|| Err(io::Error::other(format!("{word:?}: expected {FORMS}"))))
 }
+
+/// Nor are labels.
+pub(crate) fn labels(word: &str, folder: &Path) -> Option<io::Result<Box<dyn Source>>> {
+    source(word, folder)
+}

@@ -23,4 +23,10 @@ impl Topic {
     pub(crate) fn sink(&self) -> io::Result<Box<dyn Sink>> {
         match *self {}
     }
+
+    /// Makes what reads it.
+    #[cfg(feature = "fleet")]
+    pub(crate) fn stream(&self) -> io::Result<Box<dyn server_monitor::fleet::Stream>> {
+        match *self {}
+    }
 }

@@ -16,6 +16,15 @@ pub(crate) fn check(_: &Registries, address: &str) -> Result<(), RegistryError> 
     Err(RegistryError::Invalid(format!("{address}: {why}")))
 }
 
+/// Nor are labels.
+#[cfg(all(feature = "truth", feature = "parquet"))]
+pub(crate) fn labels(
+    (_, address): (&'static str, &str),
+    _folder: &Path,
+) -> io::Result<server_feedback::LabelFiles> {
+    Err(io::Error::other(format!("{address}: {FORMS}")))
+}
+
 /// Nothing is made that was not checked.
 pub(crate) fn sink(
     _name: &'static str,

@@ -9,7 +9,7 @@ use std::future::Future;
 use std::io;
 use std::str::FromStr as _;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -80,12 +80,14 @@ fn work(calls: &Receiver<Call>, runtime: &Runtime, objects: &Arc<Objects>) {
     }
 }
 
+/// Until when a store is left alone, and why.
+type Away = Option<(Instant, String)>;
+
 /// See the module.
 struct Remote {
     name: String,
     calls: SyncSender<Call>,
-    /// Until when it is left alone, and why.
-    away: Mutex<Option<(Instant, String)>>,
+    away: Mutex<Away>,
 }
 
 impl fmt::Debug for Remote {
@@ -110,12 +112,54 @@ impl Remote {
         T: Send + 'static,
         F: Future<Output = Result<T, RegistryError>>,
     {
-        let mut away = self.away.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((until, why)) = &*away
-            && Instant::now() < *until
-        {
-            return Err(io::Error::new(io::ErrorKind::TimedOut, why.clone()));
+        let mut away = self.back()?;
+        self.ask(&mut away, ask)
+    }
+
+    /// Makes an entry, and looks whether it is there where no answer came, before the store is left alone: whoever
+    /// decides by it would not know for that long.
+    fn make<F, G>(
+        &self,
+        bytes: &[u8],
+        create: impl FnOnce(Arc<Objects>) -> F + Send + 'static,
+        read: impl FnOnce(Arc<Objects>) -> G + Send + 'static,
+    ) -> io::Result<bool>
+    where
+        F: Future<Output = Result<bool, RegistryError>>,
+        G: Future<Output = Result<Option<Bytes>, RegistryError>>,
+    {
+        let mut away = self.back()?;
+        let made = self.ask(&mut away, create);
+        if !made.as_ref().is_err_and(|it| it.kind() == io::ErrorKind::TimedOut) {
+            return made;
         }
+        match self.ask(&mut away, read) {
+            Ok(Some(found)) => Ok(found == bytes),
+            // It may come to be there yet.
+            Ok(None) | Err(_) => made,
+        }
+    }
+
+    /// May it be asked?
+    fn back(&self) -> io::Result<MutexGuard<'_, Away>> {
+        let away = self.away.lock().unwrap_or_else(PoisonError::into_inner);
+        match &*away {
+            Some((until, why)) if Instant::now() < *until => {
+                Err(io::Error::new(io::ErrorKind::TimedOut, why.clone()))
+            }
+            Some(_) | None => Ok(away),
+        }
+    }
+
+    fn ask<T, F>(
+        &self,
+        away: &mut Away,
+        ask: impl FnOnce(Arc<Objects>) -> F + Send + 'static,
+    ) -> io::Result<T>
+    where
+        T: Send + 'static,
+        F: Future<Output = Result<T, RegistryError>>,
+    {
         *away = None;
         let (reply, answer) = sync_channel(1);
         let call: Call = Box::new(move |runtime, objects| {
@@ -147,8 +191,13 @@ impl Remote {
 impl Store for Remote {
     fn create(&self, name: &str, bytes: &[u8]) -> io::Result<bool> {
         self.fits(name, bytes)?;
-        let (name, bytes) = (name.to_owned(), Bytes::copy_from_slice(bytes));
-        self.call(|it| async move { it.create(&name, bytes).await })
+        let (path, content) = (name.to_owned(), Bytes::copy_from_slice(bytes));
+        let again = path.clone();
+        self.make(
+            bytes,
+            |it| async move { it.create(&path, content).await },
+            |it| async move { it.read(&again, ENTRY_BYTES_MAX).await },
+        )
     }
 
     fn replace(&self, name: &str, bytes: &[u8]) -> io::Result<()> {
@@ -161,6 +210,31 @@ impl Store for Remote {
         let name = name.to_owned();
         let read = self.call(|it| async move { it.read(&name, ENTRY_BYTES_MAX).await })?;
         Ok(read.map(|it| it.to_vec()))
+    }
+
+    fn read_all(&self, names: &[String]) -> Vec<io::Result<Option<Vec<u8>>>> {
+        let paths = names.to_vec();
+        let read = self.call(|it| async move {
+            let read = it.read_all(&paths, ENTRY_BYTES_MAX).await;
+            // One of many may be slow; a store of which nothing came is away.
+            let is_slow = |it: &Result<_, RegistryError>| {
+                it.as_ref().is_err_and(|it| it.kind() == ErrorKind::Slow)
+            };
+            if read.iter().any(|it| !is_slow(it)) {
+                return Ok(read);
+            }
+            read.into_iter().map(|it| it.map(Ok)).collect()
+        });
+        match read {
+            Ok(read) => {
+                let entry = |it: Option<Bytes>| it.map(|it| it.to_vec());
+                read.into_iter().map(|it| it.map(entry).map_err(io::Error::other)).collect()
+            }
+            Err(error) => {
+                let again = |_| Err(io::Error::new(error.kind(), error.to_string()));
+                names.iter().map(again).collect()
+            }
+        }
     }
 
     fn list(&self, folder: &str) -> io::Result<Vec<String>> {

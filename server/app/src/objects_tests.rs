@@ -36,6 +36,30 @@ fn a_store_that_gives_no_answer_is_left_alone_for_a_while() {
     drop(remote);
 }
 
+/// A put that got no answer, and what is there then.
+#[track_caller]
+fn check_made(found: fn() -> Result<Option<Bytes>, RegistryError>, expect: Result<bool, &str>) {
+    let (remote, waiting) = remote();
+    answering(waiting);
+    let made = remote.make(b"mine", |_| async { Err(slow()) }, move |_| async move { found() });
+    assert_eq!(made.map_err(|it| it.to_string()), expect.map_err(str::to_owned));
+}
+
+#[test]
+fn what_may_have_been_made_is_looked_at() {
+    let says = "s3://bucket/p: no answer within 5s";
+    check_made(|| Ok(Some(Bytes::from_static(b"mine"))), Ok(true));
+    check_made(|| Ok(Some(Bytes::from_static(b"another's"))), Ok(false));
+    check_made(|| Ok(None), Err(says));
+    check_made(|| Err(slow()), Err(says));
+    // Nothing is asked of a store that is left alone.
+    let (remote, waiting) = remote();
+    *remote.away.lock().expect("nobody panicked") = Some((Instant::now() + PAUSE, says.to_owned()));
+    let made = remote.make(b"mine", |_| async { Ok(true) }, |_| async { Ok(None) });
+    assert_eq!(made.expect_err("it is away").to_string(), says);
+    assert!(waiting.try_recv().is_err(), "nothing was asked");
+}
+
 #[test]
 fn a_call_that_has_not_ended_keeps_nobody_waiting() {
     let (remote, waiting) = remote();

@@ -1,5 +1,6 @@
 //! The prediction log's settings, and the log made of them.
 
+use std::cell::OnceCell;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -18,6 +19,7 @@ use server_frontend::Monitors;
 use crate::built;
 use crate::cli::LogArgs;
 use crate::kafka::{self, Topic};
+use crate::label_log::{self, LabelLog};
 use crate::log_sinks::{FORMS, Remote};
 use crate::log_stores;
 use crate::settings::{Number, number};
@@ -31,7 +33,7 @@ const QUEUE_BYTES_MAX: Number = ("log_queue_bytes_max", 1 << 20..=usize::MAX >> 
 /// Less is no room for the columns of a few models.
 const DISK_BYTES_MAX: Number = ("log_disk_bytes_max", 1 << 20..=usize::MAX >> 1);
 /// Less is no room for the rows of one large request.
-const TRUTH_BYTES_MAX: Number = ("truth_bytes_max", 1 << 20..=usize::MAX >> 1);
+pub(crate) const TRUTH_BYTES_MAX: Number = ("truth_bytes_max", 1 << 20..=usize::MAX >> 1);
 const ROLL_MS: Number = ("log_roll_ms", 10..=86_400_000);
 const RETENTION_S: Number = ("log_retention_s", 1..=usize::MAX >> 1);
 const RETENTION_BYTES: Number = ("log_retention_bytes", 1..=usize::MAX >> 1);
@@ -142,6 +144,17 @@ impl LogSettings {
             (TRUTH_BYTES_MAX.0, truth.is_some()),
         ];
         built::TRUTH.check(labels, root);
+        let idle = [
+            ("log_sinks", sinks.is_some()),
+            ("log_key_file", key_file.is_some()),
+            retention[0],
+            retention[1],
+            labels[0],
+            labels[1],
+        ];
+        for (key, _) in idle.into_iter().filter(|it| it.1 && folder.is_none()) {
+            root.fault(key, "nothing is logged without log_dir");
+        }
         let sinks = sinks.or(folder.as_ref().map(|_| "parquet".to_owned()));
         let sinks = sinks.map_or(Ok(Vec::new()), |it| sinks_of(&it));
         let sinks = sinks.map_err(|it| root.fault("log_sinks", &it)).unwrap_or_default();
@@ -159,11 +172,11 @@ impl LogSettings {
         })
     }
 
-    /// Starts the log, and what watches it.
+    /// Starts the log, and what watches it. The text is the log's name.
     pub(crate) fn start(
         &self,
         findings: Arc<dyn Findings>,
-    ) -> anyhow::Result<(Arc<Log>, Option<Arc<Monitors>>)> {
+    ) -> anyhow::Result<(Arc<Log>, Option<Arc<Monitors>>, String)> {
         let watched = self.folder.join("monitor");
         let monitors = self.monitor.then(|| monitors::open(&watched, findings));
         let monitors = monitors.transpose()?.flatten();
@@ -176,18 +189,25 @@ impl LogSettings {
             key,
             give_way: server_serving::give_way,
         };
+        let name = OnceCell::new();
         let make = |log: &str| {
+            name.get_or_init(|| log.to_owned());
             let sinks = self.sinks.iter().map(|it| self.sink(it, log));
             sinks.chain(monitors.iter().map(monitors::sink)).collect()
         };
         let started = Log::start(options, &make);
         let log = started.with_context(|| format!("prediction log {}", self.folder.display()))?;
-        Ok((log, monitors))
+        Ok((log, monitors, name.into_inner().unwrap_or_default()))
     }
 
     /// Starts what holds labels against predictions.
     pub(crate) fn truth(&self, findings: Arc<dyn Findings>) -> anyhow::Result<Option<Arc<Truth>>> {
         truth::start(&self.folder, (self.truth_bytes_max, self.keep_labels), findings)
+    }
+
+    /// Starts what writes labels beside the predictions of the log of that name.
+    pub(crate) fn labels(&self, log: &str) -> anyhow::Result<LabelLog> {
+        label_log::start(self, log)
     }
 
     // Only Parquet files go by the log's name.

@@ -2,10 +2,8 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
@@ -20,11 +18,12 @@ use server_lifecycle::{Audit, Clock, Defaults, Engines, Lacks, Lifecycle};
 use server_serving::{Admission, Cores, Serving};
 use server_supply::{Prepared, Supply, Target};
 use tokio::runtime::{Builder, Runtime};
-use tokio::sync::oneshot;
 
 use crate::audit::Auditor;
 use crate::cli::SchedulerArg;
+use crate::control::ControlPort;
 use crate::findings::FanOut;
+use crate::label_log::LabelLog;
 use crate::loaded::Loaded;
 use crate::recorder::Recorded;
 use crate::settings::Settings;
@@ -32,20 +31,6 @@ use crate::{built, gpus, monitors, share, stock, telemetry, triggers, truth, ver
 
 /// The audit log is begun anew above this, and the one before is kept: years of decisions.
 pub(crate) const AUDIT_BYTES_MAX: u64 = 64 << 20;
-
-/// How often series of versions that are gone are looked for. They are dropped at the second look,
-/// so that every usual scrape interval falls in between.
-const SWEEP: Duration = Duration::from_secs(60);
-
-/// Connections of the control port: a handful of scrapers and probes.
-const CONTROL_CONNECTIONS_MAX: usize = 64;
-
-/// How long one of them may keep a connection without asking: probes ask anew, and idle connections
-/// must not take all places from the probe that decides whether this process lives.
-const CONTROL_IDLE: Duration = Duration::from_secs(15);
-
-/// How long scrapers and probes may take to let go of the control port: they have had their answer.
-pub(crate) const CONTROL_DRAIN: Duration = Duration::from_millis(200);
 
 /// How long the prediction log has at the least to write down and deliver what has come. What it does
 /// not deliver by then comes after the next start.
@@ -59,11 +44,13 @@ pub struct Server {
     serving: Arc<Serving>,
     log: Option<Arc<Log>>,
     truth: Option<Arc<Truth>>,
+    labels: Option<LabelLog>,
     data: Runtime,
     listening: Vec<Listening>,
-    control: ControlPlane,
+    control: ControlPort,
     auditor: Option<Auditor>,
     triggers: Option<Triggers>,
+    findings: Arc<dyn Findings>,
     _gpus: Option<gpus::Watch>,
     /// Where it listens.
     pub addresses: Addresses,
@@ -123,16 +110,13 @@ impl Server {
         let journal = journal(settings)?;
         let (audit, auditor) = journal.clone().map(Auditor::start).transpose()?.unzip();
         let triggers = triggers::start(settings, journal.clone(), &serving)?;
-        let rollouts = share::rollouts(settings, journal)?;
+        let rollouts = share::rollouts(settings, journal.clone())?;
         let mut prepared = prepare(settings, &engines)?;
         let webhook = webhook::webhook(settings.webhook_secret_file.as_deref(), prepared.as_mut())?;
         let origins = prepared.as_ref().map(Prepared::origins).unwrap_or_default();
         // Before the first model is loaded, and until the last is gone.
-        let heard = || FanOut::new(acting(triggers.as_ref()));
-        let logging = settings.log.as_ref().map(|it| it.start(heard()));
-        let (log, monitors) = logging.transpose()?.unzip();
-        let monitors = monitors.flatten();
-        let truth = settings.log.as_ref().map(|it| it.truth(heard())).transpose()?.flatten();
+        let findings: Arc<dyn Findings> = FanOut::new(journal, acting(triggers.as_ref()));
+        let Logging { log, monitors, truth, labels } = Logging::start(settings, &findings)?;
         let recorded = watched(log.as_ref(), truth.as_ref());
         let told =
             Told { audit: audit.unwrap_or_default(), log: recorded, monitors: monitors.as_ref() };
@@ -171,7 +155,8 @@ impl Server {
             listening.push(grpc.serve(frontend, limits)?);
         }
         drop(inside);
-        let control = ControlPlane::start(control, (shared, webhook), (metrics, log.clone()))?;
+        let operators = operators(shared, webhook, (&metrics, log.clone()));
+        let control = ControlPort::start("control", (control, operators), metrics)?;
         let loaded = Loaded::new(&lifecycle, &settings.model_repository);
         let supply = prepared.map(|it| it.start(Box::new(loaded))).transpose()?;
         Ok(Server {
@@ -180,11 +165,13 @@ impl Server {
             serving,
             log,
             truth,
+            labels,
             data,
             listening,
             control,
             auditor,
             triggers,
+            findings,
             _gpus: gpus,
             addresses,
         })
@@ -197,7 +184,7 @@ impl Server {
 
     /// Who is told what monitors find.
     pub fn findings(&self) -> Arc<dyn Findings> {
-        FanOut::new(acting(self.triggers.as_ref()))
+        Arc::clone(&self.findings)
     }
 
     /// The hot path.
@@ -227,9 +214,29 @@ impl Server {
         // Nobody offers anything any more.
         let log_by = by.max(Instant::now() + LOG_DRAIN);
         clean &= self.truth.is_none_or(|it| truth::stop(&it, log_by));
+        clean &= self.labels.is_none_or(|it| it.stop(log_by));
         clean &= self.log.is_none_or(|it| it.stop(by.max(Instant::now() + LOG_DRAIN)));
         self.control.stop();
         clean
+    }
+}
+
+/// What is written down of requests, and who looks on.
+#[derive(Default)]
+struct Logging {
+    log: Option<Arc<Log>>,
+    monitors: Option<Arc<Monitors>>,
+    truth: Option<Arc<Truth>>,
+    labels: Option<LabelLog>,
+}
+
+impl Logging {
+    fn start(settings: &Settings, findings: &Arc<dyn Findings>) -> anyhow::Result<Logging> {
+        let Some(settings) = &settings.log else { return Ok(Logging::default()) };
+        let (log, monitors, name) = settings.start(Arc::clone(findings))?;
+        let truth = settings.truth(Arc::clone(findings))?;
+        let labels = truth.as_ref().map(|_| settings.labels(&name)).transpose()?;
+        Ok(Logging { log: Some(log), monitors, truth, labels })
     }
 }
 
@@ -316,75 +323,16 @@ fn lifecycle_options(
     }
 }
 
-/// The control port's own thread and runtime: it answers while the data runtime is flooded.
-struct ControlPlane {
-    thread: thread::JoinHandle<()>,
-    stop: oneshot::Sender<()>,
-}
-
-impl ControlPlane {
-    fn start(
-        bound: Bound,
-        (shared, webhook): (Arc<Shared>, Option<Webhook>),
-        (metrics, log): (Recorded, Option<Arc<Log>>),
-    ) -> io::Result<ControlPlane> {
-        let runtime = Builder::new_current_thread().enable_all().build()?;
-        let limits = control_limits();
-        let (stop, stopped) = oneshot::channel();
-        let listening = {
-            let _inside = runtime.enter();
-            let metrics = metrics.clone();
-            let control = Control::new(shared, move || {
-                log.iter().for_each(|it| it.observe());
-                telemetry::render(&metrics)
-            })
-            .with_webhook(webhook);
-            bound.serve(Arc::new(control), limits)?
-        };
-        let thread = thread::Builder::new().name("control".to_owned()).spawn(move || {
-            runtime.block_on(async {
-                tokio::select! {
-                    _ = stopped => {}
-                    () = keep_up(&metrics) => {}
-                }
-                listening.drain(Instant::now() + CONTROL_DRAIN).await;
-            });
-        })?;
-        Ok(ControlPlane { thread, stop })
-    }
-
-    fn stop(self) {
-        let _ = self.stop.send(());
-        let _ = self.thread.join();
-    }
-}
-
-pub(crate) fn control_limits() -> ConnectionLimits {
-    ConnectionLimits {
-        connections_max: CONTROL_CONNECTIONS_MAX,
-        idle: CONTROL_IDLE,
-        ..ConnectionLimits::default()
-    }
-}
-
-pub(crate) async fn keep_up(metrics: &Recorded) {
-    let mut ticks = tokio::time::interval(SWEEP);
-    loop {
-        ticks.tick().await;
-        metrics.sweep();
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// Kubernetes' default is a probe every ten seconds and three failures to a restart.
-    #[test]
-    fn no_peer_keeps_a_place_at_the_control_port_until_a_probe_gives_up() {
-        let ConnectionLimits { first_byte, header, idle, .. } = control_limits();
-        for limit in [first_byte, header, idle] {
-            assert!(limit <= Duration::from_secs(15), "{limit:?}");
-        }
-    }
+/// What answers scrapers, probes and operators.
+fn operators(
+    shared: Arc<Shared>,
+    webhook: Option<Webhook>,
+    (metrics, log): (&Recorded, Option<Arc<Log>>),
+) -> Control {
+    let metrics = metrics.clone();
+    let render = move || {
+        log.iter().for_each(|it| it.observe());
+        telemetry::render(&metrics)
+    };
+    Control::new(shared, render).with_webhook(webhook)
 }

@@ -15,7 +15,7 @@ use server_frontend::ConnectionLimits;
 use server_lifecycle::{LoadPolicy, Transition};
 use server_serving::AdmissionLimits;
 use server_supply::Target;
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::Targets;
 
 use crate::cli::{
     Libraries, LoadArg, LogFormat, PlaceArgs, SchedulerArg, ServeArgs, TransitionArg,
@@ -165,6 +165,7 @@ fn libraries_over_file(args: Libraries, root: &mut Section<'_>) -> Libraries {
         openvino_dir: args.openvino_dir.or(root.with("openvino_dir", path)),
         litert_library: args.litert_library.or(root.with("litert_library", path)),
         pjrt_plugin: args.pjrt_plugin.or(root.with("pjrt_plugin", path)),
+        pjrt_options: args.pjrt_options.or(root.text("pjrt_options").map(str::to_owned)),
         pjrt_cache: args.pjrt_cache.or(root.with("pjrt_cache", path)),
         nvml_library: args.nvml_library.or(root.with("nvml_library", path)),
     }
@@ -340,7 +341,7 @@ fn check(settings: &Settings, names_models: bool, root: &mut Section<'_>) {
         let text = format!("{house} is less than request_bytes_max, {request}");
         root.fault("in_flight_bytes_max", &text);
     }
-    if let Err(error) = EnvFilter::try_new(&settings.log_level) {
+    if let Err(error) = settings.log_level.parse::<Targets>() {
         root.fault("log_level", &format!("{:?}: {error}", settings.log_level));
     }
 }

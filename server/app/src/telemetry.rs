@@ -5,8 +5,11 @@ use std::panic;
 
 use anyhow::Context as _;
 use server_base::Series;
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::Targets;
 use tracing_subscriber::fmt::time::SystemTime;
+use tracing_subscriber::layer::{Layer as _, SubscriberExt as _};
+use tracing_subscriber::util::SubscriberInitExt as _;
+use tracing_subscriber::{fmt, registry};
 
 use crate::cli::LogFormat;
 use crate::recorder::Recorded;
@@ -28,16 +31,16 @@ pub fn series() -> Vec<Series> {
 
 /// Logs to standard error: standard output is for results.
 pub(crate) fn start_logs(format: LogFormat, level: &str) -> anyhow::Result<()> {
-    let filter = EnvFilter::try_new(level).with_context(|| format!("log level {level:?}"))?;
-    let logs = tracing_subscriber::fmt()
-        .with_env_filter(filter)
+    let filter: Targets = level.parse().with_context(|| format!("log level {level:?}"))?;
+    let logs = fmt::layer()
         .with_timer(SystemTime)
         .with_writer(io::stderr)
         .with_ansi(io::stderr().is_terminal());
-    let started = match format {
-        LogFormat::Text => logs.try_init(),
-        LogFormat::Json => logs.json().flatten_event(true).with_current_span(false).try_init(),
+    let logs = match format {
+        LogFormat::Text => logs.boxed(),
+        LogFormat::Json => logs.json().flatten_event(true).with_current_span(false).boxed(),
     };
+    let started = registry().with(filter).with(logs).try_init();
     started.map_err(|it| anyhow::anyhow!("cannot start logging: {it}"))?;
     panic::set_hook(Box::new(|panicked| {
         // One record, like everything else; the message may come from an engine or a model.

@@ -278,11 +278,11 @@ async fn few_for_a_prediction() {
     // Four of them are the two maps of headers that HTTP/2 asks for.
     check("a prediction over gRPC", 6.0);
 
-    // One more: the record. What it holds lies in a piece of memory for many.
+    // No more: the record is one of a request before, and what it holds is packed into a list.
     http(rest, "logged", &content, &length).await;
-    check("a logged prediction as binary tensors", 4.0);
+    check("a logged prediction as binary tensors", 3.0);
     grpc(rpc, "logged").await;
-    check("a logged prediction over gRPC", 7.0);
+    check("a logged prediction over gRPC", 6.0);
 
     let stopped = std::thread::spawn(move || server.stop(Duration::from_secs(10)));
     assert!(stopped.join().expect("lives"), "nothing is left");

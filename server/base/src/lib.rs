@@ -1,7 +1,9 @@
 //! Words that every part of the server speaks: names, versions, requests, error kinds, limits.
 //!
-//! Used by all server crates; uses only the seam. No behaviour beyond checking a value at the door.
+//! Used by all server crates; uses only the seam. No behaviour beyond checking a value at the door, and writing files.
 
+pub mod calendar;
+pub mod files;
 mod finding;
 mod ids;
 mod journal;

@@ -195,16 +195,16 @@ pub trait PredictionLog: fmt::Debug + Send + Sync {
     fn open(&self, subject: Subject) -> Result<Arc<dyn VersionLog>, String>;
 }
 
-/// The log of one version. Neither method waits.
+/// The log of one version. Neither method waits, or keeps the record itself.
 pub trait VersionLog: Send + Sync {
     /// What is wanted.
     fn config(&self) -> &LogConfig;
 
     /// A record that nobody waits for.
-    fn offer(&self, record: Box<Record>);
+    fn offer(&self, record: &Record);
 
     /// A record that somebody waits for. Called back from another thread, or at once.
-    fn commit(&self, record: Box<Record>, told: Told);
+    fn commit(&self, record: &Record, told: Told);
 }
 
 #[cfg(test)]

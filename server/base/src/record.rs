@@ -26,11 +26,11 @@ impl EventId {
     /// Of a record made at that time. Unique in the process by counting, among processes by where the
     /// count begins; not a secret.
     pub fn new(time: SystemTime) -> EventId {
-        static NEXT: OnceLock<AtomicU64> = OnceLock::new();
-        let start = || AtomicU64::new(RandomState::new().hash_one("event id"));
-        let count = NEXT.get_or_init(start).fetch_add(1, Ordering::Relaxed);
-        static PROCESS: OnceLock<u64> = OnceLock::new();
-        let process = *PROCESS.get_or_init(|| RandomState::new().hash_one("process"));
+        static NEXT: OnceLock<(AtomicU64, u64)> = OnceLock::new();
+        let random = |what| RandomState::new().hash_one(what);
+        let start = || (AtomicU64::new(random("event id")), random("process"));
+        let (next, process) = NEXT.get_or_init(start);
+        let count = next.fetch_add(1, Ordering::Relaxed);
         let millis = time.duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
         let high = (millis & ((1 << 48) - 1)) << 80 | 7 << 76 | u128::from(process & 0xfff) << 64;
         EventId(high | 2 << 62 | u128::from(count & ((1 << 62) - 1)))

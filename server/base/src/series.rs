@@ -26,6 +26,18 @@ pub struct Series {
     pub buckets: &'static [f64],
 }
 
+impl Series {
+    /// One without buckets.
+    pub const fn plain(
+        name: &'static str,
+        kind: SeriesKind,
+        labels: &'static [&'static str],
+        help: &'static str,
+    ) -> Series {
+        Series { name, kind, labels, help, buckets: &[] }
+    }
+}
+
 /// Buckets for latencies in seconds: a superset of OpenTelemetry's, because models answer in
 /// microseconds as well as in minutes.
 pub const LATENCY_BUCKETS: &[f64] = &[

@@ -167,6 +167,8 @@ impl Driver {
         if let Due::Begin { from } = due {
             let asked = Asked::by_file(from, *version);
             let error = self.begin(model.as_str(), asked, Plan::clone(plan)).await.err();
+            // Another replica was faster: in the next turn it is looked at again.
+            let error = error.filter(|it| *it != ConductorError::Busy);
             return self.say(model, *version, error);
         }
         let world = World::new((&self.serving, &self.lifecycle), &self.files, &self.beside);

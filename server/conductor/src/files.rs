@@ -1,11 +1,11 @@
 //! What rollouts leave on the disk: one file for each model that has or had one, and a log of decisions.
 
-use std::fs::{self, File};
-use std::io::{self, Write as _};
+use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use server_base::Journal;
+use server_base::{Journal, files};
 use server_replicas::Saved;
 use server_rollout::Evidence;
 
@@ -52,12 +52,7 @@ impl Files {
         let (path, aside) =
             (folder.join(format!("{name}.json")), folder.join(format!(".{name}.json")));
         let text = serde_json::to_vec_pretty(saved).map_err(io::Error::other)?;
-        let mut file = File::create(&aside)?;
-        file.write_all(&text)?;
-        file.sync_all()?;
-        drop(file);
-        fs::rename(&aside, &path)?;
-        File::open(folder)?.sync_all()
+        files::replace(&path, &aside, &text)
     }
 
     /// One line for each decision.

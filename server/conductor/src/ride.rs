@@ -14,7 +14,6 @@ use server_serving::{Servable, Serving, Shadow};
 use server_replicas::{Saved, Seen, Wish};
 
 use crate::gauge::Gauge;
-use crate::metrics;
 use crate::world::World;
 
 /// See the module.
@@ -119,24 +118,29 @@ impl Ride {
         Seen { ready, digests, observation: self.observe(world, &both), ..Seen::default() }
     }
 
-    /// Where it stands, with what all have counted.
-    pub(crate) fn show(&mut self, saved: Saved) {
-        self.saved = saved;
+    /// Nothing of it is measured any more, or copied.
+    pub(crate) fn leave(&mut self, serving: &Serving) {
+        let both = self.both(serving);
+        self.end(&both);
     }
 
     /// The stage that the rollout is in, or none when it is over.
     fn align(&mut self, both: &Both) {
         match self.rollout().state() {
             State::Running { .. } | State::Held { .. } => self.resume(both),
-            State::Promoted { .. } | State::RolledBack if self.stage > 0 => {
-                self.set_shadow(both, Weight::NONE, 0);
-                for it in [&both.stable, &both.canary].into_iter().flatten() {
-                    it.watch(None, false);
-                }
-                self.begin_stage(both, 0);
-            }
-            State::Promoted { .. } | State::RolledBack => {}
+            State::Promoted { .. } | State::RolledBack => self.end(both),
         }
+    }
+
+    fn end(&mut self, both: &Both) {
+        if self.stage == 0 {
+            return;
+        }
+        self.set_shadow(both, Weight::NONE, 0);
+        for it in [&both.stable, &both.canary].into_iter().flatten() {
+            it.watch(None, false);
+        }
+        self.begin_stage(both, 0);
     }
 
     /// Does what a rollout has decided. It is written down first: a process that ends in between
@@ -335,7 +339,7 @@ impl Ride {
     }
 
     fn record(&mut self, world: &World<'_>, evidence: &Evidence) {
-        told(world, evidence);
+        world.tell(evidence);
         self.saved.keep(evidence.clone());
     }
 
@@ -367,22 +371,6 @@ impl Ride {
         let actions = self.saved.rollout.command(now, command)?;
         self.act(world, actions, now).await;
         Ok(())
-    }
-}
-
-/// A decision, for all who read of it.
-pub(crate) fn told(world: &World<'_>, evidence: &Evidence) {
-    let (model, words) = (evidence.subject.model(), &evidence.words);
-    tracing::info!(
-        %model, stable = %evidence.subject.stable(), canary = %evidence.subject.canary(),
-        verdict = ?evidence.verdict, words, "rollout"
-    );
-    metrics::decided(model, evidence.verdict);
-    if let Some(listener) = &world.beside.listener {
-        listener.tell(evidence);
-    }
-    if let Err(error) = world.files.audit(evidence) {
-        tracing::error!(%model, %error, "a decision cannot be written down");
     }
 }
 

@@ -8,18 +8,18 @@ use std::time::{Duration, Instant};
 
 use server_base::ModelName;
 use server_replicas::{
-    Decision, Member, Now, Record, ReplicaId, Saved, ShareError, Shown, Standing, Wish,
+    Decision, Member, News, Now, Record, ReplicaId, Saved, ShareError, Shown, Standing, Wish,
 };
 use server_rollout::{Command, Moment};
 
 use crate::declared::Due;
 use crate::handle::ConductorError;
 use crate::metrics;
-use crate::ride::{Ride, told};
+use crate::ride::Ride;
 use crate::share::{AnyStore, Share};
 use crate::world::World;
 
-/// A leader may miss so many turns.
+/// A leader may miss so many intervals.
 const LEASE_TURNS: u32 = 10;
 
 /// This replica's part.
@@ -54,32 +54,23 @@ impl Shared {
         Now { wall, own: self.began.elapsed() }
     }
 
-    /// Reads what the others did, says what was seen, and decides what is this replica's to decide.
+    /// Says what was seen, reads what the others did, and decides what is this replica's to decide.
     pub(crate) async fn turn(&mut self, rides: &mut Rides, world: &World<'_>, wall: Moment) {
         let now = self.now(wall);
-        let mut faults = Vec::new();
-        match self.member.refresh(now) {
-            Ok((records, unread)) => {
-                faults.extend(unread);
-                for it in records {
-                    follow(rides, world, it, wall).await;
-                }
-            }
-            Err(fault) => faults.push(fault),
-        }
         let mut seen = BTreeMap::new();
         for (model, ride) in rides.iter_mut() {
             seen.insert(model.clone(), ride.look(world, wall).await);
         }
-        faults.extend(self.member.report(now, seen).err());
+        // Its own sign comes first: to read takes the longer the more there is, and may fail.
+        let mut faults: Vec<ShareError> = self.member.report(now, seen).err().into_iter().collect();
+        faults.extend(self.member.refresh(now));
+        self.follow(rides, world, wall).await;
         let models: Vec<ModelName> = rides.keys().cloned().collect();
         for model in models {
             match self.member.decide(model.as_str(), now) {
                 Ok(None | Some(Decision::Refused)) => {}
-                Ok(Some(Decision::None(saved))) => {
-                    rides.entry(model.clone()).and_modify(|it| it.show(*saved));
-                }
-                Ok(Some(made @ Decision::Made { .. })) => self.made(rides, world, made, wall).await,
+                Ok(Some(Decision::None(counted))) => act_by(rides, world, *counted, wall).await,
+                Ok(Some(Decision::Made)) => self.follow(rides, world, wall).await,
                 Err(fault) => faults.push(fault),
             }
             let leads = self.member.standing(model.as_str(), now) == Standing::Leads;
@@ -108,15 +99,12 @@ impl Shared {
         }
     }
 
-    /// What is written down is done.
-    async fn made(&self, rides: &mut Rides, world: &World<'_>, made: Decision, wall: Moment) {
-        let Decision::Made { record, evidence } = made else { return };
-        let model = record.saved.rollout.subject().model();
-        if evidence.is_empty() && !record.saved.is_forgotten {
-            tracing::info!(%model, term = record.term, leader = %record.leader, "this replica leads a rollout");
+    /// Tells what was decided here, and acts by all that was read or written.
+    async fn follow(&mut self, rides: &mut Rides, world: &World<'_>, wall: Moment) {
+        for News { decided, record } in self.member.news() {
+            decided.iter().for_each(|it| world.tell(it));
+            act_by(rides, world, record, wall).await;
         }
-        evidence.iter().for_each(|it| told(world, it));
-        follow(rides, world, *record, wall).await;
     }
 
     /// What an operator said to this replica.
@@ -129,17 +117,16 @@ impl Shared {
     ) -> Result<(), ConductorError> {
         let unknown = || ConductorError::NoRollout { model: model.to_owned() };
         let name = ModelName::new(model).map_err(|_| unknown())?;
-        match self.member.command(&name, command, self.now(wall)) {
+        let said = self.member.command(&name, command, self.now(wall));
+        self.follow(rides, world, wall).await;
+        match said {
             Err(fault) => Err(ConductorError::Share(chain(&fault))),
             Ok(None) if rides.get(&name).is_some_and(|it| !it.saved().is_forgotten) => {
                 Err(ConductorError::Busy)
             }
             Ok(None) => Err(unknown()),
             Ok(Some(Err(refused))) => Err(refused.into()),
-            Ok(Some(Ok(made))) => {
-                self.made(rides, world, made, wall).await;
-                Ok(())
-            }
+            Ok(Some(Ok(_))) => Ok(()),
         }
     }
 
@@ -158,13 +145,12 @@ impl Shared {
         model: &ModelName,
         wall: Moment,
     ) -> Result<(), ConductorError> {
-        match self.member.forget(model, self.now(wall)) {
+        let said = self.member.forget(model, self.now(wall));
+        self.follow(rides, world, wall).await;
+        match said {
             Err(fault) => Err(ConductorError::Share(chain(&fault))),
             Ok(None) => Err(ConductorError::Busy),
-            Ok(Some(made)) => {
-                self.made(rides, world, made, wall).await;
-                Ok(())
-            }
+            Ok(Some(_)) => Ok(()),
         }
     }
 
@@ -177,28 +163,32 @@ impl Shared {
         wall: Moment,
     ) {
         let now = self.now(wall);
-        let made = match due {
+        let said = match due {
             Due::Withdraw => self.member.withdraw(model, now),
             Due::Note => self.member.note(model, wish, now),
             Due::Nothing | Due::Begin { .. } => return,
         };
-        match made {
-            Ok(Some(made)) => self.made(rides, world, made, wall).await,
-            Ok(None) => {} // others wrote all the time: in the next turn
+        self.follow(rides, world, wall).await;
+        match said {
+            Ok(_) => {} // nothing, where others wrote all the time: in the next turn
             Err(fault) => self.say(&[fault]),
         }
     }
 
     /// Reads what was shared before, for the first load.
     pub(crate) fn read(&mut self, wall: Moment) -> io::Result<Rides> {
-        let read = self.member.refresh(self.now(wall)).map_err(io::Error::other)?;
-        let (records, faults) = read;
+        let mut faults = self.member.refresh(self.now(wall));
+        // Who starts without having read all could load what was rolled back.
+        let unreached = faults.iter().position(|it| matches!(it, ShareError::Store(_)));
+        if let Some(fault) = unreached.map(|it| faults.swap_remove(it)) {
+            return Err(io::Error::other(fault));
+        }
         self.say(&faults);
-        let ride = |it: Record| {
+        let ride = |News { record: it, .. }| {
             let model = it.saved.rollout.subject().model().clone();
             (model, Ride::shared(it.saved, it.begun))
         };
-        Ok(records.into_iter().map(ride).collect())
+        Ok(self.member.news().into_iter().map(ride).collect())
     }
 
     /// Begins a rollout, unless one of the model is under way anywhere.
@@ -209,14 +199,14 @@ impl Shared {
         saved: Saved,
         wall: Moment,
     ) -> Result<(), ConductorError> {
-        let model = saved.rollout.subject().model().as_str().to_owned();
-        match self.member.begin(saved, self.now(wall)) {
+        let model = saved.rollout.subject().model().clone();
+        let begun = self.member.begin(saved, self.now(wall));
+        self.follow(rides, world, wall).await;
+        match begun {
             Err(fault) => Err(ConductorError::Share(chain(&fault))),
-            Ok(None) => Err(ConductorError::UnderWay { model }),
-            Ok(Some(record)) => {
-                follow(rides, world, record, wall).await;
-                Ok(())
-            }
+            Ok(false) if rides.get(&model).is_some_and(Ride::is_over) => Err(ConductorError::Busy),
+            Ok(false) => Err(ConductorError::UnderWay { model: model.as_str().to_owned() }),
+            Ok(true) => Ok(()),
         }
     }
 
@@ -227,7 +217,9 @@ impl Shared {
     }
 
     fn say(&mut self, faults: &[ShareError]) {
-        let text = faults.iter().map(chain).collect::<Vec<_>>().join("; ");
+        let mut texts: Vec<String> = faults.iter().map(chain).collect();
+        texts.dedup();
+        let text = texts.join("; ");
         if text.is_empty() {
             if self.said.take().is_some() {
                 tracing::info!("shared rollouts can be read and written again");
@@ -242,21 +234,15 @@ impl Shared {
     }
 }
 
-/// Another rollout of the model begins anew; the same one goes on.
-async fn follow(rides: &mut Rides, world: &World<'_>, record: Record, wall: Moment) {
+/// The only way into a ride: another rollout of the model begins anew; the same one goes on.
+async fn act_by(rides: &mut Rides, world: &World<'_>, record: Record, wall: Moment) {
     let model = record.saved.rollout.subject().model().clone();
-    let ride = match rides.entry(model) {
-        std::collections::btree_map::Entry::Occupied(it) => {
-            let ride = it.into_mut();
-            if ride.begun() != record.begun {
-                *ride = Ride::shared(record.saved.clone(), record.begun);
-            }
-            ride
-        }
-        std::collections::btree_map::Entry::Vacant(it) => {
-            it.insert(Ride::shared(record.saved.clone(), record.begun))
-        }
-    };
+    let new = |it: &Record| Ride::shared(it.saved.clone(), it.begun);
+    let ride = rides.entry(model).or_insert_with(|| new(&record));
+    if ride.begun() != record.begun {
+        ride.leave(world.serving);
+        *ride = new(&record);
+    }
     ride.follow(world, record.saved, wall).await;
 }
 

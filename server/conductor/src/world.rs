@@ -3,10 +3,12 @@
 use std::sync::Arc;
 
 use server_lifecycle::Lifecycle;
+use server_rollout::Evidence;
 use server_serving::Serving;
 
 use crate::files::Files;
 use crate::listener::Listener;
+use crate::metrics;
 use crate::prints::Contents;
 use crate::truth::Truth;
 
@@ -36,5 +38,21 @@ impl<'a> World<'a> {
         beside: &'a Beside,
     ) -> World<'a> {
         World { serving, lifecycle, files, beside }
+    }
+
+    /// A decision, for all who read of it.
+    pub(crate) fn tell(&self, evidence: &Evidence) {
+        let (model, words) = (evidence.subject.model(), &evidence.words);
+        tracing::info!(
+            %model, stable = %evidence.subject.stable(), canary = %evidence.subject.canary(),
+            verdict = ?evidence.verdict, words, "rollout"
+        );
+        metrics::decided(model, evidence.verdict);
+        if let Some(listener) = &self.beside.listener {
+            listener.tell(evidence);
+        }
+        if let Err(error) = self.files.audit(evidence) {
+            tracing::error!(%model, %error, "a decision cannot be written down");
+        }
     }
 }

@@ -64,12 +64,12 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
 
     let (mut offering, mut logged) = (Duration::ZERO, Duration::ZERO);
     for _ in 0..GROUPS {
-        let records: Vec<Box<Record>> = (0..GROUP).map(|it| Box::new(record(it))).collect();
+        let records: Vec<Record> = (0..GROUP).map(record).collect();
         let began = Instant::now();
         let mut last = None;
         for (n, record) in records.into_iter().enumerate() {
             if n + 1 < GROUP {
-                version.offer(record);
+                version.offer(&record);
             } else {
                 last = Some(record);
             }
@@ -77,7 +77,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         offering += began.elapsed();
         let began = Instant::now();
         if let Some(record) = last {
-            wait(&version, record);
+            wait(&version, &record);
         }
         logged += began.elapsed();
     }
@@ -116,7 +116,7 @@ fn size(folder: &std::path::Path) -> io::Result<u64> {
 }
 
 /// Until everything before it is on the disk too.
-fn wait(version: &Arc<dyn VersionLog>, record: Box<Record>) {
+fn wait(version: &Arc<dyn VersionLog>, record: &Record) {
     let (tell, told) = std::sync::mpsc::sync_channel(1);
     version.commit(
         record,

@@ -14,7 +14,7 @@ use arrow_schema::{ArrowError, DataType, Field, Schema, SchemaRef};
 use server_base::{ModelName, Version};
 
 use crate::catalogue::Position;
-use crate::hive::model_folder;
+use crate::hive::{model_folder, walk};
 use crate::jsonlines::JsonLines;
 use crate::parquet::properties;
 use crate::past::times;
@@ -22,9 +22,6 @@ use crate::schema::fixed;
 use crate::sink::{Rows, Sink as _};
 
 const MICROS_AN_HOUR: i64 = 3_600_000_000;
-
-/// Folders below the root down to the files: model, version, date, hour.
-const DEPTH: usize = 4;
 
 /// Which rows.
 #[derive(Clone, Debug, Default)]
@@ -39,8 +36,16 @@ pub struct Wanted {
 
 /// The files in which there may be some, in the order of time.
 pub fn files(folder: &Path, wanted: &Wanted) -> io::Result<Vec<PathBuf>> {
-    let mut found = Vec::new();
-    look(folder, &mut Vec::new(), (wanted, &mut found))?;
+    let Wanted { model, version, .. } = wanted;
+    let (model, version) =
+        (model.as_deref().map(model_folder), version.map(|it| format!("version={it}")));
+    let is_wanted = |depth: usize, name: &str| match depth {
+        0 => model.as_ref().is_none_or(|it| name == it),
+        1 => version.as_ref().is_none_or(|it| name == it),
+        _ => true,
+    };
+    let found = walk(folder, &is_wanted)?;
+    let mut found: Vec<PathBuf> = found.iter().map(fs::DirEntry::path).collect();
     // Below model and version the names of folders and files are in the order of time.
     let key = |it: &PathBuf| {
         let parts: Vec<String> =
@@ -49,41 +54,6 @@ pub fn files(folder: &Path, wanted: &Wanted) -> io::Result<Vec<PathBuf>> {
     };
     found.sort_by_cached_key(key);
     Ok(found)
-}
-
-fn look(
-    folder: &Path,
-    above: &mut Vec<String>,
-    (wanted, found): (&Wanted, &mut Vec<PathBuf>),
-) -> io::Result<()> {
-    for entry in fs::read_dir(folder)? {
-        let entry = entry?;
-        let name = entry.file_name().to_string_lossy().into_owned();
-        let depth = above.len();
-        if depth == DEPTH {
-            if name.ends_with(".parquet") {
-                found.push(entry.path());
-            }
-            continue;
-        }
-        let fits = match depth {
-            0 => wanted
-                .model
-                .as_ref()
-                .map_or(name.starts_with("model="), |it| name == model_folder(it)),
-            1 => wanted
-                .version
-                .map_or(name.starts_with("version="), |it| name == format!("version={it}")),
-            2 => name.starts_with("date="),
-            _ => name.starts_with("hour="),
-        };
-        if fits && entry.file_type()?.is_dir() {
-            above.push(name);
-            look(&entry.path(), above, (wanted, found))?;
-            above.pop();
-        }
-    }
-    Ok(())
 }
 
 /// The rows of a file, in as few pieces as there are gaps in what is wanted of them.

@@ -6,16 +6,19 @@
 
 use std::io;
 
+use bytes::Bytes;
+use server_base::{ModelName, Version, calendar};
+
 use crate::catalogue::Position;
-use crate::hive::date;
 use crate::json::{quoted, tensor_json};
-use crate::jsonlines::objects;
+use crate::keys::Keys;
 use crate::metrics;
+use crate::objects::objects;
 use crate::past::{Past, requests, times};
 use crate::sink::{Rows, Sink};
 
 /// Of our own.
-pub(crate) const ROW: &str = "dev.salver.inference.row.v1";
+pub const ROW: &str = "dev.salver.inference.row.v1";
 
 /// KServe's two.
 const REQUEST: &str = "org.kubeflow.serving.inference.request";
@@ -25,11 +28,9 @@ const RESPONSE: &str = "org.kubeflow.serving.inference.response";
 const BATCH_EVENTS_MAX: usize = 500;
 const BATCH_BYTES_MAX: usize = 1 << 20;
 
-/// Bytes that wait for a flush.
+/// Bytes and posts that wait for a flush.
 const BYTES_MAX: usize = 4 << 20;
-
-const MICROS_A_SECOND: i64 = 1_000_000;
-const SECONDS_A_DAY: i64 = 86_400;
+const WAITING_MAX: usize = 500;
 
 /// Which events.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,12 +47,13 @@ pub struct Event {
     /// Headers of the request, beside those of every request.
     pub headers: Vec<(&'static str, String)>,
     /// Its body.
-    pub body: Vec<u8>,
+    pub body: Bytes,
 }
 
 /// Posts events.
 pub trait Post: Send {
-    /// The event has been taken when it returns.
+    /// The event has been taken when it returns. An error of the kind `FileTooLarge`: it is larger than it
+    /// ever will be taken.
     fn post(&mut self, event: &Event) -> io::Result<()>;
 }
 
@@ -60,36 +62,67 @@ pub struct CloudEvents<P> {
     to: P,
     events: Events,
     /// Ready to be posted.
-    waiting: Vec<Event>,
-    /// Events of a batch that is being made, and how many.
-    batch: (Vec<u8>, usize),
+    waiting: Vec<Waiting>,
+    /// A batch that is being made.
+    batch: Batch,
     bytes: usize,
+    done: Done,
+}
+
+/// What is posted at once, and where in its body the events end, if it is a batch.
+struct Waiting {
+    event: Event,
+    ends: Vec<usize>,
+}
+
+#[derive(Default)]
+struct Batch {
+    body: Vec<u8>,
+    ends: Vec<usize>,
+}
+
+/// How far a flush came that failed. Rows come again in the same order, and so do posts; what was taken
+/// is not posted again, or a receiver that fails now and then would never have taken all.
+#[derive(Default)]
+struct Done {
+    /// Where in the log the flush began.
+    from: Position,
+    posts: usize,
+    /// Of the last post's body.
+    crc: u32,
 }
 
 impl<P: Post> CloudEvents<P> {
     /// To that receiver.
     pub fn new(to: P, events: Events) -> CloudEvents<P> {
-        CloudEvents { to, events, waiting: Vec::new(), batch: (Vec::new(), 0), bytes: 0 }
+        CloudEvents {
+            to,
+            events,
+            waiting: Vec::new(),
+            batch: Batch::default(),
+            bytes: 0,
+            done: Done::default(),
+        }
     }
 
     fn rows(&mut self, rows: &Rows) -> io::Result<()> {
-        let (lines, times) = (objects(&rows.batch)?, times(&rows.batch));
-        let source = quoted(&source(rows));
-        for (line, micros) in lines.split(|it| *it == b'\n').zip(times) {
-            let id = quoted(&format!("{}.{}", field(line, "event_id"), field(line, "row_index")));
-            let time = time(micros);
+        let (keys, lines) = (Keys::of(&rows.batch)?, objects(&rows.batch)?);
+        let source = quoted(&source_of(&rows.model, rows.version));
+        let lines = lines.split(|it| *it == b'\n');
+        for (row, (line, micros)) in lines.zip(times(&rows.batch)).enumerate() {
+            let (id, time) = (quoted(&keys.id(row)), calendar::of_us(micros));
             let head = format!(
                 "{{\"specversion\":\"1.0\",\"type\":\"{ROW}\",\"source\":{source},\"id\":{id},\
                  \"time\":\"{time}\",\"datacontenttype\":\"application/json\",\"data\":"
             );
-            let (batch, events) = &mut self.batch;
-            batch.extend_from_slice(if *events == 0 { b"[" } else { b"," });
-            batch.extend_from_slice(head.as_bytes());
-            batch.extend_from_slice(line);
-            batch.push(b'}');
-            *events += 1;
+            let Batch { body, ends } = &mut self.batch;
+            body.push(if ends.is_empty() { b'[' } else { b',' });
+            body.extend_from_slice(head.as_bytes());
+            body.extend_from_slice(line);
+            body.push(b'}');
+            ends.push(body.len());
             self.bytes += head.len() + line.len();
-            if *events >= BATCH_EVENTS_MAX || batch.len() >= BATCH_BYTES_MAX {
+            if ends.len() >= BATCH_EVENTS_MAX || body.len() >= BATCH_BYTES_MAX {
                 self.close();
             }
         }
@@ -98,12 +131,33 @@ impl<P: Post> CloudEvents<P> {
 
     /// The batch that is being made is complete.
     fn close(&mut self) {
-        let (mut body, events) = std::mem::take(&mut self.batch);
-        if events > 0 {
+        let Batch { mut body, ends } = std::mem::take(&mut self.batch);
+        if !ends.is_empty() {
             body.push(b']');
-            let kind = "application/cloudevents-batch+json; charset=utf-8".to_owned();
-            self.waiting.push(Event { headers: vec![("content-type", kind)], body });
+            self.waiting.push(Waiting { event: batch(body.into()), ends });
         }
+    }
+
+    /// Posts it; if it is too large in parts, down to single events, and without those that are too large by
+    /// themselves.
+    fn post(&mut self, waiting: &Waiting) -> io::Result<()> {
+        let Waiting { event, ends } = waiting;
+        match self.to.post(event) {
+            Err(error) if error.kind() == io::ErrorKind::FileTooLarge => {}
+            other => return other,
+        }
+        let bytes = event.body.len();
+        let Some((first, second)) = halves(event, ends) else {
+            tracing::error!(
+                sink = self.name(),
+                bytes,
+                "an event is too large for who takes them: it is left out"
+            );
+            metrics::untold(self.name());
+            return Ok(());
+        };
+        self.post(&first)?;
+        self.post(&second)
     }
 
     fn kserve(&mut self, rows: &Rows) {
@@ -128,14 +182,15 @@ impl<P: Post> CloudEvents<P> {
             ("ce-specversion", "1.0".to_owned()),
             ("ce-id", header(&past.request_id)),
             ("ce-type", kind.to_owned()),
-            ("ce-source", source(rows)),
-            ("ce-time", time(past.at_micros)),
+            ("ce-source", source_of(&rows.model, rows.version)),
+            ("ce-time", calendar::of_us(past.at_micros)),
             ("ce-inferenceservicename", header(rows.model.as_str())),
             ("ce-component", "predictor".to_owned()),
             ("ce-endpoint", past.route.clone()),
         ];
         self.bytes += body.len();
-        self.waiting.push(Event { headers, body: body.into_bytes() });
+        let event = Event { headers, body: body.into() };
+        self.waiting.push(Waiting { event, ends: Vec::new() });
     }
 }
 
@@ -155,10 +210,19 @@ impl<P: Post> Sink for CloudEvents<P> {
         Ok(())
     }
 
-    fn flush(&mut self, _from: Position, _of: &str) -> io::Result<()> {
+    fn flush(&mut self, from: Position, _of: &str) -> io::Result<()> {
         self.close();
-        for event in &self.waiting {
-            self.to.post(event)?;
+        let waiting = std::mem::take(&mut self.waiting);
+        let done = std::mem::take(&mut self.done);
+        let last = done.posts.checked_sub(1).and_then(|it| waiting.get(it));
+        let is_same = done.from == from && last.is_some_and(|it| it.crc() == done.crc);
+        let skip = if is_same { done.posts } else { 0 };
+        for (place, it) in waiting.iter().enumerate().skip(skip) {
+            if let Err(error) = self.post(it) {
+                let last = place.checked_sub(1).and_then(|it| waiting.get(it));
+                self.done = Done { from, posts: place, crc: last.map_or(0, Waiting::crc) };
+                return Err(error);
+            }
         }
         self.reset();
         Ok(())
@@ -166,13 +230,38 @@ impl<P: Post> Sink for CloudEvents<P> {
 
     fn reset(&mut self) {
         self.waiting.clear();
-        self.batch = (Vec::new(), 0);
+        self.batch = Batch::default();
         self.bytes = 0;
     }
 
     fn is_full(&self) -> bool {
-        self.bytes >= BYTES_MAX || self.waiting.len() >= BATCH_EVENTS_MAX
+        self.bytes >= BYTES_MAX || self.waiting.len() >= WAITING_MAX
     }
+}
+
+impl Waiting {
+    fn crc(&self) -> u32 {
+        crc32fast::hash(&self.event.body)
+    }
+}
+
+/// A batch in two; `None`: it is one event.
+fn halves(event: &Event, ends: &[usize]) -> Option<(Waiting, Waiting)> {
+    let (first, second) = ends.split_at_checked(ends.len() / 2).filter(|it| !it.0.is_empty())?;
+    let (middle, end) = (*first.last()?, *second.last()?);
+    let part = |begin: usize, ends: &[usize], end: usize| {
+        let events = event.body.get(begin..end)?;
+        let body = [b"[", events, b"]"].concat();
+        // Behind the bracket or comma that stood before it, as behind the bracket of its own.
+        let ends = ends.iter().map(|it| it + 1 - begin).collect();
+        Some(Waiting { event: batch(body.into()), ends })
+    };
+    Some((part(1, first, middle)?, part(middle + 1, second, end)?))
+}
+
+fn batch(body: Bytes) -> Event {
+    let kind = "application/cloudevents-batch+json; charset=utf-8".to_owned();
+    Event { headers: vec![("content-type", kind)], body }
 }
 
 fn request(past: &Past) -> Option<String> {
@@ -195,9 +284,9 @@ fn tensors(all: &[(String, backend_api::Tensor)]) -> Option<String> {
 }
 
 /// Which model and version: a reference to a URI.
-pub(crate) fn source(rows: &Rows) -> String {
+pub fn source_of(model: &ModelName, version: Version) -> String {
     let plain = |it: u8| it.is_ascii_alphanumeric() || b"-._~".contains(&it);
-    format!("/models/{}/versions/{}", escaped(rows.model.as_str(), plain), rows.version)
+    format!("/models/{}/versions/{version}", escaped(model.as_str(), plain))
 }
 
 /// As the binding to HTTP says: what is no printable ASCII, quotes and percent signs.
@@ -208,23 +297,6 @@ fn header(text: &str) -> String {
 fn escaped(text: &str, plain: impl Fn(u8) -> bool) -> String {
     let byte = |it: u8| if plain(it) { char::from(it).to_string() } else { format!("%{it:02X}") };
     text.bytes().map(byte).collect()
-}
-
-/// A field's text or number in a line that was made here: its texts hold no quotes.
-fn field<'a>(line: &'a [u8], name: &str) -> &'a str {
-    let line = std::str::from_utf8(line).unwrap_or_default();
-    let rest = line.split_once(&format!("\"{name}\":")).map_or("", |it| it.1);
-    rest.split([',', '}']).next().unwrap_or_default().trim_matches('"')
-}
-
-/// As RFC 3339 says.
-pub(crate) fn time(micros: i64) -> String {
-    let (seconds, micros) =
-        (micros.div_euclid(MICROS_A_SECOND), micros.rem_euclid(MICROS_A_SECOND));
-    let (day, second) = (seconds.div_euclid(SECONDS_A_DAY), seconds.rem_euclid(SECONDS_A_DAY));
-    let day = date(u32::try_from(day).unwrap_or(0));
-    let (hour, minute, second) = (second / 3_600, second / 60 % 60, second % 60);
-    format!("{day}T{hour:02}:{minute:02}:{second:02}.{micros:06}Z")
 }
 
 #[cfg(test)]

@@ -7,18 +7,31 @@ use super::*;
 use crate::fixture;
 use crate::sink::conformance;
 
+/// A field's text or number in a line that was made here: its texts hold no quotes.
+fn field<'a>(line: &'a str, name: &str) -> &'a str {
+    let rest = line.split_once(&format!("\"{name}\":")).map_or("", |it| it.1);
+    rest.split([',', '}']).next().unwrap_or_default().trim_matches('"')
+}
+
 /// Writes down what is posted, a line each; fails when it is told to.
 struct Kept {
     file: PathBuf,
     fails: usize,
+    /// Posts that are taken before it fails.
+    takes: usize,
+    bytes_max: usize,
 }
 
 impl Post for Kept {
     fn post(&mut self, event: &Event) -> io::Result<()> {
-        if self.fails > 0 {
+        if self.takes == 0 && self.fails > 0 {
             self.fails -= 1;
             return Err(io::ErrorKind::TimedOut.into());
         }
+        if event.body.len() > self.bytes_max {
+            return Err(io::ErrorKind::FileTooLarge.into());
+        }
+        self.takes = self.takes.saturating_sub(1);
         let mut file = OpenOptions::new().append(true).create(true).open(&self.file)?;
         let headers: Vec<String> =
             event.headers.iter().map(|(name, it)| format!("{name}: {it}")).collect();
@@ -27,7 +40,8 @@ impl Post for Kept {
 }
 
 fn sink(folder: &Path, events: Events) -> CloudEvents<Kept> {
-    CloudEvents::new(Kept { file: folder.join("posted"), fails: 0 }, events)
+    let file = folder.join("posted");
+    CloudEvents::new(Kept { file, fails: 0, takes: 0, bytes_max: usize::MAX }, events)
 }
 
 fn posted(folder: &Path) -> Vec<String> {
@@ -44,8 +58,8 @@ fn it_is_a_sink() {
             parts
         });
         let key = |it: String| {
-            let row = field(it.as_bytes(), "row_index").parse().expect("a number");
-            (field(it.as_bytes(), "event_id").to_owned(), row)
+            let row = field(&it, "row_index").parse().expect("a number");
+            (field(&it, "event_id").to_owned(), row)
         };
         rows.map(key).collect()
     };
@@ -130,4 +144,71 @@ fn what_was_not_taken_comes_again_under_the_same_ids() {
     for (event, row) in fixture::keys(&rows.batch) {
         assert!(posted[0].contains(&format!("\"id\":\"{event}.{row}\"")));
     }
+}
+
+/// Ids of the rows in each post.
+fn ids(posted: &[String]) -> Vec<Vec<String>> {
+    let body = |it: &String| it.split_once(" | ").expect("headers and body").1.to_owned();
+    let events = |it: &str| serde_json::from_str::<Vec<serde_json::Value>>(it).expect("a batch");
+    let id = |it: &serde_json::Value| it["id"].as_str().expect("an id").to_owned();
+    posted.iter().map(|it| events(&body(it)).iter().map(id).collect()).collect()
+}
+
+fn keys(rows: &Rows) -> Vec<String> {
+    fixture::keys(&rows.batch).into_iter().map(|(event, row)| format!("{event}.{row}")).collect()
+}
+
+/// A receiver that fails at every third post would never take a flush of four at once.
+#[test]
+fn a_flush_that_failed_goes_on_where_it_was() {
+    let folder = tempfile::tempdir().expect("scratch");
+    let mut sink = sink(folder.path(), Events::Rows);
+    let rows = fixture::rows("m", 480_000, 4 * BATCH_EVENTS_MAX);
+    let from = Position { segment: 3, offset: 100 };
+    (sink.to.takes, sink.to.fails) = (2, 2);
+    for fails in [true, true, false] {
+        sink.write(&rows).expect("takes rows");
+        assert_eq!(sink.flush(from, "log").is_err(), fails);
+        sink.reset();
+    }
+    assert_eq!(ids(&posted(folder.path())).concat(), keys(&rows), "each once, in their order");
+}
+
+#[test]
+fn other_rows_are_posted_from_the_first() {
+    let check = |segment, model: &str| {
+        let folder = tempfile::tempdir().expect("scratch");
+        let mut sink = sink(folder.path(), Events::Rows);
+        let rows = fixture::rows("m", 480_000, 2 * BATCH_EVENTS_MAX);
+        (sink.to.takes, sink.to.fails) = (1, 1);
+        sink.write(&rows).expect("takes rows");
+        assert!(sink.flush(Position { segment: 3, offset: 0 }, "log").is_err());
+        sink.reset();
+        let others = fixture::rows(model, 480_000, 2 * BATCH_EVENTS_MAX);
+        sink.write(&others).expect("takes rows");
+        sink.flush(Position { segment, offset: 0 }, "log").expect("flushes");
+        assert_eq!(ids(&posted(folder.path())[1..]).concat(), keys(&others));
+    };
+    check(4, "m");
+    check(3, "n");
+}
+
+#[test]
+fn batches_that_are_too_large_are_posted_in_parts() {
+    let rows = fixture::rows("m", 480_000, 100);
+    let check = |bytes_max: usize, expect: &[String]| {
+        let folder = tempfile::tempdir().expect("scratch");
+        let mut sink = sink(folder.path(), Events::Rows);
+        sink.to.bytes_max = bytes_max;
+        sink.write(&rows).expect("takes rows");
+        sink.flush(Position::default(), "log").expect("flushes");
+        let posted = posted(folder.path());
+        assert_eq!(ids(&posted).concat(), expect);
+        posted.len()
+    };
+    let all = keys(&rows);
+    assert_eq!(check(usize::MAX, &all), 1);
+    assert!((2..=128).contains(&check(8_000, &all)));
+    assert_eq!(check(1_200, &all), 100, "one by one");
+    assert_eq!(check(100, &[]), 0, "left out, and nothing waits for them");
 }

@@ -1,4 +1,4 @@
-//! Memory for what is copied out of requests.
+//! Memory for what is copied out of requests and too long for a list.
 //!
 //! Each copy for itself would be taken by a thread that answers and freed by the log's, which is what
 //! allocators are slowest at. So those of many records lie in one piece, which is gone with the last of them.
@@ -7,8 +7,8 @@ use std::cell::RefCell;
 
 use bytes::{Bytes, BytesMut};
 
-/// Of one piece. What a thread has begun stays with it, so this is little; a row of 30 numbers and its
-/// answer are 128 bytes.
+/// Of one piece, which is what up to sixteen records of more than 4 KiB have copied of them. What a thread has
+/// begun stays with it, so this is little.
 const PIECE_BYTES: usize = 64 << 10;
 
 /// What is longer has memory of its own: at most a quarter of a piece is left empty.

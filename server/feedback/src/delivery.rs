@@ -176,6 +176,7 @@ impl Delivery {
                 if closing.is_some() || due.is_some_and(|it| it <= Instant::now()) {
                     self.flush()?;
                 }
+                self.sink.idle();
                 return Ok(closing.is_none());
             }
         }

@@ -4,6 +4,8 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
 use std::path::{Path, PathBuf};
 
+use server_base::files;
+
 /// What segments are kept in.
 pub trait Files: Send + Sync {
     /// A file that is not there yet.
@@ -86,16 +88,11 @@ impl Files for Disk {
     }
 
     fn replace(&self, path: &Path, content: &[u8]) -> io::Result<()> {
-        let part = path.with_extension("part");
-        let mut file = File::create(&part)?;
-        file.write_all(content)?;
-        file.sync_all()?;
-        fs::rename(&part, path)?;
-        path.parent().map_or(Ok(()), |it| self.sync_folder(it))
+        files::replace(path, &path.with_extension("part"), content)
     }
 
     fn sync_folder(&self, folder: &Path) -> io::Result<()> {
-        File::open(folder)?.sync_all()
+        files::sync_folder(folder)
     }
 }
 

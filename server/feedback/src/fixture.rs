@@ -1,16 +1,20 @@
 //! Records and rows for the tests.
 
+use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use arrow_array::RecordBatch;
 use arrow_array::cast::AsArray as _;
 use arrow_array::types::UInt32Type;
+use arrow_schema::ArrowError;
 use backend_api::{DType, Dim, Signature, Tensor, TensorSpec};
 use server_base::{
     EventId, LogConfig, ModelName, Protocol, Reason, Record, Route, Subject, Timing, Version,
 };
 use smallvec::smallvec;
 
+use crate::list::List;
+use crate::parcel::Parcel;
 use crate::rows::Form;
 use crate::schema::Columns;
 use crate::sink::Rows;
@@ -35,6 +39,45 @@ pub(crate) fn subject(model: &str) -> Subject {
 
 pub(crate) fn form(subject: Subject) -> Form {
     Form { columns: Columns::new(&subject).expect("columns"), subject, key: None }
+}
+
+impl Form {
+    /// One batch of all rows of these records, which are put into lists and come out of them as on the
+    /// way to the disk.
+    pub(crate) fn rows(
+        &self,
+        records: &[Record],
+        now: SystemTime,
+    ) -> Result<RecordBatch, ArrowError> {
+        let version = crate::version::Version::new(self.clone());
+        let lists = lists(&version, records);
+        self.batch(&lists.iter().flat_map(List::entries).collect::<Vec<_>>(), now)
+    }
+}
+
+/// Lists of these records, as the queue fills them.
+pub(crate) fn lists(version: &Arc<crate::version::Version>, records: &[Record]) -> Vec<List> {
+    lists_in(vec![List::with_room()], version, records)
+}
+
+/// The same, the first of them in those that are there.
+pub(crate) fn lists_in(
+    mut empty: Vec<List>,
+    version: &Arc<crate::version::Version>,
+    records: &[Record],
+) -> Vec<List> {
+    let mut lists: Vec<List> = empty.pop().into_iter().collect();
+    for record in records {
+        let mut parcel = Parcel::new(record, version).expect("can be a row");
+        if parcel.is_long() {
+            parcel.hold();
+        }
+        if !lists.last().is_some_and(|it| it.has_room(&parcel)) {
+            lists.push(empty.pop().unwrap_or_else(List::with_room));
+        }
+        lists.last_mut().expect("one").put(&mut parcel, None);
+    }
+    lists
 }
 
 /// An answered request of so many rows: row `n` takes `n` and `n + 0.5`, and gives `n`.

@@ -1,5 +1,10 @@
 //! The folders that rows lie in: `model=…/version=…/date=…/hour=…`, made and read again.
 
+use std::fs::{self, DirEntry};
+use std::io;
+use std::path::Path;
+
+use server_base::calendar::Date;
 use server_base::{ModelName, Version};
 
 const HOURS_A_DAY: u32 = 24;
@@ -14,7 +19,8 @@ pub fn version_folder(model: &ModelName, version: Version) -> String {
 
 /// The folder of an hour, counted from 1970, within a version's.
 pub fn hour_folder(hour: u32) -> String {
-    format!("date={}/hour={:02}", date(hour / HOURS_A_DAY), hour % HOURS_A_DAY)
+    let day = Date::of_day(i64::from(hour / HOURS_A_DAY));
+    format!("date={day}/hour={:02}", hour % HOURS_A_DAY)
 }
 
 /// A model's folder.
@@ -45,41 +51,65 @@ fn escaped(name: &str) -> String {
     name.chars().map(escape).collect()
 }
 
-/// The day of that number since 1970, as `2026-11-21`. By Hinnant's days-to-civil: years begin in March,
-/// so the leap day is the last.
-pub(crate) fn date(day: u32) -> String {
-    let z = u64::from(day) + 719_468;
-    let (era, of_era) = (z / 146_097, z % 146_097);
-    let year_of_era = (of_era - of_era / 1_460 + of_era / 36_524 - of_era / 146_096) / 365;
-    let of_year = of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let shifted = (5 * of_year + 2) / 153;
-    let day = of_year - (153 * shifted + 2) / 5 + 1;
-    let month = if shifted < 10 { shifted + 3 } else { shifted - 9 };
-    let year = year_of_era + era * 400 + u64::from(month <= 2);
-    format!("{year:04}-{month:02}-{day:02}")
-}
-
 /// The hour of a path that begins with an hour's folder.
 pub fn hour_of(path: &str) -> Option<u32> {
     let (day, rest) = path.strip_prefix("date=")?.split_once('/')?;
     let hour = rest.strip_prefix("hour=")?.split('/').next()?;
     let hour: u32 = hour.parse().ok().filter(|it| *it < HOURS_A_DAY)?;
-    day_of(day)?.checked_mul(HOURS_A_DAY)?.checked_add(hour)
+    let days = u32::try_from(day.parse::<Date>().ok()?.days()).ok()?;
+    days.checked_mul(HOURS_A_DAY)?.checked_add(hour)
 }
 
-/// The number since 1970 of a day such as `2026-11-21`. By Hinnant's days-from-civil: years begin in
-/// March, so the leap day is the last.
-fn day_of(text: &str) -> Option<u32> {
-    let parts: Option<Vec<u64>> = text.split('-').map(|it| it.parse().ok()).collect();
-    let &[year, month, day] = parts?.as_slice() else { return None };
-    if !(1970..=9999).contains(&year) || !(1..=12).contains(&month) || !(1..=31).contains(&day) {
-        return None;
+/// Of folders below the root, down to the files.
+#[cfg(feature = "parquet")]
+pub(crate) const FOLDERS: &[&str] = &["model=", "version=", "date=", "hour="];
+
+/// The same of labels, which are of no version.
+#[cfg(feature = "parquet")]
+pub(crate) const LABEL_FOLDERS: &[&str] = &["model=", "date=", "hour="];
+
+/// Files of our form below those folders that are `wanted`, by depth and name. What is being written lies
+/// elsewhere, and what others put there has other names. What goes away meanwhile was not there.
+#[cfg(feature = "parquet")]
+pub(crate) fn walk(root: &Path, wanted: &dyn Fn(usize, &str) -> bool) -> io::Result<Vec<DirEntry>> {
+    below((root, FOLDERS), wanted)
+}
+
+/// The same, of files below folders of those names.
+pub(crate) fn below(
+    (root, names): (&Path, &[&str]),
+    wanted: &dyn Fn(usize, &str) -> bool,
+) -> io::Result<Vec<DirEntry>> {
+    let (mut found, mut folders) = (Vec::new(), vec![(root.to_path_buf(), 0)]);
+    while let Some((folder, depth)) = folders.pop() {
+        let entries = match fs::read_dir(&folder) {
+            Err(error) if depth > 0 && error.kind() == io::ErrorKind::NotFound => continue,
+            entries => entries?,
+        };
+        for entry in entries {
+            let entry = entry?;
+            let name = entry.file_name();
+            let name = name.to_string_lossy();
+            match names.get(depth) {
+                Some(prefix) if name.starts_with(prefix) && wanted(depth, &name) => {
+                    if there(entry.file_type())?.is_some_and(|it| it.is_dir()) {
+                        folders.push((entry.path(), depth + 1));
+                    }
+                }
+                None if name.ends_with(".parquet") => found.push(entry),
+                Some(_) | None => {}
+            }
+        }
     }
-    let (year, month) = if month > 2 { (year, month - 3) } else { (year - 1, month + 9) };
-    let (era, of_era) = (year / 400, year % 400);
-    let of_year = (153 * month + 2) / 5 + day - 1;
-    let day = era * 146_097 + of_era * 365 + of_era / 4 - of_era / 100 + of_year;
-    u32::try_from(day.checked_sub(719_468)?).ok()
+    Ok(found)
+}
+
+/// `None`: it has gone away.
+pub(crate) fn there<T>(found: io::Result<T>) -> io::Result<Option<T>> {
+    match found {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        found => found.map(Some),
+    }
 }
 
 #[cfg(test)]
@@ -103,5 +133,35 @@ mod tests {
         ] {
             assert_eq!(hour_of(text), None, "{text}");
         }
+    }
+
+    /// Folders and files that come and go while others are looked at.
+    #[test]
+    #[cfg(feature = "parquet")]
+    fn what_goes_away_meanwhile_was_not_there() {
+        let root = tempfile::tempdir().expect("scratch");
+        let hour = |model: &str| root.path().join(format!("model={model}/version=1/date=d/hour=1"));
+        for model in ["a", "b"] {
+            fs::create_dir_all(hour(model)).expect("made");
+            fs::write(hour(model).join("1.parquet"), "x").expect("written");
+            fs::write(hour(model).join("notes"), "x").expect("written");
+        }
+        let files =
+            |wanted: &dyn Fn(usize, &str) -> bool| walk(root.path(), wanted).expect("walked").len();
+        assert_eq!(files(&|_, _| true), 2);
+        assert_eq!(files(&|depth, name| depth > 0 || name == "model=a"), 1);
+        // Retention comes between the look at a folder and the look into it.
+        let removes = |depth: usize, name: &str| {
+            if (depth, name) == (3, "hour=1") {
+                for model in ["a", "b"] {
+                    let _ =
+                        fs::remove_dir_all(root.path().join(format!("model={model}/version=1")));
+                }
+            }
+            true
+        };
+        assert_eq!(files(&removes), 0);
+        fs::remove_dir_all(root.path()).expect("removed");
+        assert!(walk(root.path(), &|_, _| true).is_err(), "the root itself has to be there");
     }
 }

@@ -2,11 +2,9 @@
 
 use std::io::{self, Write};
 
-use arrow_array::RecordBatch;
-use arrow_json::LineDelimitedWriter;
-
 use crate::catalogue::Position;
 use crate::json::quoted;
+use crate::objects::objects;
 use crate::sink::{Rows, Sink};
 
 /// Bytes of lines that wait for a flush.
@@ -62,14 +60,6 @@ pub(crate) fn lines(rows: &Rows) -> io::Result<Vec<u8>> {
         lines.extend_from_slice(object);
         lines.push(b'\n');
     }
-    Ok(lines)
-}
-
-/// A line for each row, with an object of its columns.
-pub(crate) fn objects(batch: &RecordBatch) -> io::Result<Vec<u8>> {
-    let mut lines = Vec::new();
-    let mut writer = LineDelimitedWriter::new(&mut lines);
-    writer.write(batch).and_then(|()| writer.finish()).map_err(io::Error::other)?;
     Ok(lines)
 }
 

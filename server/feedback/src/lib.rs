@@ -8,6 +8,8 @@
 mod version;
 mod weight;
 mod copies;
+mod parcel;
+mod list;
 mod queue;
 mod schema;
 mod rows;
@@ -30,14 +32,23 @@ mod hive;
 #[cfg_attr(not(feature = "parquet"), allow(dead_code))]
 mod retention;
 mod jsonlines;
+mod keys;
+mod objects;
 mod past;
 #[cfg(feature = "parquet")]
 mod archive;
 #[cfg(feature = "parquet")]
 mod reader;
+#[cfg(feature = "parquet")]
+mod input;
+#[cfg(feature = "parquet")]
+mod labels;
 mod json;
 mod cloudevents;
+mod manifest;
 mod messages;
+#[cfg(feature = "parquet")]
+mod unpacked;
 mod log;
 pub mod metrics;
 
@@ -49,13 +60,20 @@ mod fixture;
 #[cfg(feature = "parquet")]
 pub use archive::{Export, Wanted, files, read};
 pub use catalogue::Position;
-pub use cloudevents::{CloudEvents, Event, Events, Post};
+pub use cloudevents::{CloudEvents, Event, Events, Post, ROW, source_of};
 pub use files::{Append, Disk, Files};
 pub use hive::{hour_folder, hour_of, version_folder};
 pub use json::tensor_json;
 pub use jsonlines::JsonLines;
+#[cfg(feature = "parquet")]
+pub use labels::{
+    LABELS_SUFFIX, LabelFiles, LabelRow, LabelValue, label_hour, labels_folder, read_labels,
+};
 pub use log::{Log, MakeSinks, Options, StartError};
-pub use messages::{MESSAGE_BYTES_MAX, Message, Messages, Produce, WAITING_BYTES_MAX, WAITING_MAX};
+pub use manifest::columns_of;
+pub use messages::{
+    COLUMNS, MESSAGE_BYTES_MAX, Message, Messages, Produce, WAITING_BYTES_MAX, WAITING_MAX,
+};
 #[cfg(feature = "parquet")]
 pub use parquet::ParquetSink;
 pub use past::{Gap, Past, requests};
@@ -67,3 +85,5 @@ pub use redact::Key;
 pub use retention::Keep;
 pub use schema::{FORM, schema};
 pub use sink::{Rows, Sink};
+#[cfg(feature = "parquet")]
+pub use unpacked::rows_of;

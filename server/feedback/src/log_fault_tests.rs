@@ -29,7 +29,7 @@ fn rows_that_cannot_be_made_cost_nobody_else() {
     let (tell, told) = bounded(1);
     let record = fixture::record(fixture::hour(480_000), 1);
     bad.commit(
-        Box::new(record),
+        &record,
         Box::new(move |it| {
             let _ = tell.send(it);
         }),
@@ -53,7 +53,7 @@ fn records_of_many_rows_fill_the_queue_by_their_rows() {
     let gate = files.hang();
     house.commit(480_000);
     for _ in 0..8 {
-        house.m.offer(Box::new(fixture::record(fixture::hour(480_000), 30_000)));
+        house.m.offer(&fixture::record(fixture::hour(480_000), 30_000));
     }
     let (records, bytes) = house.log.queue.filled();
     assert!((5..=6).contains(&records), "{records} of {bytes} bytes");

@@ -50,7 +50,7 @@ impl House {
         let record = fixture::record(fixture::hour(hour), 1);
         let (event, tell) = (record.event.to_string(), self.tell.clone());
         let name = event.clone();
-        self.m.commit(Box::new(record), Box::new(move |it| drop(tell.send((name, it)))));
+        self.m.commit(&record, Box::new(move |it| drop(tell.send((name, it)))));
         event
     }
 
@@ -76,7 +76,7 @@ fn what_is_told_durable_is_delivered() {
         for n in 0..50 {
             // Clocks jump: back, by years, and before 1970.
             sent.insert(house.commit([480_000, 470_000, 0][(n + round) % 3]));
-            house.m.offer(Box::new(fixture::record(fixture::hour(480_000), 1)));
+            house.m.offer(&fixture::record(fixture::hour(480_000), 1));
         }
         for _ in 0..50 {
             assert_eq!(house.told().1, Ok(()));
@@ -280,4 +280,44 @@ fn a_log_without_a_key_hashes_nothing() {
     let opened = house.log.open(subject).err();
     assert_eq!(opened.as_deref(), Some("log.hash: there is no key, which --log-key-file names"));
     assert!(house.stop());
+}
+
+/// Counts how often it hears that nothing has come.
+struct Idle(Arc<Mutex<usize>>);
+
+impl Sink for Idle {
+    fn name(&self) -> &'static str {
+        "idle"
+    }
+
+    fn write(&mut self, _rows: &Rows) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn flush(&mut self, _from: crate::catalogue::Position, _of: &str) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn reset(&mut self) {}
+
+    fn is_full(&self) -> bool {
+        false
+    }
+
+    fn idle(&mut self) {
+        *self.0.lock().expect("nobody panics") += 1;
+    }
+}
+
+/// Retention by age has to come by also where nobody asks any more.
+#[test]
+fn a_sink_hears_that_nothing_comes() {
+    let folder = tempfile::tempdir().expect("scratch");
+    let count = Arc::new(Mutex::new(0));
+    let make = |_: &str| -> io::Result<Vec<Box<dyn Sink>>> {
+        Ok(vec![Box::new(Idle(Arc::clone(&count)))])
+    };
+    let house = House::new(Arc::new(Disk), options(folder.path()), &make);
+    assert!(house.stop());
+    assert!(*count.lock().expect("nobody panics") > 0);
 }

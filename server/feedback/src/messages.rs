@@ -3,23 +3,24 @@
 //! One, and not one for each batch, because that is what consumers of a topic join, filter and compact by;
 //! the client puts many into one request anyway. The key is the request's id, so that all rows of a
 //! request, and whatever else comes of it, are in one partition in their order. The headers are those of
-//! a CloudEvent in the binary mode of its binding to Kafka; a row that comes twice has the same `ce_id`.
+//! a CloudEvent in the binary mode of its binding to Kafka; a row that comes twice has the same `ce_id`. One header more
+//! says what its columns are.
 
 use std::io;
 
-use arrow_array::cast::AsArray as _;
-use arrow_array::types::UInt32Type;
-use arrow_array::{RecordBatch, StringArray, UInt32Array};
+use server_base::calendar;
 
 use crate::catalogue::Position;
-use crate::cloudevents::{ROW, source, time};
+use crate::cloudevents::{ROW, source_of};
 use crate::jsonlines::lines;
+use crate::keys::Keys;
+use crate::manifest::manifest;
 use crate::metrics;
 use crate::past::times;
 use crate::sink::{Rows, Sink};
 
 /// Bytes and messages that wait for a flush. The producer has a queue of its own for that many.
-pub const WAITING_BYTES_MAX: usize = 4 << 20;
+pub const WAITING_BYTES_MAX: usize = 8 << 20;
 /// See [`WAITING_BYTES_MAX`].
 pub const WAITING_MAX: usize = 10_000;
 
@@ -27,8 +28,11 @@ pub const WAITING_MAX: usize = 10_000;
 /// there, and 1,000,000 in clients), and would come again for ever. Some room is for its frame.
 pub const MESSAGE_BYTES_MAX: usize = 990_000;
 
+/// The header that says of which types and tensors a row's columns are: JSON does not.
+pub const COLUMNS: &str = "salver_columns";
+
 /// What a message takes beside its key, value and headers' values.
-const HEADER_BYTES: usize = 128;
+const HEADER_BYTES: usize = 160;
 
 const SINK: &str = "kafka";
 
@@ -72,10 +76,12 @@ impl<P: Produce> Sink for Messages<P> {
     }
 
     fn write(&mut self, rows: &Rows) -> io::Result<()> {
-        let names = Names::of(&rows.batch)?;
-        let (lines, times, source) = (lines(rows)?, times(&rows.batch), source(rows));
+        let keys = Keys::of(&rows.batch)?;
+        let (lines, times) = (lines(rows)?, times(&rows.batch));
+        let (source, columns) =
+            (source_of(&rows.model, rows.version), manifest(&rows.batch.schema()));
         for (row, (line, micros)) in lines.split(|it| *it == b'\n').zip(times).enumerate() {
-            let message = names.message(row, line, (micros, &source));
+            let message = message(&keys, row, line, (micros, &source, &columns));
             let bytes = message.bytes();
             if bytes > MESSAGE_BYTES_MAX {
                 tracing::error!(model = %rows.model, version = %rows.version, bytes, "a row is too long for a message: it is left out");
@@ -123,40 +129,23 @@ impl Message {
     }
 }
 
-/// What names rows.
-struct Names<'a> {
-    events: &'a StringArray,
-    rows: &'a UInt32Array,
-    requests: &'a StringArray,
-}
-
-impl<'a> Names<'a> {
-    fn of(batch: &'a RecordBatch) -> io::Result<Names<'a>> {
-        let column = |name: &str| {
-            batch.column_by_name(name).ok_or_else(|| io::Error::other(format!("no column {name}")))
-        };
-        let text = |name: &str| {
-            let text = column(name)?.as_string_opt::<i32>();
-            text.ok_or_else(|| io::Error::other(format!("{name} is no text")))
-        };
-        let rows = column("row_index")?.as_primitive_opt::<UInt32Type>();
-        let rows = rows.ok_or_else(|| io::Error::other("row_index is no number"))?;
-        Ok(Names { events: text("event_id")?, rows, requests: text("request_id")? })
-    }
-
-    fn message(&self, row: usize, line: &[u8], (micros, source): (i64, &str)) -> Message {
-        let id = format!("{}.{}", self.events.value(row), self.rows.value(row));
-        let headers = vec![
-            ("content-type", "application/json".to_owned()),
-            ("ce_specversion", "1.0".to_owned()),
-            ("ce_id", id),
-            ("ce_type", ROW.to_owned()),
-            ("ce_source", source.to_owned()),
-            ("ce_time", time(micros)),
-        ];
-        let key = self.requests.value(row).to_owned();
-        Message { key, value: line.to_vec(), headers, time_ms: micros.div_euclid(1_000) }
-    }
+fn message(
+    keys: &Keys<'_>,
+    row: usize,
+    line: &[u8],
+    (micros, source, columns): (i64, &str, &str),
+) -> Message {
+    let headers = vec![
+        ("content-type", "application/json".to_owned()),
+        ("ce_specversion", "1.0".to_owned()),
+        ("ce_id", keys.id(row)),
+        ("ce_type", ROW.to_owned()),
+        ("ce_source", source.to_owned()),
+        ("ce_time", calendar::of_us(micros)),
+        (COLUMNS, columns.to_owned()),
+    ];
+    let key = keys.request(row).to_owned();
+    Message { key, value: line.to_vec(), headers, time_ms: micros.div_euclid(1_000) }
 }
 
 #[cfg(test)]

@@ -61,6 +61,7 @@ fn a_row_is_an_event_in_binary_mode_keyed_by_its_request() {
     let [_, second] = sink.waiting.as_slice() else { panic!("two rows") };
     assert_eq!((second.key.as_str(), second.time_ms), ("ö\n1", 480_000 * 3_600_000));
     let (event, _) = fixture::keys(&rows.batch).remove(1);
+    let columns = manifest(&rows.batch.schema());
     let expect = [
         ("content-type", "application/json"),
         ("ce_specversion", "1.0"),
@@ -68,6 +69,7 @@ fn a_row_is_an_event_in_binary_mode_keyed_by_its_request() {
         ("ce_type", "dev.salver.inference.row.v1"),
         ("ce_source", "/models/a%20b/versions/3"),
         ("ce_time", "2024-10-04T00:00:00.000000Z"),
+        (COLUMNS, &columns),
     ];
     assert_eq!(second.headers, expect.map(|(name, it)| (name, it.to_owned())));
     let value = String::from_utf8(second.value.clone()).expect("text");

@@ -24,39 +24,35 @@ const DELIVERED: &str = "salver_log_sink_rows_total";
 const SINK_FAILURES: &str = "salver_log_sink_failures_total";
 const UNTOLD: &str = "salver_log_sink_untold_total";
 
-const fn series(
-    name: &'static str,
-    kind: SeriesKind,
-    labels: &'static [&'static str],
-    help: &'static str,
-) -> Series {
-    Series { name, kind, labels, help, buckets: &[] }
-}
-
 /// Everything this crate shows.
 pub const SERIES: &[Series] = &[
-    series(
+    Series::plain(
         OFFERED,
         SeriesKind::Counter,
         &["model", "version"],
         "Records that requests offered to the prediction log: a record is a request.",
     ),
-    series(WRITTEN, SeriesKind::Counter, &["model", "version"], "Records that are on the disk."),
-    series(
+    Series::plain(
+        WRITTEN,
+        SeriesKind::Counter,
+        &["model", "version"],
+        "Records that are on the disk.",
+    ),
+    Series::plain(
         DROPPED,
         SeriesKind::Counter,
         &["model", "version", "reason"],
         "Records that were left out: queue (too many wait), disk_budget (sinks are behind), disk (it \
          failed), record (it cannot be a row), closed.",
     ),
-    series(
+    Series::plain(
         ROWS,
         SeriesKind::Counter,
         &["model", "version"],
         "Rows of the records that are on the disk.",
     ),
-    series(QUEUE_RECORDS, SeriesKind::Gauge, &[], "Records that wait for the log's writer."),
-    series(
+    Series::plain(QUEUE_RECORDS, SeriesKind::Gauge, &[], "Records that wait for the log's writer."),
+    Series::plain(
         QUEUE_BYTES,
         SeriesKind::Gauge,
         &[],
@@ -69,33 +65,38 @@ pub const SERIES: &[Series] = &[
         help: "How long the disk took to say that a group of records is on it: ok, failed.",
         buckets: LATENCY_BUCKETS,
     },
-    series(
+    Series::plain(
         FAILURES,
         SeriesKind::Counter,
         &["what"],
         "Errors of the disk under the segments, by what failed: write, sync, rewrite, second sync.",
     ),
-    series(DISK_BYTES, SeriesKind::Gauge, &[], "Bytes of the segments on the disk."),
-    series(
+    Series::plain(DISK_BYTES, SeriesKind::Gauge, &[], "Bytes of the segments on the disk."),
+    Series::plain(
         CUT,
         SeriesKind::Counter,
         &[],
         "Bytes at the ends of segments that were torn or damaged when the server started.",
     ),
-    series(
+    Series::plain(
         LAG,
         SeriesKind::Gauge,
         &["sink"],
         "Bytes that are on the disk and that a sink has not delivered for good.",
     ),
-    series(DELIVERED, SeriesKind::Counter, &["sink"], "Rows that a sink has delivered for good."),
-    series(
+    Series::plain(
+        DELIVERED,
+        SeriesKind::Counter,
+        &["sink"],
+        "Rows that a sink has delivered for good.",
+    ),
+    Series::plain(
         SINK_FAILURES,
         SeriesKind::Counter,
         &["sink"],
         "Errors of a sink; what it had taken comes again.",
     ),
-    series(
+    Series::plain(
         UNTOLD,
         SeriesKind::Counter,
         &["sink"],

@@ -135,7 +135,7 @@ impl Sink for ParquetSink {
             let _ = fs::remove_file(&part.path);
         }
         (self.rows, self.bytes) = (0, 0);
-        self.place.done();
+        self.place.idle();
         Ok(())
     }
 
@@ -151,6 +151,10 @@ impl Sink for ParquetSink {
         self.rows >= ROWS_MAX
             || self.bytes >= self.place.bytes_max()
             || self.open.len() >= FILES_MAX
+    }
+
+    fn idle(&mut self) {
+        self.place.idle();
     }
 }
 

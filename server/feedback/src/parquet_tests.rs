@@ -4,7 +4,6 @@ use ::parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 
 use super::*;
 use crate::fixture;
-use crate::hive::date;
 use crate::sink::conformance;
 
 /// Every file below, unfinished ones apart.
@@ -59,15 +58,6 @@ fn files_lie_under_hive_paths_and_say_whose_they_are() {
     assert_eq!(about.get("salver.inputs").map(String::as_str), Some("x FP32 [rows,2]"));
 }
 
-#[test]
-fn days_are_those_of_the_calendar() {
-    for (day, expect) in
-        [(0, "1970-01-01"), (59, "1970-03-01"), (11_016, "2000-02-29"), (20_778, "2026-11-21")]
-    {
-        assert_eq!(date(day), expect);
-    }
-}
-
 /// Rows that were read from a segment share one buffer.
 #[test]
 fn rows_are_counted_once() {
@@ -77,4 +67,16 @@ fn rows_are_counted_once() {
     let batch = crate::batch::decode(&schema, &message).expect("decodes");
     let counted = bytes(&batch);
     assert!((message.len() / 2..=message.len()).contains(&counted), "{counted}");
+}
+
+#[test]
+fn old_files_go_though_nothing_comes() {
+    let folder = tempfile::tempdir().expect("scratch");
+    let hour = folder.path().join("model=m/version=1/date=2026-11-21/hour=01");
+    fs::create_dir_all(&hour).expect("made");
+    fs::write(hour.join("old.parquet"), "x").expect("written");
+    let keep = Keep { age: None, bytes: Some(0) };
+    let mut sink = ParquetSink::keeping(folder.path().to_path_buf(), "log", keep).expect("starts");
+    sink.idle();
+    assert_eq!(files(folder.path()), Vec::<PathBuf>::new());
 }

@@ -6,6 +6,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
+use crate::hive::FOLDERS;
 use crate::retention::{Keep, Retention};
 
 /// Folders that are remembered to be on the disk.
@@ -34,8 +35,8 @@ pub trait Place: Send {
     /// The file is there to stay when it returns.
     fn put(&mut self, file: &Whole<'_>) -> io::Result<()>;
 
-    /// All files that were due are there.
-    fn done(&mut self);
+    /// All files that were due are there, or nothing has come for a while.
+    fn idle(&mut self) {}
 }
 
 /// A folder.
@@ -47,8 +48,14 @@ pub(crate) struct Folder {
 }
 
 impl Folder {
+    /// Of predictions.
     pub(crate) fn new(root: PathBuf, keep: Keep) -> Folder {
-        let retention = (keep != Keep::default()).then(|| Retention::new(keep));
+        Folder::of(root, keep, FOLDERS)
+    }
+
+    /// Of files below folders of those names.
+    pub(crate) fn of(root: PathBuf, keep: Keep, folders: &'static [&'static str]) -> Folder {
+        let retention = (keep != Keep::default()).then(|| Retention::new(keep, folders));
         Folder { root, retention, synced: BTreeSet::new() }
     }
 }
@@ -69,7 +76,7 @@ impl Place for Folder {
         File::open(&folder)?.sync_all()
     }
 
-    fn done(&mut self) {
+    fn idle(&mut self) {
         if let Some(retention) = &mut self.retention {
             retention.sweep(&self.root, SystemTime::now());
         }

@@ -1,8 +1,8 @@
 //! Records on their way from requests to the writer.
 //!
 //! Bounded in number and in bytes. Whoever offers a record waits for a few instructions at the most,
-//! and wakes the writer only if it sleeps or if a request waits for the disk. What a request's thread has
-//! taken from the allocator goes back to it there: records lie in lists that go to the writer and back.
+//! and wakes the writer only if it sleeps, if a request waits for the disk or if many records do. They lie
+//! packed in lists, which go to the writer and back.
 
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread::{self, Thread};
@@ -10,25 +10,17 @@ use std::time::Duration;
 
 use server_base::{Record, Told, Unlogged};
 
+use crate::list::List;
+use crate::parcel::Parcel;
 use crate::version::Version;
-use crate::weight::Weight;
 
-/// Records of one list: no list ever has to grow while others wait for the lock.
-const LIST_RECORDS: usize = 256;
+/// Lists that are full before the writer has waited as long as it may: it goes on then. Two thousand
+/// records are company enough, and are still in a cache when it reads them.
+const COMPANY: usize = 8;
 
-/// Empty lists that are kept, about three megabytes: what comes while the writer lingers, and not what
-/// had gathered while the disk did not keep up.
-const SPARES_MAX: usize = 16;
-
-/// A record that waits.
-pub(crate) struct Item {
-    pub(crate) version: Arc<Version>,
-    pub(crate) record: Record,
-    /// Who waits for it to be on the disk.
-    pub(crate) told: Option<Told>,
-    /// What it takes of the budget.
-    pub(crate) bytes: usize,
-}
+/// Empty lists that are kept, about two megabytes: what is filled while the writer has as much, and not
+/// what had gathered while the disk did not keep up.
+const SPARES_MAX: usize = 2 * COMPANY;
 
 /// Bounds of the queue.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,10 +39,10 @@ pub(crate) struct Queue {
 #[derive(Default)]
 struct State {
     /// The last is the one that is being filled.
-    lists: Vec<Vec<Item>>,
+    lists: Vec<List>,
     records: usize,
     /// Empty ones.
-    spares: Vec<Vec<Item>>,
+    spares: Vec<List>,
     /// Of those that wait, and of those that the writer has taken and is not done with.
     bytes: usize,
     taken: usize,
@@ -64,7 +56,7 @@ struct State {
 /// What the writer gets.
 #[derive(Default)]
 pub(crate) struct Drained {
-    pub(crate) lists: Vec<Vec<Item>>,
+    pub(crate) lists: Vec<List>,
     /// Nothing more will come.
     pub(crate) closed: bool,
 }
@@ -83,23 +75,28 @@ impl Queue {
     pub(crate) fn push(
         &self,
         version: &Arc<Version>,
-        mut record: Box<Record>,
+        record: &Record,
         told: Option<Told>,
     ) -> Result<(), (Unlogged, Option<Told>)> {
-        let weight = Weight::of(&record, &version.form);
-        let bytes = match weight.charge() {
-            Ok(bytes) => bytes,
+        let mut parcel = match Parcel::new(record, version) {
+            Ok(parcel) => parcel,
             Err(why) => return Err((why, told)),
         };
-        if let Err(why) = self.lock().enter(bytes, self.bounds) {
-            return Err((why, told));
+        let (bytes, is_long) = (parcel.bytes, parcel.is_long());
+        if is_long {
+            if let Err(why) = self.lock().enter(bytes, self.bounds) {
+                return Err((why, told));
+            }
+            // Its place is taken, so what is copied now is within the bounds.
+            parcel.hold();
         }
-        // Its place is taken, so what is copied now is within the bounds.
-        weight.slim(&mut record, &version.form);
         let urgent = told.is_some();
         let mut state = self.lock();
-        state.put(Item { version: Arc::clone(version), record: *record, told, bytes });
-        let wakes = std::mem::take(&mut state.asleep) || (urgent && !state.urgent);
+        if !is_long && let Err(why) = state.enter(bytes, self.bounds) {
+            return Err((why, told));
+        }
+        let is_company = state.put(&mut parcel, told);
+        let wakes = std::mem::take(&mut state.asleep) || (urgent && !state.urgent) || is_company;
         state.urgent |= urgent;
         drop(state);
         if wakes && let Some(writer) = self.writer.get() {
@@ -109,7 +106,7 @@ impl Queue {
     }
 
     /// Takes what is there, for the writer. `rest`: how long it may sleep if there is nothing; then
-    /// `linger` is how long it waits for company, unless somebody waits.
+    /// `linger` is how long it waits for company, unless somebody waits or enough has come.
     pub(crate) fn drain(&self, rest: Duration, linger: Duration) -> Drained {
         let sleeps = {
             let mut state = self.lock();
@@ -122,7 +119,8 @@ impl Queue {
         let lingers = {
             let mut state = self.lock();
             state.asleep = false;
-            state.records > 0 && !state.urgent && !state.closed
+            let enough = state.urgent || state.lists.len() > COMPANY;
+            state.records > 0 && !enough && !state.closed
         };
         if lingers {
             thread::park_timeout(linger);
@@ -131,23 +129,21 @@ impl Queue {
         state.urgent = false;
         let lists = std::mem::take(&mut state.lists);
         state.taken = std::mem::take(&mut state.records);
-        // `push` counts the bytes before the item is there: closed is closed when none is on its way.
-        let here = || lists.iter().flatten().map(|it| it.bytes).sum::<usize>();
+        // The bytes of a long record are counted before it is there: closed is closed when none is on
+        // its way.
+        let here = || lists.iter().map(List::bytes).sum::<usize>();
         let closed = state.closed && state.bytes == here();
         Drained { lists, closed }
     }
 
-    /// The writer is done with so many records and bytes.
-    pub(crate) fn release(&self, records: usize, bytes: usize) {
+    /// The writer is done with the records of these lists, which are emptied and filled again.
+    pub(crate) fn release(&self, mut lists: Vec<List>) {
+        let records: usize = lists.iter().map(List::len).sum();
+        let bytes: usize = lists.iter().map(List::bytes).sum();
+        lists.iter_mut().for_each(List::clear);
         let mut state = self.lock();
         state.bytes = state.bytes.saturating_sub(bytes);
         state.taken = state.taken.saturating_sub(records);
-    }
-
-    /// Lists that the writer has emptied, to be filled again.
-    pub(crate) fn give_back(&self, mut lists: Vec<Vec<Item>>) {
-        lists.retain(Vec::is_empty);
-        let mut state = self.lock();
         let room = SPARES_MAX.saturating_sub(state.spares.len());
         state.spares.extend(lists.drain(..room.min(lists.len())));
         drop(state);
@@ -186,15 +182,19 @@ impl State {
         Ok(())
     }
 
-    fn put(&mut self, item: Item) {
+    /// True: that was the first of them for which there was no room in as many lists as are company.
+    fn put(&mut self, parcel: &mut Parcel<'_>, told: Option<Told>) -> bool {
         self.records += 1;
-        match self.lists.last_mut().filter(|it| it.len() < LIST_RECORDS) {
-            Some(list) => list.push(item),
+        match self.lists.last_mut().filter(|it| it.has_room(parcel)) {
+            Some(list) => {
+                list.put(parcel, told);
+                false
+            }
             None => {
-                let spare = self.spares.pop();
-                let mut list = spare.unwrap_or_else(|| Vec::with_capacity(LIST_RECORDS));
-                list.push(item);
+                let mut list = self.spares.pop().unwrap_or_else(List::with_room);
+                list.put(parcel, told);
                 self.lists.push(list);
+                self.lists.len() == COMPANY + 1
             }
         }
     }

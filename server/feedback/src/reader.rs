@@ -9,19 +9,25 @@ use arrow_array::RecordBatch;
 use arrow_schema::SchemaRef;
 use server_base::{ModelName, Version};
 
+use crate::input::{Failed, Input};
+
 /// Rows that are in memory at a time.
 const PIECE_ROWS: usize = 8_192;
 
-/// See the module.
+/// See the module. Errors of the kind `InvalidData` are about what is in the file and will come again; others
+/// are of the disk or the volume.
 pub struct LogFile {
-    builder: ParquetRecordBatchReaderBuilder<File>,
+    builder: ParquetRecordBatchReaderBuilder<Input>,
+    failed: Failed,
 }
 
 impl LogFile {
     /// Reads its end, which says what is in it.
     pub fn open(file: File) -> io::Result<LogFile> {
-        let builder = ParquetRecordBatchReaderBuilder::try_new(file).map_err(io::Error::other)?;
-        Ok(LogFile { builder })
+        let (input, failed) = Input::new(file)?;
+        let builder = ParquetRecordBatchReaderBuilder::try_new(input);
+        let builder = builder.map_err(|it| failed.instead_of(it))?;
+        Ok(LogFile { builder, failed })
     }
 
     /// Its columns.
@@ -45,7 +51,8 @@ impl LogFile {
         let wanted: Vec<usize> = fields.filter(|it| wants(it.1.name())).map(|it| it.0).collect();
         let mask = ProjectionMask::roots(self.builder.parquet_schema(), wanted);
         let builder = self.builder.with_projection(mask).with_batch_size(PIECE_ROWS);
-        let reader = builder.build().map_err(io::Error::other)?;
-        Ok(reader.map(|it| it.map_err(io::Error::other)))
+        let failed = self.failed;
+        let reader = builder.build().map_err(|it| failed.instead_of(it))?;
+        Ok(reader.map(move |it| it.map_err(|it| failed.instead_of(it))))
     }
 }

@@ -7,11 +7,10 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime};
 
+use crate::hive::{below, there};
+
 /// Looking at all files is not done more often.
 const PAUSE: Duration = Duration::from_secs(60);
-
-/// Folders below the root down to the files: model, version, date, hour.
-const DEPTH: usize = 4;
 
 /// What is kept; `None`: without that bound.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -25,6 +24,7 @@ pub struct Keep {
 /// Deletes what is not kept, once in a while.
 pub(crate) struct Retention {
     keep: Keep,
+    folders: &'static [&'static str],
     last: Option<Instant>,
 }
 
@@ -35,8 +35,9 @@ struct Stored {
 }
 
 impl Retention {
-    pub(crate) fn new(keep: Keep) -> Retention {
-        Retention { keep, last: None }
+    /// Of files below folders of those names.
+    pub(crate) fn new(keep: Keep, folders: &'static [&'static str]) -> Retention {
+        Retention { keep, folders, last: None }
     }
 
     /// What cannot be deleted now is tried again; the log goes on either way.
@@ -45,10 +46,13 @@ impl Retention {
             return;
         }
         self.last = Some(Instant::now());
-        let mut stored = Vec::new();
-        if let Err(error) = look(folder, 0, &mut stored) {
-            tracing::warn!(%error, "the files of the prediction log cannot be looked at");
-        }
+        let mut stored = match look(folder, self.folders) {
+            Ok(stored) => stored,
+            Err(error) => {
+                tracing::warn!(%error, "the files of the prediction log cannot be looked at");
+                return;
+            }
+        };
         let doomed = doomed(&mut stored, now, self.keep);
         let (mut files, mut bytes) = (0, 0);
         for Stored { path, bytes: size, .. } in stored.iter().take(doomed) {
@@ -87,26 +91,16 @@ fn doomed(stored: &mut [Stored], now: SystemTime, keep: Keep) -> usize {
     old.max(over)
 }
 
-/// Files of our form. What is being written lies elsewhere, and what others put there has other names.
-fn look(folder: &Path, depth: usize, found: &mut Vec<Stored>) -> io::Result<()> {
-    const FOLDERS: [&str; DEPTH] = ["model=", "version=", "date=", "hour="];
-    for entry in fs::read_dir(folder)? {
-        let entry = entry?;
-        let name = entry.file_name();
-        let name = name.to_string_lossy();
-        match FOLDERS.get(depth) {
-            Some(prefix) if name.starts_with(prefix) && entry.file_type()?.is_dir() => {
-                look(&entry.path(), depth + 1, found)?;
-            }
-            None if name.ends_with(".parquet") => {
-                let about = entry.metadata()?;
-                let (path, bytes) = (entry.path(), about.len());
-                found.push(Stored { path, written: about.modified()?, bytes });
-            }
-            Some(_) | None => {}
+/// All files. One that goes away meanwhile is not there.
+fn look(root: &Path, folders: &[&str]) -> io::Result<Vec<Stored>> {
+    let mut stored = Vec::new();
+    for entry in below((root, folders), &|_, _| true)? {
+        if let Some(about) = there(entry.metadata())? {
+            let (path, bytes) = (entry.path(), about.len());
+            stored.push(Stored { path, written: about.modified()?, bytes });
         }
     }
-    Ok(())
+    Ok(stored)
 }
 
 #[cfg(test)]
@@ -114,6 +108,7 @@ mod tests {
     use std::fs::{File, FileTimes};
 
     use super::*;
+    use crate::hive::FOLDERS;
     use crate::parquet::tests::files;
 
     const NOW: Duration = Duration::from_secs(1_000_000);
@@ -132,7 +127,7 @@ mod tests {
             File::options().write(true).open(path).expect("there").set_times(times).expect("set");
         }
         fs::write(folder.path().join("model=a/notes.parquet"), "of others").expect("written");
-        Retention::new(keep).sweep(folder.path(), now);
+        Retention::new(keep, FOLDERS).sweep(folder.path(), now);
         let stem = |it: PathBuf| it.file_stem().expect("a name").to_string_lossy().into_owned();
         files(folder.path()).into_iter().map(stem).collect()
     }
@@ -162,7 +157,7 @@ mod tests {
         fs::create_dir_all(&hour).expect("made");
         fs::write(hour.join("1.parquet"), "x").expect("written");
         let keep = Keep { age: None, bytes: Some(0) };
-        Retention::new(keep).sweep(folder.path(), SystemTime::now());
+        Retention::new(keep, FOLDERS).sweep(folder.path(), SystemTime::now());
         assert_eq!(fs::read_dir(folder.path()).expect("there").count(), 0);
     }
 }

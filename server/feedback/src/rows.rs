@@ -8,8 +8,10 @@ use arrow_array::{
     ArrayRef, Float32Array, RecordBatch, StringArray, TimestampMicrosecondArray, UInt32Array,
 };
 use arrow_schema::ArrowError;
+use backend_api::Tensor;
 use server_base::{Kind, Record, Subject};
 
+use crate::list::{Entry, Head};
 use crate::redact::Key;
 use crate::schema::{Columns, Layout, Logged};
 use crate::values;
@@ -23,132 +25,136 @@ pub(crate) struct Form {
     pub(crate) key: Option<Key>,
 }
 
-/// A record's tensors, in the signature's order.
-pub(crate) type Side = fn(&Record) -> &[backend_api::Tensor];
+/// Tensors of a record in the signature's order, and which of them are logged.
+pub(crate) type Side<'a> = (&'a [Tensor], &'a [Logged]);
+
+/// One tensor of each of these records: which of those that are logged, inputs first.
+pub(crate) type Tensors<'a> = (&'a [Entry<'a>], usize);
 
 impl Form {
     /// One batch of all rows of these records.
-    pub(crate) fn rows(
+    pub(crate) fn batch(
         &self,
-        records: &[Record],
+        entries: &[Entry<'_>],
         now: SystemTime,
     ) -> Result<RecordBatch, ArrowError> {
-        let mut columns = self.fixed(records, now);
-        for logged in &self.columns.inputs {
-            columns.extend(self.tensor(logged, records, |it| &it.inputs)?);
-        }
-        for logged in &self.columns.outputs {
-            columns.extend(self.tensor(logged, records, |it| &it.outputs)?);
+        let mut columns = self.fixed(entries, now);
+        let logged = self.columns.inputs.iter().chain(&self.columns.outputs);
+        for (number, logged) in logged.enumerate() {
+            columns.extend(self.tensor(logged, (entries, number))?);
         }
         RecordBatch::try_new(Arc::clone(&self.columns.schema), columns)
     }
 
     /// In the order of `schema::fixed`.
-    fn fixed(&self, records: &[Record], now: SystemTime) -> Vec<ArrayRef> {
-        let rows: usize = records.iter().map(|it| it.rows).sum();
-        let each = |of: &dyn Fn(&Record) -> u32| -> ArrayRef {
-            let repeat = |it: &Record| std::iter::repeat_n(of(it), it.rows);
-            Arc::new(UInt32Array::from_iter_values(records.iter().flat_map(repeat)))
+    fn fixed(&self, entries: &[Entry<'_>], now: SystemTime) -> Vec<ArrayRef> {
+        let rows: usize = entries.iter().map(|it| it.rows()).sum();
+        let each = |of: fn(&Head) -> u32| -> ArrayRef {
+            let repeat = |it: &Entry<'_>| std::iter::repeat_n(of(it.head), it.rows());
+            Arc::new(UInt32Array::from_iter_values(entries.iter().flat_map(repeat)))
         };
-        let words = |of: fn(&Record) -> &'static str| -> ArrayRef {
+        let words = |of: fn(&Head) -> &'static str| -> ArrayRef {
             let mut column = StringBuilder::with_capacity(rows, rows * 8);
-            for record in records {
-                (0..record.rows).for_each(|_| column.append_value(of(record)));
+            for entry in entries {
+                let word = of(entry.head);
+                (0..entry.rows()).for_each(|_| column.append_value(word));
             }
             Arc::new(column.finish())
         };
-        let texts = |of: &dyn Fn(&Record) -> Option<String>| -> ArrayRef {
-            let mut column = StringBuilder::with_capacity(rows, rows * 36);
-            for record in records {
-                let text = of(record);
-                (0..record.rows).for_each(|_| column.append_option(text.as_deref()));
+        let texts = |of: fn(&Entry<'_>) -> Option<String>| -> ArrayRef {
+            let mut column = StringBuilder::with_capacity(rows, 0);
+            for entry in entries {
+                let text = of(entry);
+                (0..entry.rows()).for_each(|_| column.append_option(text.as_deref()));
             }
             Arc::new(column.finish())
         };
-        let times = |of: &dyn Fn(&Record) -> SystemTime| -> ArrayRef {
-            let repeat = |it: &Record| std::iter::repeat_n(micros(of(it)), it.rows);
-            let values = records.iter().flat_map(repeat);
+        let times = |of: &dyn Fn(&Head) -> i64| -> ArrayRef {
+            let repeat = |it: &Entry<'_>| std::iter::repeat_n(of(it.head), it.rows());
+            let values = entries.iter().flat_map(repeat);
             Arc::new(TimestampMicrosecondArray::from_iter_values(values).with_timezone("+00:00"))
         };
-        // One of each for every row, so without a text of its own for each.
-        let mut events = StringBuilder::with_capacity(rows, rows * 36);
-        let mut requests = StringBuilder::with_capacity(rows, rows * 36);
-        for record in records {
-            let event = record.event.text();
-            let event = std::str::from_utf8(&event).unwrap_or_default();
-            let request = String::from_utf8_lossy(&record.request_id);
-            // The caller's name for a request, or ours if it gave none.
-            let request = if request.is_empty() { event } else { &request };
-            for _ in 0..record.rows {
-                events.append_value(event);
-                requests.append_value(request);
-            }
-        }
-        let (events, requests) = (events.finish(), requests.finish());
-        let row_index = records.iter().flat_map(|it| (0..it.rows).map(number));
+        let now = micros(now);
+        let (events, requests) = names(entries, rows);
+        let row_index = entries.iter().flat_map(|it| (0..it.rows()).map(number));
         let digest = self.subject.digest.as_deref();
-        let rates = records.iter().flat_map(|it| std::iter::repeat_n(it.probability, it.rows));
+        let rate = |it: &Entry<'_>| std::iter::repeat_n(it.head.probability, it.rows());
         vec![
-            Arc::new(events),
-            Arc::new(requests),
+            events,
+            requests,
             Arc::new(UInt32Array::from_iter_values(row_index)),
-            texts(&|it| it.trace.map(|it| format!("{:032x}", it.trace))),
-            texts(&|it| it.trace.map(|it| format!("{:016x}", it.span))),
-            times(&|it| it.time),
+            texts(|it| it.trace().map(|it| format!("{:032x}", it.trace))),
+            texts(|it| it.trace().map(|it| format!("{:016x}", it.span))),
+            times(&|it| micros(it.time)),
             times(&|_| now),
             Arc::new(StringArray::from_iter(std::iter::repeat_n(digest, rows))),
             words(|it| it.route.label()),
             words(|it| it.protocol.label()),
-            words(|it| it.failure.as_ref().map_or("OK", |(kind, _)| Kind::label(*kind))),
-            texts(&|it| self.error(it)),
-            each(&|it| duration(it.latency)),
-            each(&|it| duration(it.timing.queue)),
-            each(&|it| duration(it.timing.compute_infer)),
-            each(&|it| number(it.timing.batch_rows)),
-            Arc::new(Float32Array::from_iter_values(rates)),
+            words(|it| it.failure.map_or("OK", Kind::label)),
+            texts(|it| it.error().map(str::to_owned)),
+            each(|it| it.latency_us),
+            each(|it| it.queue_us),
+            each(|it| it.infer_us),
+            each(|it| it.batch_rows),
+            Arc::new(Float32Array::from_iter_values(entries.iter().flat_map(rate))),
             words(|it| it.reason.label()),
-            texts(&|it| it.pair.map(|it| it.to_string())),
+            texts(|it| it.pair().map(|it| it.to_string())),
         ]
     }
 
     /// An error's text may quote a value, so it goes where values do not.
-    fn error(&self, record: &Record) -> Option<String> {
+    pub(crate) fn error<'a>(&self, record: &'a Record) -> Option<&'a str> {
         let (_, text) = record.failure.as_ref()?;
-        if self.subject.config.redacts() {
-            return None;
-        }
-        Some(clipped(text, self.subject.config.value_bytes_max).to_owned())
+        let config = &self.subject.config;
+        (!config.redacts()).then(|| clipped(text, config.value_bytes_max))
     }
 
-    fn tensor(
-        &self,
-        logged: &Logged,
-        records: &[Record],
-        side: Side,
-    ) -> Result<Vec<ArrayRef>, ArrowError> {
+    /// Its inputs and its outputs, in the order of the columns.
+    pub(crate) fn sides<'a>(&'a self, record: &'a Record) -> [Side<'a>; 2] {
+        let Columns { inputs, outputs, .. } = &self.columns;
+        [(&record.inputs, inputs), (&record.outputs, outputs)]
+    }
+
+    fn tensor(&self, logged: &Logged, from: Tensors<'_>) -> Result<Vec<ArrayRef>, ArrowError> {
         let bytes_max = self.subject.config.value_bytes_max;
         match (&logged.layout, &self.key) {
             (layout, Some(key)) if logged.hashed => {
                 let width = if let Layout::Columns(width) = layout { *width } else { 1 };
-                Ok(values::hashes((logged, width), (records, side), key))
+                Ok(values::hashes((logged, width), from, key))
             }
             // Its values must not be seen, and there is no key to hash them with.
             (_, None) if logged.hashed => {
                 Err(ArrowError::InvalidArgumentError("a hashed column without a key".to_owned()))
             }
-            (Layout::Columns(width), _) => {
-                Ok(values::columns((logged, *width), (records, side), bytes_max))
-            }
-            (Layout::Whole, _) => Ok(vec![values::whole(logged, (records, side), bytes_max)?]),
+            (Layout::Columns(width), _) => Ok(values::columns((logged, *width), from, bytes_max)),
+            (Layout::Whole, _) => Ok(vec![values::whole(logged, from, bytes_max)?]),
         }
     }
 }
 
-fn number(value: usize) -> u32 {
+/// Our names for the records and their callers', which are ours where a caller gave none. One of each
+/// for every row, so without a text of its own for each.
+fn names(entries: &[Entry<'_>], rows: usize) -> (ArrayRef, ArrayRef) {
+    let mut events = StringBuilder::with_capacity(rows, rows * 36);
+    let mut requests = StringBuilder::with_capacity(rows, rows * 36);
+    for entry in entries {
+        let event = entry.head.event.text();
+        let event = std::str::from_utf8(&event).unwrap_or_default();
+        let request = String::from_utf8_lossy(entry.request_id());
+        let request = if request.is_empty() { event } else { &request };
+        for _ in 0..entry.rows() {
+            events.append_value(event);
+            requests.append_value(request);
+        }
+    }
+    (Arc::new(events.finish()), Arc::new(requests.finish()))
+}
+
+pub(crate) fn number(value: usize) -> u32 {
     u32::try_from(value).unwrap_or(u32::MAX)
 }
 
-fn duration(value: Duration) -> u32 {
+pub(crate) fn duration(value: Duration) -> u32 {
     u32::try_from(value.as_micros()).unwrap_or(u32::MAX)
 }
 

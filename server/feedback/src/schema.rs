@@ -223,7 +223,7 @@ fn origin(spec: &TensorSpec, is_hashed: bool) -> HashMap<String, String> {
 }
 
 /// An element's type in a column. Half precision is widened, which loses nothing.
-fn scalar(dtype: DType) -> DataType {
+pub(crate) fn scalar(dtype: DType) -> DataType {
     match dtype {
         DType::Bool => DataType::Boolean,
         DType::Uint8 => DataType::UInt8,

@@ -41,6 +41,9 @@ pub trait Sink: Send {
 
     /// Has it taken as much as it should before a flush?
     fn is_full(&self) -> bool;
+
+    /// Nothing has come for a while.
+    fn idle(&mut self) {}
 }
 
 #[cfg(test)]

@@ -12,18 +12,18 @@ use arrow_array::types::{
 use arrow_array::{ArrayRef, PrimitiveArray, StructArray};
 use arrow_buffer::NullBufferBuilder;
 use arrow_schema::{ArrowError, DataType, Field};
-use backend_api::{DType, Tensor};
+use backend_api::DType;
 use half::{bf16, f16};
-use server_base::Record;
 
+use crate::list::{Entry, View};
 use crate::redact::{Key, digest};
-use crate::rows::{Side, clipped};
+use crate::rows::{Tensors, clipped};
 use crate::schema::{Layout, Logged, whole as whole_fields};
 
 /// One column for each element of a row.
 pub(crate) fn columns(
     (logged, width): (&Logged, usize),
-    from: (&[Record], Side),
+    from: Tensors<'_>,
     bytes_max: usize,
 ) -> Vec<ArrayRef> {
     macro_rules! numbers {
@@ -54,7 +54,7 @@ pub(crate) fn columns(
 /// A keyed hash of each value in its place.
 pub(crate) fn hashes(
     (logged, width): (&Logged, usize),
-    from: (&[Record], Side),
+    from: Tensors<'_>,
     key: &Key,
 ) -> Vec<ArrayRef> {
     if logged.layout == Layout::Whole {
@@ -66,34 +66,34 @@ pub(crate) fn hashes(
 }
 
 /// The record's tensor, if it has one of that type that its rows divide.
-fn tensor<'a>(logged: &Logged, record: &'a Record, side: Side) -> Option<&'a Tensor> {
-    let tensor = side(record).get(logged.place)?;
-    let split = logged.has_rows || record.rows == 1;
-    let fits = split && record.rows > 0 && tensor.shape().elements() % record.rows == 0;
-    (tensor.dtype() == logged.dtype && fits).then_some(tensor)
+fn tensor<'a>(logged: &Logged, entry: &Entry<'a>, number: usize) -> Option<View<'a>> {
+    let (view, rows) = (entry.tensor(number)?, entry.rows());
+    let split = logged.has_rows || rows == 1;
+    let fits = split && rows > 0 && view.elements % rows == 0;
+    (view.dtype == logged.dtype && fits).then_some(view)
 }
 
 /// Record by record, all columns at once: each record's memory is gone to once.
 fn numbers<T, const N: usize>(
     (logged, width): (&Logged, usize),
-    (records, side): (&[Record], Side),
+    (entries, number): Tensors<'_>,
     read: impl Fn([u8; N]) -> T::Native,
 ) -> Vec<ArrayRef>
 where
     T: ArrowPrimitiveType,
 {
-    let rows: usize = records.iter().map(|it| it.rows).sum();
+    let rows: usize = entries.iter().map(|it| it.rows()).sum();
     let mut columns: Vec<Vec<T::Native>> = (0..width).map(|_| Vec::with_capacity(rows)).collect();
     // Rows that have values in one column have them in all.
     let mut valid = NullBufferBuilder::new(rows);
-    for record in records {
-        let data = tensor(logged, record, side).map(|it| it.data().as_chunks::<N>().0);
-        let data = data.filter(|it| it.len() == record.rows * width);
+    for entry in entries {
+        let data = tensor(logged, entry, number).map(|it| it.data.as_chunks::<N>().0);
+        let data = data.filter(|it| it.len() == entry.rows() * width);
         let Some(data) = data else {
             columns
                 .iter_mut()
-                .for_each(|it| it.resize(it.len() + record.rows, T::Native::default()));
-            valid.append_n_nulls(record.rows);
+                .for_each(|it| it.resize(it.len() + entry.rows(), T::Native::default()));
+            valid.append_n_nulls(entry.rows());
             continue;
         };
         for row in data.chunks_exact(width.max(1)) {
@@ -101,7 +101,7 @@ where
                 column.push(read(*value));
             }
         }
-        valid.append_n_non_nulls(record.rows);
+        valid.append_n_non_nulls(entry.rows());
     }
     let valid = valid.finish();
     let column = |values: Vec<T::Native>| -> ArrayRef {
@@ -112,12 +112,12 @@ where
 
 fn booleans(
     (logged, width, at): (&Logged, usize, usize),
-    (records, side): (&[Record], Side),
+    (entries, number): Tensors<'_>,
 ) -> ArrayRef {
     let mut column = BooleanBuilder::new();
-    for record in records {
-        let data = tensor(logged, record, side).map(Tensor::data);
-        for row in 0..record.rows {
+    for entry in entries {
+        let data = tensor(logged, entry, number).map(|it| it.data);
+        for row in 0..entry.rows() {
             column.append_option(data.and_then(|it| it.get(row * width + at)).map(|it| *it != 0));
         }
     }
@@ -127,14 +127,14 @@ fn booleans(
 /// Columns of texts, made from each element's bytes.
 fn texts(
     width: usize,
-    (logged, (records, side)): (&Logged, (&[Record], Side)),
+    (logged, (entries, number)): (&Logged, Tensors<'_>),
     text: impl Fn(&[u8]) -> String,
 ) -> Vec<ArrayRef> {
     let mut columns: Vec<StringBuilder> = (0..width).map(|_| StringBuilder::new()).collect();
-    for record in records {
-        let tensor = tensor(logged, record, side);
+    for entry in entries {
+        let tensor = tensor(logged, entry, number);
         let mut elements = tensor.map(Elements::of).into_iter().flatten();
-        for _ in 0..record.rows {
+        for _ in 0..entry.rows() {
             for column in &mut columns {
                 column.append_option(elements.next().map(&text));
             }
@@ -150,10 +150,10 @@ enum Elements<'a> {
 }
 
 impl<'a> Elements<'a> {
-    fn of(tensor: &'a Tensor) -> Elements<'a> {
-        match tensor.dtype().size() {
-            Some(size) => Elements::Numbers(tensor.data().chunks_exact(size.max(1))),
-            None => Elements::Strings(tensor.strings()),
+    fn of(tensor: View<'a>) -> Elements<'a> {
+        match tensor.dtype.size() {
+            Some(size) => Elements::Numbers(tensor.data.chunks_exact(size.max(1))),
+            None => Elements::Strings(backend_api::strings::iter(tensor.data)),
         }
     }
 }
@@ -171,7 +171,7 @@ impl<'a> Iterator for Elements<'a> {
 
 /// One row of a tensor that is logged whole.
 struct Row<'a> {
-    tensor: &'a Tensor,
+    tensor: View<'a>,
     /// Elements of a row, and which row it is.
     elements: usize,
     at: usize,
@@ -180,30 +180,27 @@ struct Row<'a> {
 impl Row<'_> {
     /// As on the wire: strings behind their lengths.
     fn bytes(&self) -> Vec<u8> {
-        let Some(size) = self.tensor.dtype().size() else {
+        let Some(size) = self.tensor.dtype.size() else {
             let mut bytes = Vec::new();
-            for it in self.tensor.strings().skip(self.at * self.elements).take(self.elements) {
+            let strings = backend_api::strings::iter(self.tensor.data);
+            for it in strings.skip(self.at * self.elements).take(self.elements) {
                 // It was a string of a tensor before, so it is not too long for one.
                 let _ = backend_api::strings::push(&mut bytes, it);
             }
             return bytes;
         };
         let begin = self.at * self.elements * size;
-        let all = self.tensor.data();
+        let all = self.tensor.data;
         all.get(begin..begin + self.elements * size).unwrap_or_default().to_vec()
     }
 }
 
-fn each_row(
-    logged: &Logged,
-    (records, side): (&[Record], Side),
-    mut see: impl FnMut(Option<Row<'_>>),
-) {
-    for record in records {
-        let tensor = tensor(logged, record, side);
-        for at in 0..record.rows {
+fn each_row(logged: &Logged, (entries, number): Tensors<'_>, mut see: impl FnMut(Option<Row<'_>>)) {
+    for entry in entries {
+        let tensor = tensor(logged, entry, number);
+        for at in 0..entry.rows() {
             see(tensor.map(|tensor| {
-                let elements = tensor.shape().elements() / record.rows;
+                let elements = tensor.elements / entry.rows();
                 Row { tensor, elements, at }
             }));
         }
@@ -213,7 +210,7 @@ fn each_row(
 /// One column of structs: see `schema::whole`.
 pub(crate) fn whole(
     logged: &Logged,
-    from: (&[Record], Side),
+    from: Tensors<'_>,
     bytes_max: usize,
 ) -> Result<ArrayRef, ArrowError> {
     let (mut dtype, mut data) = (StringBuilder::new(), BinaryBuilder::new());
@@ -229,7 +226,7 @@ pub(crate) fn whole(
         data.append_value(bytes.get(..bytes_max).unwrap_or(&bytes));
         truncated.append_value(cut);
         sha256.append_option(cut.then(|| digest(&bytes)));
-        let dims = row.as_ref().map(|it| it.tensor.shape().dims()).unwrap_or_default();
+        let dims = row.as_ref().map(|it| it.tensor.dims).unwrap_or_default();
         let dims = dims.get(usize::from(logged.has_rows)..).unwrap_or_default();
         for dim in dims {
             shape.values().append_value(i64::try_from(*dim).unwrap_or(i64::MAX));

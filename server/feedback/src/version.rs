@@ -36,17 +36,17 @@ impl VersionLog for Handle {
         &self.version.form.subject.config
     }
 
-    fn offer(&self, record: Box<Record>) {
+    fn offer(&self, record: &Record) {
         self.put(record, None);
     }
 
-    fn commit(&self, record: Box<Record>, told: Told) {
+    fn commit(&self, record: &Record, told: Told) {
         self.put(record, Some(told));
     }
 }
 
 impl Handle {
-    fn put(&self, record: Box<Record>, told: Option<Told>) {
+    fn put(&self, record: &Record, told: Option<Told>) {
         let metrics = &self.version.metrics;
         metrics.offered();
         if let Err((why, told)) = self.queue.push(&self.version, record, told) {

@@ -1,11 +1,12 @@
 //! What a record weighs: in the queue, by what it keeps in memory, and on the way to the disk, by what
 //! its rows take there. Pure.
 
-use backend_api::{DType, Shape, Tensor};
+use backend_api::{DType, Tensor};
+use bytes::Bytes;
 use server_base::{Record, Unlogged};
 
 use crate::copies::copied;
-use crate::rows::Form;
+use crate::rows::{Form, Side};
 use crate::schema::{Layout, Logged};
 
 /// What a record takes beside tensors and rows: itself, its ids, its place in the queue.
@@ -32,7 +33,9 @@ const COPIED_BYTES_MAX: usize = 16 << 10;
 /// Of one record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Weight {
-    /// What its tensors keep in memory, once it is slim.
+    /// Bytes of its tensors that are logged.
+    pub(crate) values: usize,
+    /// What its tensors keep in memory.
     kept: usize,
     /// What its rows take.
     rows: usize,
@@ -42,12 +45,13 @@ pub(crate) struct Weight {
 
 impl Weight {
     pub(crate) fn of(record: &Record, form: &Form) -> Weight {
-        let (columns, config) = (&form.columns, &form.subject.config);
-        let inputs = logged_bytes(&record.inputs, &columns.inputs);
-        let outputs = logged_bytes(&record.outputs, &columns.outputs);
+        let config = &form.subject.config;
+        let [(inputs, input_cells), (outputs, output_cells)] =
+            form.sides(record).map(|it| bytes_and_cells(it, record.rows));
         let held = if record.held == 0 { usize::MAX } else { record.held };
         let batch = match record.timing.batch_rows {
             0 => usize::MAX,
+            rows if rows == record.rows => outputs,
             rows => outputs.saturating_mul(rows) / record.rows.max(1),
         };
         let are_parts = [held > 2 * inputs, batch > outputs];
@@ -55,12 +59,8 @@ impl Weight {
         let kept = kept(inputs, are_parts[0], held) + kept(outputs, are_parts[1], batch);
         let error = record.failure.as_ref().map_or(0, |it| it.1.len().min(config.value_bytes_max));
         let row = ROW_BYTES + record.request_id.len() + error;
-        let sides = [(&record.inputs[..], &columns.inputs), (&record.outputs, &columns.outputs)];
-        let cells = sides.into_iter().flat_map(|(tensors, logged)| {
-            logged.iter().map(|it| cells(it, tensors.get(it.place), record.rows))
-        });
-        let rows = record.rows.saturating_mul(row).saturating_add(cells.sum());
-        Weight { kept, rows, are_parts }
+        let rows = record.rows.saturating_mul(row).saturating_add(input_cells + output_cells);
+        Weight { values: inputs + outputs, kept, rows, are_parts }
     }
 
     /// What it takes of the queue's budget.
@@ -71,51 +71,40 @@ impl Weight {
         Ok(RECORD_BYTES.saturating_add(self.kept.max(self.rows)))
     }
 
-    /// Lets go of what is not logged, and of what is more than is logged.
-    pub(crate) fn slim(self, record: &mut Record, form: &Form) {
-        let columns = &form.columns;
-        let sides = [
-            (&mut record.inputs[..], &columns.inputs),
-            (&mut record.outputs[..], &columns.outputs),
-        ];
-        for ((tensors, logged), is_part) in sides.into_iter().zip(self.are_parts) {
-            let mut logged = logged.iter().map(|it| it.place).peekable();
-            for (place, tensor) in tensors.iter_mut().enumerate() {
-                if logged.next_if_eq(&place).is_none() {
-                    *tensor = nothing();
-                } else if is_part || tensor.data().len() <= COPIED_BYTES_MAX {
-                    let copy = copied(tensor.data());
-                    if let Ok(copy) = Tensor::new(tensor.dtype(), tensor.shape().clone(), copy) {
-                        *tensor = copy;
-                    }
-                }
-            }
+    /// A tensor of that side in memory that may stay: its own, or a copy where that keeps more than is
+    /// logged.
+    pub(crate) fn kept(self, tensor: &Tensor, side: usize) -> Bytes {
+        let is_part = self.are_parts.get(side).copied().unwrap_or(true);
+        if is_part || tensor.data().len() <= COPIED_BYTES_MAX {
+            return copied(tensor.data());
         }
+        tensor.data().clone()
     }
 }
 
-/// Bytes of the tensors that are logged.
-fn logged_bytes(tensors: &[Tensor], logged: &[Logged]) -> usize {
-    logged.iter().filter_map(|it| tensors.get(it.place)).map(|it| it.data().len()).sum()
+/// Bytes of a side's tensors that are logged, and what their columns take.
+fn bytes_and_cells((tensors, logged): Side<'_>, rows: usize) -> (usize, usize) {
+    let (mut bytes, mut taken) = (0, 0);
+    for it in logged {
+        let tensor = tensors.get(it.place);
+        bytes += tensor.map_or(0, |it| it.data().len());
+        taken += cells(it, tensor, rows);
+    }
+    (bytes, taken)
 }
 
 /// What a tensor's columns take.
 fn cells(logged: &Logged, tensor: Option<&Tensor>, rows: usize) -> usize {
     let bytes = tensor.map_or(0, |it| it.data().len());
-    let elements = tensor.map_or(0, |it| it.shape().elements());
+    let elements = || tensor.map_or(0, |it| it.shape().elements());
     match logged.layout {
         Layout::Whole if logged.hashed => rows.saturating_mul(HASH_BYTES),
         Layout::Whole => rows.saturating_mul(WHOLE_BYTES).saturating_add(bytes),
-        Layout::Columns(_) if logged.hashed => elements.saturating_mul(HASH_BYTES),
+        Layout::Columns(_) if logged.hashed => elements().saturating_mul(HASH_BYTES),
         // They are widened.
         Layout::Columns(_) if matches!(logged.dtype, DType::Fp16 | DType::Bf16) => 2 * bytes,
         Layout::Columns(_) => bytes,
     }
-}
-
-/// In the place of a tensor that nobody looks at.
-fn nothing() -> Tensor {
-    Tensor::zeroed(DType::Uint8, Shape::default())
 }
 
 #[cfg(test)]

@@ -13,15 +13,16 @@ use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant, SystemTime};
 
-use server_base::{Record, Told, Unlogged};
+use server_base::{Told, Unlogged};
 
 use crate::catalogue::Catalogue;
 use crate::files::Files;
+use crate::list::{Entry, LIST_WEIGHT_MAX, List};
 use crate::metrics::LogMetrics;
-use crate::queue::{Drained, Item, Queue};
+use crate::queue::{Drained, Queue};
 use crate::rows::micros;
 use crate::segment::{Fault, Piece, Segment, path};
-use crate::version::{Version, tell};
+use crate::version::tell;
 
 /// How long the writer sleeps when nothing comes; then it looks what can be deleted.
 const REST: Duration = Duration::from_secs(1);
@@ -34,7 +35,7 @@ const LINGER: Duration = Duration::from_millis(20);
 const GROUP_RECORDS: usize = 16_384;
 
 /// What the records of one group weigh, unless it is one alone: their rows are in memory beside them.
-const GROUP_BYTES_MAX: usize = 16 << 20;
+const GROUP_BYTES_MAX: usize = LIST_WEIGHT_MAX;
 
 /// Bytes that may be unsynced: kept in memory too, to be written once more.
 const UNSYNCED_BYTES_MAX: usize = 8 << 20;
@@ -85,9 +86,10 @@ impl Drop for Closing {
         tracing::error!("the prediction log has ended by a panic; nothing is logged any more");
         self.0.close();
         let Drained { lists, .. } = self.0.drain(Duration::ZERO, Duration::ZERO);
-        for Item { version, told, .. } in lists.into_iter().flatten() {
-            version.metrics.dropped_many(Unlogged::Closed, 1);
-            tell(told, Err(Unlogged::Closed));
+        for mut list in lists {
+            let told = list.take_told();
+            list.entries().for_each(|it| it.version.metrics.dropped(Unlogged::Closed));
+            told.into_iter().for_each(|(_, it)| it(Err(Unlogged::Closed)));
         }
     }
 }
@@ -129,22 +131,19 @@ impl Writer {
         let now = Instant::now();
         let due = self.unsynced.since.map(|it| it + self.room.sync_interval);
         let rest = due.map_or(REST, |it| it.saturating_duration_since(now)).min(REST);
-        let Drained { mut lists, closed } = self.queue.drain(rest, LINGER);
-        let mut left = lists.iter_mut().flat_map(|it| it.drain(..)).peekable();
+        let Drained { lists, closed } = self.queue.drain(rest, LINGER);
+        let mut left = lists.into_iter().peekable();
         while left.peek().is_some() {
-            let group = cut(&mut left);
-            let (records, bytes) = (group.len(), group.iter().map(|it| it.bytes).sum());
-            self.group(group);
-            self.queue.release(records, bytes);
+            let mut group = cut(&mut left);
+            self.group(&mut group);
+            self.queue.release(group);
         }
-        drop(left);
-        self.queue.give_back(lists);
         self.sync_if_due(closed);
         self.tidy();
         !closed
     }
 
-    fn group(&mut self, group: Vec<Item>) {
+    fn group(&mut self, group: &mut [List]) {
         for (piece, waiting) in self.pieces(group) {
             let written = match self.admit(&piece) {
                 Ok(()) => self.append(&piece),
@@ -175,27 +174,29 @@ impl Writer {
     }
 
     /// Records as rows, by version and hour, each with those who wait.
-    fn pieces(&self, group: Vec<Item>) -> Vec<(Piece, Vec<Told>)> {
+    fn pieces(&self, group: &mut [List]) -> Vec<(Piece, Vec<Told>)> {
         let now = SystemTime::now();
-        let mut parts: BTreeMap<(u64, u32), Part> = BTreeMap::new();
-        for Item { version, record, told, bytes } in group {
-            let hour = micros(record.time) / MICROS_AN_HOUR;
-            let hour = u32::try_from(hour).unwrap_or(u32::MAX);
-            let part = parts.entry((version.id, hour)).or_insert_with(|| Part::new(version));
-            part.records.push(record);
-            part.told.extend(told);
-            part.bytes += bytes;
+        let mut parts: BTreeMap<(u64, u32), Part<'_>> = BTreeMap::new();
+        for list in group {
+            let mut told = list.take_told().into_iter().peekable();
+            for (place, entry) in list.entries().enumerate() {
+                let hour = micros(entry.head.time) / MICROS_AN_HOUR;
+                let hour = u32::try_from(hour).unwrap_or(u32::MAX);
+                let part = parts.entry((entry.version.id, hour)).or_default();
+                part.entries.push(entry);
+                part.told.extend(told.next_if(|it| it.0 == place).map(|it| it.1));
+                part.bytes += entry.head.bytes;
+            }
         }
-        let piece = |((_, hour), part): ((u64, u32), Part)| {
-            let Part { version, records, told, bytes } = part;
-            match version.form.rows(&records, now) {
-                Ok(batch) => {
-                    let records = records.len() as u64;
-                    Some((Piece { version, hour, records, batch, bytes }, told))
-                }
+        let piece = |((_, hour), part): ((u64, u32), Part<'_>)| {
+            let Part { entries, told, bytes } = part;
+            let version = Arc::clone(entries.first()?.version);
+            let records = entries.len() as u64;
+            match version.form.batch(&entries, now) {
+                Ok(batch) => Some((Piece { version, hour, records, batch, bytes }, told)),
                 Err(error) => {
                     tracing::error!(model = %version.form.subject.model, %error, "records cannot be rows");
-                    version.metrics.dropped_many(Unlogged::Record, records.len() as u64);
+                    version.metrics.dropped_many(Unlogged::Record, records);
                     told.into_iter().for_each(|it| tell(Some(it), Err(Unlogged::Record)));
                     None
                 }
@@ -350,30 +351,24 @@ impl Writer {
 }
 
 /// Records that become rows together, in a number and of a weight that memory has room for.
-fn cut(items: &mut Peekable<impl Iterator<Item = Item>>) -> Vec<Item> {
-    let (mut group, mut bytes) = (Vec::new(), 0_usize);
-    while let Some(item) = items.next_if(|it| {
-        let fits = bytes.saturating_add(it.bytes) <= GROUP_BYTES_MAX;
-        bytes == 0 || (fits && group.len() < GROUP_RECORDS)
+fn cut(lists: &mut Peekable<impl Iterator<Item = List>>) -> Vec<List> {
+    let (mut group, mut records, mut bytes) = (Vec::new(), 0, 0_usize);
+    while let Some(list) = lists.next_if(|it| {
+        let fits = bytes.saturating_add(it.bytes()) <= GROUP_BYTES_MAX;
+        records == 0 || (fits && records + it.len() <= GROUP_RECORDS)
     }) {
-        bytes += item.bytes;
-        group.push(item);
+        (records, bytes) = (records + list.len(), bytes + list.bytes());
+        group.push(list);
     }
     group
 }
 
 /// Records of one version and hour.
-struct Part {
-    version: Arc<Version>,
-    records: Vec<Record>,
+#[derive(Default)]
+struct Part<'a> {
+    entries: Vec<Entry<'a>>,
     told: Vec<Told>,
     bytes: usize,
-}
-
-impl Part {
-    fn new(version: Arc<Version>) -> Part {
-        Part { version, records: Vec::new(), told: Vec::new(), bytes: 0 }
-    }
 }
 
 #[cfg(test)]

@@ -1,19 +1,25 @@
 use super::*;
 use crate::fixture;
+use crate::parcel::Parcel;
+use crate::version::Version;
 
 /// Numbers of records of the groups that records of such weights make.
 fn groups(weights: &[usize]) -> Vec<usize> {
     let version = Version::new(fixture::form(fixture::subject("m")));
-    let item = |bytes: &usize| Item {
-        version: Arc::clone(&version),
-        record: fixture::record(fixture::hour(1), 1),
-        told: None,
-        bytes: *bytes,
-    };
-    let mut items = weights.iter().map(item).peekable();
+    let record = fixture::record(fixture::hour(1), 1);
+    let mut lists: Vec<List> = Vec::new();
+    for bytes in weights {
+        let mut parcel = Parcel::new(&record, &version).expect("can be a row");
+        parcel.bytes = *bytes;
+        if !lists.last().is_some_and(|it| it.has_room(&parcel)) {
+            lists.push(List::with_room());
+        }
+        lists.last_mut().expect("one").put(&mut parcel, None);
+    }
+    let mut lists = lists.into_iter().peekable();
     let mut groups = Vec::new();
-    while items.peek().is_some() {
-        groups.push(cut(&mut items).len());
+    while lists.peek().is_some() {
+        groups.push(cut(&mut lists).iter().map(List::len).sum());
     }
     groups
 }

@@ -99,7 +99,7 @@ fn child() {
         let done = move |result: Result<(), _>| {
             let _ = tell.send((event, result.is_ok()));
         };
-        version.commit(Box::new(record), Box::new(done));
+        version.commit(&record, Box::new(done));
         // A few dozen wait at a time, as requests would.
         for (event, durable) in told.iter().take(usize::from(n >= 32)) {
             if durable {

@@ -29,7 +29,7 @@ mod truth;
 #[cfg(not(all(feature = "drift", feature = "truth", feature = "triggers")))]
 mod absent;
 mod present;
-#[cfg(all(feature = "drift", feature = "triggers"))]
+#[cfg(all(feature = "drift", feature = "truth", feature = "triggers"))]
 mod watching;
 
 pub use control::Control;
@@ -38,6 +38,6 @@ pub use grpc::ReflectionError;
 pub use listener::{Bound, Drain, Handler, Serving as Listening};
 pub use options::{ConnectionLimits, Options};
 pub use present::{Monitors, Triggers};
-#[cfg(all(feature = "drift", feature = "triggers"))]
-pub use watching::Watching;
+#[cfg(all(feature = "drift", feature = "truth", feature = "triggers"))]
+pub use watching::{Performance, Watching};
 pub use webhook::Webhook;

@@ -5,19 +5,25 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::Bytes;
 use http::{HeaderValue, Request, Response, StatusCode, header};
+use serde_json::Value;
+use server_base::Version;
 use server_monitor::Monitors;
 use server_triggers::Triggers;
 
 use crate::body::{Framing, Incoming, RequestBody, ResponseBody};
-use crate::http::{Endpoint, Rest, Route, drift, error_response, failure, health, trigger};
+use crate::http::{Endpoint, Rest, Route, drift, error_response, failure, health, labels, trigger};
 use crate::http2::Calls;
 use crate::listener::Handler;
 use crate::options::{COMMAND_BYTES_MAX, ConnectionLimits};
+
+/// How right a model is, as JSON: of one version or of all. `None`: it is not judged.
+pub type Performance = Box<dyn Fn(&str, Option<Version>) -> Option<Value> + Send + Sync>;
 
 /// See the module.
 pub struct Watching {
     monitors: Arc<Monitors>,
     triggers: Option<Triggers>,
+    performance: Option<Performance>,
     is_ready: Arc<AtomicBool>,
     render: Box<dyn Fn() -> String + Send + Sync>,
     limits: ConnectionLimits,
@@ -31,7 +37,21 @@ impl Watching {
         (is_ready, limits): (Arc<AtomicBool>, ConnectionLimits),
         render: impl Fn() -> String + Send + Sync + 'static,
     ) -> Watching {
-        Watching { monitors, triggers, is_ready, render: Box::new(render), limits }
+        Watching {
+            monitors,
+            triggers,
+            performance: None,
+            is_ready,
+            render: Box::new(render),
+            limits,
+        }
+    }
+
+    /// The same, and it knows how right models are.
+    #[must_use]
+    pub fn with_performance(mut self, performance: Performance) -> Watching {
+        self.performance = Some(performance);
+        self
     }
 
     fn metrics(&self) -> Response<ResponseBody> {
@@ -47,6 +67,7 @@ impl Watching {
             Endpoint::Live => health(true),
             Endpoint::Ready => health(self.is_ready.load(Ordering::Relaxed)),
             Endpoint::Drift => drift::show(Some(&*self.monitors), &route),
+            Endpoint::Performance => labels::told(&route, self.performance.as_ref()),
             Endpoint::Triggers => trigger::list(self.triggers.as_ref()).await,
             Endpoint::TriggerFire | Endpoint::TriggerMute | Endpoint::TriggerUnmute => {
                 let (head, body) = request.into_parts();

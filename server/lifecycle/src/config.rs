@@ -16,6 +16,7 @@ use server_serving::{Batching, Sizes};
 use crate::contradictions;
 use crate::declared;
 use crate::gpu;
+use crate::litert;
 use crate::logging;
 use crate::monitoring;
 use crate::padding::{PaddingConfig, sizes};
@@ -195,7 +196,11 @@ impl ModelConfig {
         self.drift = root.with("drift", monitoring::plan);
         self.truth = root.section("truth", truth::read);
         let session = root.section("onnxruntime", |it| self.read_onnxruntime(it)).is_some();
+        let wish = self.options.device.clone();
+        self.options.delegate = root.section("litert", |it| litert::read(it, &wish));
+        litert::check(self, root);
         gpu::check(&self.options.device, &self.options.session.gpu, root);
+        gpu::settle_graphs(self, root);
         contradictions::check(self, root, session);
         traffic::check(self, root);
         declared::check(self, root);
@@ -245,6 +250,7 @@ impl ModelConfig {
         set(&mut session.memory_pattern, section.boolean("memory_pattern"));
         set(&mut session.prepacking, section.boolean("prepacking"));
         set(&mut session.quantized_precision, section.boolean("quantized_precision"));
+        session.io_binding = section.boolean("io_binding");
         session.gpu = gpu::options(section);
     }
 

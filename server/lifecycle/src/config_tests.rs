@@ -59,13 +59,18 @@ const EVERY_KEY: &str = r#"
         memory_pattern = true
         prepacking = false
         quantized_precision = true
+        io_binding = true
         [onnxruntime.cuda]
         memory_bytes_max = 1073741824
         arena_growth = "as_needed"
         conv_search = "exhaustive"
+        conv_workspace_small = true
         tf32 = true
+        concurrent_runs = true
+        cuda_graph = false
         [onnxruntime.tensorrt]
         fp16 = true
+        workspace_bytes_max = 2147483648
         cache = "/var/cache/salver"
     "#;
 
@@ -108,19 +113,25 @@ fn every_key_is_read() {
             intra_op_threads: 4,
             inter_op_threads: 1,
             spinning: true,
+            delegate: None,
             session: SessionOptions {
                 optimization: Optimization::Basic,
                 arena: false,
                 memory_pattern: true,
                 prepacking: false,
                 quantized_precision: true,
+                io_binding: Some(true),
                 gpu: GpuOptions {
                     memory_bytes_max: Some(1 << 30),
                     arena_growth: ArenaGrowth::AsNeeded,
                     conv_search: ConvSearch::Exhaustive,
+                    conv_workspace_small: true,
                     tf32: true,
+                    concurrent_runs: true,
+                    cuda_graphs: None,
                     tensorrt: Some(TensorRt {
                         fp16: true,
+                        workspace_bytes_max: Some(2 << 30),
                         cache: Some("/var/cache/salver".into()),
                     }),
                 },

@@ -48,8 +48,48 @@ fn what_the_named_engine_cannot_do_is_a_fault() {
     check(cuda, &[]);
     check(&format!("device = \"cpu\"\n{cuda}"), &["onnxruntime"]);
     check("device = \"gpu\"", &["device"]);
+    check("device = \"edgetpu\"", &[]);
+    check("device = \"edgetpu\"\nengine = \"tract\"", &["device"]);
+    check("[litert]\ndelegate = \"/lib/libx.so\"", &[]);
+    check("[litert]\ndelegate = \"libx.so\"", &["litert.delegate"]);
+    check("engine = \"tract\"\n[litert]\ndelegate = \"/lib/libx.so\"", &["litert"]);
+    check("[litert.delegate_options]\nspeed = 3", &["litert.delegate"]);
+    check("device = \"edgetpu\"\n[litert.delegate_options]\nspeed = 3", &[]);
+    check(
+        "device = \"edgetpu\"\n[litert.delegate_options]\nspeed = []",
+        &["litert.delegate_options"],
+    );
     check("device = \"cpu\"", &[]);
     check("[onnxruntime.tensorrt]\ncache = \"here\"", &["onnxruntime.tensorrt.cache"]);
+}
+
+#[test]
+fn graphs_need_sizes_that_are_known() {
+    let key = "onnxruntime.cuda.cuda_graph";
+    let graph = |before: &str, after: &str| {
+        format!("{before}\n[onnxruntime.cuda]\ncuda_graph = true\n{after}")
+    };
+    let sizes = "max_batch_size = 8\n[dynamic_batching]\nallowed_batch_sizes = [1, 8]";
+    check(&graph(sizes, ""), &[]);
+    check(&graph("max_batch_size = 0", ""), &[]);
+    check(&graph("max_batch_size = 8", ""), &[key]);
+    let all: Vec<String> = (1..=17).map(|it| it.to_string()).collect();
+    let all = format!(
+        "max_batch_size = 17\n[dynamic_batching]\nallowed_batch_sizes = [{}]",
+        all.join(",")
+    );
+    check(&graph(&all, ""), &[key]);
+    check(&graph(&format!("{sizes}\n[onnxruntime]\nio_binding = false"), ""), &[key]);
+    check(&graph(sizes, "concurrent_runs = true"), &[key]);
+    check(&graph(sizes, "[onnxruntime.tensorrt]\nfp16 = true"), &[key]);
+    check(&graph(&format!("device = \"cpu\"\n{sizes}"), ""), &["onnxruntime"]);
+    let config = parse(&graph(sizes, "")).expect("no faults");
+    assert_eq!(config.options.session.gpu.cuda_graphs, Some(vec![1, 8]));
+    assert!(!config.inline, "a recording belongs to a thread");
+    let faults = parse(&graph("max_batch_size = 8", "")).expect_err("a fault");
+    let expect = "onnxruntime.cuda.cuda_graph: true records a batch of each size once, and max_batch_size \
+                  is 8: expected dynamic_batching.allowed_batch_sizes, at most 16";
+    assert_eq!(faults, [expect]);
 }
 
 #[test]

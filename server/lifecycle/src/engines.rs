@@ -5,7 +5,7 @@ use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
-use backend_api::{Backend, BackendError, Model, Options};
+use backend_api::{Backend, BackendError, Device, Model, Options};
 
 use crate::fault::LoadError;
 
@@ -125,6 +125,22 @@ impl Engines {
         names
     }
 
+    /// Those that a model may be loaded with.
+    fn asked(&self, wanted: Option<&str>) -> Vec<&Arc<dyn Backend>> {
+        match wanted {
+            Some(name) => self.available().filter(|it| it.name() == name).collect(),
+            None => self.automatic().collect(),
+        }
+    }
+
+    /// Might one that would load the version in `folder` have it on a GPU?
+    pub(crate) fn may_use_gpus(&self, wanted: Option<&str>, folder: &Path) -> bool {
+        let has_gpus =
+            |it: &dyn Backend| it.devices().iter().any(|it| matches!(it, Device::Cuda(_)));
+        let asked = self.asked(wanted);
+        asked.into_iter().any(|it| has_gpus(&**it) && folder.join(it.artifact()).is_file())
+    }
+
     /// Loads the version in `folder` with the wanted engine, or with the first that can.
     pub(crate) fn load(
         &self,
@@ -135,12 +151,8 @@ impl Engines {
         if let Some(it) = self.missing.iter().find(|it| Some(it.name) == wanted) {
             return Err(LoadError::lasting(absent(it)));
         }
-        let asked: Vec<&Arc<dyn Backend>> = match wanted {
-            Some(name) => self.available().filter(|it| it.name() == name).collect(),
-            None => self.automatic().collect(),
-        };
         let mut reasons = Vec::new();
-        for engine in asked {
+        for engine in self.asked(wanted) {
             let artifact = folder.join(engine.artifact());
             if !artifact.is_file() {
                 continue;

@@ -34,7 +34,7 @@ impl Model {
     pub(crate) fn lose(&mut self, id: u64, reason: &str) -> Option<Workers> {
         let artifact = self.artifacts.iter_mut().find(|it| it.id == id)?;
         let workers = artifact.workers.as_ref().filter(|_| artifact.state == State::Available)?;
-        artifact.lost = Some((reason.to_owned(), workers.servable().plan().device.clone()));
+        artifact.lost = Some((reason.to_owned(), workers.servable().plan().device(0)));
         self.leave(id, By::Device)
     }
 
@@ -69,9 +69,28 @@ impl Model {
         self.retries.next()
     }
 
-    /// Failures are tried again at once, as if they had never been.
-    pub(super) fn forget_failures(&mut self) {
-        self.retries.forget();
-        self.artifacts.retain(|it| !it.has_failed());
+    /// What has failed is tried again at once, unless a device that has failed bars it.
+    pub(super) fn forget_failures(&mut self, now: Instant) {
+        self.retries.forget(now);
+        self.retain_failed();
+    }
+
+    /// The same for an operator, who knows better.
+    pub(super) fn absolve(&mut self) {
+        self.retries.absolve();
+        self.retain_failed();
+    }
+
+    fn retain_failed(&mut self) {
+        let retries = &self.retries;
+        self.artifacts.retain(|it| !it.has_failed() || retries.has_failed((it.version, it.print)));
+    }
+
+    /// Until when nothing of what is wanted may be loaded, because the devices of all of it have failed.
+    pub(super) fn barred(&self, now: Instant) -> Option<Instant> {
+        let desired = self.desired();
+        let keys = self.folder.prints().filter(|(version, _)| desired.contains(version));
+        let barred: Option<Vec<Instant>> = keys.map(|it| self.retries.barred(it, now)).collect();
+        barred?.into_iter().min()
     }
 }

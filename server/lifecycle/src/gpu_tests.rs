@@ -7,16 +7,17 @@ use std::time::Duration;
 use server_base::Kind;
 use server_serving::InferError;
 
-use crate::house::{House, constant, house_on_gpus};
+use crate::config::LoadPolicy;
+use crate::house::{House, constant, house_on_gpus, house_with};
 use crate::memory::LEAST;
-use crate::placement::{Gpu, Gpus};
+use crate::placement::{Free, Gpu, Gpus, Survey};
 
 /// Two GPUs with so much free memory.
 fn two(first: &Arc<AtomicU64>, second: u64) -> Gpus {
     let first = Arc::clone(first);
     Gpus::new(move || {
-        let gpu = |number, free| Gpu { number, name: "G".to_owned(), free: Ok(free) };
-        Some(vec![gpu(0, first.load(Ordering::SeqCst)), gpu(1, second)])
+        let gpu = |number, free| Gpu { number, name: "G".to_owned(), free: Free::Bytes(free) };
+        Survey::Gpus(vec![gpu(0, first.load(Ordering::SeqCst)), gpu(1, second)])
     })
 }
 
@@ -39,6 +40,24 @@ async fn auto_takes_the_emptiest_gpu_or_the_processor() {
         house.shows("m/1:AVAILABLE").await;
         assert_eq!(device(&house, "m").as_deref(), expect);
     }
+}
+
+/// A driver that hangs, or a processor's model that is large, concerns nobody else.
+#[tokio::test]
+async fn the_driver_is_not_asked_for_what_no_gpu_would_have() {
+    let asked = Arc::new(AtomicU64::new(0));
+    let count = Arc::clone(&asked);
+    let house = house_with(&[("m/1/model.fake", &constant(1))], |it| {
+        it.gpus = Gpus::new(move || {
+            count.fetch_add(1, Ordering::SeqCst);
+            Survey::Silent
+        });
+    });
+    house.shows("m/1:AVAILABLE").await;
+    house.put("n/model.toml", "device = \"cuda:0\"\n");
+    house.put("n/1/model.fake", &constant(1));
+    house.shows("m/1:AVAILABLE n/1:END").await;
+    assert_eq!(asked.load(Ordering::SeqCst), 0);
 }
 
 #[tokio::test]
@@ -130,6 +149,43 @@ async fn the_device_that_was_asked_for_is_tried_again_and_given_up() {
     // An operator may think otherwise.
     house.lifecycle.load("m").await.expect("loads");
     house.shows("m/1:AVAILABLE").await;
+}
+
+/// Whoever asks for it.
+#[tokio::test]
+async fn on_demand_it_is_tried_as_often_and_no_oftener() {
+    let files = [("m/model.toml", "device = \"cuda:1\"\n"), ("m/1/model.fake", FRAGILE)];
+    let free = Arc::new(AtomicU64::new(9 * LEAST));
+    let house = house_on_gpus(&files, |it| {
+        it.gpus = two(&free, 8 * LEAST);
+        it.defaults.load = LoadPolicy::Lazy;
+    });
+    let milli = Duration::from_millis(1);
+    for (before, pause) in [1, 2, 4, 8, 16, 32, 60, 60].into_iter().enumerate() {
+        house.is_registered("m").await;
+        ask(&house, "m", 14.0).await.expect_err("its device fails");
+        house.shows("m/1:END").await;
+        house.clock.advance(Duration::from_secs(pause) - milli);
+        turns(&house).await;
+        let error = ask(&house, "m", 1.0).await.expect_err("its pause is not over");
+        assert!(matches!(error, InferError::LoadFailed { .. }), "{error}");
+        assert_eq!(house.fake.loads_begun() as usize, before + 1);
+        house.clock.advance(milli);
+    }
+    house.is_registered("m").await;
+    ask(&house, "m", 14.0).await.expect_err("its device fails");
+    house.shows("m/1:END").await;
+    for _ in 0..3 {
+        house.clock.advance(Duration::from_secs(3_600));
+        turns(&house).await;
+        let error = ask(&house, "m", 1.0).await.expect_err("it is given up");
+        assert!(matches!(error, InferError::LoadFailed { .. }), "{error}");
+        assert_eq!(house.reason(1), "device cuda:1 failed: the script fails on 14");
+    }
+    assert_eq!(house.fake.loads_begun(), 9);
+    house.lifecycle.load("m").await.expect("loads");
+    house.shows("m/1:AVAILABLE").await;
+    assert_eq!(ask(&house, "m", 3.0).await, Ok(3.0));
 }
 
 /// Requests that name no version go to the one that is left.

@@ -101,11 +101,11 @@ impl Lazy {
         self.phase = Phase::Refused(Prospect::NoRoom(scarce, until), until);
     }
 
-    /// Nothing of it could be loaded.
-    pub(crate) fn fail(&mut self, reason: &str, now: Instant) {
+    /// Nothing of it could be loaded, nor may be before `barred`, which counts what good loads between do not end.
+    pub(crate) fn fail(&mut self, reason: &str, now: Instant, barred: Option<Instant>) {
         self.sleep();
         self.failures = self.failures.saturating_add(1);
-        let until = now + backoff(self.failures);
+        let until = barred.unwrap_or(now + backoff(self.failures));
         self.phase = Phase::Refused(Prospect::Failed(reason.into(), until), until);
     }
 

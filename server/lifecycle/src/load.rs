@@ -75,7 +75,9 @@ fn load_fenced(engines: &Engines, cores: &Cores, job: &LoadJob) -> Result<Loaded
     let card = card(job, &engines.artifacts())?;
     let (engine, model) = engines.load(config.engine.as_deref(), &job.folder, &config.options)?;
     let model: Arc<dyn Model> = model.into();
-    let device = model.device();
+    let mut devices = model.devices();
+    devices.truncate(config.instances.max(1));
+    let device = devices.first().cloned().unwrap_or(Device::Cpu);
     let lengths = AxisLengths { named: config.warmup_axes.clone(), more: 0 };
     let signature = served_signature(job, &*model, (&device, &lengths))?;
     let mut batching = config.batching.clone();
@@ -96,13 +98,13 @@ fn load_fenced(engines: &Engines, cores: &Cores, job: &LoadJob) -> Result<Loaded
         platform: engine.platform(),
         instances: config.instances,
         inline: config.inline,
-        device: device.clone(),
+        devices: devices.clone(),
         width: config.options.intra_op_threads,
         weight: config.weight,
         batching,
         padding,
         timeout: config.timeout,
-        facts: facts(&proof.facts, &device),
+        facts: facts(&proof.facts, &devices),
     };
     let warm_up = warm_up(job, (&signature, &plan.batching), lengths);
     let identity = (job.model.clone(), job.version);
@@ -112,8 +114,9 @@ fn load_fenced(engines: &Engines, cores: &Cores, job: &LoadJob) -> Result<Loaded
 }
 
 /// What is known of the version, and where it runs, if that is not the processor.
-fn facts(proven: &BTreeMap<String, String>, device: &Device) -> BTreeMap<String, String> {
-    let elsewhere = (*device != Device::Cpu).then(|| ("device".to_owned(), device.to_string()));
+fn facts(proven: &BTreeMap<String, String>, devices: &[Device]) -> BTreeMap<String, String> {
+    let names: Vec<String> = devices.iter().map(ToString::to_string).collect();
+    let elsewhere = (devices != [Device::Cpu]).then(|| ("device".to_owned(), names.join(",")));
     proven.clone().into_iter().chain(elsewhere).collect()
 }
 

@@ -18,7 +18,7 @@ use crate::logging;
 use crate::manager::Message;
 use crate::memory::Scale;
 use crate::monitoring::{self, Monitors};
-use crate::placement::{Need, Placement};
+use crate::placement::{Need, Placed, Placement};
 
 /// Work for a loader thread; the number is the artifact's id.
 pub(crate) enum Job {
@@ -52,12 +52,20 @@ pub(crate) struct Means {
 }
 
 impl Means {
+    /// Where it may be loaded. What no engine would have on a GPU asks no driver and takes no GPU's memory.
+    fn place(&self, need: Need, job: &LoadJob) -> Result<Placed<'_>, LoadError> {
+        let (engine, wish) = (job.config.engine.as_deref(), &job.config.options.device);
+        if !self.engines.may_use_gpus(engine, &job.folder) {
+            return Ok((None, None));
+        }
+        self.placement.place(wish, need)
+    }
+
     fn load(&self, need: Need, job: &mut LoadJob) -> End {
         // What cannot be read has no digest; the load says why.
         let wanted = self.digests || job.config.log.is_some();
         let digest = wanted.then(|| digest(&job.folder).ok()).flatten();
-        let placed = self.placement.place(&job.config.options.device, need);
-        let (gpus, _promise) = match placed {
+        let (gpus, _promise) = match self.place(need, job) {
             Ok(placed) => placed,
             Err(error) => return End { digest, grown: None, result: Err(error) },
         };

@@ -192,8 +192,7 @@ impl Model {
         if !unloaded {
             self.unloaded = false;
             self.lazy.keep();
-            self.retries.absolve();
-            self.forget_failures();
+            self.absolve();
         } else if self.is_lazy() {
             self.lazy.sleep(); // and whoever asks has it loaded again
         } else {

@@ -33,10 +33,11 @@ impl Model {
         is_news
     }
 
-    /// There is room for it. What failed before is tried again.
-    pub(crate) fn admit(&mut self) {
+    /// There is room for it. What failed before is tried again, unless its device has failed and its pause is
+    /// not over.
+    pub(crate) fn admit(&mut self, now: Instant) {
         self.lazy.admit();
-        self.forget_failures();
+        self.forget_failures(now);
         self.touch();
     }
 
@@ -76,7 +77,7 @@ impl Model {
             self.lazy.answers(took, now);
         } else if !self.is_pending() && !self.is_in_memory() {
             let reason = self.failures().join("; ");
-            self.lazy.fail(&reason, now);
+            self.lazy.fail(&reason, now, self.barred(now));
         }
     }
 

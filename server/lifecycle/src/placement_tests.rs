@@ -4,8 +4,12 @@ use crate::fault::Fault;
 const MIB: u64 = 1 << 20;
 
 fn gpu(number: u32, free: Result<u64, &str>) -> Gpu {
-    let free = free.map(|it| it * MIB).map_err(str::to_owned);
+    let free = free.map_or_else(|it| Free::Failed(it.to_owned()), |it| Free::Bytes(it * MIB));
     Gpu { number, name: "G".to_owned(), free }
+}
+
+fn unsaid(number: u32) -> Gpu {
+    Gpu { number, name: "G".to_owned(), free: Free::Unsaid }
 }
 
 /// The order, or the fault and its reason, of a model that takes 100 MiB.
@@ -26,6 +30,16 @@ fn auto_takes_the_emptiest_that_has_room() {
     let need = Need { bytes: MIB, avoid: Some(2) };
     assert_eq!(choose(&DeviceWish::Auto, need, &gpus), Ok(vec![0, 3, 1]));
     check("cpu", &gpus, Ok(&[]));
+}
+
+#[test]
+fn what_does_not_say_its_memory_is_taken_last_and_not_refused() {
+    check("auto", &[unsaid(0), gpu(1, Ok(100)), gpu(2, Err("lost")), gpu(3, Ok(99))], Ok(&[1, 0]));
+    check("auto", &[unsaid(1), unsaid(0)], Ok(&[0, 1]));
+    check("cuda:0", &[unsaid(0)], Ok(&[0]));
+    let failed = "device cuda:0 has failed (lost): there is room on cuda:1 (G, does not say what is \
+                  free); or device = \"auto\" or \"cpu\"";
+    check("cuda:0", &[gpu(0, Err("lost")), unsaid(1)], Err((Fault::Doubtful, failed)));
 }
 
 #[test]
@@ -50,7 +64,8 @@ fn what_was_asked_for_is_had_or_refused_with_what_there_is() {
 /// Two that are loaded at a time do not both count on the same memory.
 #[test]
 fn what_is_promised_is_not_promised_twice() {
-    let placement = Placement::new(Gpus::new(|| Some(vec![gpu(0, Ok(150)), gpu(1, Ok(120))])));
+    let placement =
+        Placement::new(Gpus::new(|| Survey::Gpus(vec![gpu(0, Ok(150)), gpu(1, Ok(120))])));
     let place = || placement.place(&DeviceWish::Auto, Need { bytes: 100 * MIB, avoid: None });
     let (first, promise) = place().expect("room");
     assert_eq!(first, Some(vec![0, 1]));
@@ -60,6 +75,20 @@ fn what_is_promised_is_not_promised_twice() {
     assert_eq!((third, none.is_none()), (Some(vec![]), true));
     drop((promise, other));
     assert_eq!(place().expect("room").0, Some(vec![0, 1]));
+}
+
+#[test]
+fn a_driver_that_does_not_answer_is_not_waited_for_by_an_engine() {
+    let placement = Placement::new(Gpus::new(|| Survey::Silent));
+    let need = Need { bytes: 1, avoid: None };
+    let place = |wish: &str| {
+        let placed = placement.place(&wish.parse().expect("a wish"), need);
+        placed.map(|it| it.0).map_err(|it| (it.fault, it.reason))
+    };
+    assert_eq!((place("auto"), place("cpu")), (Ok(Some(vec![])), Ok(None)));
+    let silent = "device cuda:1: NVIDIA's driver does not answer; device = \"auto\" or \"cpu\" takes the \
+                  processor";
+    assert_eq!(place("cuda:1"), Err((Fault::Doubtful, silent.to_owned())));
 }
 
 #[test]

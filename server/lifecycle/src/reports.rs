@@ -66,7 +66,7 @@ impl Manager {
         let Some(version) = model.version_of(id) else { return };
         // It may have been retired meanwhile.
         let Some(workers) = model.lose(id, reason) else { return };
-        let device = workers.servable().plan().device.to_string();
+        let device = workers.servable().plan().device(0).to_string();
         tracing::error!(model = %name, %version, device, reason, "the device of a version has failed");
         metrics::device_lost(&name, device);
         self.happen(id, Event::Lost { reason: reason.to_owned() });

@@ -24,6 +24,10 @@ const LOST_MAX: u32 = DOUBTFUL_MAX;
 /// A device that has failed and then served for so long is no longer held against it.
 const CALM: Duration = Duration::from_secs(600);
 
+/// Whoever asks for what is given up is told to come again after so long: content or an operator changes it, and
+/// both are heard of at once.
+const GIVEN_UP: Duration = Duration::from_secs(3_600);
+
 /// A version and the print of its content.
 pub(crate) type Key = (Version, u64);
 
@@ -47,24 +51,35 @@ struct Failed {
 struct Lost {
     count: u32,
     last: Instant,
+    /// Not loaded before that; `None`: given up.
+    again: Option<Instant>,
     gpu: Option<u32>,
+}
+
+impl Lost {
+    fn barred(&self, now: Instant) -> Option<Instant> {
+        let until = self.again.unwrap_or(now + GIVEN_UP);
+        (until > now).then_some(until)
+    }
 }
 
 impl Retries {
     /// The device of one that was loaded has failed. Gives when it is loaded again.
     pub(crate) fn lose(&mut self, key: Key, device: &Device, now: Instant) -> Option<Instant> {
-        let lost = self.lost.entry(key).or_insert(Lost { count: 0, last: now, gpu: None });
+        let first = Lost { count: 0, last: now, again: None, gpu: None };
+        let lost = self.lost.entry(key).or_insert(first);
         if now.saturating_duration_since(lost.last) > CALM {
             lost.count = 0;
         }
         lost.count = lost.count.saturating_add(1);
         lost.last = now;
         lost.gpu = match device {
-            Device::Cpu => None,
             Device::Cuda(number) => Some(*number),
+            Device::Cpu | Device::CpuPart(_) | Device::Tpu(_) | Device::EdgeTpu => None,
         };
         let (count, again) = (lost.count, now + backoff(lost.count));
         let again = (count <= LOST_MAX).then_some(again);
+        lost.again = again;
         self.failed.insert(key, Failed { count, again });
         again
     }
@@ -72,6 +87,11 @@ impl Retries {
     /// The GPU that has failed it last.
     pub(crate) fn avoids(&self, key: Key) -> Option<u32> {
         self.lost.get(&key).and_then(|it| it.gpu)
+    }
+
+    /// Until when it is not loaded for what its devices have done, whoever asks for it.
+    pub(crate) fn barred(&self, key: Key, now: Instant) -> Option<Instant> {
+        self.lost.get(&key).and_then(|it| it.barred(now))
     }
 
     /// A load has failed. Gives when it is tried again.
@@ -126,13 +146,15 @@ impl Retries {
         self.lost.retain(|key, _| present.contains(key));
     }
 
-    /// It is to be tried at once, as if it had never been. What its devices have done is remembered.
-    pub(crate) fn forget(&mut self) {
-        self.failed.clear();
+    /// What may be tried is to be tried at once, as if it had never failed. What its devices have done is
+    /// remembered, and their pauses are kept.
+    pub(crate) fn forget(&mut self, now: Instant) {
+        self.failed.retain(|key, _| self.lost.get(key).is_some_and(|it| it.barred(now).is_some()));
     }
 
-    /// An operator says that the devices are well.
+    /// An operator says that all is well, the devices too.
     pub(crate) fn absolve(&mut self) {
+        self.failed.clear();
         self.lost.clear();
     }
 }
@@ -188,10 +210,33 @@ mod tests {
         assert_eq!(retries.lose(KEY, &Device::Cpu, now), Some(now + Duration::from_secs(1)));
         assert_eq!(retries.avoids(KEY), None);
         assert_eq!(retries.fail(KEY, Fault::Lasting, now), Some(now + Duration::from_secs(2)));
-        retries.forget();
+        retries.forget(now + Duration::from_secs(1));
         assert!(retries.fail(KEY, Fault::Lasting, now).is_some(), "a request forgets less");
         retries.absolve();
         assert_eq!(retries.fail(KEY, Fault::Lasting, now), None);
+    }
+
+    #[test]
+    fn nobody_who_asks_shortens_a_devices_pause() {
+        let (mut retries, mut now) = (Retries::default(), Instant::now());
+        let other = (Version(2), 7);
+        for _ in 0..LOST_MAX {
+            let again = retries.lose(KEY, &Device::Cuda(0), now).expect("it is tried again");
+            retries.fail(other, Fault::Lasting, now);
+            retries.forget(again - Duration::from_millis(1));
+            assert_eq!((retries.barred(KEY, now), retries.has_failed(KEY)), (Some(again), true));
+            assert_eq!((retries.barred(other, now), retries.has_failed(other)), (None, false));
+            retries.forget(again);
+            assert_eq!((retries.barred(KEY, again), retries.has_failed(KEY)), (None, false));
+            now = again;
+        }
+        assert_eq!(retries.lose(KEY, &Device::Cuda(0), now), None);
+        now += CALM * 100;
+        retries.forget(now);
+        assert_eq!(retries.barred(KEY, now), Some(now + GIVEN_UP));
+        assert!(retries.has_failed(KEY), "for good");
+        retries.absolve();
+        assert_eq!((retries.barred(KEY, now), retries.has_failed(KEY)), (None, false));
     }
 
     #[test]

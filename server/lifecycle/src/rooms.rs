@@ -125,7 +125,7 @@ impl Rooms {
             return self.make_room(models, now);
         }
         for name in self.queue.drain(..) {
-            models.get_mut(&name).into_iter().for_each(Model::admit);
+            models.get_mut(&name).into_iter().for_each(|it| it.admit(now));
         }
         Vec::new()
     }
@@ -173,7 +173,7 @@ impl Rooms {
             match fate {
                 Fate::Admitted => {
                     self.granted.insert(name, need.bytes);
-                    model.admit();
+                    model.admit(now);
                 }
                 Fate::Waits => self.queue.push_back(name),
                 Fate::Refused(cause) => {

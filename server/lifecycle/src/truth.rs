@@ -22,6 +22,16 @@ const REFERENCE_ROWS_MIN: usize = 100;
 /// Names of classes that are looked through for each label.
 const CLASSES_MAX: usize = 1_024;
 
+/// How a model's answers are held against labels, by the text of its `model.toml`; `None`: not at all. The
+/// rest of the file is for those to judge who serve the model.
+pub fn truth_of(text: &str) -> Result<Option<TruthConfig>, String> {
+    let mut table: toml::Table = text.parse().map_err(|it: toml::de::Error| it.to_string())?;
+    table.retain(|key, _| key == "truth");
+    let mut root = Section::root(&table);
+    let config = root.section("truth", read);
+    root.finish(config).map_err(|it| it.join("; "))
+}
+
 /// Reads the section.
 pub(crate) fn read(section: &mut Section<'_>) -> TruthConfig {
     let defaults = TruthConfig::default();

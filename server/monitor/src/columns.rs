@@ -175,6 +175,12 @@ pub(crate) fn of_batch<'a>(
     columns.iter().map(found).collect()
 }
 
+/// The lot of a row of a step that began then, from which those behind it count on: no two rows of a step have
+/// the same, and those of another step begin elsewhere.
+fn lot(row: u64, began: Option<f64>) -> u64 {
+    began.map_or(0, f64::to_bits).rotate_left(20).wrapping_add(row)
+}
+
 /// Shows rows to the step that is being filled.
 pub(crate) fn see(
     references: &[Reference],
@@ -184,8 +190,7 @@ pub(crate) fn see(
 ) {
     let Scratch { numbers, present, hashes } = scratch;
     let count = rows.1 - rows.0;
-    // No two rows of a window have the same.
-    let lot = pane.rows ^ pane.span.map_or(0, |it| it.0.to_bits()).rotate_left(20);
+    let lot = lot(pane.rows, pane.span.map(|it| it.0));
     hashes.begin(count);
     for ((reference, state), column) in references.iter().zip(&mut pane.features).zip(columns) {
         let column = match (column, &mut *state) {
@@ -221,4 +226,22 @@ pub(crate) fn see(
         }
     }
     hashes.end(&mut pane.distinct);
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn no_two_rows_of_a_step_have_the_same_lot() {
+        for began in [None, Some(0.0), Some(1.0), Some(1_700_000_000.123_456)] {
+            let mut lots = BTreeSet::new();
+            for first in (0..9_000).step_by(90) {
+                lots.extend((0..90).map(|row| lot(first, began).wrapping_add(row)));
+            }
+            assert_eq!(lots.len(), 9_000, "{began:?}");
+        }
+    }
 }

@@ -147,3 +147,9 @@ impl Findings for Heard {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).push(finding.clone());
     }
 }
+
+/// More than that is seen in one of some thousand runs if the rate is as asked for.
+pub(crate) fn most(expected: f64) -> usize {
+    let most = expected + 3.3 * expected.sqrt();
+    (0..1_000).find(|it| *it as f64 > most).unwrap_or(0)
+}

@@ -21,18 +21,9 @@ const ROWS: &str = "salver_drift_rows_total";
 const UNSHOWN: &str = "salver_drift_features_unshown";
 const FAILURES: &str = "salver_drift_failures_total";
 
-const fn series(
-    name: &'static str,
-    kind: SeriesKind,
-    labels: &'static [&'static str],
-    help: &'static str,
-) -> Series {
-    Series { name, kind, labels, help, buckets: &[] }
-}
-
 /// Everything this crate shows.
 pub const SERIES: &[Series] = &[
-    series(
+    Series::plain(
         SCORE,
         SeriesKind::Gauge,
         &["model", "version", "feature", "method"],
@@ -40,49 +31,59 @@ pub const SERIES: &[Series] = &[
          distribution functions, the total variation, or of embeddings the root of half of the squared \
          maximum mean discrepancy) and psi.",
     ),
-    series(
+    Series::plain(
         P_VALUE,
         SeriesKind::Gauge,
         &["model", "version", "feature"],
         "How likely such a difference is without drift.",
     ),
-    series(
+    Series::plain(
         THRESHOLD,
         SeriesKind::Gauge,
         &["model", "version", "method"],
         "What the last window was held against: the level that its features share (level), or the \
          fixed threshold of a statistic.",
     ),
-    series(
+    Series::plain(
         MISSING,
         SeriesKind::Gauge,
         &["model", "version", "feature"],
         "Share of the last window's rows without a usable value.",
     ),
-    series(SAMPLES, SeriesKind::Gauge, &["model", "version"], "Rows of the last window."),
-    series(TIME, SeriesKind::Gauge, &["model", "version"], "When the last window ended."),
-    series(
+    Series::plain(SAMPLES, SeriesKind::Gauge, &["model", "version"], "Rows of the last window."),
+    Series::plain(TIME, SeriesKind::Gauge, &["model", "version"], "When the last window ended."),
+    Series::plain(
         ALARM,
         SeriesKind::Gauge,
         &["model", "version", "kind"],
         "1 if the last window was an alarm: drift, prediction_drift, embedding_drift, quality.",
     ),
-    series(ALARMS, SeriesKind::Counter, &["model", "version", "kind"], "Windows that were alarms."),
-    series(WINDOWS, SeriesKind::Counter, &["model", "version"], "Windows that are complete."),
-    series(
+    Series::plain(
+        ALARMS,
+        SeriesKind::Counter,
+        &["model", "version", "kind"],
+        "Windows that were alarms.",
+    ),
+    Series::plain(
+        WINDOWS,
+        SeriesKind::Counter,
+        &["model", "version"],
+        "Windows that are complete.",
+    ),
+    Series::plain(
         ROWS,
         SeriesKind::Counter,
         &["model", "version", "result"],
         "Rows of the log that a monitor has read: seen, or left_out since they failed, are replays, or are \
          logged by a rule alone.",
     ),
-    series(
+    Series::plain(
         UNSHOWN,
         SeriesKind::Gauge,
         &["model", "version"],
         "Features that are watched and have no series of their own.",
     ),
-    series(
+    Series::plain(
         FAILURES,
         SeriesKind::Counter,
         &["what"],

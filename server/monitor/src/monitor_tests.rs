@@ -2,7 +2,7 @@ use super::*;
 
 use server_drift::{QualityFault, Role, Source};
 
-use crate::fixture::{Rows as Drawn, Weather, basis, plan};
+use crate::fixture::{Rows as Drawn, Weather, basis, most, plan};
 
 const CALM: Weather = Weather { shift: 0.0, nan: 0.0, strange: 0.0, trouble: false };
 
@@ -184,12 +184,6 @@ fn false_alarms(windows: usize, rows: usize, between: f64) -> usize {
         }
     }
     count
-}
-
-/// More than that is seen in one of some thousand runs if the rate is as asked for.
-fn most(expected: f64) -> usize {
-    let most = expected + 3.3 * expected.sqrt();
-    (0..1_000).find(|it| *it as f64 > most).unwrap_or(0)
 }
 
 #[test]

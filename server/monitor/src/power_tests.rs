@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 use plot::shares::{Curves, Shares};
 use server_drift::MonitorPlan;
 
-use crate::fixture::{Rows, Weather, basis, plan};
+use crate::fixture::{Rows, Weather, basis, most, plan};
 use crate::monitor::Monitor;
 
 /// Each with the keys that make it.
@@ -57,9 +57,23 @@ fn calibrated_thresholds_find_drift_and_fixed_ones_what_is_none() {
     assert!(slight[0] == 4 && slight[2] == 0, "small, certain, and below every PSI: {slight:?}");
 }
 
-/// The picture and the table of the documents.
+/// What `auto` promises, at every size: false alarms no more often than asked for, and a shift that the eye
+/// sees found in every window.
+fn keeps_its_promise((rows, shift, windows): (usize, f64, usize), counts: &[usize]) {
+    let (twentieth, rare) = (counts[0], counts[1]);
+    if shift == 0.0 {
+        let expected = |between: f64| windows as f64 / between;
+        assert!(twentieth <= most(expected(20.0)), "{twentieth} of {windows}, {rows} rows");
+        assert!(rare <= most(expected(720.0)), "{rare} of {windows}, {rows} rows");
+    }
+    if shift >= 1.0 || (rows >= 10_000 && shift >= 0.2) {
+        assert_eq!((twentieth, rare), (windows, windows), "{rows} rows, a shift of {shift}");
+    }
+}
+
+/// The same at every size and shift: the picture and the table of the documents.
 #[test]
-#[ignore = "takes minutes: `make drift-power` runs it"]
+#[ignore = "takes minutes: `make drift-power` and `make test-long` run it"]
 fn power_of_thresholds() {
     let shifts = [0.0, 0.1, 0.2, 0.3, 0.5, 0.75, 1.0];
     let mut table = String::from("| rows | shift |");
@@ -71,6 +85,7 @@ fn power_of_thresholds() {
         for shift in shifts {
             let windows = if shift == 0.0 { 1_000 } else { 200 };
             let counts = alarmed((windows, rows), shift);
+            keeps_its_promise((rows, shift, windows), &counts);
             let _ = write!(table, "| {rows} | {shift} |");
             for (line, count) in lines.iter_mut().zip(counts) {
                 let share = count as f64 / windows as f64;

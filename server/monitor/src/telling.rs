@@ -40,6 +40,22 @@ impl Untold {
         all
     }
 
+    /// The same of one that somebody else has made.
+    pub(crate) fn of_finding(finding: &Finding) -> Untold {
+        let seconds =
+            |it: SystemTime| it.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64();
+        Untold {
+            kind: finding.kind.label().to_owned(),
+            is_alarm: finding.is_alarm,
+            from_s: seconds(finding.from),
+            to_s: seconds(finding.to),
+            rows: finding.rows,
+            subjects: finding.subjects.clone(),
+            text: finding.text.clone(),
+            evidence: finding.evidence.clone(),
+        }
+    }
+
     /// As it is told.
     pub(crate) fn told(&self, model: &ModelName, version: Version) -> Option<Finding> {
         Some(Finding {

@@ -93,6 +93,20 @@ impl Uri {
         Some(model)
     }
 
+    /// A prefix of the same store whose name is this one's and `suffix`: beside it, not below it. In a bucket
+    /// without a prefix it is that alone.
+    pub fn beside(&self, suffix: &str) -> Result<Uri, RegistryError> {
+        let (base, query) = self.text.split_once('?').unwrap_or((&self.text, ""));
+        let Place::Store { prefix, .. } = &self.place else {
+            return Err(RegistryError::Invalid(format!("{self}: expected a prefix of a store")));
+        };
+        let base = base.trim_end_matches('/');
+        let query = if query.is_empty() { String::new() } else { format!("?{query}") };
+        let alone = suffix.trim_start_matches('-');
+        let name = if prefix.is_empty() { format!("/{alone}") } else { suffix.to_owned() };
+        format!("{base}{name}{query}").parse()
+    }
+
     /// That version of the same model, where versions go by numbers.
     pub fn at_version(&self, version: u64) -> Option<Uri> {
         let (base, query) = self.text.split_once('?').unwrap_or((&self.text, ""));

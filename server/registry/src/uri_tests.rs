@@ -179,3 +179,18 @@ fn a_model_has_other_versions() {
         assert_eq!(got.as_ref().map(Uri::as_str), expect, "{text}");
     }
 }
+
+#[test]
+fn what_lies_beside_a_prefix_has_a_name_of_its_own() {
+    for (text, expect) in [
+        ("s3://bucket/logs/salver", Some("s3://bucket/logs/salver-labels")),
+        ("gs://bucket/logs/", Some("gs://bucket/logs-labels")),
+        ("s3://http://127.0.0.1:9000/bucket/x", Some("s3://http://127.0.0.1:9000/bucket/x-labels")),
+        ("s3://bucket", Some("s3://bucket/labels")),
+        ("file:/models/wine", None),
+    ] {
+        let uri: Uri = text.parse().expect(text);
+        let got = uri.beside("-labels").ok();
+        assert_eq!(got.as_ref().map(Uri::as_str), expect, "{text}");
+    }
+}

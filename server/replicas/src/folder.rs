@@ -1,8 +1,10 @@
 //! A folder that all replicas see, such as a volume that many pods mount.
 
 use std::fs::{self, File};
-use std::io::{self, ErrorKind, Read as _, Write as _};
+use std::io::{self, ErrorKind, Read as _};
 use std::path::{Path, PathBuf};
+
+use server_base::files;
 
 use crate::id::ReplicaId;
 use crate::store::{ENTRY_BYTES_MAX, Store};
@@ -39,10 +41,10 @@ impl Folder {
         // The name of a model may be as long as that of a file.
         let short: String = file.to_string_lossy().chars().take(24).collect();
         let aside = folder.join(format!(".{short}.{}", self.id));
-        let mut file = File::create(&aside)?;
-        file.write_all(bytes)?;
         if safe {
-            file.sync_all()?;
+            files::write(&aside, bytes)?
+        } else {
+            fs::write(&aside, bytes)?
         }
         Ok((aside, path))
     }
@@ -56,9 +58,7 @@ impl Store for Folder {
         fs::remove_file(&aside)?;
         match linked {
             Ok(()) => {
-                if let Some(folder) = path.parent() {
-                    File::open(folder)?.sync_all()?;
-                }
+                path.parent().map_or(Ok(()), files::sync_folder)?;
                 Ok(true)
             }
             Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(false),
@@ -85,6 +85,10 @@ impl Store for Folder {
             return Err(io::Error::new(ErrorKind::InvalidData, text));
         }
         Ok(Some(bytes))
+    }
+
+    fn read_all(&self, names: &[String]) -> Vec<io::Result<Option<Vec<u8>>>> {
+        names.iter().map(|it| self.read(it)).collect()
     }
 
     fn list(&self, folder: &str) -> io::Result<Vec<String>> {

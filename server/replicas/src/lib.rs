@@ -9,7 +9,7 @@
 //! - **Reports.** Each replica says once a turn what it has counted and how far it is ([`Report`]), under its own
 //!   name. Counts are sufficient statistics; whoever decides adds them up ([`merge()`]).
 //! - **Lease.** The last record names who leads. Whoever has not seen a new report of the leader for the time of
-//!   the lease, on its own clock, may write the next record with itself as leader and a term higher by one, which
+//!   the lease, which is never less than some of its own turns, on its own clock, may write the next record with itself as leader and a term higher by one, which
 //!   is the fencing token. That two take themselves for the leader does no harm: see the log. Clocks are never
 //!   compared.
 //!
@@ -26,6 +26,8 @@ mod report;
 mod merge;
 mod lease;
 mod log;
+mod ledger;
+mod peers;
 mod shown;
 mod member;
 #[cfg(test)]
@@ -36,10 +38,11 @@ mod simulation_tests;
 pub use folder::Folder;
 pub use id::{ReplicaId, ReplicaIdError};
 pub use lease::Standing;
+pub use ledger::News;
 pub use log::ShareError;
 pub use member::{Decision, Member, Now};
 pub use merge::merge;
 pub use record::{Record, Saved, Wish};
 pub use report::{Report, Seen};
 pub use shown::{ReplicaShown, Shown};
-pub use store::{ENTRY_BYTES_MAX, Store, conformance};
+pub use store::{ENTRY_BYTES_MAX, READS_MAX, Store, conformance};

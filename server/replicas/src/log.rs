@@ -89,6 +89,24 @@ pub(crate) fn after(
     }
 }
 
+/// Record `number`, if it is there, can be read and says something.
+pub(crate) fn at(store: &dyn Store, model: &ModelName, number: u64) -> io::Result<Option<Record>> {
+    let mut numbers = numbers(store, model)?;
+    numbers.sort_unstable();
+    if numbers.binary_search(&number).is_err() || comes_late(&numbers, number) {
+        return Ok(None);
+    }
+    let bytes = store.read(&name(model, number))?;
+    Ok(bytes.and_then(|it| parse(&it, model, number).ok()))
+}
+
+/// Who slept for long may have written where a record was taken away: the one before it went first.
+fn comes_late(numbers: &[u64], number: u64) -> bool {
+    let last = numbers.last().is_some_and(|it| *it > number);
+    let before = number.checked_sub(1).filter(|it| *it > 0);
+    last && before.is_some_and(|it| numbers.binary_search(&it).is_err())
+}
+
 fn parse(bytes: &[u8], model: &ModelName, number: u64) -> Result<Record, String> {
     let record: Record = serde_json::from_slice(bytes).map_err(|it| it.to_string())?;
     if record.format != FORMAT {
@@ -117,10 +135,7 @@ pub(crate) fn append(store: &dyn Store, record: &Record) -> io::Result<bool> {
     }
     let mut numbers = numbers(store, model)?;
     numbers.sort_unstable();
-    // Who slept for long may have written where a record was taken away. The one before it went first.
-    let last = numbers.last().is_some_and(|it| *it > record.number);
-    let before = record.number.checked_sub(1).filter(|it| *it > 0);
-    if last && before.is_some_and(|it| numbers.binary_search(&it).is_err()) {
+    if comes_late(&numbers, record.number) {
         return Ok(false);
     }
     for old in numbers.into_iter().filter(|it| it.saturating_add(RECORDS_KEPT) <= record.number) {

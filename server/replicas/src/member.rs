@@ -5,23 +5,22 @@ use std::io;
 use std::time::Duration;
 
 use server_base::ModelName;
-use server_rollout::{Action, Command, Evidence, Moment, Refused, Rollout, State};
+use server_rollout::{Action, Command, Moment, Refused, Rollout, State};
 
 use crate::id::ReplicaId;
 use crate::lease::{Standing, standing};
+use crate::ledger::{Ledger, News};
 use crate::log::{self, ShareError};
+use crate::peers::{self, Peer};
 use crate::record::{FORMAT, Record, Saved, Wish};
 use crate::report::{Report, Seen};
 use crate::store::Store;
 
-/// Reports that are read in a turn, those of replicas that are gone included.
-const REPORTS_MAX: usize = 1_000;
-
 /// Logs that are read in a turn: more models than anybody rolls out at a time.
 const MODELS_MAX: usize = 1_000;
 
-/// A report of nothing that goes on is taken away after so long a silence.
-const FORGET_AFTER: Duration = Duration::from_secs(3_600);
+/// A sign is written once a turn and read once a turn; as many again may be missed.
+const LEASE_TURNS_MIN: u32 = 4;
 
 /// Others may write in between so often until a command is given up.
 const TRIES_MAX: usize = 8;
@@ -39,24 +38,11 @@ pub struct Now {
 #[derive(Debug)]
 pub enum Decision {
     /// None: this is where the rollout stands, with all that was counted.
-    None(Box<Saved>),
-    /// It is written down, and may be done now.
-    Made {
-        /// As it was written down.
-        record: Box<Record>,
-        /// What was decided, in order.
-        evidence: Vec<Evidence>,
-    },
+    None(Box<Record>),
+    /// It is written down, and to be told and done: [`Member::news`] has it.
+    Made,
     /// Another was faster, or leads by now: it is read in the next turn.
     Refused,
-}
-
-/// A replica that was heard of.
-#[derive(Debug)]
-struct Peer {
-    report: Report,
-    /// When its beat changed last, by our clock.
-    heard: Duration,
 }
 
 /// See the crate. `S` is where replicas meet.
@@ -64,16 +50,23 @@ struct Peer {
 pub struct Member<S> {
     id: ReplicaId,
     store: S,
+    /// The least.
     lease: Duration,
+    /// When the last turn began, and how long the one before took.
+    turned: Option<Duration>,
+    turn: Duration,
     beat: u64,
-    records: BTreeMap<ModelName, (Record, Duration)>,
+    ledger: Ledger,
     peers: BTreeMap<ReplicaId, Peer>,
 }
 
 impl<S: Store> Member<S> {
-    /// One that knows nothing yet. Others take over where it leads when it is silent for longer than `lease`.
+    /// One that knows nothing yet. Others take over where it leads when it is silent for longer than `lease`, and than
+    /// some turns last.
     pub fn new(id: ReplicaId, store: S, lease: Duration) -> Member<S> {
-        Member { id, store, lease, beat: 0, records: BTreeMap::new(), peers: BTreeMap::new() }
+        let ledger = Ledger::new(id.clone());
+        let (turned, turn, peers) = (None, Duration::ZERO, BTreeMap::new());
+        Member { id, store, lease, turned, turn, beat: 0, ledger, peers }
     }
 
     /// Its name.
@@ -83,76 +76,59 @@ impl<S: Store> Member<S> {
 
     /// The last record of a model that was read or written here.
     pub fn record(&self, model: &str) -> Option<&Record> {
-        self.records.get(model).map(|(record, _)| record)
+        self.ledger.record(model)
     }
 
-    /// Reads what others have written. What is new is to be acted by; what cannot be read leaves its model as it is.
-    pub fn refresh(&mut self, now: Now) -> Result<(Vec<Record>, Vec<ShareError>), ShareError> {
-        let (mut new, mut faults) = (Vec::new(), Vec::new());
-        let mut models = log::models(&self.store)?;
-        models.sort();
-        for model in models.into_iter().take(MODELS_MAX) {
-            match log::after(&self.store, &model, self.record(model.as_str())) {
-                Ok(None) => {}
-                Ok(Some(record)) => {
-                    self.records.insert(model, (record.clone(), now.own));
-                    new.push(record);
-                }
-                Err(fault) => faults.push(fault),
-            }
-        }
-        self.hear(now)?;
-        Ok((new, faults))
+    /// What is to be told and acted by: models of which something was read or written since this was called
+    /// before, on whatever occasion. To be called after every other call.
+    pub fn news(&mut self) -> Vec<News> {
+        self.ledger.news()
     }
 
-    /// Reads the others' reports. One that cannot be read leaves the one before it.
-    fn hear(&mut self, now: Now) -> io::Result<()> {
-        let mut names = self.store.list("replicas")?;
-        names.sort();
-        for name in names.iter().take(REPORTS_MAX) {
-            let Some(bytes) = self.store.read(&format!("replicas/{name}"))? else { continue };
-            let Ok(report) = serde_json::from_slice::<Report>(&bytes) else { continue };
-            if report.format != FORMAT || report.replica == self.id {
-                continue;
-            }
-            match self.peers.get_mut(&report.replica) {
-                Some(peer) if peer.report.beat == report.beat => {}
-                Some(peer) => *peer = Peer { report, heard: now.own },
-                None => {
-                    let peer = Peer { heard: now.own, report };
-                    self.peers.insert(peer.report.replica.clone(), peer);
-                }
-            }
-        }
-        self.forget_peers(now);
-        Ok(())
-    }
-
-    /// Counts of a stage that goes on are kept, whoever counted them.
-    fn forget_peers(&mut self, now: Now) {
-        let (records, store, me) = (&self.records, &self.store, &self.id);
-        self.peers.retain(|id, peer| {
-            let needed = peer.report.rollouts.iter().any(|(model, seen)| {
-                let record = records.get(model).map(|(record, _)| record);
-                record.is_some_and(|it| it.begun == seen.begun && !is_over(&it.saved.rollout, now))
-            });
-            let keep = id == me || needed || now.own.saturating_sub(peer.heard) <= FORGET_AFTER;
-            keep || store.remove(&format!("replicas/{id}.json")).is_err()
+    /// Reads what others have written, once a turn. What cannot be read leaves what is known as it is.
+    pub fn refresh(&mut self, now: Now) -> Vec<ShareError> {
+        self.turned(now);
+        let mut faults = Vec::new();
+        let mut models = log::models(&self.store).unwrap_or_else(|error| {
+            faults.push(error.into());
+            Vec::new()
         });
+        models.sort();
+        for model in models.iter().take(MODELS_MAX) {
+            faults.extend(self.ledger.catch_up(&self.store, model, now.own).err());
+        }
+        let heard = peers::hear(&mut self.peers, &self.store, &self.id, now.own);
+        faults.extend(heard.err().map(ShareError::from));
+        let lease = self.lease();
+        let with = (&self.store as &dyn Store, &self.ledger, &self.id);
+        let is_over = |it: &Record| is_over(&it.saved.rollout, now);
+        peers::forget(&mut self.peers, with, is_over, (now.own, lease));
+        faults
     }
 
-    /// Says what was seen here. `number` and `begun` of each are filled in.
+    fn turned(&mut self, now: Now) {
+        let before = self.turned.replace(now.own).unwrap_or(now.own);
+        self.turn = now.own.saturating_sub(before);
+    }
+
+    /// How long a leader may be silent: for some turns, as long as they last here. Who has to wait long for the
+    /// store hears of the leader as seldom, and the leader waits as long.
+    fn lease(&self) -> Duration {
+        self.lease.max(self.turn.saturating_mul(LEASE_TURNS_MIN))
+    }
+
+    /// Says what was seen here. `number` and `begun` of each are filled in; what is not acted by yet was not seen.
     pub fn report(
         &mut self,
         now: Now,
         mut rollouts: BTreeMap<ModelName, Seen>,
     ) -> Result<(), ShareError> {
-        rollouts.retain(|model, seen| match self.records.get(model) {
-            Some((record, _)) => {
+        rollouts.retain(|model, seen| match self.ledger.record(model.as_str()) {
+            Some(record) if self.ledger.is_followed(model.as_str()) => {
                 (seen.begun, seen.number) = (record.begun, record.number);
                 true
             }
-            None => false,
+            Some(_) | None => false,
         });
         self.beat = self.beat.saturating_add(1);
         let (replica, beat) = (self.id.clone(), self.beat);
@@ -169,20 +145,20 @@ impl<S: Store> Member<S> {
     }
 
     fn lives(&self, peer: &Peer, now: Now) -> bool {
-        now.own.saturating_sub(peer.heard) <= self.lease
+        now.own.saturating_sub(peer.heard) <= self.lease()
     }
 
     /// What this replica is to a model's rollout.
     pub fn standing(&self, model: &str, now: Now) -> Standing {
-        let Some((record, read)) = self.records.get(model) else { return Standing::Follows };
+        let Some((record, read)) = self.ledger.get(model) else { return Standing::Follows };
         // A leader that never was heard of had its time since its record was read.
         let heard = self.peers.get(&record.leader).map_or(*read, |it| it.heard.max(*read));
-        standing(&self.id, &record.leader, (heard, now.own), self.lease)
+        standing(&self.id, &record.leader, (heard, now.own), self.lease())
     }
 
     /// Looks at a rollout; decides what is due if it leads, and takes the lead if that is due.
     pub fn decide(&mut self, model: &str, now: Now) -> Result<Option<Decision>, ShareError> {
-        let Some((record, _)) = self.records.get(model) else { return Ok(None) };
+        let Some(record) = self.record(model) else { return Ok(None) };
         if record.saved.is_forgotten {
             return Ok(None);
         }
@@ -192,21 +168,21 @@ impl<S: Store> Member<S> {
         let over = is_over(&record.saved.rollout, now);
         match self.standing(model, now) {
             Standing::Leads if !actions.is_empty() => {
-                let evidence = saved.keep_all(actions);
+                saved.keep_all(actions);
                 let next = self.next(record, saved, now);
-                Ok(Some(self.write(next, evidence, now)?))
+                Ok(Some(self.write(next, now)?))
             }
             Standing::MayTakeOver if !over => {
                 // Who leads decides in its next turn: first the others hear of it.
                 let mut next = self.next(record, record.saved.clone(), now);
                 next.leader = self.id.clone();
                 next.term = next.term.saturating_add(1);
-                Ok(Some(self.write(next, Vec::new(), now)?))
+                Ok(Some(self.write(next, now)?))
             }
             Standing::Leads | Standing::Follows | Standing::MayTakeOver => {
                 // What another will decide is not shown before it has.
-                let shown = if actions.is_empty() { saved } else { record.saved.clone() };
-                Ok(Some(Decision::None(Box::new(shown))))
+                let saved = if actions.is_empty() { saved } else { record.saved.clone() };
+                Ok(Some(Decision::None(Box::new(Record { saved, ..record.clone() }))))
             }
         }
     }
@@ -221,18 +197,9 @@ impl<S: Store> Member<S> {
         }
     }
 
-    fn write(
-        &mut self,
-        record: Record,
-        evidence: Vec<Evidence>,
-        now: Now,
-    ) -> Result<Decision, ShareError> {
-        if !log::append(&self.store, &record)? {
-            return Ok(Decision::Refused);
-        }
-        let model = record.saved.rollout.subject().model().clone();
-        self.records.insert(model, (record.clone(), now.own));
-        Ok(Decision::Made { record: Box::new(record), evidence })
+    fn write(&mut self, record: Record, now: Now) -> Result<Decision, ShareError> {
+        let made = self.ledger.write(&self.store, record, now.own)?;
+        Ok(if made { Decision::Made } else { Decision::Refused })
     }
 
     /// Does what an operator says, whoever leads. `None`: others wrote all the time, or there is no rollout.
@@ -292,9 +259,9 @@ impl<S: Store> Member<S> {
         change: impl Fn(&mut Saved) -> Result<Vec<Action>, Refused>,
     ) -> Result<Option<Result<Decision, Refused>>, ShareError> {
         for _ in 0..TRIES_MAX {
-            self.catch_up(model, now)?;
-            let known = self.records.get(model).filter(|(it, _)| !it.saved.is_forgotten);
-            let Some((record, _)) = known else { return Ok(None) };
+            self.ledger.catch_up(&self.store, model, now.own)?;
+            let known = self.record(model.as_str()).filter(|it| !it.saved.is_forgotten);
+            let Some(record) = known else { return Ok(None) };
             let mut saved = record.saved.clone();
             // What is written down with it are the counts of all, unless they ask for a decision of their own.
             let mut counted = saved.rollout.clone();
@@ -305,26 +272,28 @@ impl<S: Store> Member<S> {
                 Ok(actions) => actions,
                 Err(refused) => return Ok(Some(Err(refused))),
             };
-            let evidence = saved.keep_all(actions);
+            saved.keep_all(actions);
             let mut next = self.next(record, saved, now);
             if leads && next.leader != self.id {
                 next.leader = self.id.clone();
                 next.term = next.term.saturating_add(1);
             }
-            if let made @ Decision::Made { .. } = self.write(next, evidence, now)? {
+            if let made @ Decision::Made = self.write(next, now)? {
                 return Ok(Some(Ok(made)));
             }
         }
         Ok(None)
     }
 
-    /// Begins a rollout, which this replica leads. `None`: another is under way, or was begun just now.
-    pub fn begin(&mut self, saved: Saved, now: Now) -> Result<Option<Record>, ShareError> {
+    /// Begins a rollout, which this replica leads. `false`: another is under way, or was written of just now: what
+    /// a model's file asks for may have been answered by it.
+    pub fn begin(&mut self, saved: Saved, now: Now) -> Result<bool, ShareError> {
         let model = saved.rollout.subject().model().clone();
-        self.catch_up(&model, now)?;
+        let is_new = self.ledger.catch_up(&self.store, &model, now.own)?;
         let before = self.record(model.as_str());
-        if before.is_some_and(|it| is_under_way(&it.saved.rollout)) {
-            return Ok(None);
+        let is_under_way = before.is_some_and(|it| is_under_way(&it.saved.rollout));
+        if is_under_way || (is_new && saved.is_declared) {
+            return Ok(false);
         }
         let number = before.map_or(1, |it| it.number.saturating_add(1));
         let record = Record {
@@ -337,18 +306,7 @@ impl<S: Store> Member<S> {
             at: now.wall,
             saved,
         };
-        match self.write(record, Vec::new(), now)? {
-            Decision::Made { record, .. } => Ok(Some(*record)),
-            Decision::None(_) | Decision::Refused => Ok(None),
-        }
-    }
-
-    fn catch_up(&mut self, model: &ModelName, now: Now) -> Result<(), ShareError> {
-        let known = self.record(model.as_str());
-        if let Some(record) = log::after(&self.store, model, known)? {
-            self.records.insert(model.clone(), (record, now.own));
-        }
-        Ok(())
+        Ok(matches!(self.write(record, now)?, Decision::Made))
     }
 }
 

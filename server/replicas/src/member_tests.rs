@@ -4,7 +4,7 @@ use std::cell::Cell;
 use std::rc::Rc;
 
 use server_base::Version;
-use server_rollout::{Arm, Counts, Fault, Observation, RawPlan, Readiness, Subject};
+use server_rollout::{Arm, Counts, Fault, Observation, RawPlan, Readiness, Subject, Verdict};
 
 use crate::memory::{Memory, Weather};
 use crate::shown::ReplicaShown;
@@ -63,9 +63,21 @@ fn seen(stage: u32, requests: u64, errors: u64) -> Seen {
     Seen { observation, ..Seen::default() }
 }
 
+/// The first of its model.
+fn begin(member: &mut Member<Memory>) {
+    assert!(member.begin(saved(0), now(0)).expect("written"), "the first");
+    assert_eq!(member.news().len(), 1, "it is acted by");
+}
+
+/// Reads, and acts by what is new: which numbers that are, and what went wrong.
+fn follow(member: &mut Member<Memory>, second: u64) -> (Vec<u64>, String) {
+    let faults: Vec<String> = member.refresh(now(second)).iter().map(ToString::to_string).collect();
+    (member.news().iter().map(|it| it.record.number).collect(), faults.join("; "))
+}
+
 /// A turn of a replica that has seen this.
 fn turn(member: &mut Member<Memory>, second: u64, seen: Seen) -> Decision {
-    member.refresh(now(second)).expect("read");
+    assert_eq!(follow(member, second).1, "");
     member.report(now(second), [(wine(), seen)].into()).expect("reported");
     member.decide("wine", now(second)).expect("decided").expect("a rollout")
 }
@@ -84,8 +96,8 @@ fn state(member: &Member<Memory>) -> String {
 #[test]
 fn one_decides_on_what_all_have_counted() {
     let [(mut a, _), (mut b, _)] = members(["a", "b"]);
-    a.begin(saved(0), now(0)).expect("written").expect("the first");
-    assert!(b.begin(saved(0), now(0)).expect("read").is_none(), "one is under way");
+    begin(&mut a);
+    assert!(!b.begin(saved(0), now(0)).expect("read"), "one is under way");
     // Two hear of it and report; the candidate is there and validated.
     for second in 1..=2 {
         turn(&mut b, second, seen(0, 0, 0));
@@ -97,7 +109,8 @@ fn one_decides_on_what_all_have_counted() {
     turn(&mut b, 4, seen(2, 60, 0));
     assert_eq!(state(&b), "3 1 a Canary { step: 0 }");
     let made = turn(&mut a, 4, seen(2, 60, 0));
-    assert!(matches!(made, Decision::Made { ref evidence, .. } if evidence.len() == 1), "{made:?}");
+    assert!(matches!(made, Decision::Made), "{made:?}");
+    assert!(matches!(&a.news()[..], [it] if it.decided.len() == 1));
     let record = a.record("wine").expect("a rollout");
     assert!(matches!(record.saved.rollout.state(), State::Promoted { .. }), "{record:?}");
     assert_eq!(record.saved.evidence.last().expect("decided").counts.canary.requests, 120);
@@ -114,7 +127,7 @@ fn with_bytes(stage: u32, requests: u64, digests: &[(u64, &str)]) -> Seen {
 fn what_is_not_the_same_everywhere_is_not_promoted() {
     let [(mut a, _), (mut b, _)] = members(["a", "b"]);
     let (right, other) = ([(1, "sha256:1"), (2, "sha256:2")], [(1, "sha256:1"), (2, "sha256:x")]);
-    a.begin(saved(0), now(0)).expect("written").expect("the first");
+    begin(&mut a);
     for second in 1..=3 {
         turn(&mut b, second, with_bytes(0, 0, &right));
         turn(&mut a, second, with_bytes(0, 0, &right));
@@ -129,7 +142,7 @@ fn what_is_not_the_same_everywhere_is_not_promoted() {
     let last = record.saved.evidence.last().expect("decided");
     assert!(last.words.contains(words), "{}", last.words);
     // Nor by command, whoever is asked; and what resumes it does not help either.
-    b.refresh(now(5)).expect("read");
+    follow(&mut b, 5);
     for it in [&mut a, &mut b] {
         let said = it.command(&wine(), Command::Promote, now(5)).expect("read").expect("tried");
         assert!(said.expect_err("they differ").to_string().contains(words));
@@ -153,7 +166,7 @@ fn what_is_not_the_same_everywhere_is_not_promoted() {
 #[test]
 fn a_fault_of_one_goes_for_all() {
     let [(mut a, _), (mut b, _)] = members(["a", "b"]);
-    a.begin(saved(0), now(0)).expect("written").expect("the first");
+    begin(&mut a);
     let mut failed = seen(0, 0, 0);
     failed.observation.fault = Some(Fault::LoadFailed("no space".to_owned()));
     turn(&mut b, 1, failed);
@@ -164,7 +177,7 @@ fn a_fault_of_one_goes_for_all() {
 #[test]
 fn a_leader_that_is_silent_is_replaced() {
     let [(mut a, _), (mut b, _), (mut c, _)] = members(["a", "b", "c"]);
-    a.begin(saved(0), now(0)).expect("written").expect("the first");
+    begin(&mut a);
     for second in 1..=4 {
         for it in [&mut b, &mut c, &mut a] {
             turn(it, second, seen(0, 0, 0));
@@ -176,7 +189,9 @@ fn a_leader_that_is_silent_is_replaced() {
         turn(&mut b, second, seen(2, 0, 0));
         assert_eq!(b.standing("wine", now(second)), Standing::Follows);
     }
-    c.refresh(now(15)).expect("read");
+    for second in [14, 15] {
+        follow(&mut c, second);
+    }
     turn(&mut b, 16, seen(2, 0, 0));
     assert_eq!(state(&b), "4 2 b Canary { step: 0 }");
     // c would have as well, and finds the number taken.
@@ -198,7 +213,7 @@ fn a_leader_that_is_silent_is_replaced() {
 #[test]
 fn a_stale_leader_finds_its_number_taken_even_when_the_log_was_cut() {
     let [(mut a, _), (mut b, _)] = members(["a", "b"]);
-    a.begin(saved(0), now(0)).expect("written").expect("the first");
+    begin(&mut a);
     for _ in 0..70 {
         for command in [Command::Hold, Command::Resume] {
             b.command(&wine(), command, now(1)).expect("written").expect("tried").expect("fits");
@@ -210,7 +225,7 @@ fn a_stale_leader_finds_its_number_taken_even_when_the_log_was_cut() {
     a.report(now(2), [(wine(), seen(0, 0, 0))].into()).expect("reported");
     let stale = a.decide("wine", now(2)).expect("tried").expect("a rollout");
     assert!(matches!(stale, Decision::Refused), "{stale:?}");
-    b.refresh(now(2)).expect("read");
+    follow(&mut b, 2);
     assert_eq!(b.record("wine").expect("a rollout").number, last);
 }
 
@@ -218,7 +233,7 @@ fn a_stale_leader_finds_its_number_taken_even_when_the_log_was_cut() {
 fn anybody_takes_commands() {
     let [(mut a, _), (mut b, _)] = members(["a", "b"]);
     assert!(b.command(&wine(), Command::Abort, now(0)).expect("read").is_none(), "there is none");
-    a.begin(saved(0), now(0)).expect("written").expect("the first");
+    begin(&mut a);
     b.command(&wine(), Command::Abort, now(1)).expect("written").expect("tried").expect("fits");
     assert_eq!(state(&b), "2 1 a RolledBack");
     let again = b.command(&wine(), Command::Abort, now(1)).expect("read").expect("tried");
@@ -226,7 +241,8 @@ fn anybody_takes_commands() {
     // The leader, which has not read it yet, cannot decide otherwise.
     a.report(now(2), [(wine(), seen(0, 0, 0))].into()).expect("reported");
     assert!(matches!(a.decide("wine", now(2)).expect("tried"), Some(Decision::Refused)));
-    let next = b.begin(saved(3), now(3)).expect("written").expect("the one before is over");
+    assert!(b.begin(saved(3), now(3)).expect("written"), "the one before is over");
+    let next = b.record("wine").expect("a rollout");
     assert_eq!((next.number, next.begun, next.term), (3, 3, 2));
 }
 
@@ -236,11 +252,11 @@ fn what_is_wanted_now_is_known_to_all() {
     let wanted = |version| Wish { version, content: None };
     assert!(b.withdraw(&wine(), now(0)).expect("read").is_none(), "there is none");
     let two = Saved::new(rollout(0), true, Some(wanted(2)));
-    a.begin(two, now(0)).expect("written").expect("the first");
+    assert!(a.begin(two, now(0)).expect("written"), "the first");
     b.withdraw(&wine(), now(1)).expect("written").expect("tried");
     assert_eq!(state(&b), "2 1 a RolledBack");
     b.note(&wine(), wanted(1), now(1)).expect("written").expect("tried");
-    a.refresh(now(2)).expect("read");
+    follow(&mut a, 2);
     let record = a.record("wine").expect("there");
     assert_eq!((record.leader.to_string().as_str(), record.term), ("b", 2), "who says so leads");
     assert_eq!(
@@ -252,13 +268,13 @@ fn what_is_wanted_now_is_known_to_all() {
 #[test]
 fn what_cannot_be_read_is_left_alone() {
     let [(mut a, _), (mut b, _)] = members(["a", "b"]);
-    a.begin(saved(0), now(0)).expect("written").expect("the first");
-    b.refresh(now(1)).expect("read");
+    begin(&mut a);
+    follow(&mut b, 1);
     let name = "rollouts/wine/00000000000000000002.json";
     for (content, says) in [("{\"form", "EOF"), ("{}", "missing field"), ("", "EOF")] {
         b.store.put(name, content.as_bytes());
-        let (new, faults) = b.refresh(now(2)).expect("the rest is read");
-        assert!(new.is_empty());
+        let faults = b.refresh(now(2));
+        assert!(b.news().is_empty());
         let [ShareError::Unreadable { number: 2, reason, .. }] = &faults[..] else {
             panic!("{faults:?}")
         };
@@ -271,22 +287,22 @@ fn what_cannot_be_read_is_left_alone() {
     // Nor by what a newer release has written, or by what was there before.
     let text = serde_json::to_string(b.record("wine").expect("a rollout")).expect("JSON");
     b.store.put(name, text.replace("\"format\":1", "\"format\":2").as_bytes());
-    assert!(matches!(b.refresh(now(4)).expect("read").1[..], [ShareError::Unreadable { .. }]));
+    assert!(matches!(b.refresh(now(4))[..], [ShareError::Unreadable { .. }]));
     let back = text.replace("\"number\":1", "\"number\":2").replace("\"term\":1", "\"term\":0");
     b.store.put(name, back.as_bytes());
-    assert!(matches!(b.refresh(now(4)).expect("read").1[..], [ShareError::Backwards { .. }]));
+    assert!(matches!(b.refresh(now(4))[..], [ShareError::Backwards { .. }]));
 }
 
 #[test]
 fn a_report_that_is_torn_leaves_the_one_before() {
     let [(mut a, _), (mut b, weather)] = members(["a", "b"]);
-    a.begin(saved(0), now(0)).expect("written").expect("the first");
+    begin(&mut a);
     for second in 1..=4 {
         turn(&mut b, second, seen(0, 0, 0));
         turn(&mut a, second, seen(0, 0, 0));
     }
     turn(&mut b, 5, seen(2, 60, 0));
-    a.refresh(now(5)).expect("read");
+    follow(&mut a, 5);
     weather.set(Weather::Torn);
     turn(&mut b, 6, seen(2, 61, 0));
     turn(&mut a, 6, seen(2, 60, 0));
@@ -298,44 +314,34 @@ fn a_report_that_is_torn_leaves_the_one_before() {
 fn an_answer_that_is_lost_is_no_second_decision() {
     let [(mut a, weather), (mut b, _)] = members(["a", "b"]);
     weather.set(Weather::Lost);
-    a.begin(saved(0), now(0)).expect("written, and read back").expect("the first");
+    assert!(a.begin(saved(0), now(0)).expect("written, and read back"), "the first");
     weather.set(Weather::Cut);
-    a.refresh(now(1)).expect_err("cut off");
+    assert_eq!(a.refresh(now(1)).len(), 2, "cut off");
     a.report(now(1), BTreeMap::new()).expect_err("cut off");
-    b.refresh(now(1)).expect("read");
+    follow(&mut b, 1);
     assert_eq!(state(&b), "1 1 a Loading");
-}
-
-#[test]
-fn reports_of_nothing_are_forgotten() {
-    let [(mut a, _), (mut b, _)] = members(["a", "b"]);
-    a.begin(saved(0), now(0)).expect("written").expect("the first");
-    turn(&mut b, 1, seen(0, 0, 0));
-    a.refresh(now(1)).expect("read");
-    assert_eq!(a.living(now(1)), 1);
-    a.report(now(1), BTreeMap::new()).expect("reported");
-    assert_eq!((a.living(now(1)), a.living(now(12))), (2, 0));
-    a.refresh(now(4_000)).expect("read");
-    assert_eq!(a.store.list("replicas").expect("listed"), ["a.json", "b.json"], "it goes on");
-    a.command(&wine(), Command::Abort, now(4_000)).expect("written").expect("tried").expect("fits");
-    a.refresh(now(4_001)).expect("read");
-    assert_eq!(a.store.list("replicas").expect("listed"), ["a.json"], "its own stays as it is");
 }
 
 #[test]
 fn what_is_forgotten_is_nobodys_any_more() {
     let [(mut a, _), (mut b, _)] = members(["a", "b"]);
     assert!(b.forget(&wine(), now(0)).expect("read").is_none(), "there is none");
-    a.begin(saved(0), now(0)).expect("written").expect("the first");
+    begin(&mut a);
     b.forget(&wine(), now(1)).expect("written").expect("tried");
     assert!(!b.record("wine").expect("a rollout").saved.is_forgotten, "it is under way");
     b.command(&wine(), Command::Abort, now(1)).expect("written").expect("tried").expect("fits");
     b.forget(&wine(), now(1)).expect("written").expect("tried");
-    a.refresh(now(2)).expect("read");
+    follow(&mut a, 2);
     assert!(a.record("wine").expect("a rollout").saved.is_forgotten);
     assert!(a.decide("wine", now(2)).expect("read").is_none());
     assert!(a.command(&wine(), Command::Abort, now(2)).expect("read").is_none());
     assert!(b.forget(&wine(), now(2)).expect("read").is_none(), "once is enough");
-    let next = a.begin(saved(3), now(3)).expect("written").expect("the one before is over");
-    assert!(!next.saved.is_forgotten);
+    assert!(a.begin(saved(3), now(3)).expect("written"), "the one before is over");
+    assert!(!a.record("wine").expect("a rollout").saved.is_forgotten);
 }
+
+#[path = "news_tests.rs"]
+mod news;
+
+#[path = "peers_tests.rs"]
+mod peers;

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::io;
 use std::rc::Rc;
 
-use crate::store::Store;
+use crate::store::{READS_MAX, Store};
 
 /// What happens to a replica's calls.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -18,6 +18,10 @@ pub(crate) enum Weather {
     Lost,
     /// What is replaced comes out half; what is created does not come out at all.
     Torn,
+    /// So many calls come through, and then nothing.
+    Fading(u32),
+    /// The next entry that is made gets no answer, and from then on nothing comes through.
+    Leaving,
 }
 
 /// Clones share the entries, each with weather of its own.
@@ -38,11 +42,23 @@ impl Memory {
     }
 
     fn passes(&self) -> io::Result<()> {
-        if self.weather.get() == Weather::Cut { Err(io::Error::other("cut")) } else { Ok(()) }
+        match self.weather.get() {
+            Weather::Cut | Weather::Fading(0) => return Err(io::Error::other("cut")),
+            Weather::Fading(calls) => self.weather.set(Weather::Fading(calls - 1)),
+            Weather::Fine | Weather::Lost | Weather::Torn | Weather::Leaving => {}
+        }
+        Ok(())
     }
 
     fn answers<T>(&self, answer: T) -> io::Result<T> {
-        if self.weather.get() == Weather::Lost { Err(io::Error::other("lost")) } else { Ok(answer) }
+        match self.weather.get() {
+            Weather::Lost => Err(io::Error::other("lost")),
+            Weather::Fine
+            | Weather::Cut
+            | Weather::Torn
+            | Weather::Fading(_)
+            | Weather::Leaving => Ok(answer),
+        }
     }
 }
 
@@ -57,6 +73,10 @@ impl Store for Memory {
         if new {
             entries.insert(name.to_owned(), bytes.to_vec());
         }
+        if self.weather.get() == Weather::Leaving {
+            self.weather.set(Weather::Cut);
+            return Err(io::Error::other("lost"));
+        }
         self.answers(new)
     }
 
@@ -70,6 +90,11 @@ impl Store for Memory {
     fn read(&self, name: &str) -> io::Result<Option<Vec<u8>>> {
         self.passes()?;
         Ok(self.entries.borrow().get(name).cloned())
+    }
+
+    fn read_all(&self, names: &[String]) -> Vec<io::Result<Option<Vec<u8>>>> {
+        assert!(names.len() <= READS_MAX, "{} at once", names.len());
+        names.iter().map(|it| self.read(it)).collect()
     }
 
     fn list(&self, folder: &str) -> io::Result<Vec<String>> {
@@ -111,6 +136,10 @@ impl Store for Careless {
 
     fn read(&self, name: &str) -> io::Result<Option<Vec<u8>>> {
         self.0.read(name)
+    }
+
+    fn read_all(&self, names: &[String]) -> Vec<io::Result<Option<Vec<u8>>>> {
+        self.0.read_all(names)
     }
 
     fn list(&self, folder: &str) -> io::Result<Vec<String>> {

@@ -75,16 +75,13 @@ impl Saved {
         self.evidence.drain(..surplus);
     }
 
-    /// Keeps what is written down among the actions, and returns it.
-    pub(crate) fn keep_all(&mut self, actions: Vec<Action>) -> Vec<Evidence> {
-        let mut kept = Vec::new();
+    /// Keeps what is written down among the actions.
+    pub(crate) fn keep_all(&mut self, actions: Vec<Action>) {
         for action in actions {
             if let Action::Record(evidence) = action {
-                self.keep((*evidence).clone());
-                kept.push(*evidence);
+                self.keep(*evidence);
             }
         }
-        kept
     }
 }
 
@@ -106,4 +103,17 @@ pub struct Record {
     pub at: Moment,
     /// The rollout from here on.
     pub saved: Saved,
+}
+
+impl Record {
+    /// What was decided with it, where `before` is the record that it rests on.
+    pub(crate) fn decided(&self, before: Option<&Record>) -> &[Evidence] {
+        let all = &self.saved.evidence;
+        let before = before.filter(|it| it.begun == self.begun);
+        let known = before.map_or(&[][..], |it| &it.saved.evidence);
+        // The oldest may have been forgotten since.
+        let is_known = |it: &usize| all.get(..*it).is_some_and(|it| known.ends_with(it));
+        let kept = (0..=all.len()).rev().find(is_known).unwrap_or(0);
+        all.get(kept..).unwrap_or_default()
+    }
 }

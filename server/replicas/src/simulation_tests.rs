@@ -1,15 +1,18 @@
 //! Three replicas with clocks of their own, on a store that goes wrong, in virtual time.
 
 use std::cell::Cell;
+use std::iter;
 use std::rc::Rc;
 use std::time::Duration;
 
 use server_base::{ModelName, Version};
 use server_rollout::{
-    Arm, Command, Counts, Hold, Moment, Observation, RawPlan, Readiness, Rollout, State, Subject,
+    Arm, Command, Counts, Evidence, Hold, Moment, Observation, RawPlan, Readiness, Rollout, State,
+    Subject,
 };
 
 use crate::id::ReplicaId;
+use crate::ledger::News;
 use crate::log;
 use crate::member::{Decision, Member, Now};
 use crate::memory::{Memory, Weather};
@@ -55,12 +58,14 @@ struct Replica {
     ahead_s: u64,
     /// Its own clock goes so fast, in percent.
     pace: u64,
-    /// Stands still until then; between reading and deciding, if `midway`.
+    /// Stands still until then. `midway`: it has read, and not decided.
     asleep_until: u64,
     midway: bool,
     acts_by: Option<Record>,
     stage: u32,
     counts: Counts,
+    /// What it has said that it decided.
+    told: Vec<Evidence>,
     /// Of the candidate.
     bytes: &'static str,
 }
@@ -94,13 +99,29 @@ impl Replica {
         }
     }
 
-    fn read(&mut self, second: u64) {
-        if let Ok((new, _)) = self.member.refresh(self.now(second)) {
-            new.into_iter().for_each(|it| self.adopt(it));
+    /// Acts by all that came.
+    fn follow(&mut self) {
+        for News { decided, record } in self.member.news() {
+            self.told.extend(decided);
+            self.adopt(record);
         }
     }
 
-    fn decide(&mut self, second: u64) {
+    fn begin_turn(&mut self, second: u64) {
+        if self.asleep_until <= second && !self.midway {
+            self.read(second);
+            self.midway = true;
+        }
+    }
+
+    fn end_turn(&mut self, second: u64) {
+        if self.asleep_until <= second {
+            self.decide(second);
+            self.midway = false;
+        }
+    }
+
+    fn read(&mut self, second: u64) {
         let (now, stage, counts) = (self.now(second), self.stage, self.counts);
         let readiness = Readiness::Validated;
         let observation = Observation { readiness, stage, counts, ..Observation::default() };
@@ -108,14 +129,25 @@ impl Replica {
         let seen = Seen { observation, digests, ..Seen::default() };
         // What does not work is tried again in the next turn.
         drop(self.member.report(now, [(wine(), seen)].into()));
-        if let Ok(Some(Decision::Made { record, .. })) = self.member.decide("wine", now) {
+        drop(self.member.refresh(now));
+        self.follow();
+    }
+
+    fn decide(&mut self, second: u64) {
+        let now = self.now(second);
+        if let Ok(Some(Decision::Made)) = self.member.decide("wine", now) {
+            let record = self.member.record("wine").expect("a rollout");
             if matches!(record.saved.rollout.state(), State::Promoted { .. }) {
                 let shown = self.member.shown(&wine(), now).expect("a rollout");
                 let other = |it: &ReplicaShown| it.digests.get(&2).is_some_and(|it| it == OTHER);
                 assert!(!shown.replicas.iter().any(other), "of other bytes nothing was proven");
             }
-            self.adopt(*record);
         }
+        // The model's file asks for it: so it does on each of them.
+        if self.acts_by.is_none() {
+            drop(self.member.begin(Saved::new(rollout(now.wall), true, None), now));
+        }
+        self.follow();
     }
 }
 
@@ -133,31 +165,39 @@ fn rollout(at: Moment) -> Rollout {
     Rollout::new(subject, plan.validate().expect("a plan"), at)
 }
 
-/// Three of them, the first of which has begun. `odd`: the last has other bytes of the candidate for a while.
-fn begun(random: &mut Random, memory: &Memory, odd: bool) -> Vec<Replica> {
-    let mut replicas: Vec<Replica> = ["a", "b", "c"]
-        .map(|it| {
-            let store = memory.other();
-            let weather = Rc::clone(&store.weather);
-            Replica {
-                member: Member::new(ReplicaId::new(it).expect("a name"), store, LEASE),
-                weather,
-                ahead_s: random.below(120),
-                pace: 90 + random.below(21),
-                asleep_until: 0,
-                midway: false,
-                acts_by: None,
-                stage: 0,
-                counts: Counts::default(),
-                bytes: if odd && it == "c" { OTHER } else { RIGHT },
-            }
-        })
-        .into();
-    let first = &mut replicas[0];
-    let begun =
-        first.member.begin(Saved::new(rollout(first.now(0).wall), false, None), first.now(0));
-    first.adopt(begun.expect("written").expect("the first"));
-    replicas
+/// Three of them. `odd`: the last has other bytes of the candidate for a while.
+fn replicas(random: &mut Random, memory: &Memory, odd: bool) -> Vec<Replica> {
+    let replica = |it| {
+        let store = memory.other();
+        let weather = Rc::clone(&store.weather);
+        Replica {
+            member: Member::new(ReplicaId::new(it).expect("a name"), store, LEASE),
+            weather,
+            ahead_s: random.below(120),
+            pace: 90 + random.below(21),
+            asleep_until: 0,
+            midway: false,
+            acts_by: None,
+            stage: 0,
+            counts: Counts::default(),
+            told: Vec::new(),
+            bytes: if odd && it == "c" { OTHER } else { RIGHT },
+        }
+    };
+    ["a", "b", "c"].map(replica).into()
+}
+
+/// It changes for a while, and is fine at the end.
+fn weather(random: &mut Random, stormy: bool, before: Weather) -> Weather {
+    if !stormy {
+        return Weather::Fine;
+    }
+    if random.below(20) > 0 {
+        return before;
+    }
+    let fading = Weather::Fading(u32::try_from(random.below(8)).expect("few"));
+    let all = [Weather::Fine, Weather::Cut, Weather::Lost, Weather::Torn, Weather::Leaving, fading];
+    all[usize::try_from(random.below(6)).expect("few")]
 }
 
 /// Is it held for other bytes of the candidate?
@@ -165,11 +205,24 @@ fn is_held(record: &Record) -> bool {
     matches!(record.saved.rollout.state(), State::Held { why: Hold::Differs, .. })
 }
 
+/// Every record is seen by the one who watches, before it can be taken away.
+fn watch(memory: &Memory, history: &mut Vec<Record>) {
+    while let Some(next) = log::after(memory, &wine(), history.last()).expect("readable") {
+        let from = history.last().map_or(1, |it: &Record| it.number + 1);
+        for number in from..next.number {
+            let name = format!("rollouts/wine/{number:020}.json");
+            let bytes = memory.read(&name).expect("read").expect("not taken away yet");
+            history.push(serde_json::from_slice(&bytes).expect("whole"));
+        }
+        history.push(next);
+    }
+}
+
 /// Runs one, and returns the log as it was written, with how it ended.
 fn run(seed: u64, fails: u64, odd: bool) -> (Vec<Record>, State) {
     let mut random = Random(seed);
     let memory = Memory::default();
-    let mut replicas = begun(&mut random, &memory, odd);
+    let mut replicas = replicas(&mut random, &memory, odd);
     let mut history: Vec<Record> = Vec::new();
     for second in 1..SECONDS {
         let stormy = second < STORMY_S;
@@ -183,41 +236,34 @@ fn run(seed: u64, fails: u64, odd: bool) -> (Vec<Record>, State) {
             said.expect("nobody else writes").expect("it is held");
         }
         for it in &mut replicas {
-            if random.below(20) == 0 || !stormy {
-                let all = [Weather::Fine, Weather::Cut, Weather::Lost, Weather::Torn];
-                let drawn = usize::try_from(random.below(4)).expect("few");
-                it.weather.set(if stormy { all[drawn] } else { Weather::Fine });
-            }
+            it.weather.set(weather(&mut random, stormy, it.weather.get()));
             it.serve(&mut random, fails);
-            if it.asleep_until > second {
-                continue;
+        }
+        // All may have read before anybody writes.
+        let abreast = random.below(2) == 0;
+        for it in replicas.iter_mut().filter(|_| abreast) {
+            it.begin_turn(second);
+        }
+        for it in &mut replicas {
+            if !abreast {
+                it.begin_turn(second);
             }
-            if !it.midway {
-                it.read(second);
-            }
-            it.midway = false;
             // It may sleep for longer than the lease, and go on with what it knew before.
-            if stormy && random.below(60) == 0 {
+            if stormy && it.midway && random.below(60) == 0 {
                 it.asleep_until = second + random.below(40);
-                it.midway = true;
-                continue;
             }
-            it.decide(second);
-            // Every record is seen by the one who watches, before it can be taken away.
-            while let Some(next) = log::after(&memory, &wine(), history.last()).expect("readable") {
-                let from = history.last().map_or(1, |it: &Record| it.number + 1);
-                for number in from..next.number {
-                    let name = format!("rollouts/wine/{number:020}.json");
-                    let bytes = memory.read(&name).expect("read").expect("not taken away yet");
-                    history.push(serde_json::from_slice(&bytes).expect("whole"));
-                }
-                history.push(next);
-            }
+            it.end_turn(second);
+            watch(&memory, &mut history);
         }
     }
     let last = history.last().expect("one at least");
     for it in &replicas {
         assert_eq!(it.acts_by.as_ref(), Some(last), "seed {seed}: all act by the last record");
+        let mine = |(_, next): &(Option<&Record>, &Record)| next.by == *it.member.id();
+        let befores = iter::once(None).chain(history.iter().map(Some));
+        let decided = befores.zip(&history).filter(mine).flat_map(|(it, next)| next.decided(it));
+        let decided: Vec<&Evidence> = decided.collect();
+        assert_eq!(it.told.iter().collect::<Vec<_>>(), decided, "seed {seed}: each is told once");
     }
     let state = last.saved.rollout.state();
     (history, state)

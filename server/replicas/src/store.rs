@@ -6,6 +6,9 @@ use std::{fmt, io};
 /// Larger entries are refused: a record with all its decisions has some hundred kilobytes.
 pub const ENTRY_BYTES_MAX: usize = 4 << 20;
 
+/// Entries that are read at once at most: in memory, and as open connections.
+pub const READS_MAX: usize = 32;
+
 /// Named entries in named folders (`folder/.../name`), seen by all replicas. Calls block.
 ///
 /// What is asked of it: `create` gives an entry to exactly one of those who try, whole or not at all, and whoever
@@ -19,6 +22,9 @@ pub trait Store: fmt::Debug {
 
     /// An entry's content, if it is there.
     fn read(&self, name: &str) -> io::Result<Option<Vec<u8>>>;
+
+    /// The same of several, at most [`READS_MAX`], in their order: at once, where each is waited for.
+    fn read_all(&self, names: &[String]) -> Vec<io::Result<Option<Vec<u8>>>>;
 
     /// The names in a folder, which need not exist.
     fn list(&self, folder: &str) -> io::Result<Vec<String>>;
@@ -38,6 +44,10 @@ impl<S: Store + ?Sized> Store for Arc<S> {
 
     fn read(&self, name: &str) -> io::Result<Option<Vec<u8>>> {
         (**self).read(name)
+    }
+
+    fn read_all(&self, names: &[String]) -> Vec<io::Result<Option<Vec<u8>>>> {
+        (**self).read_all(names)
     }
 
     fn list(&self, folder: &str) -> io::Result<Vec<String>> {
@@ -78,6 +88,10 @@ pub fn conformance(store: &dyn Store, other: &dyn Store, folder: &str) -> io::Re
     expect("an entry that another replaced, read", &read(store, &one)?, &text("three"))?;
     expect("a folder, listed by another", &list(other, folder)?, &vec!["1".into(), "b".into()])?;
     expect("a folder in it, listed", &list(store, &at("b"))?, &vec!["2".into()])?;
+    let several = [one.clone(), at("c"), below.clone()];
+    let several: io::Result<Vec<_>> = other.read_all(&several).into_iter().collect();
+    let bytes = |it: &str| Some(it.as_bytes().to_vec());
+    expect("several entries, read", &several?, &vec![bytes("three"), None, bytes("four")])?;
     other.remove(&one)?;
     expect("a folder without what was removed, listed", &list(store, folder)?, &vec!["b".into()])?;
     expect("an entry that was removed, created", &store.create(&one, b"")?, &true)?;

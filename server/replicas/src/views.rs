@@ -3,9 +3,10 @@
 use server_base::ModelName;
 use server_rollout::{Observation, State};
 
-use super::{Member, Now, Peer};
+use super::{Member, Now};
 use crate::digests;
 use crate::merge::merge;
+use crate::peers::Peer;
 use crate::record::Record;
 use crate::report::Seen;
 use crate::shown::{ReplicaShown, Shown};

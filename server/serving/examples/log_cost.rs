@@ -15,7 +15,7 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
-use backend_api::{Backend as _, DType, Device, Model, Options, Shape, Tensor};
+use backend_api::{Backend as _, DType, Model, Options, Shape, Tensor};
 use backend_fake::Fake;
 use bytes::Bytes;
 use metrics_exporter_prometheus::PrometheusBuilder;
@@ -27,8 +27,8 @@ use server_base::{
 use server_feedback::Log;
 use server_serving::metrics::RequestMetrics;
 use server_serving::{
-    Admission, AdmissionLimits, Batching, Caller, Cores, Mailbox, ModelEntry, Padding, Plan,
-    Servable, Serving, Table, WarmUp, Workers,
+    Admission, AdmissionLimits, Caller, Cores, Mailbox, ModelEntry, Plan, Servable, Serving, Table,
+    WarmUp, Workers,
 };
 
 const FEATURES: usize = 30;
@@ -68,18 +68,7 @@ fn start(name: &ModelName) -> Result<Workers, Box<dyn Error>> {
     let model: Arc<dyn Model> = Fake::new().load(&artifact, &Options::default())?.into();
     let signature = model.signature().clone();
     let warm_up: WarmUp = Arc::new(|_| Ok(()));
-    let plan = Plan {
-        platform: "fake_script",
-        instances: 1,
-        inline: true,
-        device: Device::Cpu,
-        width: 1,
-        weight: 1,
-        batching: Batching::default(),
-        padding: Padding::default(),
-        timeout: Duration::from_secs(60),
-        facts: Default::default(),
-    };
+    let plan = Plan::plain("fake_script", Duration::from_secs(60));
     let given = (name.clone(), Version(1));
     Ok(Servable::start(given, (model, signature), plan, &Cores::new(2), &warm_up)?)
 }

@@ -11,13 +11,13 @@ use std::hint::black_box;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use backend_api::{Backend as _, Device, Model, Options};
+use backend_api::{Backend as _, Model, Options};
 use backend_fake::Fake;
 use server_base::{ModelName, Protocol, Version, VersionChoice};
 use server_serving::metrics::RequestMetrics;
 use server_serving::{
-    Admission, AdmissionLimits, Batching, Caller, Cores, ModelEntry, Padding, Plan, Servable,
-    Serving, Table, Traffic, WarmUp, Workers,
+    Admission, AdmissionLimits, Caller, Cores, ModelEntry, Plan, Servable, Serving, Table, Traffic,
+    WarmUp, Workers,
 };
 
 const OTHERS: usize = 1_000;
@@ -42,18 +42,7 @@ const USER: User = User(&[
 ]);
 
 fn plan() -> Plan {
-    Plan {
-        platform: "fake_script",
-        instances: 1,
-        inline: true,
-        device: Device::Cpu,
-        width: 1,
-        weight: 1,
-        batching: Batching::default(),
-        padding: Padding::default(),
-        timeout: Duration::from_secs(60),
-        facts: Default::default(),
-    }
+    Plan::plain("fake_script", Duration::from_secs(60))
 }
 
 fn start(name: &ModelName, version: u64) -> Result<Workers, Box<dyn Error>> {

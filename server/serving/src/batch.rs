@@ -7,7 +7,7 @@ use server_base::Timing;
 
 use crate::pack::{Part, pack, unpack};
 use crate::pending::Pending;
-use crate::servable::Plan;
+use crate::plan::Plan;
 
 /// What a batch came to: for each request its outputs, and one timing for all.
 pub(crate) struct BatchAnswer {

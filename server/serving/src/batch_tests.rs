@@ -29,7 +29,7 @@ fn plan(signature: &Signature, lengths: &[usize], batch: &[usize]) -> Plan {
         platform: "fake_script",
         instances: 1,
         inline: true,
-        device: Device::Cpu,
+        devices: vec![Device::Cpu],
         width: 1,
         weight: 1,
         batching: Batching { sizes: Sizes::new(batch), ..Batching::default() },

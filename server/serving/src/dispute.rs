@@ -2,8 +2,8 @@
 //!
 //! Made by [`crate::infer`] for a copied request that the log's sample has left out, where the log wants
 //! disagreements. Three parties come to it in any order and none waits for another: the trip, the copy's
-//! reply and the thread that compares. There is one for each pair at most, and it goes with the pair: so
-//! there are no more than pairs under way or waiting to be compared.
+//! reply and the thread that compares. There is one for each pair at most, and it goes with the pair, or when that has
+//! to wait behind others to be compared: there are few, because each holds its request's share of the budget.
 
 use std::sync::{Arc, Mutex, PoisonError};
 

@@ -20,6 +20,7 @@ use crate::admission::Permit;
 use crate::confidence::is_low;
 use crate::dispute::{Dispute, Side};
 use crate::pending::Inputs;
+use crate::sheet;
 use crate::traffic::Caller;
 
 /// With it a caller says that a request was asked before, by others, and is no traffic. It is logged all
@@ -59,25 +60,12 @@ impl Draft {
         let names = ["x-request-id", "traceparent", REPLAY_HEADER];
         let [called, trace, replay] = caller.headers(names);
         let is_replay = replay.is_some();
-        let record = Record {
-            event: EventId::new(time),
-            request_id: clipped(called.unwrap_or_default()),
-            trace: trace.and_then(Trace::parse),
-            time,
-            protocol,
-            route: if is_replay { Route::Replay } else { Route::Direct },
-            inputs: SmallVec::new(),
-            held: 0,
-            outputs: SmallVec::new(),
-            rows: 1,
-            failure: None,
-            timing: Timing::default(),
-            latency: Duration::ZERO,
-            probability: 1.0,
-            reason: Reason::Uniform,
-            pair: None,
-        };
-        let (log, record) = (Arc::clone(log), Box::new(record));
+        let mut record = sheet::fresh(time);
+        record.request_id.extend_from_slice(clipped(called.unwrap_or_default()));
+        record.trace = trace.and_then(Trace::parse);
+        record.protocol = protocol;
+        record.route = if is_replay { Route::Replay } else { Route::Direct };
+        let log = Arc::clone(log);
         *place = Some(Draft { log, record, arrived, dispute: None });
     }
 
@@ -89,7 +77,7 @@ impl Draft {
 
     pub(crate) fn is_called(&mut self, id: &[u8]) {
         if !id.is_empty() {
-            self.record.request_id = clipped(id);
+            self.record.request_id = SmallVec::from_slice(clipped(id));
         }
     }
 
@@ -99,14 +87,14 @@ impl Draft {
         let config = self.log.config();
         let rules = config.errors || config.slow_over.is_some() || config.low_confidence.is_some();
         if rules || self.is_sampled() {
-            self.record.inputs.clone_from(inputs);
+            hold(&mut self.record.inputs, inputs);
             (self.record.rows, self.record.held) = (rows, held);
         }
         self.came(route);
     }
 
     pub(crate) fn answered(&mut self, outputs: &[Tensor], timing: &Timing) {
-        self.record.outputs = outputs.iter().cloned().collect();
+        hold(&mut self.record.outputs, outputs);
         self.record.timing = *timing;
     }
 
@@ -181,8 +169,9 @@ impl Draft {
                     dispute.settle(Side::Served);
                 }
                 if is_logged {
-                    self.log.offer(self.record);
+                    self.log.offer(&self.record);
                 }
+                sheet::done(self.record);
             }
         }
     }
@@ -190,13 +179,15 @@ impl Draft {
     /// Offers it for a reason that was found later.
     pub(crate) fn offer_as(mut self, reason: Reason, probability: f32) {
         (self.record.reason, self.record.probability) = (reason, probability);
-        self.log.offer(self.record);
+        self.log.offer(&self.record);
+        sheet::done(self.record);
     }
 
     /// Has it written; the caller is told when it is on the disk, or why it is not.
     pub(crate) fn commit(mut self, failure: Option<(Kind, String)>, took: Duration, told: Told) {
         self.settle(failure, took);
-        self.log.commit(self.record, told);
+        self.log.commit(&self.record, told);
+        sheet::done(self.record);
     }
 
     /// Why and with what probability it is logged; false: it is not.
@@ -244,19 +235,26 @@ thread_local! {
 
 /// The time at that instant by the wall clock, which is read once for many requests.
 fn wall(at: Instant) -> SystemTime {
-    let is_fresh =
-        |(read, _): &(Instant, SystemTime)| at.saturating_duration_since(*read) < CLOCK_AGE_MAX;
-    let (read, time) = CLOCK.get().filter(is_fresh).unwrap_or_else(|| {
+    let near = |(read, time): (Instant, SystemTime)| match at.checked_duration_since(read) {
+        Some(since) if since >= CLOCK_AGE_MAX => None,
+        Some(since) => time.checked_add(since),
+        None => time.checked_sub(read.saturating_duration_since(at)),
+    };
+    CLOCK.get().and_then(near).unwrap_or_else(|| {
         let now = (Instant::now(), SystemTime::now());
         CLOCK.set(Some(now));
-        now
-    });
-    let (since, until) = (at.saturating_duration_since(read), read.saturating_duration_since(at));
-    time.checked_add(since).and_then(|it| it.checked_sub(until)).unwrap_or(time)
+        near(now).unwrap_or(now.1)
+    })
 }
 
-fn clipped(id: &[u8]) -> SmallVec<[u8; 40]> {
-    SmallVec::from_slice(id.get(..REQUEST_ID_BYTES_MAX).unwrap_or(id))
+/// Handles to these tensors alone.
+fn hold(into: &mut SmallVec<[Tensor; 2]>, tensors: &[Tensor]) {
+    into.clear();
+    tensors.iter().for_each(|it| into.push(it.clone()));
+}
+
+fn clipped(id: &[u8]) -> &[u8] {
+    id.get(..REQUEST_ID_BYTES_MAX).unwrap_or(id)
 }
 
 #[cfg(test)]

@@ -16,11 +16,11 @@ impl VersionLog for Kept {
         &self.config
     }
 
-    fn offer(&self, record: Box<Record>) {
-        self.offered.lock().expect("no panics").push(*record);
+    fn offer(&self, record: &Record) {
+        self.offered.lock().expect("no panics").push(record.clone());
     }
 
-    fn commit(&self, record: Box<Record>, _: Told) {
+    fn commit(&self, record: &Record, _: Told) {
         self.offer(record);
     }
 }

@@ -9,7 +9,7 @@ use server_base::limits;
 
 use crate::error::InferError;
 use crate::padding::Padded;
-use crate::servable::Plan;
+use crate::plan::Plan;
 
 /// The size of one request.
 #[derive(Debug)]

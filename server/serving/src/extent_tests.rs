@@ -30,7 +30,7 @@ fn check(
         platform: "fake",
         instances: 1,
         inline: true,
-        device: Device::Cpu,
+        devices: vec![Device::Cpu],
         width: 1,
         weight: 1,
         batching: Batching { elements_max, sizes: sizes_of_batch, ..Batching::default() },

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use crate::cores::{Claim, Claimant};
 use crate::instance::Runner;
-use crate::priority::{give_way, spent};
+use crate::priority::{give_way, run_delay};
 
 /// The longest that a run may keep a thread of the runtime from its other tasks.
 const TASK_RUN: Duration = Duration::from_micros(500);
@@ -71,13 +71,13 @@ impl Seat {
             let Some(pulled) = servable.lane().take(most, now) else { continue };
             servable.metrics().scheduled(now - asked);
             let pressed = pulled.batch.len() > 1 || servable.lane().waiting().0 > 0;
-            let before = spent();
+            let runtime = servable.runtime().filter(|_| servable.plan().inline);
+            let before = runtime.as_ref().and_then(|_| run_delay());
             let took = self.runner.execute(pulled);
             drop(slot);
-            let Some(runtime) = servable.runtime() else { continue };
+            let Some(runtime) = runtime else { continue };
             // What the processor did for others meanwhile, it would not do during a task.
-            let alone = own(took, before, spent());
-            if servable.plan().inline && self.pace.may_move_in(alone, pressed) {
+            if self.pace.may_move_in(charged(took, before, run_delay()), pressed) {
                 self.tell("runs are short: they run on the data runtime");
                 drop(runtime.spawn(self.serve_inside()));
                 return;
@@ -95,10 +95,10 @@ impl Seat {
             let number = self.runner.number();
             let Some(pulled) = servable.lane().pull_task(number, most).await else { return };
             // Asking the kernel takes longer than anything else here: not while all goes well.
-            let before = if self.pace.is_in_doubt() { spent() } else { None };
+            let before = if self.pace.is_in_doubt() { run_delay() } else { None };
             let mut took = self.runner.execute(pulled);
             if before.is_some() {
-                took = own(took, before, spent());
+                took = charged(took, before, run_delay());
             }
             if self.pace.must_move_out(took) {
                 self.tell("runs are long: they run on threads");
@@ -136,9 +136,11 @@ impl Seat {
     }
 }
 
-/// What of a run's time the processor worked for it, as far as that was asked.
-fn own(took: Duration, before: Option<Duration>, after: Option<Duration>) -> Duration {
-    before.zip(after).map_or(took, |(then, now)| took.min(now.saturating_sub(then)))
+/// A run's time without what the machine did for others meanwhile, as far as that was asked. What the run waited
+/// for by itself is its own: it would keep a thread of the runtime for as long.
+fn charged(took: Duration, before: Option<Duration>, after: Option<Duration>) -> Duration {
+    let delay = before.zip(after).map(|(then, now)| now.saturating_sub(then));
+    took.saturating_sub(delay.unwrap_or_default())
 }
 
 /// When an instance moves: a little memory, so that it does not move back and forth.
@@ -225,14 +227,42 @@ mod tests {
     fn a_run_is_not_blamed_for_what_the_machine_did_for_others() {
         let check = |took, before, after, expect| {
             let time = |it: Option<u64>| it.map(Duration::from_micros);
-            let own = own(Duration::from_micros(took), time(before), time(after));
-            assert_eq!(own, Duration::from_micros(expect), "{took} {before:?} {after:?}");
+            let charged = charged(Duration::from_micros(took), time(before), time(after));
+            assert_eq!(charged, Duration::from_micros(expect), "{took} {before:?} {after:?}");
         };
-        check(900, Some(100), Some(130), 30);
-        check(900, Some(100), Some(1000), 900);
-        check(20, Some(100), Some(130), 20); // clocks differ
+        check(900, Some(100), Some(970), 30);
+        check(20, Some(100), Some(130), 0); // clocks differ
         check(900, None, Some(130), 900);
+        check(900, Some(100), None, 900);
         check(900, None, None, 900);
+    }
+
+    /// Whole lives of runs `took`, of which the processor was with others for `delay`: is it inside in the end,
+    /// and how often was it?
+    #[track_caller]
+    fn live((took, delay): (u64, u64), expect: (bool, u32)) {
+        let (mut pace, mut inside, mut entered) = (Pace::default(), false, 0);
+        let time = Duration::from_micros;
+        for _ in 0..10_000 {
+            if inside {
+                let doubted = pace.is_in_doubt().then_some(time(0));
+                inside = !pace.must_move_out(charged(time(took), doubted, Some(time(delay))));
+            } else {
+                inside =
+                    pace.may_move_in(charged(time(took), Some(time(0)), Some(time(delay))), true);
+                entered += u32::from(inside);
+            }
+        }
+        assert_eq!((inside, entered), expect, "{took} µs, {delay} of them for others");
+    }
+
+    /// An engine that blocks while a device, another session or its own threads compute.
+    #[test]
+    fn a_run_that_waits_for_what_it_needs_is_as_long_as_the_clock_says() {
+        live((5_000, 0), (false, 0));
+        live((5_000, 4_400), (false, 0));
+        live((5_000, 4_900), (true, 1));
+        live((100, 0), (true, 1));
     }
 
     #[test]

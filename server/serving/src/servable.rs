@@ -1,7 +1,6 @@
 //! One loaded version, ready to be asked, and the threads that answer for it.
 
 use std::any::Any;
-use std::collections::BTreeMap;
 use std::fmt;
 use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -11,7 +10,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use arc_swap::{ArcSwapOption, Guard};
-use backend_api::{Device, Instance, Model, Signature};
+use backend_api::{Instance, Model, Signature};
 use server_base::{ModelName, Version, VersionLog, limits};
 use tokio::runtime::Handle;
 
@@ -22,37 +21,11 @@ use crate::instance::{Runner, thread_name};
 use crate::lane::Lane;
 use crate::ledger::Ledger;
 use crate::metrics::{LaneView, VersionMetrics};
-use crate::padding::Padding;
 use crate::pending::Pending;
-use crate::policy::Batching;
+use crate::plan::Plan;
 use crate::seat::{End, Seat};
 use crate::shadow::Shadow;
 use crate::tally::Counts;
-
-/// How a version is to be served. Decided at load, fixed from then on.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Plan {
-    /// The engine's name for clients: `onnxruntime_onnx`.
-    pub platform: &'static str,
-    /// How many instances run side by side.
-    pub instances: usize,
-    /// May an instance whose runs are short become a task of the data runtime?
-    pub inline: bool,
-    /// Where they run.
-    pub device: Device,
-    /// Cores that a run uses.
-    pub width: usize,
-    /// How much of the cores the version gets beside others.
-    pub weight: u32,
-    /// How requests are joined.
-    pub batching: Batching,
-    /// What they are padded to.
-    pub padding: Padding,
-    /// How long a request may take that does not say.
-    pub timeout: Duration,
-    /// Where the version comes from and what it has proven: for those who ask for its metadata.
-    pub facts: BTreeMap<String, String>,
-}
 
 /// Why a version could not be started.
 #[derive(Debug, thiserror::Error)]
@@ -375,7 +348,7 @@ impl Start {
 
     fn run(self, ready: Ready, end: End) {
         let Start { servable, model, number, warm_up } = self;
-        let device = servable.plan.device.clone();
+        let device = servable.plan.device(number);
         let claimant = Claimant::new(&servable.cores, &servable.share);
         let started = Runner::new(servable, model, (number, device)).and_then(|mut runner| {
             runner.with_instance(|instance| warm_up(instance))?;

@@ -28,6 +28,10 @@ const QUEUED_MAX: usize = 8;
 /// Pairs that wait to be compared.
 const PAIRS_MAX: usize = 256;
 
+/// Pairs that keep their requests for the log while they wait to be compared. Their callers have been answered, so
+/// what they hold of the budget for requests is kept from others.
+const DISPUTES_MAX: usize = 16;
+
 /// What was learned of pairs of answers. Grows only.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Pairs {
@@ -37,6 +41,8 @@ pub struct Pairs {
     pub flips: u64,
     /// Of these: the shadow's held what is no number.
     pub nonfinite: u64,
+    /// Of these: were to be logged for what they disagree on, and were let go for lack of room.
+    pub unlogged: u64,
     /// The served version answered and the shadow failed.
     pub failed: u64,
     /// Left out, because there was no room.
@@ -102,14 +108,18 @@ impl Shadow {
         if turn >= self.share {
             return None;
         }
-        if self.servable.queued() >= QUEUED_MAX
-            || self.under_way.fetch_add(1, Ordering::Relaxed) >= UNDER_WAY_MAX
-        {
+        if self.servable.queued() >= QUEUED_MAX || !self.set_out() {
             self.leave_out();
             return None;
         }
         let shadow = Arc::clone(self);
         Some(Arc::new(Pair { shadow, served: Mutex::default(), dispute: OnceLock::new() }))
+    }
+
+    /// One more is under way, until its [`Pair`] is dropped; or there are as many as may be, and nothing is taken.
+    fn set_out(&self) -> bool {
+        let more = |it: usize| (it < UNDER_WAY_MAX).then_some(it + 1);
+        self.under_way.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more).is_ok()
     }
 
     fn leave_out(&self) {
@@ -129,7 +139,16 @@ pub(crate) struct Pair {
 struct Both {
     served: Vec<Tensor>,
     shadow: Vec<Tensor>,
-    dispute: Option<Arc<Dispute>>,
+    rows: Rows,
+}
+
+/// What becomes of both rows if the answers disagree.
+enum Rows {
+    /// Nobody wants them.
+    Unwanted,
+    Kept(Arc<Dispute>),
+    /// Too many others waited.
+    LetGo,
 }
 
 #[derive(Debug, Default)]
@@ -203,7 +222,12 @@ impl Pair {
             self.shadow.failed.fetch_add(1, Ordering::Relaxed);
             return;
         };
-        let both = Both { served, shadow, dispute: self.dispute.get().cloned() };
+        let rows = match self.dispute.get() {
+            None => Rows::Unwanted,
+            Some(_) if self.shadow.compared.len() >= DISPUTES_MAX => Rows::LetGo,
+            Some(dispute) => Rows::Kept(Arc::clone(dispute)),
+        };
+        let both = Both { served, shadow, rows };
         if self.shadow.compared.try_send(both).is_err() {
             self.shadow.leave_out();
         }
@@ -222,14 +246,18 @@ impl Drop for Pair {
 
 fn compare_all(pairs: &Receiver<Both>, into: &Mutex<Pairs>) {
     crate::priority::give_way();
-    for Both { served, shadow, dispute } in pairs {
+    for Both { served, shadow, rows } in pairs {
         let seen = compare(&served, &shadow);
-        if let Some(dispute) = dispute
-            && (seen.flipped || seen.nonfinite && !is_nonfinite(&served))
-        {
-            dispute.disagree();
+        let disagree = seen.flipped || seen.nonfinite && !is_nonfinite(&served);
+        let mut unlogged = false;
+        match rows {
+            Rows::Kept(dispute) if disagree => dispute.disagree(),
+            Rows::LetGo => unlogged = disagree,
+            Rows::Kept(_) | Rows::Unwanted => {}
         }
-        lock(into).add(&seen);
+        let mut pairs = lock(into);
+        pairs.add(&seen);
+        pairs.unlogged += u64::from(unlogged);
     }
 }
 

@@ -5,13 +5,13 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use backend_api::{Backend, Device, Model, Options, Tensor};
+use backend_api::{Backend, Model, Options, Tensor};
 use backend_fake::Fake;
 use server_base::{InferRequest, ModelName, NamedTensor, Protocol, Version, VersionChoice};
 use server_serving::metrics::RequestMetrics;
 use server_serving::{
-    Admission, AdmissionLimits, Batching, Cores, InferError, ModelEntry, Padding, Plan, Servable,
-    Serving, Table, WarmUp, Workers,
+    Admission, AdmissionLimits, Batching, Cores, InferError, ModelEntry, Plan, Servable, Serving,
+    Table, WarmUp, Workers,
 };
 use tokio::task::JoinHandle;
 
@@ -25,18 +25,7 @@ struct House {
 }
 
 fn plan() -> Plan {
-    Plan {
-        platform: "fake_script",
-        instances: 1,
-        inline: true,
-        device: Device::Cpu,
-        width: 1,
-        weight: 1,
-        batching: Batching::default(),
-        padding: Padding::default(),
-        timeout: Duration::from_secs(60),
-        facts: Default::default(),
-    }
+    Plan::plain("fake_script", Duration::from_secs(60))
 }
 
 fn start(fake: &Fake, script: &str, version: u64, plan: Plan) -> Workers {

@@ -1,10 +1,13 @@
 //! What the prediction log gets to see of requests, and what answers wait for.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, sync_channel};
 use std::sync::{Arc, Mutex, MutexGuard};
+use std::thread;
 use std::time::Duration;
 
-use backend_api::{Backend, Device, Model, Options, Tensor};
+use backend_api::{Backend, Model, Options, Tensor};
 use backend_fake::Fake;
 use server_base::{
     InferRequest, Kind, LogConfig, LogMode, ModelName, NamedTensor, Protocol, Reason, Record,
@@ -12,8 +15,8 @@ use server_base::{
 };
 use server_serving::metrics::RequestMetrics;
 use server_serving::{
-    Admission, AdmissionLimits, Batching, Cores, InferError, ModelEntry, Padding, Plan, Servable,
-    Serving, Shadow, Table, WarmUp, Workers,
+    Admission, AdmissionLimits, Cores, InferError, ModelEntry, Plan, Servable, Serving, Shadow,
+    Table, WarmUp, Workers,
 };
 
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -27,6 +30,9 @@ struct Kept {
     /// What to say at once; where nothing, whoever waits does so here.
     says: Option<Result<(), Unlogged>>,
     waiting: Mutex<Vec<Told>>,
+    /// Where set: keeps the thread that compares until the other end is dropped.
+    holds: Option<Mutex<Receiver<()>>>,
+    held: AtomicBool,
 }
 
 fn lock<T>(it: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -38,12 +44,18 @@ impl VersionLog for Kept {
         &self.config
     }
 
-    fn offer(&self, record: Box<Record>) {
-        lock(&self.offered).push(*record);
+    fn offer(&self, record: &Record) {
+        if let Some(gate) = &self.holds
+            && thread::current().name() == Some("shadow/m")
+        {
+            self.held.store(true, Ordering::SeqCst);
+            let _ = lock(gate).recv();
+        }
+        lock(&self.offered).push(record.clone());
     }
 
-    fn commit(&self, record: Box<Record>, told: Told) {
-        lock(&self.committed).push(*record);
+    fn commit(&self, record: &Record, told: Told) {
+        lock(&self.committed).push(record.clone());
         match self.says {
             Some(says) => told(says),
             None => lock(&self.waiting).push(told),
@@ -67,18 +79,7 @@ fn start(script: &str, version: u64) -> Workers {
     let signature = model.signature().clone();
     let name = ModelName::new("m").expect("a name");
     let warm_up: WarmUp = Arc::new(|_| Ok(()));
-    let plan = Plan {
-        platform: "fake_script",
-        instances: 1,
-        inline: true,
-        device: Device::Cpu,
-        width: 1,
-        weight: 1,
-        batching: Batching::default(),
-        padding: Padding::default(),
-        timeout: PATIENCE,
-        facts: Default::default(),
-    };
+    let plan = Plan::plain("fake_script", PATIENCE);
     let identity = (name, Version(version));
     Servable::start(identity, (model, signature), plan, &Cores::new(2), &warm_up).expect("starts")
 }
@@ -110,6 +111,7 @@ impl House {
         let addressed = self.serving.address("m", &VersionChoice::Any, (&Headers, &mut trip));
         addressed.expect("it is there");
         trip.is_called(id.as_bytes());
+        trip.holds(Arc::new(self.serving.admission().enter().expect("room")));
         let asked = self.serving.infer(request, &mut trip).await;
         let result = asked.map(|(submitted, answer)| {
             let logged = answer.logged();
@@ -260,20 +262,10 @@ async fn what_is_not_logged_is_said_or_fails() {
 
 #[tokio::test]
 async fn a_copy_is_a_record_of_its_own_that_names_the_other() {
-    let house = House::new(Kept::default());
-    let (other, log) = (start("double x", 2), Arc::new(Kept::default()));
-    other.servable().set_log(Arc::clone(&log) as Arc<dyn VersionLog>);
-    let shadow = Shadow::start(Arc::clone(other.servable()), 10_000).expect("a thread");
-    let [served] =
-        house.serving.table().servables().cloned().collect::<Vec<_>>().try_into().expect("one");
-    assert!(served.set_shadow(Some(shadow)));
+    let log = Arc::new(Kept::default());
+    let (house, _shadow, _other) = paired_with(Kept::default(), 10_000, Some(&log));
     house.ask("one", "x", [1.0, 2.0]).await.expect("answered");
-    let copied = async {
-        while lock(&log.offered).is_empty() {
-            tokio::task::yield_now().await;
-        }
-    };
-    tokio::time::timeout(PATIENCE, copied).await.expect("the copy is answered");
+    until(|| !lock(&log.offered).is_empty()).await;
     let (one, two) = (lock(&house.log.offered).remove(0), lock(&log.offered).remove(0));
     assert_eq!((two.pair, two.route), (Some(one.event), Route::Shadow));
     assert_ne!(one.event, two.event);
@@ -283,7 +275,11 @@ async fn a_copy_is_a_record_of_its_own_that_names_the_other() {
 
 /// A served version, of whose requests such a share is copied for another.
 fn paired(config: LogConfig, share: u64, log: Option<&Arc<Kept>>) -> (House, Arc<Shadow>, Workers) {
-    let house = House::new(Kept { config, says: Some(Ok(())), ..Kept::default() });
+    paired_with(Kept { config, says: Some(Ok(())), ..Kept::default() }, share, log)
+}
+
+fn paired_with(kept: Kept, share: u64, log: Option<&Arc<Kept>>) -> (House, Arc<Shadow>, Workers) {
+    let house = House::new(kept);
     // Of two numbers that are the same, the first is the largest.
     let other = start("constant 0.5", 2);
     if let Some(log) = log {
@@ -296,18 +292,21 @@ fn paired(config: LogConfig, share: u64, log: Option<&Arc<Kept>>) -> (House, Arc
 }
 
 async fn compared(shadow: &Shadow, pairs: u64) {
+    until(|| shadow.pairs().compared >= pairs).await;
+}
+
+async fn until(is_so: impl Fn() -> bool) {
     let wait = async {
-        while shadow.pairs().compared < pairs {
+        while !is_so() {
             tokio::task::yield_now().await;
         }
     };
-    tokio::time::timeout(PATIENCE, wait).await.expect("they are compared");
+    tokio::time::timeout(PATIENCE, wait).await.expect("it comes to be so");
 }
 
 /// What is wanted of disagreements, and of the sample.
 fn disagreement(disagreement: bool, sample: f64) -> LogConfig {
-    let sample = Share::new(sample).expect("a share");
-    LogConfig { sample, disagreement, ..LogConfig::default() }
+    LogConfig { sample: Share::new(sample).expect("a share"), disagreement, ..LogConfig::default() }
 }
 
 const NOTHING: [&str; 0] = [];
@@ -366,4 +365,25 @@ async fn a_version_without_a_log_leaves_the_served_answer() {
     house.ask("one", "x", [1.0, 2.0]).await.expect("answered");
     compared(&shadow, 1).await;
     assert_eq!(shown(&house.log.offered), ["one OK disagreement 1"]);
+}
+
+#[tokio::test]
+async fn what_waits_to_be_compared_does_not_keep_others_out() {
+    let (go, gate) = sync_channel(0);
+    let (config, holds) = (disagreement(true, 0.0), Some(Mutex::new(gate)));
+    let kept = Kept { config, holds, ..Kept::default() };
+    let (house, shadow, other) = paired_with(kept, 10_000, None);
+    let (mut asked, mut after) = (0, 0);
+    while after < 100 {
+        house.ask("one", "x", [1.0, 2.0]).await.expect("answered");
+        until(|| other.servable().queued() == 0).await;
+        asked += 1;
+        after += u32::from(house.log.held.load(Ordering::SeqCst));
+    }
+    until(|| house.serving.admission().in_flight().0 < 20).await;
+    drop(go);
+    until(|| shadow.pairs().compared + shadow.pairs().left_out == asked).await;
+    let (pairs, logged) = (shadow.pairs(), lock(&house.log.offered).len() as u64);
+    assert!(logged > 16 && pairs.unlogged > 0, "{logged} {pairs:?}");
+    assert_eq!(logged + pairs.unlogged, pairs.compared);
 }

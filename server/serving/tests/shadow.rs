@@ -1,16 +1,17 @@
 //! Copies of requests for another version: compared, never returned, never waited for.
 
 use std::collections::HashMap;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use backend_api::{Backend, Device, Model, Options, Tensor};
+use backend_api::{Backend, Model, Options, Tensor};
 use backend_fake::Fake;
 use server_base::{InferRequest, ModelName, NamedTensor, Protocol, Version, VersionChoice};
 use server_serving::metrics::RequestMetrics;
 use server_serving::{
-    Admission, AdmissionLimits, Batching, Cores, ModelEntry, Padding, Pairs, Plan, Servable,
-    Serving, Shadow, Table, WarmUp, Workers,
+    Admission, AdmissionLimits, Cores, ModelEntry, Pairs, Plan, Servable, Serving, Shadow, Table,
+    WarmUp, Workers,
 };
 
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -33,18 +34,7 @@ fn start(fake: &Fake, script: &str, version: u64) -> Workers {
     let signature = model.signature().clone();
     let name = ModelName::new("m").expect("a name");
     let warm_up: WarmUp = Arc::new(|_| Ok(()));
-    let plan = Plan {
-        platform: "fake_script",
-        instances: 1,
-        inline: true,
-        device: Device::Cpu,
-        width: 1,
-        weight: 1,
-        batching: Batching::default(),
-        padding: Padding::default(),
-        timeout: PATIENCE,
-        facts: Default::default(),
-    };
+    let plan = Plan::plain("fake_script", PATIENCE);
     let cores = Cores::new(2);
     Servable::start((name, Version(version)), (model, signature), plan, &cores, &warm_up)
         .expect("starts")
@@ -84,17 +74,19 @@ impl House {
 
     /// Waits until that is known of the pairs.
     async fn know(&self, expect: impl Fn(&Pairs) -> bool) -> Pairs {
+        self.waits(|it| expect(&it.shadow.pairs())).await;
+        self.shadow.pairs()
+    }
+
+    /// Waits until that is so.
+    async fn waits(&self, expect: impl Fn(&House) -> bool) {
         let wait = async {
-            loop {
-                let pairs = self.shadow.pairs();
-                if expect(&pairs) {
-                    return pairs;
-                }
+            while !expect(self) {
                 tokio::task::yield_now().await;
             }
         };
         let waited = tokio::time::timeout(PATIENCE, wait).await;
-        waited.unwrap_or_else(|_| panic!("{:?}", self.shadow.pairs()))
+        waited.unwrap_or_else(|_| panic!("{:?}", self.shadow.pairs()));
     }
 }
 
@@ -142,6 +134,32 @@ async fn nobody_waits_for_a_shadow_that_hangs() {
     assert!(pairs.left_out > 100 && pairs.compared == 0, "{pairs:?}");
     house.fake.hangs().open();
     house.know(|it| it.compared + it.left_out == asked).await;
+}
+
+#[tokio::test]
+async fn copies_are_taken_again_after_a_served_version_that_hung() {
+    let house = Rc::new(House::new("double x\non 99 hang", "double x", 10_000));
+    let asked: u16 = 200;
+    let ask_all = async {
+        let mut callers = Vec::new();
+        for n in 1..=asked {
+            let it = Rc::clone(&house);
+            callers.push(tokio::task::spawn_local(async move { it.ask([99.0, 1.0]).await }));
+            // The copies do not wait for one another: what is full is how many of them are under way.
+            let has_come = |it: &House| it.served.servable().in_flight() == usize::from(n);
+            house.waits(|it| has_come(it) && it.other.servable().queued() == 0).await;
+        }
+        let left_out = house.shadow.pairs().left_out;
+        assert!(left_out > 100, "{left_out}");
+        house.fake.hangs().open();
+        for caller in callers {
+            assert_eq!(caller.await.expect("answered"), [198.0, 2.0]);
+        }
+    };
+    tokio::task::LocalSet::new().run_until(ask_all).await;
+    let before = house.know(|it| it.compared + it.left_out == u64::from(asked)).await;
+    house.ask([1.0, 1.0]).await;
+    house.know(|it| it.compared == before.compared + 1).await;
 }
 
 #[tokio::test]

@@ -7,7 +7,7 @@ use super::{list, metadata, root, run, text};
 
 /// Floors of the workspace. A crate may import only strictly lower floors.
 const FLOORS: &[&[&str]] = &[
-    &["backend-api", "plot", "proto"],
+    &["backend-api", "backend-cuda", "plot", "proto"],
     &[
         "backend-candle",
         "backend-fake",
@@ -50,13 +50,17 @@ const WRAPPED: &[(&str, &[&str])] = &[
     ("candle-core", &["backend-candle"]),
     ("candle-nn", &["backend-candle"]),
     ("rayon", &["backend-candle"]),
-    ("libloading", &["backend-litert", "backend-nvml", "backend-openvino", "backend-pjrt"]),
+    (
+        "libloading",
+        &["backend-cuda", "backend-litert", "backend-nvml", "backend-openvino", "backend-pjrt"],
+    ),
     ("tonic", &["proto", "server-frontend", "loadtest"]),
     ("hyper", &["server-frontend", "server-registry", "server-app", "loadtest"]),
     (
         "serde_json",
         &[
             "backend-candle",
+            "server-feedback",
             "server-replicas",
             "server-supply",
             "server-triggers",

@@ -1,13 +1,13 @@
 //! What triggers leave on the disk: their state, the letters that nobody took, and lines of the audit.
 
-use std::fs::{self, File};
-use std::io::{self, Write as _};
+use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-use server_base::Journal;
+use server_base::{Journal, files};
 
 use crate::book::Book;
 use crate::event::Event;
@@ -66,12 +66,7 @@ impl Files {
         let Some(folder) = &self.folder else { return Ok(()) };
         let (path, aside) = (folder.join("state.json"), folder.join(".state.json"));
         let text = serde_json::to_vec(saved).map_err(io::Error::other)?;
-        let mut file = File::create(&aside)?;
-        file.write_all(&text)?;
-        file.sync_all()?;
-        drop(file);
-        fs::rename(&aside, &path)?;
-        File::open(folder)?.sync_all()
+        files::replace(&path, &aside, &text)
     }
 
     /// One line for each delivery that was given up: for people, or to be sent again by hand.

@@ -12,7 +12,7 @@ use server_rollout::Labels;
 use crate::change::Change;
 use crate::entries::{Entries, Prediction};
 use crate::form::{Form, Guess};
-use crate::label::Label;
+use crate::label::{Given, Label};
 use crate::metrics;
 use crate::model::Model;
 use crate::tally::Way;
@@ -125,6 +125,7 @@ impl Book {
         let joined = self.entries.change(key, until_us, |entry| {
             of.judge(entry, Way::Out);
             let before = entry.label.replace(label.value.clone());
+            entry.label_us = now_us;
             of.judge(entry, Way::In);
             match (entry.predictions.first(), before) {
                 (Some(_), Some(_)) => Joined::Again,
@@ -143,6 +144,33 @@ impl Book {
         }
         self.shrink();
         joined
+    }
+
+    /// Is that row of that version known, or a later one of that name?
+    pub(crate) fn has_predicted(&self, model: &ModelName, row: &Row<'_>) -> bool {
+        let entry = self.entries.get(self.entries.key(model.as_str(), row.id, row.row));
+        let epoch = self.models.get(model).and_then(|it| it.epoch_of(row.version));
+        let is_it = |it: &Prediction| {
+            it.version == row.version && Some(it.epoch) == epoch && it.time_us >= row.time_us
+        };
+        entry.is_some_and(|it| it.predictions.iter().any(is_it))
+    }
+
+    /// Is that label known, or a later one of the row?
+    pub(crate) fn has_labelled(&self, model: &ModelName, label: &Label, at_us: i64) -> bool {
+        let entry = self.entries.get(self.entries.key(model.as_str(), &label.id, label.row));
+        let of = entry.and_then(|it| Some((it.label.as_ref()?, it.label_us)));
+        of.is_some_and(|(known, us)| {
+            us > at_us || (us == at_us && rank(known) >= rank(&label.value))
+        })
+    }
+
+    /// Were all windows over by then that the row was predicted in?
+    pub(crate) fn is_over(&self, model: &ModelName, label: &Label, at_us: i64) -> bool {
+        let entry = self.entries.get(self.entries.key(model.as_str(), &label.id, label.row));
+        let Some((of, entry)) = self.models.get(model).zip(entry) else { return false };
+        let is_over = |it: &Prediction| of.place(it.version, it.time_us, at_us).is_none();
+        !entry.predictions.is_empty() && entry.predictions.iter().all(is_over)
     }
 
     fn shrink(&mut self) {
@@ -194,6 +222,11 @@ impl Book {
     pub(crate) fn bytes(&self) -> usize {
         self.entries.bytes()
     }
+}
+
+/// Of two labels of one moment the same counts in whichever order they come.
+fn rank(value: &Given) -> String {
+    value.shown()
 }
 
 #[cfg(test)]

@@ -22,6 +22,7 @@ use std::collections::VecDeque;
 use serde::{Deserialize, Serialize};
 use server_base::{Metric, TruthConfig};
 
+use crate::form::Form;
 use crate::tally::Tally;
 use crate::window::Window;
 
@@ -43,23 +44,20 @@ const RECENT_MAX: usize = 64;
 pub(crate) struct Change {
     /// Of the bytes that answered so.
     pub(crate) digest: Option<String>,
+    /// Of how their losses were measured; nothing in what an earlier release has written.
+    #[serde(default)]
+    pub(crate) print: String,
     reference: Option<Reference>,
     detector: Detector,
-    /// Being learned; a restart begins it anew.
-    #[serde(skip)]
+    /// Being learned.
+    #[serde(default)]
     learned: Learned,
 }
 
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 struct Learned {
     tally: Tally,
     errors: Errors,
-}
-
-impl PartialEq for Learned {
-    fn eq(&self, other: &Learned) -> bool {
-        self.errors == other.errors
-    }
 }
 
 /// Rows and the sum of their losses.
@@ -99,9 +97,18 @@ pub(crate) struct Judged {
     pub(crate) after: f64,
     pub(crate) after_rows: u64,
     pub(crate) since_us: i64,
+    /// How likely this window alone would show so many errors if their mean were the bound, at most.
+    pub(crate) p: f64,
     /// What the detector has reached, and what is an alarm.
     pub(crate) evidence: f64,
     pub(crate) needed: f64,
+}
+
+impl Judged {
+    /// By how much the error has risen.
+    pub(crate) fn effect(&self) -> f64 {
+        self.after - self.before
+    }
 }
 
 impl Errors {
@@ -116,8 +123,8 @@ impl Errors {
 }
 
 impl Change {
-    pub(crate) fn new(digest: Option<String>) -> Change {
-        Change { digest, ..Change::default() }
+    pub(crate) fn new(form: &Form) -> Change {
+        Change { digest: form.digest.clone(), print: form.print(), ..Change::default() }
     }
 
     /// What a metric was, once that is known.
@@ -201,6 +208,7 @@ impl Detector {
             after: after.mean(),
             after_rows: after.rows,
             since_us,
+            p: chance(errors, p0),
             evidence,
             needed: config.false_alarm_windows,
         }
@@ -239,16 +247,30 @@ fn moved(p0: f64, step: f64) -> f64 {
     angle.min(std::f64::consts::FRAC_PI_2 - 1e-3).sin().powi(2).max(p0)
 }
 
+/// How likely rows of a mean of at most `p0` have so many errors: no more than that, by Hoeffding's bound.
+fn chance(errors: Errors, p0: f64) -> f64 {
+    let mean = errors.mean().clamp(0.0, 1.0);
+    if mean <= p0 { 1.0 } else { (-(errors.rows as f64) * divergence(mean, p0)).exp() }
+}
+
+/// How far a mean is from another, as coins differ (Kullback and Leibler).
+fn divergence(mean: f64, p: f64) -> f64 {
+    let part = |of: f64, to: f64| if of > 0.0 { of * (of / to).ln() } else { 0.0 };
+    part(mean, p) + part(1.0 - mean, 1.0 - p)
+}
+
 /// The mean that is as large as can be, given these: a larger one would show so few errors once in a
 /// hundred references at most.
 fn upper_bound(errors: Errors) -> f64 {
     let (mean, rows) = (errors.mean().clamp(0.0, 1.0), errors.rows as f64);
-    let part = |of: f64, to: f64| if of > 0.0 { of * (of / to).ln() } else { 0.0 };
-    let far = |p: f64| rows * (part(mean, p) + part(1.0 - mean, 1.0 - p));
     let (mut low, mut high) = (mean, 1.0 - SHARE_MIN);
     for _ in 0..60 {
         let middle = f64::midpoint(low, high);
-        if far(middle) < -BOUND_MISSES.ln() { low = middle } else { high = middle }
+        if rows * divergence(mean, middle) < -BOUND_MISSES.ln() {
+            low = middle
+        } else {
+            high = middle
+        }
     }
     high
 }

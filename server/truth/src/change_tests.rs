@@ -90,7 +90,7 @@ fn a_change_is_found_the_sooner_the_larger_it_is() {
 fn what_was_learned_is_a_bound_and_what_is_worse_is_named() {
     let mut random = Random::new(3);
     let config = config(720.0, None);
-    let mut change = Change::new(None);
+    let mut change = Change::default();
     for at in 0..10 {
         assert_eq!(change.window(&config, &window(&mut random, 100, 0.1)), None, "window {at}");
     }

@@ -5,15 +5,16 @@
 
 use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, BufRead as _, BufReader, Write as _};
+use std::io::{self, BufRead as _, BufReader, Read as _, Seek as _, SeekFrom, Write as _};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 use server_base::ModelName;
+use server_base::calendar::{self, Date};
 
 use crate::label::{Given, Label};
 
-const DAY_US: i64 = 86_400_000_000;
+pub(crate) const DAY_US: i64 = 86_400_000_000;
 
 /// What a day's file is called.
 pub(crate) const FILE: &str = "labels.jsonl";
@@ -32,6 +33,8 @@ struct Line {
     label: Given,
     #[serde(skip_serializing_if = "Option::is_none")]
     label_time: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    label_us: Option<i64>,
     recorded_time: String,
     recorded_us: i64,
 }
@@ -69,8 +72,9 @@ impl Dataset {
                 inference_id: label.id.clone(),
                 row_index: label.row,
                 label: label.value.clone(),
-                label_time: label.time_us.map(stamp),
-                recorded_time: stamp(now_us),
+                label_time: label.time_us.map(calendar::of_us),
+                label_us: label.time_us,
+                recorded_time: calendar::of_us(now_us),
                 recorded_us: now_us,
             };
             serde_json::to_writer(&mut text, &line)?;
@@ -133,32 +137,45 @@ pub(crate) fn read(
     }
 }
 
+/// Labels of a file, in their order.
+pub(crate) struct Piece {
+    /// Each with where its line begins, and when it was recorded.
+    pub(crate) labels: Vec<(u64, Label, i64)>,
+    /// Where the next piece begins: behind the last whole line.
+    pub(crate) end: u64,
+}
+
+/// Whole lines from there on, of about so many bytes. What cannot be read is left out.
+pub(crate) fn piece(mut file: File, from: u64, bytes: usize) -> io::Result<Piece> {
+    file.seek(SeekFrom::Start(from))?;
+    let mut piece = Piece { labels: Vec::new(), end: from };
+    let mut reader = BufReader::new(file.take(bytes as u64 + LINE_BYTES_MAX as u64));
+    let mut text = Vec::new();
+    while piece.end - from < bytes as u64 {
+        text.clear();
+        let length = reader.read_until(b'\n', &mut text)?;
+        if text.pop() != Some(b'\n') {
+            // No label is that long: what it is does not hold up what follows.
+            piece.end += if length > LINE_BYTES_MAX { length as u64 } else { 0 };
+            break;
+        }
+        let at = piece.end;
+        piece.end += length as u64;
+        let Ok(line) = serde_json::from_slice::<Line>(&text) else { continue };
+        let Line { inference_id, row_index, label, label_us, recorded_us, .. } = line;
+        if let Ok(label) = Label::new(&inference_id, row_index, label, label_us) {
+            piece.labels.push((at, label, recorded_us));
+        }
+    }
+    Ok(piece)
+}
+
 fn folder(root: &Path, model: &ModelName, day: i64) -> PathBuf {
-    let date: String = stamp(day.saturating_mul(DAY_US)).chars().take(10).collect();
-    root.join(format!("model={model}")).join(format!("date={date}"))
+    root.join(format!("model={model}")).join(format!("date={}", Date::of_day(day)))
 }
 
 fn file(folder: &Path) -> PathBuf {
     folder.join(FILE)
-}
-
-/// `2026-11-22T01:02:03.000004Z`.
-///
-/// # Source
-/// Hinnant, "chrono-Compatible Low-Level Date Algorithms", `civil_from_days`.
-pub(crate) fn stamp(us: i64) -> String {
-    let (days, rest) = (us.div_euclid(DAY_US), us.rem_euclid(DAY_US));
-    let shifted = days + 719_468;
-    let (era, day) = (shifted.div_euclid(146_097), shifted.rem_euclid(146_097));
-    let year_of_era = (day - day / 1_460 + day / 36_524 - day / 146_096) / 365;
-    let day_of_year = day - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let month = (5 * day_of_year + 2) / 153;
-    let date = day_of_year - (153 * month + 2) / 5 + 1;
-    let month = if month < 10 { month + 3 } else { month - 9 };
-    let year = year_of_era + era * 400 + i64::from(month <= 2);
-    let (seconds, us) = (rest / 1_000_000, rest % 1_000_000);
-    let (hour, minute, second) = (seconds / 3_600, seconds / 60 % 60, seconds % 60);
-    format!("{year:04}-{month:02}-{date:02}T{hour:02}:{minute:02}:{second:02}.{us:06}Z")
 }
 
 #[cfg(test)]
@@ -171,13 +188,6 @@ mod tests {
 
     fn label(id: &str, value: f64) -> Label {
         Label::new(id, 1, Given::Number(value), Some(0)).expect("a label")
-    }
-
-    #[test]
-    fn times_are_those_of_the_calendar() {
-        assert_eq!(stamp(0), "1970-01-01T00:00:00.000000Z");
-        assert_eq!(stamp(951_827_696_000_001), "2000-02-29T12:34:56.000001Z");
-        assert_eq!(stamp(1_795_392_000_000_000), "2026-11-23T00:00:00.000000Z");
     }
 
     #[test]
@@ -209,7 +219,7 @@ mod tests {
         assert_eq!(
             first,
             "{\"inference_id\":\"a\",\"row_index\":1,\"label\":3.0,\
-             \"label_time\":\"1970-01-01T00:00:00.000000Z\",\
+             \"label_time\":\"1970-01-01T00:00:00.000000Z\",\"label_us\":0,\
              \"recorded_time\":\"2026-11-23T00:00:00.000000Z\",\"recorded_us\":1795392000000000}"
         );
     }

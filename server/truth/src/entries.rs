@@ -37,6 +37,8 @@ pub(crate) struct Entry {
     /// One, but for copies that another version was given.
     pub(crate) predictions: SmallVec<[Prediction; 1]>,
     pub(crate) label: Option<Given>,
+    /// When that was recorded.
+    pub(crate) label_us: i64,
     /// When it is forgotten, and which of those.
     place: (i64, u64),
     bytes: usize,

@@ -107,6 +107,19 @@ impl Form {
             == (&other.config, other.kind, &other.output, other.width, other.place)
     }
 
+    /// What defines a loss, in short: losses under another are not to be compared. Kept on the disk, so it is the
+    /// same in all releases, unless what it is made of changes.
+    pub(crate) fn print(&self) -> String {
+        let TruthConfig { classes, threshold, error_max, error_expected, .. } = &*self.config;
+        let read = (self.kind, &self.output, self.place, self.width, self.is_bool);
+        let text = format!("{read:?} {classes:?} {threshold:?} {error_max:?} {error_expected:?}");
+        // FNV-1a, of 64 bits: nobody chooses what is hashed.
+        let hash = text.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
+            (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+        });
+        format!("{hash:016x}")
+    }
+
     pub(crate) fn task(&self) -> &'static str {
         if self.kind == Kind::Value { "regression" } else { "classification" }
     }

@@ -14,6 +14,7 @@ mod tap;
 mod truth;
 mod dataset;
 mod retention;
+mod outbox;
 mod memory;
 mod book;
 mod entries;
@@ -26,11 +27,14 @@ mod tally;
 mod ranks;
 mod sum;
 mod watch;
+mod judge;
 #[cfg(test)]
 mod fixture;
 pub mod metrics;
 
+pub use judge::{Answers, Judge, Reading, Seen, Standing};
 pub use label::{Given, ID_BYTES_MAX, LABELS_MAX, Label};
+pub use outbox::{Delivered, LabelSink, Outbox, Sent};
 pub use retention::Keep;
 pub use tap::over;
 pub use truth::{Options, Recorded, ToldLabels, ToldShown, Truth, TruthError};

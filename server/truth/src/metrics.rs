@@ -1,7 +1,9 @@
 //! The series of ground truth.
 
 use metrics::{Counter, Gauge, Histogram, counter, gauge, histogram};
-use server_base::{Metric, ModelName, Series, SeriesKind, Version};
+use server_base::{Finding, Metric, ModelName, Series, SeriesKind, Version};
+
+use crate::change::Judged;
 
 const LABELS: &str = "salver_labels_total";
 const LAG: &str = "salver_label_lag_seconds";
@@ -10,9 +12,15 @@ const LABELLED: &str = "salver_truth_labelled_total";
 const FORGOTTEN: &str = "salver_truth_forgotten_total";
 const BYTES: &str = "salver_truth_bytes";
 const FAILURES: &str = "salver_truth_disk_failures_total";
+const SINK_ROWS: &str = "salver_label_log_rows_total";
+const SINK_FAILURES: &str = "salver_label_log_failures_total";
+const SINK_LAG: &str = "salver_label_log_lag_bytes";
 const JOIN: &str = "salver_performance_join_ratio";
 const PERFORMANCE: &str = "salver_performance";
 const ROWS: &str = "salver_performance_samples";
+const ALARMS: &str = "salver_performance_alarms_total";
+const EVIDENCE: &str = "salver_concept_drift_evidence";
+const EFFECT: &str = "salver_concept_drift_effect";
 const EVALUATED: &str = "salver_performance_last_evaluation_timestamp_seconds";
 
 /// From a second to a month.
@@ -32,18 +40,9 @@ const LAG_BUCKETS: &[f64] = &[
     2_592_000.0,
 ];
 
-const fn series(
-    name: &'static str,
-    kind: SeriesKind,
-    labels: &'static [&'static str],
-    help: &'static str,
-) -> Series {
-    Series { name, kind, labels, help, buckets: &[] }
-}
-
 /// Everything this crate shows.
 pub const SERIES: &[Series] = &[
-    series(
+    Series::plain(
         LABELS,
         SeriesKind::Counter,
         &["model", "result"],
@@ -57,57 +56,99 @@ pub const SERIES: &[Series] = &[
         help: "How long after its prediction a label came.",
         buckets: LAG_BUCKETS,
     },
-    series(
+    Series::plain(
         PREDICTIONS,
         SeriesKind::Counter,
         &["model", "version"],
         "Rows of predictions that labels are waited for.",
     ),
-    series(
+    Series::plain(
         LABELLED,
         SeriesKind::Counter,
         &["model", "version"],
         "Rows of predictions whose label has come.",
     ),
-    series(
+    Series::plain(
         FORGOTTEN,
         SeriesKind::Counter,
         &["what", "reason"],
         "Rows that went unjoined: what is predictions or labels; reason is time, budget (of bytes), queue \
          (too many came at once).",
     ),
-    series(BYTES, SeriesKind::Gauge, &[], "Memory of what waits for a label, or to be corrected."),
-    series(
+    Series::plain(
+        BYTES,
+        SeriesKind::Gauge,
+        &[],
+        "Memory of what waits for a label, or to be corrected.",
+    ),
+    Series::plain(
         FAILURES,
         SeriesKind::Counter,
         &["what"],
         "Errors of the disk under labels (these were refused), predictions (a restart forgets them) and \
          references (a restart learns them anew).",
     ),
-    series(
+    Series::plain(
+        SINK_ROWS,
+        SeriesKind::Counter,
+        &["sink"],
+        "Labels that were written to the log beside the predictions.",
+    ),
+    Series::plain(
+        SINK_FAILURES,
+        SeriesKind::Counter,
+        &["sink"],
+        "Attempts at that which failed; what was tried is tried again.",
+    ),
+    Series::plain(
+        SINK_LAG,
+        SeriesKind::Gauge,
+        &["sink"],
+        "Bytes of labels on the disk that have not been written to the log yet.",
+    ),
+    Series::plain(
         JOIN,
         SeriesKind::Gauge,
         &["model", "version"],
         "Share of the predictions of the last complete window whose label has come.",
     ),
-    series(
+    Series::plain(
         PERFORMANCE,
         SeriesKind::Gauge,
         &["model", "version", "metric"],
         "How right the answers of the last complete window were: accuracy, log_loss, auc, brier, ece; mae, \
          rmse, bias.",
     ),
-    series(
+    Series::plain(
         ROWS,
         SeriesKind::Gauge,
         &["model", "version"],
         "Labelled rows of the last complete window.",
     ),
-    series(
+    Series::plain(
         EVALUATED,
         SeriesKind::Gauge,
         &["model", "version"],
         "When the last window was complete.",
+    ),
+    Series::plain(
+        ALARMS,
+        SeriesKind::Counter,
+        &["model", "version", "kind"],
+        "Complete windows that are an alarm; kind is performance or concept_drift.",
+    ),
+    Series::plain(
+        EVIDENCE,
+        SeriesKind::Gauge,
+        &["model", "version"],
+        "Concept drift: evidence that errors have become more frequent, with the last complete window. \
+         `false_alarm_windows` of it are an alarm.",
+    ),
+    Series::plain(
+        EFFECT,
+        SeriesKind::Gauge,
+        &["model", "version"],
+        "Concept drift: by how much the mean error has risen since the likeliest time of a change.",
     ),
 ];
 
@@ -134,6 +175,23 @@ impl ModelMetrics {
     }
 }
 
+/// Handles of one sink of labels.
+pub(crate) struct SinkMetrics {
+    pub(crate) rows: Counter,
+    pub(crate) failures: Counter,
+    pub(crate) lag: Gauge,
+}
+
+impl SinkMetrics {
+    pub(crate) fn new(sink: &'static str) -> SinkMetrics {
+        SinkMetrics {
+            rows: counter!(SINK_ROWS, "sink" => sink),
+            failures: counter!(SINK_FAILURES, "sink" => sink),
+            lag: gauge!(SINK_LAG, "sink" => sink),
+        }
+    }
+}
+
 /// Handles of one version.
 pub(crate) struct VersionMetrics {
     pub(crate) predictions: Counter,
@@ -142,6 +200,8 @@ pub(crate) struct VersionMetrics {
     rows: Gauge,
     evaluated: Gauge,
     metrics: Vec<(Metric, Gauge)>,
+    /// Evidence and effect, where errors are held against those before.
+    change: Option<(Gauge, Gauge)>,
 }
 
 impl VersionMetrics {
@@ -154,7 +214,18 @@ impl VersionMetrics {
             rows: gauge!(ROWS, &labels),
             evaluated: gauge!(EVALUATED, &labels),
             metrics: Vec::new(),
+            change: None,
         }
+    }
+
+    /// What a complete window says of errors.
+    pub(crate) fn changed(&mut self, (model, version): (&ModelName, Version), judged: &Judged) {
+        let (evidence, effect) = self.change.get_or_insert_with(|| {
+            let labels = [("model", model.to_string()), ("version", version.to_string())];
+            (gauge!(EVIDENCE, &labels), gauge!(EFFECT, &labels))
+        });
+        evidence.set(judged.evidence);
+        effect.set(judged.effect());
     }
 
     /// A window is complete.
@@ -175,6 +246,13 @@ impl VersionMetrics {
         self.metrics = metrics.iter().map(|(it, _)| (*it, gauge(*it))).collect();
         self.metrics.iter().zip(metrics).for_each(|((_, gauge), (_, value))| gauge.set(*value));
     }
+}
+
+/// A window was told of.
+pub(crate) fn told(finding: &Finding) {
+    let Finding { model, version, kind, is_alarm, .. } = finding;
+    counter!(ALARMS, "model" => model.shared(), "version" => version.to_string(), "kind" => kind.label())
+        .increment(u64::from(*is_alarm));
 }
 
 /// What went unjoined.

@@ -8,10 +8,10 @@ use serde_json::{Value, json};
 use server_base::{Finding, ModelName, Version};
 use server_rollout::Labels;
 
-use crate::change::Change;
+use crate::change::{Change, Judged};
 use crate::entries::{Entry, Prediction};
 use crate::form::Form;
-use crate::metrics::{ModelMetrics, VersionMetrics};
+use crate::metrics::{self, ModelMetrics, VersionMetrics};
 use crate::tally::{Way, loss};
 use crate::told::{self, finding};
 use crate::watch::Watch;
@@ -38,7 +38,7 @@ struct OfVersion {
     epoch: u64,
     /// Open windows, by where they begin.
     windows: BTreeMap<i64, Window>,
-    complete: VecDeque<Window>,
+    complete: VecDeque<(Window, Option<Judged>)>,
     change: Change,
     /// Has it changed since somebody asked?
     changed: bool,
@@ -65,7 +65,7 @@ impl Model {
             epoch,
             windows: BTreeMap::new(),
             complete: VecDeque::new(),
-            change: Change::new(form.digest.clone()),
+            change: Change::new(&form),
             changed: false,
             metrics: VersionMetrics::new(&self.name, version),
         };
@@ -92,6 +92,11 @@ impl Model {
 
     pub(crate) fn form_of(&self, version: Version) -> Option<&Arc<Form>> {
         self.versions.get(&version).map(|it| &it.form)
+    }
+
+    /// Tells a version apart from itself with another configuration.
+    pub(crate) fn epoch_of(&self, version: Version) -> Option<u64> {
+        self.versions.get(&version).map(|it| it.epoch)
     }
 
     /// Where the window of a time begins, and until when its labels count. `None`: that is over, or the
@@ -172,17 +177,18 @@ impl Model {
                 let metrics = window.tally.metrics();
                 of.metrics.evaluated((&self.name, *version), numbers, &metrics);
                 let who = (&self.name, *version);
+                let told = findings.len();
                 findings.push(finding(who, &of.form, (&window, &of.change)));
-                let config = &of.form.config;
-                if config.reference_rows.is_some() || config.error_expected.is_some() {
-                    of.changed = true;
-                    let judged = of.change.window(config, &window);
-                    findings.extend(judged.map(|it| told::concept(who, &window, &it)));
+                let judged = of.change(&window);
+                if let Some(judged) = &judged {
+                    of.metrics.changed(who, judged);
+                    findings.push(told::concept(who, &window, judged));
                 }
+                findings.iter().skip(told).for_each(metrics::told);
                 if of.complete.len() == COMPLETE_MAX {
                     of.complete.pop_front();
                 }
-                of.complete.push_back(window);
+                of.complete.push_back((window, judged));
             }
         }
     }
@@ -219,7 +225,8 @@ impl Model {
         let shown = |(version, of): (&Version, &OfVersion)| {
             let mut so_far = Window::default();
             of.windows.values().for_each(|it| so_far.merge(it));
-            let complete = of.complete.iter().rev().map(|it| it.shown(true));
+            let complete =
+                of.complete.iter().rev().map(|(it, judged)| told::shown(it, judged.as_ref()));
             json!({
                 "version": version.0,
                 "task": of.form.task(),
@@ -233,6 +240,18 @@ impl Model {
         };
         let versions: Vec<Value> = versions.map(shown).collect();
         json!({ "model": self.name.as_str(), "versions": versions })
+    }
+}
+
+impl OfVersion {
+    /// Holds a complete window against those before, if that is asked for.
+    fn change(&mut self, window: &Window) -> Option<Judged> {
+        let config = &self.form.config;
+        if config.reference_rows.is_none() && config.error_expected.is_none() {
+            return None;
+        }
+        self.changed = true;
+        self.change.window(config, window)
     }
 }
 

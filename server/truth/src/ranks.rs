@@ -1,12 +1,14 @@
 //! The area under a ROC curve, in room that does not grow with the rows.
 
+use serde::{Deserialize, Serialize};
+
 use crate::tally::Way;
 
 /// Bins of scores from 0 to 1.
 const BINS: usize = 512;
 
 /// Rows of a class and of all others, by score.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Ranks {
     /// Empty until the first row.
     bins: Vec<[u32; 2]>,

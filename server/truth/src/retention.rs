@@ -8,7 +8,9 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use crate::dataset::{FILE, stamp};
+use server_base::calendar::Date;
+
+use crate::dataset::{DAY_US, FILE};
 
 /// Looking at all files is not done more often.
 const PAUSE_US: i64 = 60_000_000;
@@ -86,7 +88,7 @@ fn doomed(mut stored: Vec<Stored>, keep: Keep, now_us: i64) -> impl Iterator<Ite
 }
 
 fn date(us: i64) -> String {
-    stamp(us).chars().take(10).collect()
+    Date::of_day(us.div_euclid(DAY_US)).to_string()
 }
 
 /// Files of our form. What others put there has other names.
@@ -119,8 +121,6 @@ fn folders(folder: &Path, prefix: &str) -> io::Result<Vec<(PathBuf, String)>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    const DAY_US: i64 = 86_400_000_000;
 
     /// Noon of a day.
     const NOW_US: i64 = 20_000 * DAY_US + DAY_US / 2;

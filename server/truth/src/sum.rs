@@ -1,11 +1,13 @@
 //! A sum from which things can be taken away again.
 
+use serde::{Deserialize, Serialize};
+
 /// Two numbers that together are the sum: what the first loses to rounding is in the second. A label
 /// that is corrected takes its old share out, and nothing of it may stay behind, however large it was.
 ///
 /// # Source
 /// Knuth, "The Art of Computer Programming", volume 2, 4.2.2, theorem B (the exact error of a sum).
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Sum {
     high: f64,
     low: f64,

@@ -1,5 +1,6 @@
 //! How right a set of answers is: sums that can be added to others, and taken out of again.
 
+use serde::{Deserialize, Serialize};
 use server_base::Metric;
 
 use crate::form::{Form, Guess};
@@ -41,7 +42,7 @@ impl Way {
 }
 
 /// See the module.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Tally {
     /// Rows whose truth is known and fits.
     pub(crate) rows: u64,
@@ -63,7 +64,7 @@ pub(crate) struct Tally {
 }
 
 /// Rows by the probability of the likeliest class.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 struct Bin {
     rows: u64,
     right: u64,

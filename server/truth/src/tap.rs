@@ -106,13 +106,13 @@ impl VersionLog for TappedVersion {
         self.log.config()
     }
 
-    fn offer(&self, record: Box<Record>) {
-        self.see(&record);
+    fn offer(&self, record: &Record) {
+        self.see(record);
         self.log.offer(record);
     }
 
-    fn commit(&self, record: Box<Record>, told: Told) {
-        self.see(&record);
+    fn commit(&self, record: &Record, told: Told) {
+        self.see(record);
         self.log.commit(record, told);
     }
 }

@@ -60,7 +60,7 @@ pub(crate) fn concept(
     window: &Window,
     judged: &Judged,
 ) -> Finding {
-    let Judged { is_alarm, before, before_rows, bound, after, after_rows, .. } = judged;
+    let Judged { is_alarm, before, before_rows, after, after_rows, .. } = judged;
     let Judged { since_us, evidence, needed, .. } = judged;
     let was = match before_rows {
         0 => format!("{before:.4} as expected"),
@@ -71,7 +71,7 @@ pub(crate) fn concept(
             "the error is {after:.4} of {after_rows} rows since {:.0}, {:+.4} against {was}: evidence \
              {evidence:.1}, needed {needed}",
             seconds(*since_us),
-            after - before,
+            judged.effect(),
         )
     } else {
         format!(
@@ -81,19 +81,6 @@ pub(crate) fn concept(
             window.errors().rows
         )
     };
-    let evidence = json!({
-        "before": before,
-        "before_rows": before_rows,
-        "bound": bound,
-        "after": after,
-        "after_rows": after_rows,
-        "effect": after - before,
-        "since_s": seconds(*since_us),
-        "window_error": window.errors().mean(),
-        "window_rows": window.errors().rows,
-        "evidence": evidence,
-        "needed": needed,
-    });
     Finding {
         model: model.clone(),
         version,
@@ -104,8 +91,36 @@ pub(crate) fn concept(
         rows: window.errors().rows,
         subjects: if *is_alarm { vec!["error".to_owned()] } else { Vec::new() },
         text,
-        evidence: evidence.to_string(),
+        evidence: evidence_of(window, judged).to_string(),
     }
+}
+
+/// Effect, sizes and certainty.
+fn evidence_of(window: &Window, judged: &Judged) -> Value {
+    json!({
+        "before": judged.before,
+        "before_rows": judged.before_rows,
+        "bound": judged.bound,
+        "after": judged.after,
+        "after_rows": judged.after_rows,
+        "effect": judged.effect(),
+        "since_s": seconds(judged.since_us),
+        "window_error": window.errors().mean(),
+        "window_rows": window.errors().rows,
+        "window_p": judged.p,
+        "evidence": judged.evidence,
+        "needed": judged.needed,
+    })
+}
+
+/// A complete window as the API shows it, with what it says of errors.
+pub(crate) fn shown(window: &Window, judged: Option<&Judged>) -> Value {
+    let mut shown = window.shown(true);
+    if let Some(judged) = judged {
+        shown["concept_drift"] = evidence_of(window, judged);
+        shown["concept_drift"]["is_alarm"] = json!(judged.is_alarm);
+    }
+    shown
 }
 
 /// As the API shows it.

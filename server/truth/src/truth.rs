@@ -185,7 +185,7 @@ impl Truth {
         let form = book.open(model, form);
         lock(&self.forms).insert(model.clone(), Arc::clone(&form));
         if known.is_none_or(|it| !it.is_like(&form)) {
-            if let Some(it) = kept::read(&folder, (model, version), form.digest.as_deref()) {
+            if let Some(it) = kept::read(&folder, (model, version), &form) {
                 book.resume(model, version, it);
             }
             let mut found = 0_u64;
@@ -371,7 +371,9 @@ impl Worker {
         };
         // What was told of a window is not told of it again: it is written down before.
         if !changed.is_empty() {
-            kept::write_all(&lock(&self.truth.memory).folder(), &changed);
+            // Bound first: a lock in the same statement would be held until all is on the disk.
+            let folder = lock(&self.truth.memory).folder();
+            kept::write_all(&folder, &changed);
         }
         findings.iter().for_each(|it| self.findings.found(it));
     }

@@ -26,9 +26,9 @@ impl VersionLog for NowhereVersion {
         &self.0
     }
 
-    fn offer(&self, _: Box<Record>) {}
+    fn offer(&self, _: &Record) {}
 
-    fn commit(&self, _: Box<Record>, told: Told) {
+    fn commit(&self, _: &Record, told: Told) {
         told(Ok(()));
     }
 }
@@ -70,24 +70,26 @@ impl House {
 
     fn says_by(&self, route: Route, id: &str, values: &[f32]) {
         let time = SystemTime::now();
-        self.version.offer(Box::new(Record {
-            event: EventId::new(time),
-            request_id: SmallVec::from_slice(id.as_bytes()),
-            trace: None,
-            time,
-            protocol: Protocol::Http,
-            route,
-            inputs: SmallVec::new(),
-            outputs: SmallVec::from_iter([floats(&[values.len() / 2, 2], values)]),
-            rows: values.len() / 2,
-            held: 0,
-            failure: None,
-            timing: Timing::default(),
-            latency: Duration::ZERO,
-            probability: 1.0,
-            reason: Reason::Uniform,
-            pair: None,
-        }));
+        self.version.offer(
+            &(Record {
+                event: EventId::new(time),
+                request_id: SmallVec::from_slice(id.as_bytes()),
+                trace: None,
+                time,
+                protocol: Protocol::Http,
+                route,
+                inputs: SmallVec::new(),
+                outputs: SmallVec::from_iter([floats(&[values.len() / 2, 2], values)]),
+                rows: values.len() / 2,
+                held: 0,
+                failure: None,
+                timing: Timing::default(),
+                latency: Duration::ZERO,
+                probability: 1.0,
+                reason: Reason::Uniform,
+                pair: None,
+            }),
+        );
     }
 
     fn record(&self, model: &str, labels: &[(&str, u32, f64)]) -> Result<Recorded, TruthError> {

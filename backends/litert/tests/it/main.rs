@@ -1,6 +1,7 @@
 //! The engine against its real library. Where that is not, each test says so and checks nothing:
 //! `make test` fetches it.
 
+mod delegate;
 mod recorded;
 mod suite;
 

@@ -1,6 +1,7 @@
 //! The engine against the real plugin for processors. Where that is not, each test says so and
 //! checks nothing: `make test` fetches it.
 
+mod devices;
 mod recorded;
 mod suite;
 

@@ -4,8 +4,7 @@ use std::fs;
 use std::path::Path;
 
 use backend_api::{
-    Backend as _, BackendError, Device, Options, Output, Tensor,
-    conformance::conformance_of_known_shapes,
+    Backend as _, BackendError, Options, Output, Tensor, conformance::conformance_of_known_shapes,
 };
 use backend_pjrt::{DTYPES, Pjrt, find};
 
@@ -30,7 +29,7 @@ fn what_is_out_of_range_is_the_callers_fault() {
     let Some(pjrt) = pjrt() else { return };
     let model = pjrt.load(&fixtures().join("pick.stablehlo"), &Options::default());
     let model = model.expect("loads");
-    let mut instance = model.instance(&Device::Cpu).expect("an instance");
+    let mut instance = model.instance(&model.devices()[0]).expect("an instance");
     let index = Tensor::from_elements(&[1, 1], &[4_i64]).expect("one");
     let mut outputs = vec![Output::prepare(&model.signature().outputs[0], 1)];
     let error = instance.run(&[index], &mut outputs).expect_err("refused");
@@ -43,7 +42,7 @@ fn more_rows_than_any_program_takes_run_in_pieces() {
     let Some(pjrt) = pjrt() else { return };
     let model = pjrt.load(&fixtures().join("double.stablehlo"), &Options::default());
     let model = model.expect("loads");
-    let mut instance = model.instance(&Device::Cpu).expect("an instance");
+    let mut instance = model.instance(&model.devices()[0]).expect("an instance");
     for rows in [8_u16, 9, 16, 23] {
         let numbers: Vec<f32> = (0..rows * 4).map(f32::from).collect();
         let input = Tensor::from_elements(&[rows.into(), 4], &numbers).expect("fits");
@@ -97,7 +96,7 @@ fn what_was_compiled_is_kept() {
         let pjrt = Pjrt::at(&plugin, Some(cache.path()));
         let model = pjrt.load(&fixtures().join("pair.stablehlo"), &Options::default());
         let model = model.expect("loads");
-        let mut instance = model.instance(&Device::Cpu).expect("an instance");
+        let mut instance = model.instance(&model.devices()[0]).expect("an instance");
         let one = Tensor::from_elements(&[1, 2], &[1.0_f32, 2.0]).expect("fits");
         let specs = &model.signature().outputs;
         let mut outputs: Vec<Output> = specs.iter().map(|it| Output::prepare(it, 1)).collect();

@@ -10,8 +10,8 @@ use super::LogFormat;
 /// Settings of `monitor`. Flag, then environment, then file, then default.
 #[derive(Clone, Debug, Default, Args)]
 pub struct MonitorArgs {
-    /// Where the replicas' Parquet files lie: s3://BUCKET/PREFIX, gs:// or az://, or a folder (DIR/parquet
-    /// of a server's --log-dir DIR); repeat for more folders
+    /// What the replicas log to: Parquet files in s3://BUCKET/PREFIX, gs:// or az://, or in a folder
+    /// (DIR/parquet of a server's --log-dir DIR; repeat for more folders); or kafka://BROKER[,BROKER]/TOPIC
     #[arg(long = "log", env = "SALVER_MONITOR_LOG", value_name = "DIR|URI", value_delimiter = ' ')]
     pub logs: Vec<String>,
     /// Folder with the models, as the replicas have it: of each its model.toml and its references are read
@@ -54,6 +54,9 @@ pub struct MonitorArgs {
     /// Largest file of the log that is read, in bytes [default: 536870912]
     #[arg(long, env = "SALVER_MONITOR_OBJECT_BYTES_MAX", value_name = "BYTES")]
     pub object_bytes_max: Option<usize>,
+    /// Bytes of predictions in memory that wait for labels, of all models with a [truth] [default: 268435456]
+    #[arg(long, env = "SALVER_TRUTH_BYTES_MAX", value_name = "BYTES")]
+    pub truth_bytes_max: Option<usize>,
     /// How logs are written, to standard error [default: text]
     #[arg(long, env = "SALVER_LOG_FORMAT", value_name = "FORMAT")]
     pub log_format: Option<LogFormat>,

@@ -2,7 +2,7 @@
 
 use super::{Outcome, complain, print};
 use crate::cli::{DevicesArgs, OutputFormat};
-use crate::inspect::{Engine, Gpus, Inspection, SeenGpu, inspect};
+use crate::inspect::{Cuda, Engine, Gpus, Inspection, SeenGpu, inspect};
 
 /// Tells what is here and what is not.
 pub(crate) fn devices(args: &DevicesArgs) -> Outcome {
@@ -53,6 +53,18 @@ fn gpus(seen: &Gpus, lines: &mut Vec<String>) {
     }
     lines.extend(seen.fix.map(|it| format!("  fix: {it}")));
     seen.devices.iter().for_each(|it| gpu(it, lines));
+    seen.cuda.iter().for_each(|it| cuda(it, lines));
+}
+
+fn cuda(seen: &Cuda, lines: &mut Vec<String>) {
+    lines.push(match (&seen.version, &seen.reason) {
+        (_, Some(reason)) => format!("cuda none: {reason}"),
+        (version, None) => {
+            let version = version.as_deref().unwrap_or("unknown");
+            format!("cuda {version}, GPUs to compute on: {}", seen.gpus)
+        }
+    });
+    lines.extend(seen.fix.map(|it| format!("  fix: {it}")));
 }
 
 fn gpu(seen: &SeenGpu, lines: &mut Vec<String>) {

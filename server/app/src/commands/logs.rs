@@ -8,6 +8,7 @@ use std::thread;
 use std::time::Duration;
 
 use anyhow::{Context as _, anyhow, ensure};
+use server_base::calendar::Date;
 use server_feedback::{Export, JsonLines, Position, Rows, Sink as _, Wanted, files, read};
 
 use super::{Outcome, complain, print};
@@ -64,10 +65,10 @@ fn tailed(args: &TailArgs) -> anyhow::Result<()> {
     let folder = folder(&args.log_dir)?;
     let wanted = Wanted { model: args.model.clone(), ..Wanted::default() };
     let mut out = JsonLines::new(io::stdout());
-    let mut seen: BTreeSet<PathBuf> = files(&folder, &wanted)?.into_iter().collect();
+    let there = files(&folder, &wanted)?;
     let mut last: VecDeque<Rows> = VecDeque::new();
     let mut left = args.lines;
-    for path in files(&folder, &wanted)?.iter().rev() {
+    for path in there.iter().rev() {
         for rows in
             read(path, &wanted).with_context(|| path.display().to_string())?.into_iter().rev()
         {
@@ -85,6 +86,7 @@ fn tailed(args: &TailArgs) -> anyhow::Result<()> {
     if !args.follow {
         return Ok(());
     }
+    let mut seen: BTreeSet<PathBuf> = there.into_iter().collect();
     loop {
         thread::sleep(LOOK);
         let now: BTreeSet<PathBuf> = files(&folder, &wanted)?.into_iter().collect();
@@ -150,14 +152,8 @@ pub(crate) fn micros(text: &str) -> anyhow::Result<i64> {
         [hour, minute, second] => (hour, minute, second),
         _ => return Err(wrong()),
     };
-    let fits =
-        (1970..=9999).contains(&year) && (1..=12).contains(&month) && (1..=31).contains(&day);
-    ensure!(fits && hour < 24 && minute < 60 && second < 60, "{text:?} is no time");
-    // Hinnant's days-from-civil: years begin in March, so the leap day is the last.
-    let (year, month) = if month > 2 { (year, month - 3) } else { (year - 1, month + 9) };
-    let (era, of_era) = (year / 400, year % 400);
-    let of_year = (153 * month + 2) / 5 + day - 1;
-    let days = era * 146_097 + of_era * 365 + of_era / 4 - of_era / 100 + of_year - 719_468;
+    let days = Date::new(year, month, day).ok_or_else(wrong)?.days();
+    ensure!(hour < 24 && minute < 60 && second < 60, "{text:?} is no time");
     Ok((((days * 24 + hour) * 60 + minute) * 60 + second) * MICROS_A_SECOND)
 }
 

@@ -20,6 +20,7 @@ mod report;
 mod replay;
 mod rollout;
 mod server;
+mod service;
 mod store;
 mod table;
 #[cfg(feature = "triggers")]

@@ -60,15 +60,18 @@ pub(crate) fn replay(args: &ReplayArgs) -> Outcome {
     }
 }
 
+/// Between two requests.
+fn pause(rate: f64) -> anyhow::Result<Duration> {
+    let pause = Some(rate).filter(|it| *it > 0.0 && it.is_finite()).map(|it| 1.0 / it);
+    let pause = pause.and_then(|it| Duration::try_from_secs_f64(it).ok());
+    pause.ok_or_else(|| anyhow!("--rate {rate} is no number of requests a second above 0"))
+}
+
 fn replayed(args: &ReplayArgs) -> Result<Report, ClientError> {
     let (client, path) = target(args)?;
     let client = if args.log { client } else { client.replaying() };
     let failed = ClientError::Failed;
-    let rate = args.rate.map(|it| Some(it).filter(|it| *it > 0.0 && it.is_finite()));
-    if rate == Some(None) {
-        return Err(failed(anyhow!("--rate must be more than 0")));
-    }
-    let pause = rate.flatten().map(|it| Duration::from_secs_f64(1.0 / it));
+    let pause = args.rate.map(|it| pause(it).map_err(failed)).transpose()?;
     let wanted = wanted(&args.rows, Some(&args.model), args.version).map_err(failed)?;
     let folder = folder(&args.rows.log_dir).map_err(failed)?;
     let mut report = Report::default();
@@ -229,5 +232,19 @@ impl Report {
             lines.push(format!("median latency {is:.3} ms here, {was:.3} ms logged in the server ({ratio:.2} times)"));
         }
         lines.join("\n")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rates_are_pauses_or_refused() {
+        assert_eq!(pause(4.0).expect("a rate"), Duration::from_millis(250));
+        for rate in [0.0, -1.0, f64::NAN, f64::INFINITY, 1e-20, f64::MIN_POSITIVE] {
+            let error = pause(rate).expect_err("no rate").to_string();
+            assert!(error.starts_with(&format!("--rate {rate} is no number")), "{error}");
+        }
     }
 }

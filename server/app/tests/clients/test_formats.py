@@ -42,6 +42,29 @@ def test_the_same_answers_in_each_format(start, three):
     assert platforms == {"lite": "tensorflow_lite", "hlo": "pjrt_stablehlo"}
 
 
+def test_instances_are_spread_over_a_plugins_devices(start, three):
+    (three.path / "hlo/model.toml").write_text("[instances]\ncount = 4\n")
+    server = start(three, pjrt_options="cpu_device_count=3").settled()
+    for _ in range(8):
+        for case in cases("digits", 1):
+            answer = server.ask("POST", "/v2/models/hlo/infer", case.request).json()
+            case.check_json(answer | {"model_name": "digits"})
+    assert server.ask("GET", "/v2/models/hlo").json()["parameters"]["device"] == "cpu:0,cpu:1,cpu:2"
+    busy = "salver_instance_busy_seconds_total"
+    for n in range(4):
+        assert server.scrape(busy, model="hlo", instance=str(n), device=f"cpu:{n % 3}"), n
+
+
+def test_a_device_that_is_not_there_is_refused_with_those_that_are(start, three):
+    (three.path / "hlo/model.toml").write_text('device = "cpu:3"\n')
+    (three.path / "lite/model.toml").write_text('[litert]\ndelegate = "/nowhere/libdelegate.so"\n')
+    server = start(three, pjrt_options="cpu_device_count=2").settled()
+    lines = server.index()
+    assert lines["hlo", "1"]["state"] == lines["lite", "1"]["state"] == "UNAVAILABLE"
+    assert "device cpu:3: its plugin has cpu:0, cpu:1" in lines["hlo", "1"]["reason"]
+    assert "delegate /nowhere/libdelegate.so: " in lines["lite", "1"]["reason"]
+
+
 def test_the_metadata_say_what_quantised_numbers_stand_for(start, three):
     server = start(three).settled()
     answer = server.ask("GET", "/v2/models/lite_int8").json()
@@ -67,7 +90,8 @@ def test_devices(alone, tmp_path):
     engines = {it["engine"]: it for it in seen["engines"]}
     assert all(it["available"] and it["version"] for it in engines.values())
     assert engines["litert"]["reads"] == "model.tflite"
-    assert any(it.startswith("device ") for it in engines["pjrt"]["devices"])
+    assert any(it.startswith("device cpu") and ", id 0" in it for it in engines["pjrt"]["devices"])
+    assert any(it.startswith("device edgetpu: ") for it in engines["litert"]["devices"])
     text = salver("devices", binary=alone).stdout
     for engine in ("onnxruntime", "openvino", "litert", "pjrt"):
         assert f"engine {engine} not available: no " in text

@@ -63,6 +63,11 @@ def test_a_training_job_reads_rows_with_their_labels(server, tmp_path):
     query = f"SELECT p.row_index, l.label{query}".replace("DIR", str(tmp_path / "log"))
     found = dict(duckdb.sql(query).fetchall())
     assert {row: int(float(it)) for row, it in found.items()} == dict(enumerate([*CLASSES[:2], WRONG[2]]))
+    # The same labels beside the predictions, in files that no reader of those comes upon.
+    files = lambda: list((tmp_path / "log/parquet-labels").glob("model=wine/date=*/hour=*/*.parquet"))  # noqa: E731
+    table = f"SELECT row_index, arg_max(label_number, recorded_time) FROM '{tmp_path}/log/parquet-labels/**/*.parquet'"
+    last = lambda: files() and dict(duckdb.sql(f"{table} WHERE inference_id = 'a' GROUP BY ALL").fetchall())  # noqa: E731
+    wait_for(lambda: last() == dict(enumerate([*CLASSES[:2], WRONG[2]])), "labels in the log")
 
 
 def test_the_command_line_sends_tables(server, tmp_path):

@@ -1,6 +1,6 @@
 //! GPUs as a driver's library of a few lines of C has them: two, the second of which is lost.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use http::StatusCode;
@@ -11,20 +11,31 @@ use crate::house::{DOUBLE, House, PATIENCE};
 
 /// The library, and the folder that it lies in.
 fn driver() -> (TempDir, PathBuf) {
+    built("libnvidia-ml.so", "nvml/tests/fake_nvml.c", "-O0")
+}
+
+fn built(name: &str, source: &str, flag: &str) -> (TempDir, PathBuf) {
     let folder = tempfile::tempdir().expect("scratch");
-    let library = folder.path().join("libnvidia-ml.so");
-    let source = concat!(env!("CARGO_MANIFEST_DIR"), "/../../backends/nvml/tests/fake_nvml.c");
+    let library = folder.path().join(name);
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../backends").join(source);
     let mut cc = Command::new("cc");
-    let made = cc.args(["-shared", "-fPIC", "-o"]).arg(&library).arg(source).status();
+    let made = cc.args(["-shared", "-fPIC", "-o"]).arg(&library).arg(source).arg(flag).status();
     assert!(made.expect("a C compiler").success());
     (folder, library)
 }
 
 /// What `salver devices` prints, and whether all went well.
 fn devices(arguments: &[&str]) -> (bool, String) {
+    let (folder, _) = built("libcuda.so.1", "cuda/tests/fake_cuda.c", "-O0");
+    devices_with(folder.path(), arguments)
+}
+
+/// The same, with CUDA's part of the driver from that folder.
+fn devices_with(cuda: &Path, arguments: &[&str]) -> (bool, String) {
     let mut command = Command::new(env!("CARGO_BIN_EXE_salver"));
     let output = command
         .env_remove("CUDA_VISIBLE_DEVICES")
+        .env("LD_LIBRARY_PATH", cuda)
         .arg("devices")
         .args(arguments)
         .output()
@@ -74,17 +85,30 @@ fn devices_lists_every_gpu() {
                         restart the machine",
             },
         ],
+        "cuda": {"version": "13.0", "gpus": 2},
     });
     assert_eq!(seen["gpus"], expect);
     let (_, text) = devices(&["--nvml-library", &library]);
     for line in [
         "\ngpus 2, driver 580.65.06\n",
+        "\ncuda 13.0, GPUs to compute on: 2\n",
         "\ngpu 0 NVIDIA Scripted, cuda:0, GPU-11111111, 81920 MiB in all, 16384 MiB used, 65536 MiB free, \
          compute capability 9.0\n",
         "\n  fault: nvmlDeviceGetMemoryInfo: GPU is lost (NVML error 15)\n",
     ] {
         assert!(text.contains(line), "{line} {text}");
     }
+}
+
+/// As in a container that was given the GPUs' names and not their use.
+#[test]
+fn gpus_that_cannot_be_computed_on_are_said_with_the_fix() {
+    let (_folder, library) = driver();
+    let (cuda, _) = built("libcuda.so.1", "cuda/tests/fake_cuda.c", "-DCOUNT=0");
+    let library = library.display().to_string();
+    let (done, text) = devices_with(cuda.path(), &["--nvml-library", &library]);
+    let says = "\ncuda none: the driver shows no GPU to this process\n  fix: look at `nvidia-smi`";
+    assert!(done && text.contains(says), "{text}");
 }
 
 #[test]

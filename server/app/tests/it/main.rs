@@ -3,6 +3,7 @@
 mod house;
 
 mod cancel;
+mod concept;
 mod documents;
 mod drain;
 #[cfg(feature = "nvml")]

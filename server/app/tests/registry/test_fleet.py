@@ -1,4 +1,4 @@
-"""`salver monitor`: one monitor over the logs of several servers, in an object store (moto) and in folders."""
+"""`salver monitor`: one monitor over the logs of several servers, in an object store (moto), in folders and in Kafka."""
 
 import http.client
 import json
@@ -15,7 +15,7 @@ import pytest
 from conftest import KEYS
 from servers import BINARY, plain
 from serving import SAMPLES, Server, run, wait_for
-from test_log_sinks import Receiver
+from test_log_sinks import Broker, Receiver
 
 FEATURES = [f"f{n}" for n in range(13)]
 # Rows of a request. A window of a thousand is more than either server is asked.
@@ -204,11 +204,8 @@ def test_a_shift_that_only_both_show_is_told_once(tmp_path, started, s3, models,
     hears.server_close()
 
 
-def test_a_killed_monitor_neither_loses_nor_doubles_rows(tmp_path, models, replicas, monitor):
-    models(window_rows=100)
-    both = [replicas(name, "--log-monitor=false") for name in ("one", "two")]
-    # The server watches nothing: that is the fleet's.
-    assert both[0].ask("GET", "/v2/models/wine/drift")[0] == 404
+def killed_under_load(monitor, logs, both, there, lateness=1):
+    """Asks both servers all the time and kills the monitor of those logs again and again: each row counts once."""
     asked, over = [0, 0], threading.Event()
 
     def keep_asking(n):
@@ -223,9 +220,8 @@ def test_a_killed_monitor_neither_loses_nor_doubles_rows(tmp_path, models, repli
         it.start()
     chance = random.Random(3)
     try:
-        for name in ("one", "two"):
-            wait_for((tmp_path / name / "log/parquet/model=wine").is_dir, "rows are logged")
-        watching = monitor(*(tmp_path / name / "log/parquet" for name in ("one", "two")), lateness=1)
+        wait_for(there, "rows are logged")
+        watching = monitor(*logs, lateness=lateness)
         wait_for(lambda: watching.rows(100) > 0, "rows are counted")
         counted = []
         for _ in range(8):
@@ -244,3 +240,149 @@ def test_a_killed_monitor_neither_loses_nor_doubles_rows(tmp_path, models, repli
     wait_for(lambda: watching.rows(100) > sum(asked), "the last row")
     assert watching.rows(100) == sum(asked) + 1
     assert watching.metric("salver_fleet_failures_total") == 0
+    return watching
+
+
+def test_a_killed_monitor_neither_loses_nor_doubles_rows(tmp_path, models, replicas, monitor):
+    models(window_rows=100)
+    both = [replicas(name, "--log-monitor=false") for name in ("one", "two")]
+    # The server watches nothing: that is the fleet's.
+    assert both[0].ask("GET", "/v2/models/wine/drift")[0] == 404
+    logs = [tmp_path / name / "log/parquet" for name in ("one", "two")]
+    killed_under_load(monitor, logs, both, lambda: all((it / "model=wine").is_dir() for it in logs))
+
+
+@pytest.fixture
+def broker():
+    it = Broker()
+    yield it
+    it.stop()
+
+
+def test_a_killed_monitor_of_a_topic_neither_loses_nor_doubles_rows(broker, models, replicas, monitor):
+    models(window_rows=100)
+    topic = f"kafka://{broker.address}/rows"
+    both = [replicas(name, "--log-monitor=false", "--log-sinks", topic) for name in ("one", "two")]
+    watching = killed_under_load(monitor, [topic], both, broker.ids, lateness=3)
+    assert watching.metric('salver_fleet_messages_total{result="lost"}') == 0
+
+
+def test_a_shift_in_a_topic_is_told(broker, models, replicas, monitor):
+    models()
+    topic = f"kafka://{broker.address}/rows"
+    both = [replicas(name, "--log-sinks", topic) for name in ("one", "two")]
+    source = random.Random(2)
+    for server in both:
+        ask(server, drawn(source, BATCH, shift=0.5))
+    broker.send("rows", b"no row of the log")
+    watching = monitor(topic, lateness=5, SALVER_LOG_KAFKA_MESSAGE_TIMEOUT_MS="1000")
+    for _ in range(11):
+        for server in both:
+            ask(server, drawn(source, BATCH, shift=0.5))
+    wait_for(lambda: watching.rows(WINDOW) == 1_200, "all rows are counted")
+    found = watching.view()["history"][0]
+    assert found["rows"] == WINDOW and found["found"]["drift"]["subjects"] == ["in.f0"]
+    assert watching.metric('salver_drift_alarms_total{model="wine",version="2",kind="drift"}') == 1
+    assert watching.metric('salver_fleet_messages_total{result="foreign"}') == 1
+    # A broker that hangs is waited for, and nobody's rows are late for it.
+    broker.hangs()
+    wait_for(lambda: watching.metric('salver_fleet_failures_total{what="store"}') > 0, "that it hangs is seen")
+    ask(both[0], drawn(source, BATCH))
+    broker.hangs(False)
+    wait_for(lambda: watching.rows(WINDOW) == 1_250, "the last rows")
+    assert watching.metric('salver_fleet_rows_total{model="wine",version="2",result="late"}') == 0
+
+
+TRUTH = "[truth]\noutput = 'probabilities'\nwindow_s = 2\nhorizon_s = 8\nrows_min = 20\naccuracy_min = 0.8\n"
+
+
+@pytest.fixture(params=["folders", "store"])
+def logged(request, tmp_path, started):
+    """Flags for replicas, logs for the monitor, and the environment of both."""
+    if request.param == "folders":
+        return (), [tmp_path / name / "log/parquet" for name in ("one", "two")], {}
+    request.getfixturevalue("s3")
+    place = {"AWS_ENDPOINT_URL": started["s3"].url} | KEYS
+    return ("--log-sinks", "s3://models/judged/logged"), ["s3://models/judged/logged"], place
+
+
+def test_labels_at_one_replica_judge_what_another_has_answered(tmp_path, logged, models, replicas, monitor):
+    models()
+    with open(tmp_path / "models/wine/model.toml", "a") as file:
+        file.write(TRUTH)
+    flags, logs, place = logged
+    answers, told = (replicas(name, "--log-monitor=false", *flags, **place) for name in ("one", "two"))
+    hears = Receiver(refuses=0)
+    settings = f"[target.oncall]\nkind = 'webhook'\nurl = 'http://{hears.address}'\n"
+    settings += "[[trigger]]\nname = 'worse'\nmodel = 'wine'\ntarget = 'oncall'\non = ['performance']\nalarms = 1\nwindows = 1\n"
+    if not flags:
+        wait_for(lambda: all(it.is_dir() for it in logs), "the replicas log")
+    watching = monitor(*logs, lateness=3, settings=settings, **place)
+    source, right, rows = random.Random(4), 0, 0
+
+    def label(server, name, values):
+        labels = {"labels": [{"id": name, "value": values}]}
+        status, body = server.ask("POST", "/v2/models/wine/labels", labels)
+        assert status == 200, body
+        return json.loads(body)
+
+    for turn in range(12):
+        tensor = {"name": "features", "datatype": "FP32", "shape": [BATCH, len(FEATURES)]}
+        tensor["data"] = [value for row in drawn(source, BATCH) for value in row]
+        request = {"id": f"r{turn}", "inputs": [tensor]}
+        status, body = answers.ask("POST", "/v2/models/wine/versions/2/infer", request)
+        assert status == 200, body
+        outputs = {it["name"]: it["data"] for it in json.loads(body)["outputs"]}
+        scores = [outputs["probabilities"][3 * row : 3 * row + 3] for row in range(BATCH)]
+        classes = [it.index(max(it)) for it in scores]
+        # Two rows in five turn out to be another class.
+        truth = [(it + 1) % 3 if row % 5 < 2 else it for row, it in enumerate(classes)]
+        # Corrected at once, sent twice, or sent to the other replica as well: it counts once.
+        if turn == 3:
+            label(told, request["id"], classes)
+        assert label(told, request["id"], truth)["waiting" if turn != 3 else "recorded"] == BATCH
+        if turn == 4:
+            label(told, request["id"], truth)
+        if turn == 5:
+            assert label(answers, request["id"], truth)["joined"] == BATCH
+        right += sum(one == other for one, other in zip(classes, truth))
+        rows += BATCH
+        if turn == 6:
+            watching.kill()
+            watching.start()
+
+    def windows():
+        status, text = watching.get("/v2/models/wine/versions/2/performance")
+        found = json.loads(text)["versions"][0]["windows"] if status == 200 else []
+        return found if sum(it["rows"] for it in found) >= rows else None
+
+    found = wait_for(windows, "all windows are complete")
+    assert sum(it["rows"] for it in found) == rows == sum(it["predicted"] for it in found), found
+    for window in found:
+        assert window["metrics"]["accuracy"] == pytest.approx(right / rows), window
+    series = 'salver_performance{model="wine",version="2",metric="accuracy"}'
+    assert watching.metric(series) == pytest.approx(right / rows)
+    wait_for(lambda: hears.taken, "the trigger has fired")
+
+    def alarms():
+        lines = (watching.folder / "state/audit.jsonl").read_text().splitlines()
+        lines = [json.loads(it) for it in lines]
+        return [it["from"] for it in lines if it["event"] == "alarm" and it["kind"] == "performance"]
+
+    # One for each window, however often the process was killed, and one event for all.
+    enough = [it["from"] * 1_000 for it in reversed(found) if it["rows"] >= 20]
+    assert alarms() == enough
+    watching.kill()
+    watching.start()
+    ask(answers, drawn(source, 1))
+    read = 'salver_fleet_truth_rows_total{model="wine",what="predictions",result="counted"}'
+    wait_for(lambda: watching.metric(read) > 0, "one more request is judged")
+    assert alarms() == enough
+    # A delivery that nobody has written down comes again, under its key.
+    assert len({event["id"] for _, event in hears.taken}) == 1, hears.taken
+    # The replica that was told nothing but one request's truth knows no more than that.
+    status, body = answers.ask("GET", "/v2/models/wine/performance")
+    known = [it for version in json.loads(body)["versions"] for it in [version["so_far"], *version["windows"]]]
+    assert sum(it["labelled"] for it in known) == BATCH, body
+    hears.shutdown()
+    hears.server_close()

@@ -206,6 +206,11 @@ class Broker:
         consumer.close()
         return found
 
+    def send(self, topic, value):
+        producer = confluent_kafka.Producer({"bootstrap.servers": self.address})
+        producer.produce(topic, value)
+        assert producer.flush(PATIENCE_S) == 0
+
     def ids(self):
         return Counter(headers["ce_id"] for _, headers, _ in self.messages())
 

@@ -28,8 +28,6 @@ BATCH = 50
 # Everything is in one of these.
 WINDOW = "10000 days"
 
-pytestmark = pytest.mark.skipif(shutil.which("java") is None, reason="Spark needs a Java runtime")
-
 
 def drawn(source, rows, shift):
     return [[source.gauss(shift if n == 0 else 0.0, 1.0) for n in range(len(FEATURES))] for _ in range(rows)]

@@ -91,19 +91,46 @@ fn micros(seconds: f64) -> Result<i64, String> {
 
 /// `GET /v2/models/{model}/performance`, of one version or of all.
 pub(crate) async fn show(shared: &Arc<Shared>, route: &Route) -> Response<ResponseBody> {
-    let version = match route.version.as_str() {
-        "" => None,
-        text => match text.parse().ok().filter(|it| *it > 0) {
-            Some(number) => Some(Version(number)),
-            None => {
-                let text = format!("version {text:?}: expected a number from 1");
-                return refusal(Kind::Invalid, text);
-            }
-        },
+    let version = match version(route) {
+        Ok(version) => version,
+        Err(text) => return refusal(Kind::Invalid, text),
     };
     match performance(shared, &route.model, version).await {
         Ok(shown) => json(StatusCode::OK, &shown),
         Err(Refused { kind, text }) => refusal(kind, text),
+    }
+}
+
+/// The same, of who judges what others have answered.
+#[cfg(all(feature = "drift", feature = "triggers"))]
+pub(crate) fn told(
+    route: &Route,
+    performance: Option<&crate::watching::Performance>,
+) -> Response<ResponseBody> {
+    let version = match version(route) {
+        Ok(version) => version,
+        Err(text) => return refusal(Kind::Invalid, text),
+    };
+    let shown = performance.and_then(|it| it(&route.model, version));
+    match shown.filter(|it| it["versions"].as_array().is_some_and(|it| !it.is_empty())) {
+        Some(shown) => json(StatusCode::OK, &shown),
+        None => {
+            let model = &route.model;
+            let of = version.map_or(String::new(), |it| format!("version {it} of "));
+            let text = format!("{of}model {model:?} is not judged: see [truth] of a model.toml");
+            refusal(Kind::NotFound, text)
+        }
+    }
+}
+
+/// The one that is asked for.
+fn version(route: &Route) -> Result<Option<Version>, String> {
+    match route.version.as_str() {
+        "" => Ok(None),
+        text => match text.parse().ok().filter(|it| *it > 0) {
+            Some(number) => Ok(Some(Version(number))),
+            None => Err(format!("version {text:?}: expected a number from 1")),
+        },
     }
 }
 

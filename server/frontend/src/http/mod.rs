@@ -6,7 +6,7 @@ pub(crate) mod drift;
 mod elements;
 mod infer;
 #[cfg_attr(not(feature = "truth"), path = "no_labels.rs")]
-mod labels;
+pub(crate) mod labels;
 mod object;
 mod plain;
 mod reader;

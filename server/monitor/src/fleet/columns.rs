@@ -45,6 +45,14 @@ fn tensor(field: &Field) -> String {
     name.map_or_else(|| field.name().clone(), |it| format!("{side}.{it}"))
 }
 
+/// Of the columns that are looked at those that a message has.
+pub(crate) fn shared(had: &Schema, wanted: &Schema) -> SchemaRef {
+    let has = |it: &&Arc<Field>| {
+        had.field_with_name(it.name()).is_ok_and(|at| at.data_type() == it.data_type())
+    };
+    Arc::new(Schema::new(wanted.fields().iter().filter(has).cloned().collect::<Vec<_>>()))
+}
+
 /// A batch with those columns; one that it lacks, or has of another type, is empty.
 pub(crate) fn conformed(
     wanted: &SchemaRef,

@@ -6,13 +6,18 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 use server_feedback::hour_of;
 
-use super::source::Object;
+use super::listing::Page;
+use super::source::{Listed, Object};
 
 pub(crate) const MICROS_AN_HOUR: i64 = 3_600_000_000;
 
 /// Hours in front of the watermark in which files are still looked for: what comes later than that is
 /// not even counted, and its names need not be remembered.
 const LOOK_BACK_HOURS: u32 = 2;
+
+/// How far a row's time may be in front of this machine's clock, if that is more than the lateness: clocks
+/// that differ by more are wrong, and do not say when it came.
+const AHEAD_MICROS: i64 = MICROS_AN_HOUR;
 
 /// See the module. Times are microseconds since 1970, of rows.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -34,6 +39,13 @@ pub(crate) enum Place {
     Late,
     /// It is of a time before that which is watched.
     Before,
+    /// It is of a clock that is wrong.
+    Ahead,
+}
+
+/// The last time that rows can be of, if the clock shows `now`.
+pub(crate) fn latest(now: i64, lateness: i64) -> i64 {
+    now.saturating_add(lateness.max(AHEAD_MICROS))
 }
 
 impl Cursor {
@@ -65,6 +77,11 @@ impl Cursor {
         u32::try_from((self.watermark + 1).div_euclid(MICROS_AN_HOUR)).unwrap_or(0)
     }
 
+    /// How many files are remembered.
+    pub(crate) fn names(&self) -> usize {
+        self.read.len()
+    }
+
     pub(crate) fn is_read(&self, path: &str) -> bool {
         self.read.contains_key(path)
     }
@@ -88,8 +105,15 @@ impl Cursor {
         });
     }
 
-    pub(crate) fn place(&self, time: i64) -> Place {
-        if time > self.watermark {
+    /// Have rows been counted up to a time that cannot be yet?
+    pub(crate) fn is_beyond(&self, latest: i64) -> bool {
+        self.watermark > self.begin && self.watermark > latest
+    }
+
+    pub(crate) fn place(&self, time: i64, latest: i64) -> Place {
+        if time > latest {
+            Place::Ahead
+        } else if time > self.watermark {
             Place::Waits
         } else if time > self.begin {
             Place::Late
@@ -106,36 +130,27 @@ pub(crate) struct Turn {
     pub(crate) objects: Vec<Object>,
     /// Up to where all rows are there once these have been read.
     pub(crate) until: i64,
-    /// There are more than a list holds: the next turn goes on.
-    pub(crate) is_cut: bool,
+    /// There are more than a list holds: the next turn goes on there.
+    pub(crate) next: Option<Page>,
 }
 
 impl Turn {
-    /// Of a list of at most `most`, made when rows up to `settled` had to be there. What is in `again` is
-    /// read once more.
+    /// Of a list, or a part of it, made when rows up to `settled` had to be there. What is in `again` is read
+    /// once more.
     pub(crate) fn new(
         (cursor, again): (&Cursor, &BTreeSet<String>),
-        listed: Vec<Object>,
-        (most, settled): (usize, i64),
+        listed: Listed,
+        settled: i64,
     ) -> Turn {
-        let is_cut = listed.len() >= most;
-        let last = listed.last().and_then(|it| hour_of(&it.path));
-        let first = listed.first().and_then(|it| hour_of(&it.path));
-        // Of the hour in which a list is cut nobody knows what is missing, unless it is all there is.
-        let end = last.filter(|it| is_cut && Some(*it) != first);
-        let until = match (end, is_cut) {
-            (Some(hour), _) => settled.min(start_of(hour)),
-            // More files than a list in a single hour: some are read, and nothing is settled by it.
-            (None, true) => cursor.watermark(),
-            (None, false) => settled,
+        let Listed { mut objects, next } = listed;
+        let until = match &next {
+            // Of the hour in which a list is cut nobody knows what is missing.
+            Some(path) => hour_of(path).map_or(cursor.watermark(), |it| settled.min(start_of(it))),
+            None => settled,
         };
-        let due = |it: &Object| {
-            let is_new = !cursor.is_read(&it.path) || again.contains(&it.path);
-            is_new && end.is_none_or(|end| hour_of(&it.path) < Some(end))
-        };
-        let mut objects: Vec<Object> = listed.into_iter().filter(due).collect();
+        objects.retain(|it| !cursor.is_read(&it.path) || again.contains(&it.path));
         objects.sort_by_cached_key(|it| (hour_of(&it.path), it.written, it.path.clone()));
-        Turn { objects, until, is_cut }
+        Turn { objects, until, next: next.map(|after| Page { after, settled }) }
     }
 
     /// Up to where rows are there when the first `read` files have been read: to the hour of the next.
@@ -171,11 +186,18 @@ mod tests {
         let mut cursor = Cursor::new(NOON);
         assert!(cursor.advance(NOON + 5));
         assert!(!cursor.advance(NOON + 4), "time does not go back");
-        for (time, expect) in
-            [(0, Place::Before), (1, Place::Late), (5, Place::Late), (6, Place::Waits)]
-        {
-            assert_eq!(cursor.place(NOON + time), expect, "{time}");
+        for (time, expect) in [
+            (0, Place::Before),
+            (1, Place::Late),
+            (5, Place::Late),
+            (6, Place::Waits),
+            (9, Place::Ahead),
+        ] {
+            assert_eq!(cursor.place(NOON + time, NOON + 8), expect, "{time}");
         }
+        assert!(cursor.is_beyond(NOON + 4) && !cursor.is_beyond(NOON + 5));
+        // Nothing of it was counted: it is to begin then.
+        assert!(!Cursor::new(NOON).is_beyond(0));
     }
 
     #[test]
@@ -194,12 +216,16 @@ mod tests {
 
     /// What is read of a list, and up to where rows are there after each file.
     #[track_caller]
-    fn check(listed: &[Object], (most, settled): (usize, i64), expect: (&[&str], &[i64])) {
+    fn check(listed: &[Object], (is_cut, settled): (bool, i64), expect: (&[&str], &[i64])) {
         let mut cursor = Cursor::new(NOON);
         cursor.was_read(path(1, "known"), NOON);
         let again = BTreeSet::from([path(3, "again")]);
         cursor.was_read(path(3, "again"), NOON + 4 * MICROS_AN_HOUR);
-        let turn = Turn::new((&cursor, &again), listed.to_vec(), (most, NOON + settled));
+        let next = listed.last().map(|it| it.path.clone()).filter(|_| is_cut);
+        let page = next.clone().map(|after| Page { after, settled: NOON + settled });
+        let listed = Listed { objects: listed.to_vec(), next };
+        let turn = Turn::new((&cursor, &again), listed, NOON + settled);
+        assert_eq!(turn.next, page);
         let names = turn.objects.iter().map(|it| it.path.rsplit('/').next().unwrap_or_default());
         let names: Vec<&str> = names.map(|it| it.trim_end_matches(".parquet")).collect();
         let settled: Vec<i64> =
@@ -212,15 +238,19 @@ mod tests {
         const HOUR: i64 = MICROS_AN_HOUR;
         let all = [object(1, "b", 9), object(1, "c", 8), object(1, "known", 0), object(2, "a", 1)];
         let end = 2 * HOUR + 5;
-        check(&all, (9, end), (&["c", "b", "a"], &[HOUR - 1, HOUR - 1, 2 * HOUR - 1, end]));
+        check(&all, (false, end), (&["c", "b", "a"], &[HOUR - 1, HOUR - 1, 2 * HOUR - 1, end]));
         // What need not be there yet is not settled.
-        check(&all, (9, HOUR + 3), (&["c", "b", "a"], &[HOUR - 1, HOUR - 1, HOUR + 3, HOUR + 3]));
+        check(
+            &all,
+            (false, HOUR + 3),
+            (&["c", "b", "a"], &[HOUR - 1, HOUR - 1, HOUR + 3, HOUR + 3]),
+        );
         // A list that is cut says nothing of its last hour.
-        check(&all, (4, end), (&["c", "b"], &[HOUR - 1, HOUR - 1, 2 * HOUR - 1]));
-        // Unless it has no other.
-        check(&all[..3], (3, end), (&["c", "b"], &[0, 0, 0]));
-        check(&[], (3, end), (&[], &[end]));
+        let cut = [HOUR - 1, HOUR - 1, 2 * HOUR - 1, 2 * HOUR - 1];
+        check(&all, (true, end), (&["c", "b", "a"], &cut));
+        check(&all[..3], (true, end), (&["c", "b"], &[HOUR - 1, HOUR - 1, HOUR - 1]));
+        check(&[], (false, end), (&[], &[end]));
         let again = [object(1, "known", 0), object(3, "again", 0)];
-        check(&again, (9, end), (&["again"], &[end, end]));
+        check(&again, (false, end), (&["again"], &[end, end]));
     }
 }

@@ -4,25 +4,23 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File, TryLockError};
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 use server_base::{Findings, ModelName, Version};
 use server_feedback::Files as _;
 
-use super::cursor::{Cursor, Turn};
+use super::cursor::{Cursor, latest};
 use super::metrics;
 use super::repository::Repository;
-use super::source::{Object, Source, Wanted};
+use super::source::Source;
+use super::stream::{self, Positions, Stream};
 use super::transaction::Transaction;
-use super::version::{Read, VersionLog};
+use super::version::VersionLog;
 use crate::house::{Monitors, Who};
-
-/// Files of one list: those of four hours of a version, of 400 replicas that write one each minute.
-const LISTED_MAX: usize = 100_000;
 
 /// While much is read at once, how often it is written down what was counted.
 const PAUSE: Duration = Duration::from_secs(1);
@@ -59,8 +57,8 @@ pub struct Bounds {
 
 /// What is followed, and who is told.
 pub struct Options {
-    /// Where the log lies.
-    pub source: Box<dyn Source>,
+    /// Where the log is.
+    pub log: Log,
     /// Which versions.
     pub repository: Repository,
     /// Where it is written down how far that is.
@@ -73,48 +71,64 @@ pub struct Options {
     pub now: Box<dyn Fn() -> i64 + Send>,
 }
 
+/// What a log consists of.
+pub enum Log {
+    /// Files that are made and never changed.
+    Files(Box<dyn Source>),
+    /// Messages in partitions.
+    Stream(Box<dyn Stream>),
+}
+
 /// See the module.
 pub(crate) struct Follower {
-    source: Box<dyn Source>,
+    pub(super) log: Log,
     repository: Repository,
-    bounds: Bounds,
-    now: Box<dyn Fn() -> i64 + Send>,
+    pub(super) bounds: Bounds,
+    pub(super) now: Box<dyn Fn() -> i64 + Send>,
     folder: PathBuf,
     disk: Arc<Transaction>,
-    monitors: Arc<Monitors>,
-    logs: Vec<VersionLog>,
+    pub(super) monitors: Arc<Monitors>,
+    pub(super) logs: Vec<VersionLog>,
+    /// Of a stream.
+    pub(super) positions: Positions,
     /// Of versions that are not followed now.
     cursors: BTreeMap<Who, Cursor>,
     /// Monitors that have changed since they were written down.
     touched: BTreeSet<Who>,
     /// A cursor has changed since.
-    is_moved: bool,
+    pub(super) is_moved: bool,
     written: Option<Instant>,
     /// Ends a round between two files.
-    stop: Arc<AtomicBool>,
+    pub(super) stop: Arc<AtomicBool>,
     /// Held as long as it is followed.
     _lock: File,
 }
 
 /// How a round has ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Round {
     /// All that was listed has been read.
     Whole,
     /// There is more.
     Cut,
+    /// Something cannot be read now, which has been said.
+    Failed,
+    /// It was told to end.
+    Stopped,
 }
 
 #[derive(Serialize, Deserialize)]
 struct Saved {
     format: u32,
     versions: Vec<(String, u64, Cursor)>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    stream: Option<stream::Saved>,
 }
 
 impl Follower {
     /// Goes on where the process before has stopped.
     pub(crate) fn open(options: Options, stop: Arc<AtomicBool>) -> io::Result<Follower> {
-        let Options { source, repository, folder, findings, bounds, now } = options;
+        let Options { log, repository, folder, findings, bounds, now } = options;
         fs::create_dir_all(&folder)?;
         let lock = File::create(folder.join("lock"))?;
         lock.try_lock().map_err(|it| match it {
@@ -124,11 +138,15 @@ impl Follower {
         let disk = Arc::new(Transaction::open(folder.clone(), MONITORS)?);
         let files = Arc::<Transaction>::clone(&disk);
         let monitors = Arc::new(Monitors::open(files, &folder.join(MONITORS), findings)?);
-        let cursors = read(&disk, &folder)?;
+        let (cursors, stream) = read(&disk, &folder)?;
+        let positions = match &log {
+            Log::Files(_) => Positions::default(),
+            Log::Stream(it) => Positions::of(stream, it.name()),
+        };
         // What was found and not told is told first.
         let touched = monitors.all().into_iter().collect();
         Ok(Follower {
-            source,
+            log,
             repository,
             bounds,
             now,
@@ -136,6 +154,7 @@ impl Follower {
             disk,
             monitors,
             logs: Vec::new(),
+            positions,
             cursors,
             touched,
             is_moved: false,
@@ -152,30 +171,28 @@ impl Follower {
     /// Reads what is new. After an error what was read stands, and the next round goes on.
     pub(crate) fn round(&mut self) -> io::Result<Round> {
         self.look();
-        let (mut ended, mut failed) = (Round::Whole, None);
-        for n in 0..self.logs.len() {
-            match self.follow(n) {
-                Ok(Round::Whole) => {}
-                Ok(Round::Cut) => ended = Round::Cut,
-                // The store is away for all of them.
-                Err(error) => {
-                    metrics::failed("store");
-                    failed = Some(error);
-                    break;
-                }
-            }
+        let ended = self.read_new();
+        if matches!(ended, Err(_) | Ok(Round::Failed)) {
+            metrics::failed("store");
         }
         metrics::waiting(self.logs.iter().map(|it| it.waiting.bytes()).sum());
         self.checkpoint()?;
-        if let Some(error) = failed {
-            return Err(error);
+        if matches!(ended, Ok(Round::Whole | Round::Cut)) {
+            metrics::round((self.now)());
         }
-        metrics::round((self.now)());
-        Ok(ended)
+        ended
+    }
+
+    /// What is new waits for its turn, or is counted.
+    pub(super) fn read_new(&mut self) -> io::Result<Round> {
+        match self.log {
+            Log::Files(_) => self.read_files(),
+            Log::Stream(_) => self.read_messages(),
+        }
     }
 
     /// Which versions are followed from now on.
-    fn look(&mut self) {
+    pub(super) fn look(&mut self) {
         let found = match self.repository.look() {
             Ok(found) => found,
             Err(error) => {
@@ -184,6 +201,7 @@ impl Follower {
                 return;
             }
         };
+        let covered = self.positions.covered();
         let known = std::mem::take(&mut self.logs);
         let mut known: BTreeMap<Who, VersionLog> =
             known.into_iter().map(|it| (it.who.clone(), it)).collect();
@@ -199,7 +217,10 @@ impl Follower {
                 None => {
                     let begin = || self.bounds.from.unwrap_or((self.now)() - BEGIN_MICROS);
                     let cursor = self.cursors.remove(&who);
-                    VersionLog::new(it, cursor.unwrap_or_else(|| Cursor::new(begin())))
+                    let cursor = cursor.unwrap_or_else(|| Cursor::new(begin()));
+                    let mut log = VersionLog::new(it, cursor);
+                    log.since = log.since.filter(|_| !covered.contains(&who));
+                    log
                 }
             };
             self.logs.push(log);
@@ -216,105 +237,71 @@ impl Follower {
         self.monitors.sweep();
     }
 
-    /// Reads what is new of one version.
-    fn follow(&mut self, n: usize) -> io::Result<Round> {
-        let lateness = i64::try_from(self.bounds.lateness.as_micros()).unwrap_or(i64::MAX);
-        let settled = (self.now)() - lateness;
-        let Some(log) = self.logs.get_mut(n) else { return Ok(Round::Whole) };
-        let list = |source: &mut Box<dyn Source>, from_hour| {
-            source.list(&Wanted { folder: &log.folder, from_hour, most: LISTED_MAX })
-        };
-        let mut listed = list(&mut self.source, log.cursor.first_hour())?;
-        if listed.len() >= LISTED_MAX {
-            // Without the hours that are looked at for what is late.
-            listed = list(&mut self.source, log.cursor.next_hour())?;
-        }
-        let known = (&log.cursor, &log.again);
-        let turn = Turn::new(known, listed, (LISTED_MAX, settled));
-        if turn.is_cut && turn.until <= log.cursor.watermark() {
-            let (model, version) = &log.who;
-            metrics::failed("crowded");
-            tracing::error!(%model, %version, files = LISTED_MAX, "an hour has more files than are listed");
-        }
-        for (read, object) in turn.objects.iter().enumerate() {
-            if self.stop.load(Ordering::Relaxed) || !self.take(n, object)? {
-                return Ok(Round::Whole);
-            }
-            self.advance(n, turn.settled(read + 1));
-            self.relieve();
-            if self.written.is_none_or(|it| it.elapsed() >= PAUSE) {
-                self.checkpoint()?;
-            }
-        }
-        self.advance(n, turn.until);
-        let Some(log) = self.logs.get_mut(n) else { return Ok(Round::Whole) };
-        if !turn.is_cut {
-            // Those that no list shows are gone, with what waited in them.
-            for path in std::mem::take(&mut log.again) {
-                metrics::object("gone");
-                log.was_read(&path, i64::MIN);
-            }
-        }
-        log.cursor.forget();
-        log.metrics.stands(log.waiting.rows(), log.cursor.watermark());
-        Ok(if turn.is_cut { Round::Cut } else { Round::Whole })
-    }
-
-    /// Reads a file. False: nobody takes its rows.
-    fn take(&mut self, n: usize, object: &Object) -> io::Result<bool> {
-        let Some(log) = self.logs.get_mut(n) else { return Ok(false) };
-        let name = format!("{}/{}", log.folder, object.path);
-        let result = if object.size > self.bounds.object_bytes_max {
-            let (bytes, most) = (object.size, self.bounds.object_bytes_max);
-            tracing::error!(
-                file = name,
-                bytes,
-                most,
-                "a file of the log is too large: it is left out"
-            );
-            "too_large"
-        } else {
-            match self.source.fetch(&log.folder, object) {
-                Err(error) if error.kind() == io::ErrorKind::NotFound => "gone",
-                Err(error) => return Err(error),
-                Ok(file) => match log.read(&self.monitors, &object.path, file) {
-                    Read::Done => "read",
-                    Read::Refused => return Ok(false),
-                    Read::Unreadable(error) => {
-                        tracing::error!(file = name, error, "a file of the log cannot be read");
-                        "unreadable"
-                    }
-                },
-            }
-        };
-        if result != "read" {
-            log.was_read(&object.path, i64::MIN);
-        }
-        metrics::object(result);
-        self.is_moved = true;
-        Ok(true)
-    }
-
-    fn advance(&mut self, n: usize, to: i64) {
+    /// Rows of a version up to there are counted.
+    pub(super) fn advance(&mut self, n: usize, to: i64) {
         let Some(log) = self.logs.get_mut(n) else { return };
         if log.advance(&self.monitors, to) {
             self.touched.insert(log.who.clone());
         }
     }
 
-    /// Has rows counted before their time where too many wait: half of those of which there are most.
-    fn relieve(&mut self) {
+    /// The clock shows `now`: rows of a version are sane up to some time after that. An error: more than that has
+    /// been counted. Which of the two clocks was wrong nobody knows, and if this one is, to go back would count
+    /// rows twice.
+    pub(super) fn check_clock(&mut self, n: usize, now: i64) -> io::Result<()> {
+        let latest = latest(now, self.lateness());
+        let Some(log) = self.logs.get_mut(n) else { return Ok(()) };
+        log.latest = latest;
+        if !log.cursor.is_beyond(latest) {
+            return Ok(());
+        }
+        metrics::failed("clock");
+        let (model, version) = &log.who;
+        let (counted, now) = (log.cursor.watermark() / 1_000_000, now / 1_000_000);
+        let file = self.folder.join(CURSOR);
+        Err(io::Error::other(format!(
+            "rows of {model}/{version} were counted up to {counted} s after 1970 and the clock shows {now} s: expected a \
+             clock that does not go back. If it was wrong then, remove {} and give --from",
+            file.display()
+        )))
+    }
+
+    pub(super) fn lateness(&self) -> i64 {
+        i64::try_from(self.bounds.lateness.as_micros()).unwrap_or(i64::MAX)
+    }
+
+    /// Has rows counted before their time where too many wait: half of those of which there are most. The time
+    /// that is now is not passed, which would make all rows late that come: what is ahead of it is left out.
+    pub(super) fn relieve(&mut self) {
+        let (now, lateness) = ((self.now)(), self.lateness());
         while self.logs.iter().map(|it| it.waiting.bytes()).sum::<usize>()
             > self.bounds.waiting_bytes_max
         {
-            let most = self.logs.iter().enumerate().max_by_key(|it| it.1.waiting.bytes());
+            let most = self.logs.iter_mut().enumerate().max_by_key(|it| it.1.waiting.bytes());
             let Some((n, log)) = most else { return };
-            let (model, version) = &log.who;
-            let Some(middle) = log.waiting.middle() else { return };
-            log.metrics.hurried.increment(1);
-            tracing::warn!(%model, %version, rows = log.waiting.rows(), "too many rows wait: half are counted now");
-            self.advance(n, middle);
+            let (model, version) = log.who.clone();
+            // Clocks that differ by more than the lateness have others' rows counted early.
+            let mut ahead = log.shed(now.saturating_add(lateness));
+            let to = log.waiting.middle().unwrap_or(i64::MIN).min(now);
+            let is_due = to > log.cursor.watermark();
+            if ahead == 0 && !is_due {
+                ahead = log.shed(now);
+            }
+            if ahead > 0 {
+                tracing::warn!(%model, %version, ahead, "too many rows wait: those ahead of the clock are left out");
+            } else if is_due {
+                log.metrics.hurried.increment(1);
+                tracing::warn!(%model, %version, rows = log.waiting.rows(), "too many rows wait: half are counted now");
+                self.advance(n, to);
+            } else {
+                return;
+            }
         }
+    }
+
+    /// As `checkpoint`, if the last one is a while ago.
+    pub(super) fn checkpoint_now_and_then(&mut self) -> io::Result<()> {
+        if self.written.is_none_or(|it| it.elapsed() >= PAUSE) { self.checkpoint() } else { Ok(()) }
     }
 
     /// Writes down what was counted and how far that is, together; then tells what was found.
@@ -340,23 +327,49 @@ impl Follower {
         let all = followed.collect::<Vec<_>>().into_iter().chain(others);
         let versions =
             all.map(|((model, version), it)| (model.to_string(), version.0, it)).collect();
-        let saved = serde_json::to_vec(&Saved { format: FORMAT, versions })?;
+        let stream = match &self.log {
+            Log::Files(_) => None,
+            Log::Stream(it) => {
+                let covered = self.logs.iter().filter(|it| it.since.is_none()).map(|it| &it.who);
+                let covered: Vec<&Who> = covered.collect();
+                Some(self.positions.saved(it.name(), &self.kept(), &covered))
+            }
+        };
+        let saved = serde_json::to_vec(&Saved { format: FORMAT, versions, stream })?;
+        if saved.len() > CURSOR_BYTES_MAX {
+            // Nobody could read it: what is there stands.
+            let bytes = saved.len();
+            let words = format!(
+                "{CURSOR}: {bytes} bytes of files that were read: expected at most {CURSOR_BYTES_MAX}"
+            );
+            return Err(io::Error::other(words));
+        }
         self.disk.replace(&self.folder.join(CURSOR), &saved)?;
         self.disk.commit()?;
         self.is_moved = false;
-        for who in std::mem::take(&mut self.touched) {
-            self.monitors.tell(&who)?;
-        }
-        self.disk.commit()
+        let mut told = Ok(());
+        let monitors = &self.monitors;
+        // Whoever cannot be told of is tried again, and keeps no others waiting.
+        self.touched.retain(|who| match monitors.tell(who) {
+            Ok(_) => false,
+            Err(error) => {
+                told = Err(error);
+                true
+            }
+        });
+        self.disk.commit().and(told)
     }
 }
 
+/// Where versions stand, and the stream.
+type Known = (BTreeMap<Who, Cursor>, Option<stream::Saved>);
+
 /// What the process before has left.
-fn read(disk: &Transaction, folder: &std::path::Path) -> io::Result<BTreeMap<Who, Cursor>> {
+fn read(disk: &Transaction, folder: &Path) -> io::Result<Known> {
     let path = folder.join(CURSOR);
     let text = match disk.read(&path, 0, CURSOR_BYTES_MAX) {
         Ok(text) => text,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(BTreeMap::new()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Known::default()),
         Err(error) => return Err(error),
     };
     let wrong = |why: String| io::Error::other(format!("{}: {why}", path.display()));
@@ -370,7 +383,7 @@ fn read(disk: &Transaction, folder: &std::path::Path) -> io::Result<BTreeMap<Who
         let model = ModelName::new(&model).map_err(|it| wrong(it.to_string()))?;
         cursors.insert((model, Version(version)), cursor);
     }
-    Ok(cursors)
+    Ok((cursors, saved.stream))
 }
 
 #[cfg(test)]

@@ -1,153 +1,15 @@
-use std::collections::{BTreeMap, HashMap};
-use std::path::Path;
 use std::sync::Mutex;
-use std::sync::atomic::AtomicI64;
+use std::sync::atomic::Ordering;
 
 use arrow_array::cast::AsArray as _;
 use arrow_array::types::TimestampMicrosecondType;
-use arrow_array::{RecordBatch, UInt32Array};
-use arrow_select::take::take_record_batch;
-use server_base::FindingKind;
-use server_feedback::{ParquetSink, Position, Rows, Sink as _};
+use arrow_array::{RecordBatch, TimestampMicrosecondArray};
+use arrow_schema::{DataType, TimeUnit};
 
-use super::super::source::FolderSource;
+use super::super::scene::{LATENESS_S, PLAN, SECOND, Scene, halves, rows};
+use super::super::source::{FolderSource, Listed, Missing, Object, Wanted};
 use super::*;
 use crate::fixture::{self, Heard, Weather};
-
-const SECOND: i64 = 1_000_000;
-const LATENESS_S: u64 = 300;
-const PLAN: &str = "window_rows = 500\nfalse_alarm_windows = 720\n";
-
-/// A log in a folder, a model, and whoever follows them. Rows are one a second from 1970 on.
-struct Scene {
-    root: tempfile::TempDir,
-    now: Arc<AtomicI64>,
-    heard: Arc<Heard>,
-    files: u64,
-    waiting_bytes_max: usize,
-    follower: Option<Follower>,
-}
-
-impl Scene {
-    fn new(plan: &str) -> Scene {
-        let root = tempfile::tempdir().expect("scratch");
-        let version = root.path().join("models/m/1");
-        fs::create_dir_all(&version).expect("made");
-        fs::create_dir_all(root.path().join("log")).expect("made");
-        let profile = serde_json::to_vec(&fixture::profile(7, 5_000)).expect("JSON");
-        fs::write(version.join("profile.json"), profile).expect("written");
-        let mut scene = Scene {
-            root,
-            now: Arc::default(),
-            heard: Arc::default(),
-            files: 0,
-            waiting_bytes_max: 64 << 20,
-            follower: None,
-        };
-        scene.plan(plan);
-        scene
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.root.path().join(name)
-    }
-
-    fn plan(&mut self, plan: &str) {
-        let text = format!("[log]\n[drift]\n{plan}");
-        fs::write(self.path("models/m/model.toml"), text).expect("written");
-    }
-
-    /// Writes rows as a replica does.
-    fn put(&mut self, rows: &RecordBatch) {
-        let about = [("salver.model", "m"), ("salver.version", "1")];
-        let about = about.map(|(key, it)| (key.to_owned(), it.to_owned()));
-        let schema = rows.schema().as_ref().clone().with_metadata(HashMap::from(about));
-        let rows = rows.clone().with_schema(Arc::new(schema)).expect("the same columns");
-        let mut sink = ParquetSink::new(self.path("log"), "replica").expect("a folder");
-        let times = rows.column_by_name("event_time").expect("a time");
-        let times = times.as_primitive::<TimestampMicrosecondType>().values().to_vec();
-        let mut begin = 0;
-        for hour in times.chunk_by(|a, b| a / (3_600 * SECOND) == b / (3_600 * SECOND)) {
-            let batch = rows.slice(begin, hour.len());
-            let number = u32::try_from(hour[0] / (3_600 * SECOND)).expect("an hour");
-            let model = ModelName::new("m").expect("a name");
-            sink.write(&Rows { model, version: Version(1), hour: number, batch }).expect("rows");
-            begin += hour.len();
-        }
-        self.files += 1;
-        sink.flush(Position { segment: self.files, offset: 0 }, "replica").expect("a file");
-    }
-
-    /// The process begins, or the next does after that one was killed.
-    fn start(&mut self) {
-        self.follower = None;
-        let now = Arc::clone(&self.now);
-        let options = Options {
-            source: Box::new(FolderSource::new(vec![self.path("log")])),
-            repository: Repository::new(vec![self.path("models")], BTreeMap::new()),
-            folder: self.path("state"),
-            findings: Arc::<Heard>::clone(&self.heard),
-            bounds: Bounds {
-                lateness: Duration::from_secs(LATENESS_S),
-                waiting_bytes_max: self.waiting_bytes_max,
-                object_bytes_max: 64 << 20,
-                from: Some(-1),
-            },
-            now: Box::new(move || now.load(Ordering::Relaxed)),
-        };
-        let follower = Follower::open(options, Arc::default());
-        self.follower = Some(follower.expect("it begins"));
-    }
-
-    /// A round at that time.
-    fn round(&mut self, at_s: i64) {
-        self.now.store(at_s * SECOND, Ordering::Relaxed);
-        let follower = self.follower.as_mut().expect("it was started");
-        assert_eq!(follower.round().expect("a folder"), Round::Whole);
-    }
-
-    /// Everything is read, and the process is killed before it is written down.
-    fn killed_in_a_round(&mut self, at_s: i64) {
-        self.now.store(at_s * SECOND, Ordering::Relaxed);
-        let follower = self.follower.as_mut().expect("it was started");
-        follower.look();
-        follower.follow(0).expect("a folder");
-        self.start();
-    }
-
-    fn view(&self) -> serde_json::Value {
-        let follower = self.follower.as_ref().expect("it was started");
-        let views = follower.monitors().views("m", None);
-        views.first().map(|it| it.as_ref().clone()).unwrap_or_default()
-    }
-
-    /// Windows, and rows on the way to the next.
-    #[track_caller]
-    fn check(&self, expect: (u64, u64)) {
-        let view = self.view();
-        let windows = view["last"]["number"].as_u64().unwrap_or(0);
-        assert_eq!((windows, view["open"]["rows"].as_u64().unwrap_or(0)), expect, "{view}");
-    }
-
-    /// Alarms of drift that were told since it was asked last.
-    fn alarms(&self) -> usize {
-        let told = self.heard.take();
-        told.iter().filter(|it| it.is_alarm && it.kind == FindingKind::Drift).count()
-    }
-}
-
-/// The rows of two replicas, of which each has answered every second request.
-fn halves(rows: &RecordBatch) -> [RecordBatch; 2] {
-    [0, 1].map(|first| {
-        let rows_max = u32::try_from(rows.num_rows()).expect("few");
-        let own: Vec<u32> = (first..rows_max).step_by(2).collect();
-        take_record_batch(rows, &UInt32Array::from(own)).expect("rows")
-    })
-}
-
-fn rows(seed: u64, count: usize) -> RecordBatch {
-    fixture::Rows::new(seed).draw(count, Weather::default())
-}
 
 #[test]
 fn rows_of_replicas_are_counted_in_one_window() {
@@ -156,16 +18,7 @@ fn rows_of_replicas_are_counted_in_one_window() {
     for it in halves(&all) {
         scene.put(&it);
     }
-    scene.start();
-    // Rows from 0 to 2,700 have been there long enough.
-    scene.round(3_000);
-    scene.check((5, 201));
-    let last = scene.view()["last"].clone();
-    assert_eq!((last["from_s"].as_f64(), last["to_s"].as_f64()), (Some(2_000.0), Some(2_499.0)));
-    scene.round(3_150);
-    scene.check((5, 351));
-    scene.round(9_000);
-    scene.check((6, 0));
+    scene.counts_replicas_as_one();
 }
 
 #[test]
@@ -286,12 +139,74 @@ fn too_many_rows_are_counted_before_their_time() {
     let all = rows(9, 1_000);
     scene.put(&all.slice(0, 500));
     scene.start();
-    scene.round(100);
+    scene.round(300);
     let view = scene.view();
     let rows = view["open"]["rows"].as_u64().expect("rows");
     assert!((200..=400).contains(&rows), "{view}");
     scene.put(&all.slice(500, 500));
     scene.round(9_000);
+    scene.check((2, 0));
+}
+
+/// Rows that are so many seconds later.
+fn ahead(rows: &RecordBatch, by_s: i64) -> RecordBatch {
+    let (place, field) = rows.schema_ref().column_with_name("event_time").expect("a time");
+    let times = rows.column(place).as_primitive::<TimestampMicrosecondType>();
+    let times: TimestampMicrosecondArray = times.unary(|it| it + by_s * SECOND);
+    let mut columns = rows.columns().to_vec();
+    assert_eq!(
+        field.data_type(),
+        &DataType::Timestamp(TimeUnit::Microsecond, Some("+00:00".into()))
+    );
+    columns[place] = Arc::new(times.with_timezone("+00:00"));
+    RecordBatch::try_new(rows.schema(), columns).expect("the same columns")
+}
+
+#[test]
+fn a_clock_that_is_ahead_makes_no_other_row_late() {
+    // A day, by which no clock is wrong; and less, which may be.
+    for by_s in [86_400, 1_800] {
+        let mut scene = Scene::new(PLAN);
+        scene.waiting_bytes_max = 30_000;
+        let all = rows(13, 3_000);
+        scene.start();
+        for (n, begin) in (0..3_000).step_by(200).enumerate() {
+            let [a, b] = halves(&all.slice(begin, 200));
+            scene.put(&a);
+            scene.put(&ahead(&b, by_s));
+            if n % 4 == 3 {
+                scene.start();
+            }
+            scene.round(i64::try_from(begin).expect("few") + 200);
+        }
+        scene.round(9_000);
+        let view = scene.view();
+        let rows = |it: &serde_json::Value| it.as_u64().unwrap_or(0);
+        let rows = 500 * rows(&view["last"]["number"]) + rows(&view["open"]["rows"]);
+        // All of the replica whose clock is right; and of the other what could be, if there was room for it.
+        assert!(if by_s == 1_800 { rows >= 1_500 } else { rows == 1_500 }, "{view}");
+    }
+}
+
+#[test]
+fn a_clock_that_goes_back_is_said() {
+    let mut scene = Scene::new(PLAN);
+    let [a, b] = halves(&rows(14, 2_000));
+    scene.put(&a);
+    scene.start();
+    scene.round(90_000);
+    scene.start();
+    scene.put(&b);
+    scene.now.store(2_000 * SECOND, Ordering::Relaxed);
+    let follower = scene.follower.as_mut().expect("it was started");
+    assert_eq!(follower.round().expect("others are followed"), Round::Failed);
+    let error = follower.check_clock(0, 2_000 * SECOND).expect_err("a clock").to_string();
+    assert!(
+        error.contains("m/1") && error.contains("89700 s") && error.contains("2000 s"),
+        "{error}"
+    );
+    // It was wrong for a while.
+    scene.round(90_000);
     scene.check((2, 0));
 }
 
@@ -327,6 +242,11 @@ fn a_version_without_a_reference_waits_for_one() {
     scene.start();
     scene.round(9_000);
     assert_eq!(scene.view(), serde_json::Value::Null);
+    // It waits without a list.
+    let log = fs::rename(scene.path("log"), scene.path("away"));
+    log.expect("renamed");
+    scene.round(9_000);
+    fs::rename(scene.path("away"), scene.path("log")).expect("renamed");
     fs::write(&profile, text).expect("written");
     scene.round(9_000);
     scene.check((1, 200));
@@ -338,7 +258,7 @@ fn a_state_is_kept_by_one_process() {
     scene.start();
     let held = scene.follower.take();
     let options = Options {
-        source: Box::new(FolderSource::new(vec![scene.path("log")])),
+        log: Log::Files(Box::new(FolderSource::new(vec![scene.path("log")]))),
         repository: Repository::default(),
         folder: scene.path("state"),
         findings: Arc::<Heard>::clone(&scene.heard),
@@ -355,19 +275,24 @@ fn a_state_is_kept_by_one_process() {
     drop(held);
 }
 
-/// A store that answers now and then.
-struct Flaky(FolderSource, Arc<Mutex<u32>>);
+/// A store that answers now and then, or not at all for the file with that in its name.
+struct Flaky(FolderSource, Arc<Mutex<u32>>, Option<&'static str>);
 
 impl Source for Flaky {
-    fn list(&mut self, wanted: &Wanted<'_>) -> io::Result<Vec<Object>> {
+    fn list(&mut self, wanted: &Wanted<'_>) -> io::Result<Listed> {
         self.0.list(wanted)
     }
 
-    fn fetch(&mut self, folder: &str, object: &Object) -> io::Result<File> {
+    fn fetch(&mut self, folder: &str, object: &Object) -> Result<File, Missing> {
+        if let Some(refused) = self.2 {
+            let is_refused = object.path.contains(refused);
+            let other = || Missing::Refused(io::Error::other("of a foreign owner"));
+            return if is_refused { Err(other()) } else { self.0.fetch(folder, object) };
+        }
         let mut fetches = self.1.lock().expect("nobody panics");
         *fetches += 1;
         if fetches.is_multiple_of(2) {
-            Err(io::Error::other("away"))
+            Err(Missing::Away(io::Error::other("away")))
         } else {
             self.0.fetch(folder, object)
         }
@@ -382,10 +307,59 @@ fn a_store_that_is_away_is_asked_again() {
     }
     scene.start();
     scene.now.store(9_000 * SECOND, Ordering::Relaxed);
-    let source = Flaky(FolderSource::new(vec![scene.path("log")]), Arc::default());
+    let source = Flaky(FolderSource::new(vec![scene.path("log")]), Arc::default(), None);
     let follower = scene.follower.as_mut().expect("it was started");
-    follower.source = Box::new(source);
+    follower.log = Log::Files(Box::new(source));
     follower.round().expect_err("the second file cannot be had");
     follower.round().expect("it can now");
     scene.check((1, 400));
+}
+
+#[test]
+fn a_file_that_is_refused_is_left_out_after_a_while() {
+    let mut scene = Scene::new(PLAN);
+    let all = rows(15, 900);
+    scene.put(&all.slice(0, 300));
+    scene.put(&all.slice(300, 600));
+    scene.start();
+    scene.now.store(9_000 * SECOND, Ordering::Relaxed);
+    let folder = FolderSource::new(vec![scene.path("log")]);
+    let source = Flaky(folder, Arc::default(), Some("0000000000000001-"));
+    let follower = scene.follower.as_mut().expect("it was started");
+    follower.log = Log::Files(Box::new(source));
+    for _ in 1..5 {
+        assert_eq!(follower.round().expect("the store is there"), Round::Failed);
+    }
+    scene.check((0, 0));
+    scene.round(9_000);
+    scene.check((1, 100));
+}
+
+/// A store that lists two names at a time.
+struct Short(FolderSource);
+
+impl Source for Short {
+    fn list(&mut self, wanted: &Wanted<'_>) -> io::Result<Listed> {
+        self.0.list(&Wanted { most: 2, ..*wanted })
+    }
+
+    fn fetch(&mut self, folder: &str, object: &Object) -> Result<File, Missing> {
+        self.0.fetch(folder, object)
+    }
+}
+
+#[test]
+fn an_hour_with_more_files_than_a_list_is_read_in_parts() {
+    let mut scene = Scene::new(PLAN);
+    let all = rows(16, 1_400);
+    (0..7).for_each(|it| scene.put(&all.slice(200 * it, 200)));
+    scene.start();
+    scene.now.store(1_500 * SECOND, Ordering::Relaxed);
+    let short = Short(FolderSource::new(vec![scene.path("log")]));
+    let follower = scene.follower.as_mut().expect("it was started");
+    follower.log = Log::Files(Box::new(short));
+    let ended: Vec<Round> = (0..4).map(|_| follower.round().expect("a log")).collect();
+    assert_eq!(ended, [Round::Cut, Round::Cut, Round::Cut, Round::Whole]);
+    // Up to 1,200.
+    scene.check((2, 201));
 }

@@ -1,23 +1,44 @@
 //! The same monitors over a log that many replicas write: Parquet files under Hive paths, which are
-//! made and never changed, in a folder or an object store.
+//! made and never changed, in a folder or an object store; or messages, in the partitions of a topic.
 //!
 //! The modules stand in the order in which a row meets them. The repository says which versions are
-//! watched; a source lists the log's files and fetches them; the cursor knows which were read; rows
+//! watched; a source lists the log's files and fetches them, or a stream brings messages; the cursor, or
+//! positions in the stream, say what was read; rows
 //! wait until those that belong before them must be there too; the house of monitors takes them, and what
 //! it then knows is written down together with the cursor, all or nothing.
+//!
+//! Labels lie beside the predictions, and whoever holds them against these reads both for itself: which
+//! output it is, and what it says of each row (`answers`); how far one log was read (`judged_log`); and
+//! rounds over all of them (`judging`), whose outcome is written down (`ledger`). The join is that of
+//! `server_truth`.
 
 mod repository;
 mod source;
+mod stream;
 mod cursor;
 mod waiting;
 mod columns;
 mod version;
 mod transaction;
 mod follower;
+mod answers;
+mod listing;
+mod files;
+mod judged_log;
+mod ledger;
+mod judging;
+mod messages;
 mod thread;
 pub mod metrics;
 
-pub use follower::{Bounds, Options};
+#[cfg(test)]
+mod scene;
+#[cfg(test)]
+mod topic;
+
+pub use follower::{Bounds, Log, Options};
+pub use judging::Judged;
 pub use repository::{Followed, Repository};
-pub use source::{FolderSource, Object, Source, Wanted};
-pub use thread::Fleet;
+pub use source::{FolderSource, Listed, Missing, Object, Source, Wanted};
+pub use stream::{Message, Offsets, Stream};
+pub use thread::{Fleet, Performance};

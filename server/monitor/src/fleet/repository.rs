@@ -7,9 +7,9 @@ use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use server_base::{ModelName, Version};
+use server_base::{ModelName, TruthConfig, Version};
 use server_drift::MonitorPlan;
-use server_lifecycle::plan_of;
+use server_lifecycle::{plan_of, truth_of};
 
 use super::metrics;
 
@@ -19,9 +19,9 @@ const CONFIG_BYTES_MAX: u64 = 1 << 20;
 /// Versions that are followed: as many as there can be monitors.
 const FOLLOWED_MAX: usize = 256;
 
-/// A version whose log is followed.
+/// A version whose log is followed, and how: by a part of its `model.toml`.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Followed {
+pub struct Followed<P = MonitorPlan> {
     /// Of that model.
     pub model: ModelName,
     /// Its number.
@@ -29,31 +29,61 @@ pub struct Followed {
     /// Its folder, which may hold the reference.
     pub folder: PathBuf,
     /// How it is watched.
-    pub plan: MonitorPlan,
+    pub plan: P,
 }
 
+/// Reads what is of interest of the text of a `model.toml`; `None`: nothing is.
+type Read<P> = fn(&str) -> Result<Option<P>, String>;
+
 /// See the module.
-#[derive(Debug, Default)]
-pub struct Repository {
+#[derive(Debug)]
+pub struct Repository<P = MonitorPlan> {
     /// Folders of models, by name.
     models: BTreeMap<ModelName, PathBuf>,
     /// Folders that hold such folders.
     roots: Vec<PathBuf>,
     /// What was made of each `model.toml`: its text and what it says.
-    known: BTreeMap<PathBuf, Known>,
+    known: BTreeMap<PathBuf, Known<P>>,
+    read: Read<P>,
     shown: Arc<Mutex<Vec<(ModelName, Version)>>>,
 }
 
 #[derive(Debug)]
-struct Known {
-    text: String,
-    plan: Option<MonitorPlan>,
+struct Known<P> {
+    /// Or why it cannot be read, which is said once.
+    text: Result<String, String>,
+    plan: Option<P>,
 }
 
 impl Repository {
-    /// Of those folders with models, and of single models that lie elsewhere.
+    /// Of those folders with models, and of single models that lie elsewhere: those with a `[drift]`.
     pub fn new(roots: Vec<PathBuf>, models: BTreeMap<ModelName, PathBuf>) -> Repository {
-        Repository { models, roots, ..Repository::default() }
+        Repository::of((roots, models), plan_of)
+    }
+}
+
+impl Default for Repository {
+    fn default() -> Repository {
+        Repository::new(Vec::new(), BTreeMap::new())
+    }
+}
+
+impl Repository<TruthConfig> {
+    /// The same, of those with a `[truth]`.
+    pub fn judged(
+        roots: Vec<PathBuf>,
+        models: BTreeMap<ModelName, PathBuf>,
+    ) -> Repository<TruthConfig> {
+        Repository::of((roots, models), truth_of)
+    }
+}
+
+impl<P: Clone> Repository<P> {
+    fn of(
+        (roots, models): (Vec<PathBuf>, BTreeMap<ModelName, PathBuf>),
+        read: Read<P>,
+    ) -> Repository<P> {
+        Repository { models, roots, known: BTreeMap::new(), read, shown: Arc::default() }
     }
 
     /// What the last look has found, for others.
@@ -62,7 +92,7 @@ impl Repository {
     }
 
     /// Looks. An error: a folder cannot be read, and what was known stands.
-    pub fn look(&mut self) -> io::Result<Vec<Followed>> {
+    pub fn look(&mut self) -> io::Result<Vec<Followed<P>>> {
         let mut models = self.models.clone();
         for root in &self.roots {
             for (name, path) in folders(root)? {
@@ -73,7 +103,7 @@ impl Repository {
         }
         let mut found = Vec::new();
         for (model, folder) in &models {
-            let Some(plan) = self.plan(model, folder)? else { continue };
+            let Some(plan) = self.plan(model, folder) else { continue };
             for (name, folder) in folders(folder)? {
                 let Some(version) = Version::parse(&name) else { continue };
                 let (model, plan) = (model.clone(), plan.clone());
@@ -96,18 +126,17 @@ impl Repository {
     }
 
     /// What a model's file says. Of one that has become faulty what it said before stands.
-    fn plan(&mut self, model: &ModelName, folder: &Path) -> io::Result<Option<MonitorPlan>> {
+    fn plan(&mut self, model: &ModelName, folder: &Path) -> Option<P> {
         let path = folder.join("model.toml");
         let text = match read(&path) {
-            Ok(text) => text,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            Err(error) => return Err(error),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return None,
+            text => text.map_err(|it| it.to_string()),
         };
         let known = self.known.get(&path);
         if let Some(known) = known.filter(|it| it.text == text) {
-            return Ok(known.plan.clone());
+            return known.plan.clone();
         }
-        let plan = match plan_of(&text) {
+        let plan = match text.clone().and_then(|it| (self.read)(&it)) {
             Ok(plan) => plan,
             Err(error) => {
                 metrics::failed("settings");
@@ -116,7 +145,7 @@ impl Repository {
             }
         };
         self.known.insert(path, Known { text, plan: plan.clone() });
-        Ok(plan)
+        plan
     }
 }
 
@@ -174,6 +203,11 @@ mod tests {
         // What is faulty does not count, what is well does.
         write("models/a/model.toml", "[drift]\nwindow_rows = 1\n");
         write("models/b/model.toml", "[log]\n[drift]\nwindow_rows = 70\n");
+        assert_eq!(found(&mut repository), ["a/1 60", "a/7 60", "b/1 70", "c/3 1000"]);
+        // Nor does what is no text.
+        write("models/d/1/model.onnx", "");
+        fs::write(root.path().join("models/a/model.toml"), b"[drift]\n# \xff").expect("written");
+        fs::write(root.path().join("models/d/model.toml"), b"\xff").expect("written");
         assert_eq!(found(&mut repository), ["a/1 60", "a/7 60", "b/1 70", "c/3 1000"]);
         fs::remove_dir_all(root.path().join("models")).expect("gone");
         repository.look().expect_err("a folder that is away is no empty one");

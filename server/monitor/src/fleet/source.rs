@@ -5,7 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use server_feedback::{hour_folder, hour_of};
+use server_feedback::hour_of;
 
 /// A file of the log.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,74 +23,134 @@ pub struct Object {
 pub struct Wanted<'a> {
     /// Of that version: `model=…/version=…`.
     pub folder: &'a str,
-    /// Of that hour since 1970, and of later ones.
-    pub from_hour: u32,
+    /// Whose paths are behind this one: a file, or the folder of an hour.
+    pub after: &'a str,
     /// No more than those.
     pub most: usize,
 }
 
+/// A list.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Listed {
+    /// Files of the log, in the order of their paths.
+    pub objects: Vec<Object>,
+    /// There are more behind this path, whatever is there.
+    pub next: Option<String>,
+}
+
+/// Why a file was not fetched.
+#[derive(Debug)]
+pub enum Missing {
+    /// It is not there any more.
+    Gone,
+    /// The store is away, or this machine cannot keep files: that holds for all of them.
+    Away(io::Error),
+    /// This one is not given out.
+    Refused(io::Error),
+}
+
+/// How often it is tried to read a file, each in a round of its own, until it is left out: some minutes, as
+/// the rounds are seldomer after each.
+const TRIES_MAX: u32 = 5;
+
+/// How often a file could not be had that the others of a version wait for.
+#[derive(Debug, Default)]
+pub(crate) struct Tries(Option<(String, u32)>);
+
+impl Tries {
+    /// Once more. True: it is not worth another.
+    pub(crate) fn failed(&mut self, path: &str) -> bool {
+        let before = self.0.take().filter(|it| it.0 == path).map_or(0, |it| it.1);
+        if before + 1 >= TRIES_MAX {
+            return true;
+        }
+        self.0 = Some((path.to_owned(), before + 1));
+        false
+    }
+}
+
 /// A place that files of the log lie in.
 pub trait Source: Send {
-    /// The first files, in the order of their paths. A folder that is not there has none.
-    fn list(&mut self, wanted: &Wanted<'_>) -> io::Result<Vec<Object>>;
+    /// The first files. A folder that is not there has none.
+    fn list(&mut self, wanted: &Wanted<'_>) -> io::Result<Listed>;
 
-    /// A file, whole. An error of the kind `NotFound`: it is not there any more.
-    fn fetch(&mut self, folder: &str, object: &Object) -> io::Result<File>;
+    /// A file, whole.
+    fn fetch(&mut self, folder: &str, object: &Object) -> Result<File, Missing>;
 }
 
 /// Folders of this machine, of volumes that replicas share with it for the most part.
 #[derive(Debug)]
-pub struct FolderSource(Vec<PathBuf>);
+pub struct FolderSource(Vec<Root>);
+
+#[derive(Debug)]
+struct Root {
+    path: PathBuf,
+    /// What must be there, or the volume is away.
+    there: PathBuf,
+}
 
 impl FolderSource {
     /// Those: each holds `model=…`. A replica's files bear a name of their own.
     pub fn new(roots: Vec<PathBuf>) -> FolderSource {
-        FolderSource(roots)
+        FolderSource(roots.into_iter().map(|path| Root { there: path.clone(), path }).collect())
+    }
+
+    /// Folders of labels, each beside one of predictions, which must be there; that of labels need not,
+    /// since a replica that takes none has none.
+    pub fn labels(roots: Vec<(PathBuf, PathBuf)>) -> FolderSource {
+        FolderSource(roots.into_iter().map(|(there, path)| Root { path, there }).collect())
     }
 }
 
 impl Source for FolderSource {
-    fn list(&mut self, wanted: &Wanted<'_>) -> io::Result<Vec<Object>> {
-        let mut found = Vec::new();
+    fn list(&mut self, wanted: &Wanted<'_>) -> io::Result<Listed> {
+        let mut objects = Vec::new();
         for root in &self.0 {
-            found.extend(list(root, wanted)?);
+            objects.extend(list(root, wanted)?);
         }
-        found.sort_by(|a, b| a.path.cmp(&b.path));
-        found.truncate(wanted.most);
-        Ok(found)
+        objects.sort_by(|a, b| a.path.cmp(&b.path));
+        // One that is cut has as many, none of which is behind its last.
+        let is_cut = objects.len() >= wanted.most;
+        objects.truncate(wanted.most);
+        let next = objects.last().map(|it| it.path.clone()).filter(|_| is_cut);
+        Ok(Listed { objects, next })
     }
 
-    fn fetch(&mut self, folder: &str, object: &Object) -> io::Result<File> {
-        let mut opened = Err(io::Error::from(io::ErrorKind::NotFound));
+    fn fetch(&mut self, folder: &str, object: &Object) -> Result<File, Missing> {
         for root in &self.0 {
-            opened = File::open(root.join(folder).join(&object.path));
-            let is_gone = |it: &io::Error| it.kind() == io::ErrorKind::NotFound;
-            if !opened.as_ref().is_err_and(is_gone) {
-                break;
+            match File::open(root.path.join(folder).join(&object.path)) {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                opened => return opened.map_err(Missing::Refused),
             }
         }
-        opened
+        Err(Missing::Gone)
     }
 }
 
-fn list(root: &Path, wanted: &Wanted<'_>) -> io::Result<Vec<Object>> {
+fn list(root: &Root, wanted: &Wanted<'_>) -> io::Result<Vec<Object>> {
     // A volume that is away has no files either, and is no empty log.
-    fs::metadata(root).map_err(|it| named(root, &it))?;
-    let root = root.join(wanted.folder);
-    let from = hour_folder(wanted.from_hour);
+    fs::metadata(&root.there).map_err(|it| named(&root.there, &it))?;
+    let root = root.path.join(wanted.folder);
+    // Days and hours before that of the path have nothing behind it.
+    let day = wanted.after.split('/').next().unwrap_or_default();
+    let hours: Vec<&str> = wanted.after.split('/').take(2).collect();
+    let hours = hours.join("/");
     let mut found = Vec::new();
     // Their names are in the order of time.
     for date in names(&root)? {
-        if from.split('/').next().is_some_and(|it| date.as_str() < it) {
+        if date.as_str() < day {
             continue;
         }
         for hour in names(&root.join(&date))? {
             let folder = format!("{date}/{hour}");
-            if hour_of(&folder).is_none_or(|it| it < wanted.from_hour) {
+            if hour_of(&folder).is_none() || folder < hours {
                 continue;
             }
             for name in names(&root.join(&folder))? {
-                found.extend(object(&root, format!("{folder}/{name}"))?);
+                let path = format!("{folder}/{name}");
+                if path.as_str() > wanted.after {
+                    found.extend(object(&root, path)?);
+                }
                 if found.len() >= wanted.most {
                     return Ok(found);
                 }
@@ -141,6 +201,8 @@ pub(crate) fn micros(time: SystemTime) -> i64 {
 
 #[cfg(test)]
 mod tests {
+    use server_feedback::hour_folder;
+
     use super::*;
 
     #[test]
@@ -159,20 +221,27 @@ mod tests {
         fs::write(folder.join("c.parquet"), "other").expect("written");
         let roots = [root.path(), other.path()].map(Path::to_path_buf);
         let mut source = FolderSource::new(roots.to_vec());
-        let mut listed = |from_hour, most| -> Vec<String> {
-            let wanted = Wanted { folder: "model=m/version=1", from_hour, most };
-            let found = source.list(&wanted).expect("a list");
-            found
-                .into_iter()
-                .map(|it| it.path.rsplit('/').next().expect("a name")[..1].to_owned())
-                .collect()
+        let mut listed = |hour, most| -> Vec<String> {
+            let (mut names, mut next) = (Vec::new(), Some(hour_folder(hour)));
+            // To the end, so many at a time.
+            while let Some(after) = next {
+                let wanted = Wanted { folder: "model=m/version=1", after: &after, most };
+                let found = source.list(&wanted).expect("a list");
+                assert!(found.objects.len() <= most);
+                let name =
+                    |it: &Object| it.path.rsplit('/').next().expect("a name")[..1].to_owned();
+                names.extend(found.objects.iter().map(name));
+                next = found.next;
+            }
+            names
         };
         assert_eq!(listed(0, 9), ["a", "b", "c", "c", "d", "e"]);
         assert_eq!(listed(48, 9), ["b", "c", "c", "d", "e"]);
-        assert_eq!(listed(49, 1), ["c"]);
+        assert_eq!(listed(48, 2), ["b", "c", "c", "d", "e"]);
+        assert_eq!(listed(49, 1), ["c", "d", "e"]);
         assert!(listed(73, 9).is_empty());
-        let strange = Wanted { folder: "model=x/version=1", from_hour: 0, most: 9 };
-        assert_eq!(source.list(&strange).expect("nothing is there"), []);
+        let strange = Wanted { folder: "model=x/version=1", after: "", most: 9 };
+        assert_eq!(source.list(&strange).expect("nothing is there"), Listed::default());
         drop(other);
         source.list(&strange).expect_err("a volume is away");
     }

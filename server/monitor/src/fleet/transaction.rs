@@ -4,11 +4,12 @@
 //! which they count; then they take their places. Who finds the record after a crash goes on with that.
 
 use std::collections::BTreeSet;
-use std::fs::{self, File};
-use std::io::{self, Write as _};
+use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use server_base::files;
 use server_feedback::{Append, Disk, Files};
 
 /// The record.
@@ -145,9 +146,7 @@ impl Files for Transaction {
             self.carry_out(&mut staged)?;
         }
         staged.names.remove(&name);
-        let mut file = File::create(aside(path))?;
-        file.write_all(content)?;
-        file.sync_all()?;
+        files::write(&aside(path), content)?;
         staged.names.insert(name);
         Ok(())
     }

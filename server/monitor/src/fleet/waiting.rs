@@ -4,14 +4,18 @@
 //! rows have equal times; what is shown again afterwards is late. So nothing counts twice, and nothing
 //! has to be remembered beyond what waits.
 
+use std::ops::AddAssign;
+use std::sync::Arc;
+
 use arrow_array::cast::AsArray as _;
-use arrow_array::types::{TimestampMicrosecondType, UInt32Type};
+use arrow_array::types::UInt32Type;
 use arrow_array::{Array as _, RecordBatch, StringArray, TimestampMicrosecondArray, UInt32Array};
 use arrow_schema::ArrowError;
 use arrow_select::interleave::interleave_record_batch;
 use arrow_select::take::take_record_batch;
 
 use super::cursor::{Cursor, Place};
+use super::stream::Offsets;
 
 /// Rows that are handed on at a time.
 const PIECE_ROWS: usize = 8_192;
@@ -29,12 +33,14 @@ struct Part {
     /// Those that wait.
     rows: Vec<u32>,
     bytes: usize,
+    /// Where in a stream they come again.
+    from: Option<Arc<Offsets>>,
 }
 
 impl Part {
-    fn new(batch: RecordBatch, rows: Vec<u32>) -> Part {
+    fn new(batch: RecordBatch, rows: Vec<u32>, from: Option<Arc<Offsets>>) -> Part {
         let bytes = batch.get_array_memory_size() + rows.len() * size_of::<u32>();
-        Part { batch, rows, bytes }
+        Part { batch, rows, bytes, from }
     }
 
     /// Lets go of the others, once most are.
@@ -44,7 +50,8 @@ impl Part {
         }
         let rows = UInt32Array::from(std::mem::take(&mut self.rows));
         let batch = take_record_batch(&self.batch, &rows)?;
-        *self = Part::new(batch, (0..).take(rows.len()).collect());
+        let from = self.from.take();
+        *self = Part::new(batch, (0..).take(rows.len()).collect(), from);
         Ok(())
     }
 }
@@ -56,6 +63,19 @@ pub(crate) struct Came {
     pub(crate) waiting: u64,
     /// Their time is over.
     pub(crate) late: u64,
+    /// Their time cannot be yet.
+    pub(crate) ahead: u64,
+    /// The time of the newest that is neither.
+    pub(crate) newest: Option<i64>,
+}
+
+impl AddAssign for Came {
+    fn add_assign(&mut self, more: Came) {
+        self.waiting += more.waiting;
+        self.late += more.late;
+        self.ahead += more.ahead;
+        self.newest = self.newest.max(more.newest);
+    }
 }
 
 /// What says which row it is, and when.
@@ -84,33 +104,41 @@ impl<'a> Names<'a> {
     }
 }
 
-/// When the newest row of a batch came.
-pub(crate) fn newest(batch: &RecordBatch) -> Option<i64> {
-    let times = batch.column_by_name("event_time")?;
-    let times = times.as_primitive_opt::<TimestampMicrosecondType>()?;
-    times.values().iter().copied().max()
-}
-
 impl Waiting {
-    /// Takes rows of a file; those whose turn is over are left out.
-    pub(crate) fn add(&mut self, cursor: &Cursor, batch: RecordBatch) -> Result<Came, ArrowError> {
+    /// Takes rows of a file, or of a stream `from` there; those whose turn is over are left out, and those of
+    /// a time beyond the `latest`.
+    pub(crate) fn add(
+        &mut self,
+        (cursor, latest): (&Cursor, i64),
+        batch: RecordBatch,
+        from: Option<&Arc<Offsets>>,
+    ) -> Result<Came, ArrowError> {
         let names = Names::of(&batch)?;
         let mut came = Came::default();
         let mut rows = Vec::new();
         for (row, time) in (0..).zip(names.times.values()) {
-            match cursor.place(*time) {
-                Place::Waits => rows.push(row),
+            match cursor.place(*time, latest) {
+                Place::Waits => {
+                    rows.push(row);
+                    came.newest = came.newest.max(Some(*time));
+                }
                 Place::Late => came.late += 1,
                 Place::Before => {}
+                Place::Ahead => came.ahead += 1,
             }
         }
         came.waiting = rows.len() as u64;
         if !rows.is_empty() {
-            let part = Part::new(batch, rows);
+            let part = Part::new(batch, rows, from.cloned());
             self.bytes += part.bytes;
             self.parts.push(part);
         }
         Ok(came)
+    }
+
+    /// Where in a stream they come again.
+    pub(crate) fn from(&self) -> impl Iterator<Item = &Offsets> {
+        self.parts.iter().filter_map(|it| it.from.as_deref())
     }
 
     /// What it takes of memory.
@@ -134,6 +162,25 @@ impl Waiting {
         (!times.is_empty()).then(|| *times.select_nth_unstable(middle).1)
     }
 
+    /// Leaves out rows of a later time. How many there were.
+    pub(crate) fn shed(&mut self, latest: i64) -> Result<u64, ArrowError> {
+        let before = self.rows();
+        self.keep(|it| it <= latest)?;
+        Ok(before - self.rows())
+    }
+
+    fn keep(&mut self, stays: impl Fn(i64) -> bool) -> Result<(), ArrowError> {
+        for part in &mut self.parts {
+            let Part { batch, rows, .. } = part;
+            let names = Names::of(batch)?;
+            rows.retain(|it| stays(names.times.value(*it as usize)));
+            part.shrink()?;
+        }
+        self.parts.retain(|it| !it.rows.is_empty());
+        self.bytes = self.parts.iter().map(|it| it.bytes).sum();
+        Ok(())
+    }
+
     /// Rows up to that time, in their order, a piece at a time; and how many were there twice.
     pub(crate) fn release(&mut self, until: i64) -> Result<(Vec<RecordBatch>, u64), ArrowError> {
         let names: Result<Vec<Names<'_>>, _> =
@@ -152,22 +199,13 @@ impl Waiting {
         let batches: Vec<&RecordBatch> = self.parts.iter().map(|it| &it.batch).collect();
         let pieces = due.chunks(PIECE_ROWS).map(|it| interleave_record_batch(&batches, it));
         let pieces = pieces.collect::<Result<Vec<_>, _>>()?;
-        for part in &mut self.parts {
-            let Part { batch, rows, .. } = part;
-            let names = Names::of(batch)?;
-            rows.retain(|it| names.times.value(*it as usize) > until);
-            part.shrink()?;
-        }
-        self.parts.retain(|it| !it.rows.is_empty());
-        self.bytes = self.parts.iter().map(|it| it.bytes).sum();
+        self.keep(|it| it > until)?;
         Ok((pieces, twice))
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use arrow_array::ArrayRef;
 
     use super::*;
@@ -194,7 +232,7 @@ mod tests {
         let (mut cursor, mut waiting) = (Cursor::new(0), Waiting::default());
         let (mut gone, mut late, mut twice) = (Vec::new(), 0, 0);
         for (rows, watermark) in files {
-            late += waiting.add(&cursor, batch(rows)).expect("rows").late;
+            late += waiting.add((&cursor, 99), batch(rows), None).expect("rows").late;
             cursor.advance(*watermark);
             let (pieces, again) = waiting.release(cursor.watermark()).expect("rows");
             twice += again;
@@ -236,11 +274,23 @@ mod tests {
     }
 
     #[test]
+    fn what_cannot_be_yet_is_left_out() {
+        let mut waiting = Waiting::default();
+        let rows = [(1, "a"), (5, "b"), (6, "c"), (9, "d")];
+        let cursor = Cursor::new(0);
+        let came = waiting.add((&cursor, 8), batch(&rows), None).expect("rows");
+        assert_eq!(came, Came { waiting: 3, late: 0, ahead: 1, newest: Some(6) });
+        assert_eq!(waiting.shed(5).expect("rows"), 1);
+        assert_eq!(waiting.shed(5).expect("rows"), 0);
+        assert_eq!(waiting.rows(), 2);
+    }
+
+    #[test]
     fn the_middle_leaves_half() {
         let mut waiting = Waiting::default();
         assert_eq!(waiting.middle(), None);
         let rows: Vec<(i64, &str)> = (1..=9).map(|it| (10 - it, "x")).collect();
-        waiting.add(&Cursor::new(0), batch(&rows)).expect("rows");
+        waiting.add((&Cursor::new(0), 99), batch(&rows), None).expect("rows");
         assert_eq!(waiting.middle(), Some(5));
         let before = waiting.bytes();
         waiting.release(5).expect("rows");

@@ -111,6 +111,7 @@ pub(crate) fn refusal(status: StatusCode, url: &Url, body: &[u8]) -> RegistryErr
     match status.as_u16() {
         401 | 403 | 407 => RegistryError::Refused(text),
         404 | 410 => RegistryError::NotFound(text),
+        413 => RegistryError::TooLarge(text),
         408 | 425 | 429 | 500..=599 => RegistryError::Unavailable(text),
         _ => RegistryError::Answer(text),
     }

@@ -1,9 +1,13 @@
 //! Small objects of an object store that are made, replaced, read and taken away: what replicas share.
 
+use std::borrow::Cow;
+use std::collections::BTreeSet;
 use std::fmt;
 
 use bytes::{Bytes, BytesMut};
 use futures_util::TryStreamExt as _;
+use futures_util::future::join_all;
+use object_store::list::PaginatedListOptions;
 use object_store::{Error, ObjectStoreExt as _};
 
 use super::Registries;
@@ -11,7 +15,8 @@ use super::store::{Store, failed};
 use crate::error::RegistryError;
 use crate::uri::{Place, Uri};
 
-/// Names in one folder. Whoever asks for a folder holds all of them; the owner of the objects keeps fewer.
+/// Names in one folder. Whoever asks for a folder holds all of them; the owner of the objects keeps fewer. No page
+/// is asked for beyond.
 const NAMES_MAX: usize = 10_000;
 
 /// A prefix of a bucket, below which objects are named as files are: `folder/.../name`. Every call comes back
@@ -66,20 +71,40 @@ impl Objects {
         self.0.in_time(&name, read).await?
     }
 
+    /// Several at once, in their order: each as [`Objects::read`] gives it.
+    pub async fn read_all(
+        &self,
+        paths: &[String],
+        most: usize,
+    ) -> Vec<Result<Option<Bytes>, RegistryError>> {
+        join_all(paths.iter().map(|it| self.read(it, most))).await
+    }
+
     /// The names in a folder, of objects and of folders, which need not be there.
     pub async fn list(&self, folder: &str) -> Result<Vec<String>, RegistryError> {
         let (path, name) = self.0.below(folder)?;
-        let listed = self.0.store.list_with_delimiter(Some(&path));
-        let listed = self.0.in_time(&name, listed).await?;
-        let listed = listed.map_err(|error| failed(&name, error))?;
-        let objects = listed.objects.iter().filter_map(|it| it.location.filename());
-        let folders = listed.common_prefixes.iter().filter_map(|it| it.filename());
-        let names: Vec<String> = objects.chain(folders).map(str::to_owned).collect();
-        if names.len() > NAMES_MAX {
-            let words = format!("{name} has {} entries, at most {NAMES_MAX}", names.len());
-            return Err(RegistryError::TooLarge(words));
-        }
-        Ok(names)
+        let prefix = format!("{path}/");
+        let listed = async {
+            let (mut names, mut page_token) = (BTreeSet::new(), None);
+            loop {
+                let delimiter = Some(Cow::Borrowed("/"));
+                let options = PaginatedListOptions { delimiter, page_token, ..Default::default() };
+                let page = self.0.pages.list_paginated(Some(&prefix), options).await;
+                let page = page.map_err(|error| failed(&name, error))?;
+                let objects = page.result.objects.iter().filter_map(|it| it.location.filename());
+                let folders = page.result.common_prefixes.iter().filter_map(|it| it.filename());
+                names.extend(objects.chain(folders).map(str::to_owned));
+                if names.len() > NAMES_MAX {
+                    let words = format!("{name} has more than {NAMES_MAX} entries");
+                    return Err(RegistryError::TooLarge(words));
+                }
+                page_token = page.page_token;
+                if page_token.is_none() {
+                    return Ok(names.into_iter().collect());
+                }
+            }
+        };
+        self.0.in_time(&name, listed).await?
     }
 
     /// Takes an object away, if it is there.

@@ -2,19 +2,70 @@ use super::*;
 
 use std::str::FromStr as _;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use object_store::ObjectStore;
+use object_store::list::{PaginatedListResult, PaginatedListStore};
 use object_store::memory::InMemory;
+use object_store::path::Path;
+use object_store::throttle::{ThrottleConfig, ThrottledStore};
+use object_store::{ListResult, ObjectStore};
+use tokio::time::Instant;
 
 use crate::http::AddressPolicy;
 use crate::limits::Limits;
 use crate::secret::Environment;
 
-fn objects(prefix: &str) -> Objects {
+/// Names in pages, as stores give them.
+struct Paged {
+    store: Arc<dyn ObjectStore>,
+    page: usize,
+    asked: AtomicUsize,
+}
+
+#[async_trait::async_trait]
+impl PaginatedListStore for Paged {
+    async fn list_paginated(
+        &self,
+        prefix: Option<&str>,
+        options: PaginatedListOptions,
+    ) -> object_store::Result<PaginatedListResult> {
+        assert_eq!(options.delimiter.as_deref(), Some("/"));
+        self.asked.fetch_add(1, Ordering::Relaxed);
+        let prefix = prefix.map(Path::parse).transpose()?;
+        let all = self.store.list_with_delimiter(prefix.as_ref()).await?;
+        let from = options.page_token.map_or(0, |it| it.parse().expect("a token of ours"));
+        let total = all.objects.len().max(all.common_prefixes.len());
+        let page_token = (from + self.page < total).then(|| (from + self.page).to_string());
+        let objects = all.objects.into_iter().skip(from).take(self.page).collect();
+        let common_prefixes = all.common_prefixes.into_iter().skip(from).take(self.page).collect();
+        let result = ListResult { objects, common_prefixes, extensions: all.extensions };
+        Ok(PaginatedListResult { result, page_token })
+    }
+}
+
+fn paged(page: usize) -> (Arc<dyn ObjectStore>, Arc<Paged>) {
     let store: Arc<dyn ObjectStore> = Arc::new(InMemory::new());
+    let pages = Paged { store: Arc::clone(&store), page, asked: AtomicUsize::new(0) };
+    (store, Arc::new(pages))
+}
+
+#[tokio::test]
+async fn a_folder_that_is_too_large_is_not_read_to_its_end() {
+    let (store, pages) = paged(1_000);
+    let objects = Objects(Store { store, pages: pages.clone(), ..objects("p").0 });
+    for number in 0..15_000 {
+        objects.replace(&format!("x/{number}"), bytes("")).await.expect("made");
+    }
+    let error = objects.list("x").await.expect_err("too many").to_string();
+    assert_eq!(error, "s3://bucket/p: p/x has more than 10000 entries");
+    assert_eq!(pages.asked.load(Ordering::Relaxed), 11, "and no page more");
+}
+
+fn objects(prefix: &str) -> Objects {
+    let (store, pages) = paged(1);
     let (name, prefix) = (format!("s3://bucket/{prefix}"), prefix.to_owned());
-    Objects(Store { store, name, prefix, version: None, limits: Limits::default() })
+    Objects(Store { store, pages, name, prefix, version: None, limits: Limits::default() })
 }
 
 fn bytes(text: &'static str) -> Bytes {
@@ -56,6 +107,23 @@ async fn what_is_too_large_is_refused() {
     for path in ["a//b", "../x"] {
         objects.replace(path, bytes("")).await.expect_err(path);
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn several_are_read_at_once() {
+    let mut objects = objects("p");
+    objects.replace("x/1", bytes("one")).await.expect("made");
+    objects.replace("x/2", bytes("large")).await.expect("made");
+    let wait = Duration::from_millis(40);
+    let config = ThrottleConfig { wait_get_per_call: wait, ..ThrottleConfig::default() };
+    objects.0.store = Arc::new(ThrottledStore::new(objects.0.store, config));
+    let names = ["x/1", "x/0", "x/2"].map(str::to_owned);
+    let began = Instant::now();
+    let read = objects.read_all(&names, 3).await;
+    assert_eq!(began.elapsed(), wait, "all of them wait together");
+    let [Ok(Some(one)), Ok(None), Err(large)] = &read[..] else { panic!("{read:?}") };
+    assert_eq!(one, "one");
+    assert_eq!(large.to_string(), "s3://bucket/p: p/x/2 has more than 3 bytes");
 }
 
 #[tokio::test(start_paused = true)]

@@ -14,6 +14,7 @@ use futures_util::{StreamExt as _, TryStreamExt as _};
 use object_store::aws::AmazonS3Builder;
 use object_store::azure::MicrosoftAzureBuilder;
 use object_store::gcp::GoogleCloudStorageBuilder;
+use object_store::list::PaginatedListStore;
 use object_store::path::Path;
 use object_store::{
     ClientOptions, Error, GetOptions, GetRange, GetResult, ObjectMeta, ObjectStore,
@@ -36,6 +37,8 @@ use crate::versions;
 /// A prefix of a bucket.
 pub(super) struct Store {
     pub(super) store: Arc<dyn ObjectStore>,
+    /// The same, asked for a page of names at a time.
+    pub(super) pages: Arc<dyn PaginatedListStore>,
     /// The address, for people.
     pub(super) name: String,
     pub(super) prefix: String,
@@ -70,8 +73,8 @@ impl Store {
             StoreKind::Gs => gs(http, environment, bucket),
             StoreKind::Az => az(http, environment, bucket),
         };
-        let store = store.map_err(|error| failed(&name, error))?;
-        Ok(Store { store, name, prefix: prefix.clone(), version: *version, limits })
+        let (store, pages) = store.map_err(|error| failed(&name, error))?;
+        Ok(Store { store, pages, name, prefix: prefix.clone(), version: *version, limits })
     }
 
     /// Every object under the prefix, or the one that it names.
@@ -220,13 +223,21 @@ fn retry() -> RetryConfig {
     RetryConfig { max_retries: 0, ..RetryConfig::default() }
 }
 
+/// A store, and the same for its pages of names.
+type Both = (Arc<dyn ObjectStore>, Arc<dyn PaginatedListStore>);
+
+fn both<S: ObjectStore + PaginatedListStore>(store: S) -> Both {
+    let store = Arc::new(store);
+    (Arc::clone(&store) as Arc<dyn ObjectStore>, store)
+}
+
 /// The usual variables, as the stores' own tools read them.
 fn s3(
     http: Arc<Http>,
     environment: &Environment,
     bucket: &str,
     endpoint: Option<&Url>,
-) -> object_store::Result<Arc<dyn ObjectStore>> {
+) -> object_store::Result<Both> {
     let mut builder = AmazonS3Builder::new();
     for (name, value) in environment.starting("AWS_") {
         if let Ok(key) = name.to_ascii_lowercase().parse() {
@@ -249,14 +260,10 @@ fn s3(
     let anonymous = !known && address.is_some();
     let builder = if anonymous { builder.with_skip_signature(true) } else { builder };
     let builder = builder.with_bucket_name(bucket).with_retry(retry());
-    Ok(Arc::new(builder.with_http_connector(Transport(http)).build()?))
+    Ok(both(builder.with_http_connector(Transport(http)).build()?))
 }
 
-fn gs(
-    http: Arc<Http>,
-    environment: &Environment,
-    bucket: &str,
-) -> object_store::Result<Arc<dyn ObjectStore>> {
+fn gs(http: Arc<Http>, environment: &Environment, bucket: &str) -> object_store::Result<Both> {
     let mut builder = GoogleCloudStorageBuilder::new();
     for (name, value) in environment.starting("GOOGLE_") {
         if let Ok(key) = name.to_ascii_lowercase().parse() {
@@ -267,14 +274,10 @@ fn gs(
         builder = builder.with_application_credentials(file);
     }
     let builder = builder.with_bucket_name(bucket).with_retry(retry());
-    Ok(Arc::new(builder.with_http_connector(Transport(http)).build()?))
+    Ok(both(builder.with_http_connector(Transport(http)).build()?))
 }
 
-fn az(
-    http: Arc<Http>,
-    environment: &Environment,
-    container: &str,
-) -> object_store::Result<Arc<dyn ObjectStore>> {
+fn az(http: Arc<Http>, environment: &Environment, container: &str) -> object_store::Result<Both> {
     let mut builder = MicrosoftAzureBuilder::new();
     for (name, value) in environment.starting("AZURE_") {
         if let Ok(key) = name.to_ascii_lowercase().parse() {
@@ -285,7 +288,7 @@ fn az(
     let options = ClientOptions::new().with_allow_http(local);
     let builder = builder.with_container_name(container).with_retry(retry());
     let builder = builder.with_client_options(options);
-    Ok(Arc::new(builder.with_http_connector(Transport(http)).build()?))
+    Ok(both(builder.with_http_connector(Transport(http)).build()?))
 }
 
 /// Sorts what the store's crate says. Its words for what failed below are ours: they come from

@@ -91,7 +91,10 @@ impl Collection {
             if copied > size {
                 return Err(wrong(format!("more than the {size} bytes that were listed")));
             }
-            to.write_all(&piece).map_err(|it| wrong(format!("cannot be kept: {it}")))?;
+            to.write_all(&piece).map_err(|it| {
+                let words = format!("{}: {path}: cannot be kept: {it}", self.0.name);
+                RegistryError::Local(words, it)
+            })?;
         }
         if copied < size {
             return Err(wrong(format!("{copied} bytes where {size} were listed")));

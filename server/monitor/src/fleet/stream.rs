@@ -1,0 +1,203 @@
+//! A log that is one stream of messages, in partitions, and how far it has been read.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io;
+use std::ops::Range;
+
+use serde::{Deserialize, Serialize};
+use server_base::{ModelName, Version};
+
+use super::metrics;
+use crate::house::Who;
+
+/// By partition: the offset of a message.
+pub type Offsets = BTreeMap<i32, i64>;
+
+/// What a stream brings.
+#[derive(Clone, Copy, Debug)]
+pub struct Message<'a> {
+    /// Its partition.
+    pub partition: i32,
+    /// Its place there.
+    pub offset: i64,
+    /// Its time, in microseconds since 1970; a millisecond may be all that is known of it.
+    pub time: Option<i64>,
+    /// What kind of event it is, which version it is of, and what its columns are, as it says itself.
+    pub kind: Option<&'a str>,
+    /// See `kind`.
+    pub source: Option<&'a str>,
+    /// See `kind`.
+    pub columns: Option<&'a str>,
+    /// The row.
+    pub value: &'a [u8],
+}
+
+/// A place that messages of the log are taken from. Partitions may become more.
+pub trait Stream: Send {
+    /// What it is called: offsets of another are not taken for its own.
+    fn name(&self) -> &str;
+
+    /// Of each partition the first offset that there is, and the one behind the last.
+    fn partitions(&mut self) -> io::Result<BTreeMap<i32, Range<i64>>>;
+
+    /// Of each partition the first offset of a message of that time, in microseconds since 1970, or a later
+    /// one. It may be missing: nobody knows.
+    fn since(&mut self, time: i64) -> io::Result<Offsets>;
+
+    /// Goes on there, with all partitions and no others.
+    fn seek(&mut self, to: &Offsets) -> io::Result<()>;
+
+    /// Waits for a message, a moment. False: none has come. An error: none has come for long, or none will.
+    fn next(&mut self, take: &mut dyn FnMut(&Message<'_>)) -> io::Result<bool>;
+}
+
+/// How far a stream has been read.
+#[derive(Debug, Default)]
+pub(crate) struct Positions {
+    /// What is read next.
+    pub(crate) next: Offsets,
+    /// What was never read.
+    seen: Offsets,
+    /// The newest message since reading began where it did.
+    newest: BTreeMap<i32, i64>,
+    /// The stream stands there.
+    pub(crate) is_set: bool,
+    /// Versions whose rows were all counted, or come again, when the process began.
+    covered: BTreeSet<Who>,
+    /// Why messages are left out, as far as that was told.
+    told: BTreeSet<&'static str>,
+}
+
+/// What is written down of it.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Saved {
+    name: String,
+    /// Where the next process begins, and what was never read.
+    partitions: Vec<(i32, i64, i64)>,
+    /// Versions of which no row before that is needed.
+    covered: Vec<(String, u64)>,
+}
+
+impl Positions {
+    /// As they were written down, of the stream of that name.
+    pub(crate) fn of(saved: Option<Saved>, name: &str) -> Positions {
+        let Some(saved) = saved.filter(|it| it.name == name) else { return Positions::default() };
+        let covered = saved.covered.into_iter();
+        let who = |(model, version): (String, u64)| {
+            Some((ModelName::new(&model).ok()?, Version(version)))
+        };
+        Positions {
+            next: saved.partitions.iter().map(|it| (it.0, it.1)).collect(),
+            seen: saved.partitions.iter().map(|it| (it.0, it.2)).collect(),
+            covered: covered.filter_map(who).collect(),
+            ..Positions::default()
+        }
+    }
+
+    /// What is to be written down, if the next process is to begin at `next`.
+    pub(crate) fn saved(&self, name: &str, next: &Offsets, covered: &[&Who]) -> Saved {
+        let seen = |it: &i32| self.seen.get(it).copied().unwrap_or(0);
+        Saved {
+            name: name.to_owned(),
+            partitions: next.iter().map(|(part, next)| (*part, *next, seen(part))).collect(),
+            covered: covered.iter().map(|it| (it.0.to_string(), it.1.0)).collect(),
+        }
+    }
+
+    /// What the process before has left to this one. It is asked once.
+    pub(crate) fn covered(&mut self) -> BTreeSet<Who> {
+        std::mem::take(&mut self.covered)
+    }
+
+    /// Is that told for the first time?
+    pub(crate) fn is_news(&mut self, why: &'static str) -> bool {
+        self.told.insert(why)
+    }
+
+    /// Reading begins there, as far as that is there still: what is not was taken before anybody read it, and is
+    /// counted; and with the first that there is of partitions that have come.
+    pub(crate) fn begin(&mut self, mut at: Offsets, there: &BTreeMap<i32, Range<i64>>) {
+        at.retain(|it, _| there.contains_key(it));
+        for (&partition, range) in there {
+            let next = at.entry(partition).or_insert(range.start);
+            let seen = self.seen.entry(partition).or_insert(*next);
+            let (from, lost) = (*next, range.start - (*seen).max(*next));
+            if *next > range.end {
+                tracing::error!(
+                    partition,
+                    from,
+                    end = range.end,
+                    "a partition ends before what was read of it: it is read anew"
+                );
+                (*next, *seen) = (range.start, range.start);
+            } else if *next < range.start {
+                if lost > 0 {
+                    metrics::messages("lost", lost.unsigned_abs());
+                    tracing::error!(
+                        partition,
+                        lost,
+                        first = range.start,
+                        "messages were taken away before they were read"
+                    );
+                }
+                *next = range.start;
+            }
+        }
+        self.seen.retain(|it, _| there.contains_key(it));
+        self.next = at;
+        self.newest.clear();
+        self.is_set = false;
+    }
+
+    /// Was it read before?
+    pub(crate) fn is_again(&self, partition: i32, offset: i64) -> bool {
+        self.seen.get(&partition).is_some_and(|it| offset < *it)
+    }
+
+    /// Those have been read, up to there; of each partition the newest.
+    pub(crate) fn passed(&mut self, next: Offsets, newest: &BTreeMap<i32, i64>) {
+        for (partition, offset) in &next {
+            let seen = self.seen.entry(*partition).or_insert(*offset);
+            *seen = (*seen).max(*offset);
+        }
+        for (partition, time) in newest {
+            let known = self.newest.entry(*partition).or_insert(*time);
+            *known = (*known).max(*time);
+        }
+        self.next = next;
+    }
+
+    /// Is everything read up to there?
+    pub(crate) fn has_reached(&self, ends: &Offsets) -> bool {
+        ends.iter().all(|it| self.is_at(it))
+    }
+
+    fn is_at(&self, (partition, end): (&i32, &i64)) -> bool {
+        self.next.get(partition).is_some_and(|it| it >= end)
+    }
+
+    /// Up to which time rows were written before those that have been read, by the clocks of their writers: what
+    /// comes behind a message was written after it. `None`: of a partition nobody knows.
+    pub(crate) fn newest(&self, ends: &Offsets, now: i64) -> Option<i64> {
+        let time = |it: (&i32, &i64)| {
+            if self.is_at(it) { Some(now) } else { self.newest.get(it.0).copied() }
+        };
+        ends.iter().map(time).try_fold(now, |least, it| Some(least.min(it?)))
+    }
+}
+
+/// What is there of `next` and all of `needed`; a partition that one of them does not know begins anew.
+pub(crate) fn least<'a>(next: &Offsets, needed: impl Iterator<Item = &'a Offsets>) -> Offsets {
+    let mut least = next.clone();
+    for it in needed {
+        least.retain(|partition, offset| {
+            let needed = it.get(partition);
+            needed.inspect(|it| *offset = (*offset).min(**it)).is_some()
+        });
+    }
+    least
+}
+
+#[cfg(test)]
+#[path = "stream_tests.rs"]
+mod tests;

@@ -1,0 +1,90 @@
+use super::*;
+
+fn offsets(all: &[(i32, i64)]) -> Offsets {
+    all.iter().copied().collect()
+}
+
+/// What is read next when so much is there.
+#[track_caller]
+fn check(at: &[(i32, i64)], there: &[(i32, Range<i64>)], expect: &[(i32, i64)]) {
+    let mut positions = Positions::default();
+    positions.passed(offsets(&[(0, 50), (1, 50), (2, 50)]), &BTreeMap::new());
+    positions.begin(offsets(at), &there.iter().cloned().collect());
+    assert_eq!(positions.next, offsets(expect));
+}
+
+#[test]
+fn reading_begins_where_something_is() {
+    let all = [(0, 0..90), (1, 0..90)];
+    check(&[(0, 50), (1, 40)], &all, &[(0, 50), (1, 40)]);
+    // One has come, one has gone.
+    check(&[(0, 50), (2, 50)], &all, &[(0, 50), (1, 0)]);
+    check(&[(0, 50)], &[(0, 50..50), (1, 7..9)], &[(0, 50), (1, 7)]);
+    // Taken away, before it was read and after.
+    check(&[(0, 40), (1, 40)], &[(0, 60..90), (1, 45..90)], &[(0, 60), (1, 45)]);
+    // Another topic of the same name.
+    check(&[(0, 50)], &[(0, 0..49)], &[(0, 0)]);
+}
+
+#[test]
+fn what_comes_again_is_known() {
+    let mut positions = Positions::default();
+    positions.passed(offsets(&[(0, 50)]), &BTreeMap::new());
+    positions.begin(offsets(&[(0, 30)]), &BTreeMap::from([(0, 0..90), (1, 5..9)]));
+    let again = |it: &Positions, offset| it.is_again(0, offset);
+    assert_eq!([30, 49, 50, 51].map(|it| again(&positions, it)), [true, true, false, false]);
+    assert!(!positions.is_again(1, 5));
+    positions.begin(offsets(&[(0, 50)]), &BTreeMap::from([(0, 0..10)]));
+    assert!(!again(&positions, 0), "what was made anew is new");
+}
+
+#[test]
+fn time_is_that_of_the_partition_which_is_behind() {
+    let ends = offsets(&[(0, 10), (1, 10)]);
+    let mut positions = Positions::default();
+    positions.begin(offsets(&[(0, 0), (1, 0)]), &BTreeMap::from([(0, 0..10), (1, 0..10)]));
+    let mut at = |next: [i64; 2], newest: &[(i32, i64)]| {
+        let next = offsets(&[(0, next[0]), (1, next[1])]);
+        positions.passed(next, &newest.iter().copied().collect());
+        (positions.newest(&ends, 100), positions.has_reached(&ends))
+    };
+    assert_eq!(at([0, 0], &[]), (None, false));
+    assert_eq!(at([3, 0], &[(0, 30)]), (None, false));
+    assert_eq!(at([3, 4], &[(1, 40)]), (Some(30), false));
+    assert_eq!(at([4, 5], &[(0, 20), (1, 41)]), (Some(30), false), "time does not go back");
+    assert_eq!(at([10, 6], &[(1, 42)]), (Some(42), false));
+    assert_eq!(at([10, 7], &[(1, 142)]), (Some(100), false), "nor beyond now");
+    assert_eq!(at([12, 10], &[]), (Some(100), true));
+}
+
+#[test]
+fn the_next_process_begins_with_what_somebody_needs() {
+    let next = offsets(&[(0, 50), (1, 60)]);
+    let check = |needed: &[&[(i32, i64)]], expect: &[(i32, i64)]| {
+        let needed: Vec<Offsets> = needed.iter().map(|it| offsets(it)).collect();
+        assert_eq!(least(&next, needed.iter()), offsets(expect));
+    };
+    check(&[], &[(0, 50), (1, 60)]);
+    check(&[&[(0, 40), (1, 99)], &[(0, 45), (1, 59)]], &[(0, 40), (1, 59)]);
+    check(&[&[(0, 40)]], &[(0, 40)]);
+}
+
+#[test]
+fn what_was_written_down_is_of_that_stream() {
+    let who = |version| (ModelName::new("m").expect("a name"), Version(version));
+    let mut positions = Positions::default();
+    positions.passed(offsets(&[(0, 50), (1, 60)]), &BTreeMap::new());
+    let save = || {
+        let saved = positions.saved("rows", &offsets(&[(0, 40), (1, 60)]), &[&who(1)]);
+        let text = serde_json::to_string(&saved).expect("JSON");
+        Some(serde_json::from_str(&text).expect("what was written"))
+    };
+    let mut read = Positions::of(save(), "rows");
+    assert_eq!(read.next, offsets(&[(0, 40), (1, 60)]));
+    assert!(read.is_again(0, 49) && !read.is_again(0, 50));
+    assert_eq!(read.covered(), BTreeSet::from([who(1)]));
+    assert!(read.covered().is_empty(), "whoever is followed later was not left to anybody");
+    let mut other = Positions::of(save(), "other");
+    assert!(other.next.is_empty() && other.covered().is_empty());
+    assert!(Positions::of(None, "rows").next.is_empty());
+}

@@ -1,0 +1,103 @@
+//! What a member has to tell, and to act by.
+
+use super::*;
+
+#[test]
+fn what_is_read_on_any_occasion_is_acted_by() {
+    let [(mut a, _), (mut b, weather)] = members(["a", "b"]);
+    // Both look, and see none; one is faster.
+    follow(&mut b, 0);
+    begin(&mut a);
+    assert!(!b.begin(saved(0), now(0)).expect("read"), "one is under way");
+    // What b saw until now was not seen of it.
+    b.report(now(0), [(wine(), seen(0, 0, 0))].into()).expect("reported");
+    assert!(b.peers[b.id()].report.rollouts.is_empty());
+    assert_eq!(follow(&mut b, 1), (vec![1], String::new()));
+    // What a command reads, though it cannot write.
+    turn(&mut a, 1, seen(0, 0, 0));
+    a.command(&wine(), Command::Hold, now(1)).expect("written").expect("tried").expect("fits");
+    weather.set(Weather::Fading(2));
+    b.command(&wine(), Command::Abort, now(1)).expect_err("cut off");
+    let last = a.record("wine").expect("a rollout").number;
+    assert_eq!(follow(&mut b, 2).0, [last]);
+    assert_eq!(follow(&mut b, 2).0, [0; 0], "once");
+}
+
+#[test]
+fn what_was_read_before_a_fault_is_acted_by() {
+    let [(mut a, _), (mut b, weather)] = members(["a", "b"]);
+    begin(&mut a);
+    // Two lists and the record; the list of reports fails.
+    weather.set(Weather::Fading(3));
+    let cut = "the shared state cannot be reached".to_owned();
+    assert_eq!(follow(&mut b, 1), (vec![1], cut));
+}
+
+#[test]
+fn what_a_file_asks_for_is_answered_once() {
+    let [(mut a, _), (mut b, _)] = members(["a", "b"]);
+    begin(&mut a);
+    a.command(&wine(), Command::Abort, now(1)).expect("written").expect("tried").expect("fits");
+    // b has read nothing of it when it looks at its file.
+    let declared = || Saved::new(rollout(1), true, None);
+    assert!(!b.begin(declared(), now(1)).expect("read"), "it was rolled back");
+    assert_eq!(follow(&mut b, 1).0, [2]);
+    // Who has read it knows what it wants.
+    assert!(b.begin(declared(), now(2)).expect("written"), "the one before is over");
+}
+
+/// Verdicts that a member has to tell, and the record that it is to act by.
+fn news(member: &mut Member<Memory>, second: u64) -> (Vec<Verdict>, Option<u64>) {
+    member.refresh(now(second));
+    let news = member.news();
+    let decided = news.iter().flat_map(|it| &it.decided).map(|it| it.verdict).collect();
+    (decided, news.iter().map(|it| it.record.number).next())
+}
+
+/// a holds the rollout, without an answer. What b says then comes after it.
+#[track_caller]
+fn check(weather: Weather, b_says: &[Command], expect: &[Verdict]) {
+    let [(mut a, outside), (mut b, _)] = members(["a", "b"]);
+    begin(&mut a);
+    outside.set(weather);
+    a.command(&wine(), Command::Hold, now(1)).expect_err("no answer");
+    assert!(a.news().is_empty(), "nothing is known of it");
+    for it in b_says {
+        b.command(&wine(), *it, now(1)).expect("written").expect("tried").expect("fits");
+    }
+    assert_eq!(news(&mut a, 2).0, [], "cut off");
+    outside.set(Weather::Fine);
+    let last = b_says.len() as u64 + if weather == Weather::Leaving { 2 } else { 1 };
+    let record = (last > 1).then_some(last);
+    assert_eq!(news(&mut a, 3), (expect.to_vec(), record));
+    assert_eq!(news(&mut a, 4), (Vec::new(), None), "once");
+}
+
+#[test]
+fn what_was_written_without_an_answer_is_told_once() {
+    check(Weather::Leaving, &[], &[Verdict::Held]);
+    check(Weather::Leaving, &[Command::Resume, Command::Abort], &[Verdict::Held]);
+    // It was not written: the log is read, and nothing after that.
+    check(Weather::Fading(1), &[], &[]);
+    check(Weather::Fading(1), &[Command::Hold], &[]);
+    check(Weather::Fading(1), &[Command::Hold, Command::Resume], &[]);
+}
+
+#[test]
+fn what_is_written_late_is_told_when_it_is_there() {
+    let [(mut a, outside), (b, _)] = members(["a", "b"]);
+    begin(&mut a);
+    outside.set(Weather::Leaving);
+    a.command(&wine(), Command::Hold, now(1)).expect_err("no answer");
+    outside.set(Weather::Fine);
+    // The store has not got to it yet.
+    let name = "rollouts/wine/00000000000000000002.json";
+    let bytes = b.store.read(name).expect("read").expect("it is there");
+    b.store.remove(name).expect("removed");
+    assert_eq!(news(&mut a, 2), (Vec::new(), None));
+    b.store.put(name, &bytes);
+    // Said again, it finds itself done.
+    let said = a.command(&wine(), Command::Hold, now(3)).expect("read").expect("tried");
+    said.expect_err("it is held");
+    assert_eq!(news(&mut a, 3), (vec![Verdict::Held], Some(2)));
+}

@@ -1,0 +1,159 @@
+use backend_api::{DType, Dim};
+use server_drift::random::Random;
+
+use super::*;
+use crate::fixture::{floats, model, subject};
+use crate::label::Given;
+
+const SECOND: i64 = 1_000_000;
+
+fn config() -> TruthConfig {
+    TruthConfig {
+        window: std::time::Duration::from_secs(100),
+        horizon: std::time::Duration::from_secs(50),
+        ..TruthConfig::default()
+    }
+}
+
+fn opened(judge: &mut Judge) -> Reading {
+    let outputs: &[(&str, DType, &[Dim])] = &[("p", DType::Fp32, &[Dim::Rows, Dim::Fixed(2)])];
+    judge.open(&subject(1, outputs), &config(), None).expect("opens")
+}
+
+/// What is shown: a row that is answered with a class, or its truth.
+#[derive(Clone, Copy, Debug)]
+enum Shown {
+    Answer(u32, i64, bool),
+    Truth(u32, i64, bool),
+}
+
+fn show(judge: &mut Judge, reading: &Reading, shown: Shown) -> Seen {
+    match shown {
+        Shown::Answer(row, at, class) => {
+            let scores = if class { [0.2, 0.8] } else { [0.8, 0.2] };
+            let rows = [("a", row, at * SECOND)];
+            let tensor = floats(&[1, 2], &scores);
+            judge.predicted(&model(), reading, &Answers { rows: &rows, tensor: &tensor })
+        }
+        Shown::Truth(row, at, class) => {
+            let label = Label::new("a", row, Given::Bool(class), None).expect("a label");
+            judge.labelled(&model(), &label, at * SECOND)
+        }
+    }
+}
+
+fn so_far(judge: &Judge) -> (Value, Value, Value) {
+    let shown = judge.shown("wine", None).expect("it is judged");
+    let so_far = &shown["versions"][0]["so_far"];
+    let of = |key: &str| so_far[key].clone();
+    (of("predicted"), of("labelled"), so_far["metrics"]["accuracy"].clone())
+}
+
+#[test]
+fn what_counts_does_not_depend_on_order_or_repetition() {
+    use Shown::{Answer, Truth};
+    let mut all = vec![
+        Answer(0, 1, true),
+        Truth(0, 5, true),
+        Answer(1, 2, true),
+        // Corrected twice.
+        Truth(1, 6, true),
+        Truth(1, 7, true),
+        Truth(1, 8, false),
+        Answer(2, 3, true),
+        // Asked again under the same id: the last answer counts.
+        Answer(3, 4, false),
+        Answer(3, 9, true),
+        Truth(3, 10, true),
+    ];
+    all.extend(all.clone());
+    let mut random = Random::new(1);
+    for _ in 0..200 {
+        for place in (1..all.len()).rev() {
+            let other = usize::try_from(random.below(place as u64 + 1)).expect("small");
+            all.swap(place, other);
+        }
+        let mut judge = Judge::new(1 << 20, 0);
+        let reading = opened(&mut judge);
+        all.iter().for_each(|it| {
+            show(&mut judge, &reading, *it);
+        });
+        let expect = (4.into(), 3.into(), (2.0 / 3.0).into());
+        assert_eq!(so_far(&judge), expect, "{all:?}");
+    }
+}
+
+#[test]
+fn a_window_is_told_once_and_what_comes_later_is_late() {
+    use Shown::{Answer, Truth};
+    let mut judge = Judge::new(1 << 20, 0);
+    let reading = opened(&mut judge);
+    show(&mut judge, &reading, Answer(0, 1, true));
+    assert_eq!(show(&mut judge, &reading, Truth(0, 149, false)).counted, 1);
+    // The horizon is over: by its time, whenever it is read.
+    assert_eq!(show(&mut judge, &reading, Truth(0, 150, true)).late, 1);
+    assert_eq!(judge.tick(150 * SECOND - 1), []);
+    let told = judge.tick(150 * SECOND);
+    assert_eq!(told.len(), 1);
+    assert!(told[0].text.starts_with("accuracy 0.0000"), "{}", told[0].text);
+    assert_eq!(show(&mut judge, &reading, Answer(0, 1, true)).late, 1);
+    assert_eq!(judge.tick(1_000 * SECOND), []);
+}
+
+#[test]
+fn what_stood_goes_on() {
+    let config = TruthConfig { reference_rows: Some(150), ..config() };
+    let outputs: &[(&str, DType, &[Dim])] = &[("p", DType::Fp32, &[Dim::Rows, Dim::Fixed(2)])];
+    let subject = subject(1, outputs);
+    // One process, or another one after each window.
+    let run = |restarts: bool| {
+        let mut judge = Judge::new(1 << 20, 0);
+        let mut standing = None;
+        let mut told = Vec::new();
+        for window in 0..6_i64 {
+            if restarts {
+                judge = Judge::new(1 << 20, window * 100 * SECOND);
+            }
+            let reading = judge.open(&subject, &config, standing.clone()).expect("opens");
+            for row in 0..100_u32 {
+                let at = window * 100 + i64::from(row);
+                let row = u32::try_from(window * 100).expect("small") + row;
+                show(&mut judge, &reading, Shown::Answer(row, at, true));
+                let is_right = row % 100 >= if window < 3 { 10 } else { 60 };
+                show(&mut judge, &reading, Shown::Truth(row, at, is_right));
+            }
+            told.extend(judge.tick((window * 100 + 150) * SECOND));
+            standing = judge.changed().pop().map(|it| it.2).or(standing);
+            let text = serde_json::to_string(&standing).expect("JSON");
+            standing = serde_json::from_str(&text).expect("the same");
+        }
+        told
+    };
+    let (whole, parts) = (run(false), run(true));
+    assert_eq!(whole, parts);
+    assert!(whole.iter().any(|it| it.is_alarm), "{whole:?}");
+}
+
+#[test]
+fn what_stood_under_another_loss_does_not() {
+    let outputs: &[(&str, DType, &[Dim])] = &[("p", DType::Fp32, &[Dim::Rows, Dim::Fixed(2)])];
+    let subject = subject(1, outputs);
+    let state = |config: &TruthConfig, standing: Option<Standing>| {
+        let mut judge = Judge::new(1 << 20, 0);
+        let reading = judge.open(&subject, config, standing).expect("opens");
+        for row in 0..100 {
+            show(&mut judge, &reading, Shown::Answer(row, 1, true));
+            show(&mut judge, &reading, Shown::Truth(row, 2, true));
+        }
+        judge.tick(150 * SECOND);
+        let shown = judge.shown("wine", None).expect("it is judged");
+        let standing = judge.changed().pop().map(|it| it.2);
+        (shown["versions"][0]["reference"]["state"].clone(), standing)
+    };
+    let config = TruthConfig { reference_rows: Some(150), ..config() };
+    let (learning, standing) = state(&config, None);
+    assert_eq!(learning, "learning");
+    assert_eq!(state(&config, standing.clone()).0, "learned", "with what stood it is enough");
+    let other = TruthConfig { threshold: 0.7, ..config };
+    assert_eq!(state(&other, standing).0, "learning");
+}

@@ -1,0 +1,264 @@
+//! Labels on their way to where others read them: what lies here on the disk is handed to a sink, on a
+//! thread of its own, and how far that came is remembered for good.
+//!
+//! The files of labels are the queue: what a sink cannot take now waits where it lies anyway, so nobody
+//! who brings labels waits for a sink, and what waits is bounded by what is kept of labels. A label is
+//! delivered at least once, under the same id each time.
+
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
+use serde::{Deserialize, Serialize};
+use server_base::ModelName;
+
+use crate::dataset::{self, FILE};
+use crate::label::Label;
+use crate::metrics::SinkMetrics;
+
+/// Bytes of lines that are handed on at a time: some ten thousand labels.
+const PIECE_BYTES: usize = 2 << 20;
+
+/// How long to wait after a failure: so long at first, then twice as long each time.
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// And never longer.
+const PAUSE_MAX: Duration = Duration::from_secs(30);
+
+/// A cursor names a day and a place for each model.
+const CURSOR_BYTES_MAX: u64 = 16 << 20;
+
+/// A label as a sink is given it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Sent {
+    /// The same each time it is delivered, and nobody else's.
+    pub id: String,
+    /// What is true of which row.
+    pub label: Label,
+    /// When it was recorded, in microseconds since 1970.
+    pub recorded_us: i64,
+}
+
+/// Takes labels for good.
+pub trait LabelSink: Send {
+    /// What it is called: of all sinks of a server another.
+    fn name(&self) -> &'static str;
+
+    /// Labels of one model, in the order in which they came. `name` is that of where they begin, the same
+    /// in every attempt; what follows there may be more than it was.
+    fn put(&mut self, model: &ModelName, name: &str, labels: &[Sent]) -> io::Result<()>;
+
+    /// Everything that there was has been put there.
+    fn idle(&mut self);
+}
+
+/// What is delivered, and how often.
+pub struct Delivered {
+    /// The log's folder: `labels` and `truth` are in it.
+    pub folder: PathBuf,
+    /// Which replica it is: part of each id.
+    pub log: String,
+    /// How long labels may wait for others.
+    pub roll: Duration,
+    /// Called on the thread, to have it give way to those that answer requests.
+    pub give_way: fn(),
+}
+
+/// See the module. One for each sink.
+pub struct Outbox {
+    stop: Sender<Instant>,
+    thread: JoinHandle<bool>,
+}
+
+impl Outbox {
+    /// Delivers from now on, where it was left.
+    pub fn start(delivered: Delivered, sink: Box<dyn LabelSink>) -> io::Result<Outbox> {
+        let (stop, stopped) = bounded(1);
+        let name = format!("labels/{}", sink.name());
+        let (roll, give_way) = (delivered.roll, delivered.give_way);
+        let mut courier = Courier::open(delivered, sink)?;
+        let thread = thread::Builder::new().name(name).spawn(move || {
+            give_way();
+            courier.run(roll, &stopped)
+        })?;
+        Ok(Outbox { stop, thread })
+    }
+
+    /// Delivers what has come. False: not all of it by then; the rest comes after the next start.
+    pub fn stop(self, by: Instant) -> bool {
+        // A thread that has ended hears nothing more.
+        let _ = self.stop.send(by);
+        while !self.thread.is_finished() {
+            if Instant::now() >= by {
+                return false;
+            }
+            thread::sleep(Duration::from_millis(1));
+        }
+        self.thread.join().unwrap_or(false)
+    }
+}
+
+/// How far one model's labels are delivered: in the folder of that day, so many bytes.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+struct Place {
+    day: String,
+    offset: u64,
+}
+
+struct Courier {
+    labels: PathBuf,
+    log: String,
+    path: PathBuf,
+    places: BTreeMap<String, Place>,
+    sink: Box<dyn LabelSink>,
+    metrics: SinkMetrics,
+}
+
+impl Courier {
+    fn open(delivered: Delivered, sink: Box<dyn LabelSink>) -> io::Result<Courier> {
+        let Delivered { folder, log, .. } = delivered;
+        let kept = folder.join("truth");
+        fs::create_dir_all(&kept)?;
+        let path = kept.join(format!("{}.labels.cursor", sink.name()));
+        let metrics = SinkMetrics::new(sink.name());
+        let places = places(&path);
+        Ok(Courier { labels: folder.join("labels"), log, path, places, sink, metrics })
+    }
+
+    /// Until it is to stop. True: everything was delivered.
+    fn run(&mut self, roll: Duration, stopped: &Receiver<Instant>) -> bool {
+        let mut pause = PAUSE;
+        loop {
+            let rest = match self.turn() {
+                Ok(()) => {
+                    pause = PAUSE;
+                    roll
+                }
+                Err(error) => {
+                    tracing::warn!(sink = self.sink.name(), %error, "labels cannot be delivered now");
+                    self.metrics.failures.increment(1);
+                    let rest = pause;
+                    pause = (2 * pause).min(PAUSE_MAX);
+                    rest
+                }
+            };
+            match stopped.recv_timeout(rest) {
+                Err(RecvTimeoutError::Timeout) => {}
+                Ok(_) => return self.turn().is_ok(),
+                Err(RecvTimeoutError::Disconnected) => return false,
+            }
+        }
+    }
+
+    /// Delivers everything that is there.
+    fn turn(&mut self) -> io::Result<()> {
+        let mut done = Ok(());
+        let mut lag = 0;
+        for name in names(&self.labels, "model=")? {
+            // One that cannot be delivered does not hold up the others: a name may be refused.
+            if let Ok(model) = ModelName::new(&name) {
+                done = done.and(self.model(&model));
+                lag += self.lag(&name);
+            }
+        }
+        self.metrics.lag.set(lag as f64);
+        self.sink.idle();
+        done
+    }
+
+    fn model(&mut self, model: &ModelName) -> io::Result<()> {
+        let folder = self.labels.join(format!("model={model}"));
+        for day in names(&folder, "date=")? {
+            let at = self.places.get(model.as_str()).cloned().unwrap_or_default();
+            if day < at.day {
+                continue;
+            }
+            let mut offset = if day == at.day { at.offset } else { 0 };
+            let path = folder.join(format!("date={day}")).join(FILE);
+            loop {
+                let file = match File::open(&path) {
+                    Err(error) if error.kind() == io::ErrorKind::NotFound => break,
+                    opened => opened?,
+                };
+                let piece = dataset::piece(file, offset, PIECE_BYTES)?;
+                if piece.end == offset {
+                    break;
+                }
+                self.put(model, &day, (offset, piece))?;
+                offset = self.places.get(model.as_str()).map_or(offset, |it| it.offset);
+            }
+        }
+        Ok(())
+    }
+
+    fn put(
+        &mut self,
+        model: &ModelName,
+        day: &str,
+        (from, piece): (u64, dataset::Piece),
+    ) -> io::Result<()> {
+        let id = |us: i64, at: u64| format!("{}-{us:x}-{at:x}", self.log);
+        let sent: Vec<Sent> = piece
+            .labels
+            .into_iter()
+            .map(|(at, label, us)| Sent { id: id(us, at), label, recorded_us: us })
+            .collect();
+        let name = format!("{}-{}-{from:010x}", self.log, day.replace('-', ""));
+        if !sent.is_empty() {
+            self.sink.put(model, &name, &sent)?;
+        }
+        let place = Place { day: day.to_owned(), offset: piece.end };
+        self.places.insert(model.to_string(), place);
+        let beside = self.path.with_extension("cursor.new");
+        fs::write(&beside, serde_json::to_vec(&self.places)?)?;
+        File::open(&beside)?.sync_all()?;
+        fs::rename(&beside, &self.path)?;
+        self.metrics.rows.increment(sent.len() as u64);
+        Ok(())
+    }
+
+    /// Bytes of labels that wait.
+    fn lag(&self, model: &str) -> u64 {
+        let folder = self.labels.join(format!("model={model}"));
+        let at = self.places.get(model).cloned().unwrap_or_default();
+        let of_day = |day: String| {
+            let bytes = fs::metadata(folder.join(format!("date={day}")).join(FILE));
+            let bytes = bytes.map_or(0, |it| it.len());
+            if day == at.day { bytes.saturating_sub(at.offset) } else { bytes }
+        };
+        let days = names(&folder, "date=").unwrap_or_default();
+        days.into_iter().filter(|it| *it >= at.day).map(of_day).sum()
+    }
+}
+
+/// What an earlier process has left; without it everything is delivered once more, under the same ids.
+fn places(path: &Path) -> BTreeMap<String, Place> {
+    if fs::metadata(path).is_ok_and(|it| it.len() > CURSOR_BYTES_MAX) {
+        return BTreeMap::new();
+    }
+    let text = fs::read(path).unwrap_or_default();
+    serde_json::from_slice(&text).unwrap_or_default()
+}
+
+/// What comes after the prefix in the names of folders, in their order.
+fn names(folder: &Path, prefix: &str) -> io::Result<Vec<String>> {
+    let entries = match fs::read_dir(folder) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        entries => entries?,
+    };
+    let mut found = Vec::new();
+    for entry in entries {
+        let name = entry?.file_name();
+        found.extend(name.to_string_lossy().strip_prefix(prefix).map(str::to_owned));
+    }
+    found.sort();
+    Ok(found)
+}
+
+#[cfg(test)]
+#[path = "outbox_tests.rs"]
+mod tests;
