@@ -62,7 +62,8 @@ def replicas(tmp_path, models):
         folder.mkdir(exist_ok=True)
         flags = ("--model-repository", tmp_path / "models", "--log-dir", folder / "log", *flags)
         servers.append(Server(folder, "", *flags, "--log-roll-ms", 50, "--drain-timeout", 2, **environment))
-        wait_for(lambda: servers[-1].ask("GET", "/v2/models/wine/ready")[0] == 200, "wine is ready")
+        # The version that is asked: the model is ready as soon as any one of it is.
+        wait_for(lambda: servers[-1].ask("GET", "/v2/models/wine/versions/2/ready")[0] == 200, "wine is ready")
         return servers[-1]
 
     yield start
