@@ -1,9 +1,10 @@
 //! What the server and its models tell about themselves, free of any protocol.
 
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use server_base::VersionChoice;
-use server_serving::{InferError, Servable, Table};
+use server_serving::{InferError, Servable, Serving, Table};
 
 /// Name of the server in its metadata.
 pub(crate) const SERVER_NAME: &str = "salver";
@@ -19,7 +20,18 @@ pub(crate) struct ModelMetadata {
 }
 
 impl ModelMetadata {
-    pub(crate) fn find(
+    /// Waits for the model, if it is loaded on demand: clients ask for its metadata before they ask
+    /// anything else, so it is worth a load.
+    pub(crate) async fn find(
+        serving: &Serving,
+        (model, choice): (&str, &VersionChoice),
+        time: (Instant, Option<Duration>),
+    ) -> Result<ModelMetadata, InferError> {
+        let look = || ModelMetadata::look(&serving.table(), model, choice);
+        serving.when_awake((model, choice), time, look).await
+    }
+
+    fn look(
         table: &Table,
         model: &str,
         choice: &VersionChoice,

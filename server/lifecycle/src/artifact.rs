@@ -61,6 +61,14 @@ impl Artifact {
         }
     }
 
+    /// Does it answer, or may it yet?
+    pub(super) fn is_hopeful(&self) -> bool {
+        match &self.state {
+            State::Start | State::Loading | State::Available => true,
+            State::Unloading | State::End { .. } => false,
+        }
+    }
+
     /// Is it in memory, on its way there or on its way out?
     pub(super) fn is_in_memory(&self) -> bool {
         match &self.state {

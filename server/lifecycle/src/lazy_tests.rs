@@ -305,6 +305,27 @@ async fn requests_inside_are_answered_and_the_newcomer_waits_for_the_place() {
 }
 
 #[tokio::test]
+async fn a_load_that_fails_while_the_old_one_drains_says_why() {
+    let toml = "[dynamic_batching]\nprobe_rows = false\n[warmup]\nbatch_sizes = []\n";
+    let house = Arc::new(lazy(&[("m/1/model.fake", HANGING), ("m/model.toml", toml)]));
+    house.is_ready().await;
+    let inside = asking(&house, "m");
+    house.shows("m/1:AVAILABLE").await;
+    tokio::task::yield_now().await;
+    house.fake.hangs().await_waiting(1);
+    house.lifecycle.unload("m").await.expect("unloads");
+    house.shows("m/1:UNLOADING").await;
+    house.put("m/1/model.fake", "nonsense");
+    house.lifecycle.load("nobody").await.expect_err("but the folder has been looked at");
+    let failed = house.ask("").await.expect_err("nonsense");
+    assert!(matches!(failed, InferError::LoadFailed { .. }), "{failed}");
+    assert!(failed.to_string().contains("is no statement") && failed.retry().is_some());
+    assert!(!inside.is_finished(), "the old one drains still");
+    house.fake.hangs().open();
+    assert_eq!(inside.await.expect("lives"), Ok(0.0), "nothing is lost");
+}
+
+#[tokio::test]
 async fn the_idle_are_unloaded() {
     let toml = "idle_unload_s = 60";
     let house = lazy(&[("m/1/model.fake", &constant(1)), ("m/model.toml", toml)]);

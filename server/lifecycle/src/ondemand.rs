@@ -75,7 +75,9 @@ impl Model {
         }
         if let Some(took) = self.load_took() {
             self.lazy.answers(took, now);
-        } else if !self.is_pending() && !self.is_in_memory() {
+        } else if !self.is_pending() && !self.artifacts.iter().any(Artifact::is_hopeful) {
+            // What is on its way out, of an earlier load, answers nobody: this one's end is not kept back
+            // until that is gone.
             let reason = self.failures().join("; ");
             self.lazy.fail(&reason, now, self.barred(now));
         }

@@ -25,10 +25,6 @@ use crate::table::Table;
 use crate::traffic::{Caller, Traffic};
 use crate::trip::Trip;
 
-/// How often a request is routed again because its version was retired under its feet. Each time
-/// the table has moved on, so a second look finds the successor; more would be a bug.
-const ROUTES_MAX: usize = 4;
-
 /// The data plane's one value: the table, the door and the books.
 pub struct Serving {
     table: ArcSwap<Table>,
@@ -139,15 +135,15 @@ impl Serving {
         request: InferRequest<'_>,
         trip: &mut Trip,
     ) -> Result<(Submitted, Answer), InferError> {
-        let mut rounds = 1..ROUTES_MAX;
         let (submitted, receiver) = loop {
             let (reply, receiver) = Reply::new();
             let submitted = self
                 .address(&request.model, &request.version, (&Drawn, trip))
                 .and_then(|servable| self.submit(servable, request.clone(), trip, reply));
             match submitted {
-                // Once is enough, unless it is unloaded between the wait and the push.
-                Err(InferError::Asleep { .. }) if rounds.next().is_some() => {
+                // Once is enough, unless it is unloaded between the wait and the push: then it is
+                // waited for again, until the deadline.
+                Err(InferError::Asleep { .. }) => {
                     let time = (trip.arrived(), request.timeout);
                     self.awake(&request.model, &request.version, time).await?;
                     trip.resume();
@@ -165,9 +161,9 @@ impl Serving {
     }
 
     /// Everything before the wait: check and push; if the version that the request was addressed
-    /// to has been retired meanwhile, route once more. After an error the reply's place is to be
-    /// closed: what comes there is of no meaning. [`InferError::Asleep`] is to be waited out, as
-    /// [`Serving::infer`] does.
+    /// to has been retired meanwhile, route once more, until the deadline. After an error the reply's
+    /// place is to be closed: what comes there is of no meaning. [`InferError::Asleep`] is to be waited
+    /// out, as [`Serving::infer`] does.
     pub fn submit(
         &self,
         mut servable: Arc<Servable>,
@@ -175,14 +171,20 @@ impl Serving {
         trip: &mut Trip,
         mut reply: Reply,
     ) -> Result<Submitted, InferError> {
-        for _ in 0..ROUTES_MAX {
+        loop {
+            let closed;
             match push(servable, request, trip, reply)? {
                 Pushed::Waits(submitted) => return Ok(submitted),
-                Pushed::Retired(unused) => (request, reply) = *unused,
+                Pushed::Retired(unused) => (closed, request, reply) = *unused,
             }
+            trip.resume(); // the deadline is looked at again
             servable = self.address(&request.model, &request.version, (&Drawn, trip))?;
+            // A lane is closed after its version has left the table, so that a later look finds another.
+            // One that is found again would be a bug, and never be answered.
+            if Arc::ptr_eq(&servable, &closed) {
+                return Err(InferError::NotReady { model: request.model.into_owned() });
+            }
         }
-        Err(InferError::NotReady { model: request.model.into_owned() })
     }
 }
 
@@ -198,8 +200,8 @@ impl Caller for Drawn {
 /// What became of a push.
 enum Pushed<'a> {
     Waits(Submitted),
-    /// The version was retired between the look and the push. Neither has been used.
-    Retired(Box<(InferRequest<'a>, Reply)>),
+    /// The version was retired between the look and the push. The others have not been used.
+    Retired(Box<(Arc<Servable>, InferRequest<'a>, Reply)>),
 }
 
 /// Puts the request into the version's lane.
@@ -222,10 +224,9 @@ fn push<'a>(
         draft.takes(&inputs, (rows, held), route);
     }
     let extent = Extent::new(name, (signature, plan), (&inputs, rows))?;
-    // Padding is memory too, as of the moment that the batch is packed. Pushed a second time, to a
-    // successor, it counts twice: seldom, and until the request is answered.
+    // Padding is memory too, as of the moment that the batch is packed.
     if extent.padding_bytes > 0 {
-        trip.grow(extent.padding_bytes)?;
+        trip.pads(extent.padding_bytes)?;
     }
     let timeout = request.timeout.unwrap_or(plan.timeout).min(limits::REQUEST_TIMEOUT_MAX);
     let deadline = arrived + timeout;
@@ -251,7 +252,7 @@ fn push<'a>(
             let named = signature.inputs.iter().map(|it| it.name.to_string()).zip(inputs);
             request.inputs =
                 named.map(|(name, tensor)| NamedTensor { name: name.into(), tensor }).collect();
-            return Ok(Pushed::Retired(Box::new((request, reply))));
+            return Ok(Pushed::Retired(Box::new((servable, request, reply))));
         }
         Err(Refused::Late(mut it, wait)) => {
             trip.keeps(&mut it.reply);

@@ -27,6 +27,9 @@ pub struct Trip {
     requests: Arc<RequestMetrics>,
     finished: bool,
     permit: Option<Arc<Permit>>,
+    /// Bytes of the budget that it has for what its message becomes, and for its padding.
+    unfolded: usize,
+    padded: usize,
     /// Where in its model's traffic it falls; `None` as long as nothing depends on it.
     point: Option<u64>,
     /// What is to be logged of it, if its version is logged.
@@ -54,6 +57,8 @@ impl Trip {
             requests: unknown,
             finished,
             permit: None,
+            unfolded: 0,
+            padded: 0,
             point: None,
             draft: None,
         }
@@ -73,6 +78,21 @@ impl Trip {
     /// Takes so many more bytes of the budget for what it holds.
     pub fn grow(&self, more: usize) -> Result<(), InferError> {
         self.permit.as_ref().map_or(Ok(()), |it| it.grow(more))
+    }
+
+    /// Takes what its message needs beyond its own bytes once it is decoded: once, however often that is
+    /// done.
+    pub fn unfolds(&mut self, bytes: usize) -> Result<(), InferError> {
+        self.grow(bytes.saturating_sub(self.unfolded))?;
+        self.unfolded = self.unfolded.max(bytes);
+        Ok(())
+    }
+
+    /// Takes what its padding needs: once, however often it is put to a successor.
+    pub(crate) fn pads(&mut self, bytes: usize) -> Result<(), InferError> {
+        self.grow(bytes.saturating_sub(self.padded))?;
+        self.padded = self.padded.max(bytes);
+        Ok(())
     }
 
     /// Bytes of the budget that it has; 0: it asked for none.

@@ -12,16 +12,38 @@ use crate::infer::Serving;
 use crate::metrics::WaitEnd;
 
 impl Serving {
-    /// Returns when the model that is asked for has been loaded, if it is one that is loaded on
-    /// demand; at once for every other, there or not. The time counts from `arrived`; if none is
-    /// given it is the model's.
-    pub async fn awake(
+    /// What `find` finds once the model is there: if it is one that is loaded on demand it is waited
+    /// for, and again if it is unloaded between the wait and the look. The time counts from `arrived`; if
+    /// none is given it is the model's.
+    pub async fn when_awake<T>(
+        &self,
+        (model, choice): (&str, &VersionChoice),
+        time: (Instant, Option<Duration>),
+        mut find: impl FnMut() -> Result<T, InferError>,
+    ) -> Result<T, InferError> {
+        loop {
+            match find() {
+                Err(InferError::Asleep { .. }) => self.awake(model, choice, time).await?,
+                found => return found,
+            }
+        }
+    }
+
+    /// Returns when the model that was found asleep has been loaded, which may be at once.
+    pub(crate) async fn awake(
         &self,
         model: &str,
         choice: &VersionChoice,
         (arrived, timeout): (Instant, Option<Duration>),
     ) -> Result<(), InferError> {
-        let Some(mut asleep) = self.asleep(model, choice) else { return Ok(()) };
+        let in_time = |timeout: Duration| match arrived.elapsed() {
+            waited if waited >= timeout => Err(InferError::Expired { waited }),
+            _ => Ok(()),
+        };
+        let limit = |it: &OnDemand| timeout.unwrap_or(it.timeout).min(limits::REQUEST_TIMEOUT_MAX);
+        let Some(mut asleep) = self.asleep(model, choice) else {
+            return in_time(timeout.unwrap_or(limits::REQUEST_TIMEOUT_MAX));
+        };
         if let Some(refusal) = asleep.prospect.refusal(model) {
             return Err(refusal);
         }
@@ -33,12 +55,12 @@ impl Serving {
             news.as_mut().enable();
             let Some(now) = self.asleep(model, choice) else {
                 waiting.ended(WaitEnd::Loaded);
-                return Ok(());
+                // Whoever finds it unloaded again comes back: not for ever.
+                return in_time(limit(&asleep));
             };
             asleep = now;
             look(&asleep, model, &mut waiting)?;
-            let timeout = timeout.unwrap_or(asleep.timeout).min(limits::REQUEST_TIMEOUT_MAX);
-            if tokio::time::timeout_at((arrived + timeout).into(), news).await.is_err() {
+            if tokio::time::timeout_at((arrived + limit(&asleep)).into(), news).await.is_err() {
                 waiting.ended(WaitEnd::Expired);
                 return Err(InferError::Expired { waited: arrived.elapsed() });
             }

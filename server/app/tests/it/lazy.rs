@@ -5,7 +5,8 @@ use std::sync::Arc;
 use http::{Method, StatusCode};
 use proto::inference::infer_parameter::ParameterChoice;
 use proto::inference::{
-    InferParameter, ModelMetadataRequest, ModelReadyRequest, RepositoryIndexRequest,
+    InferParameter, InferTensorContents, ModelMetadataRequest, ModelReadyRequest,
+    RepositoryIndexRequest,
 };
 use server_app::cli::{LoadArg, ServeArgs};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -218,13 +219,41 @@ async fn a_caller_that_leaves_waits_no_longer() {
     house.shows("m/1:AVAILABLE").await;
 }
 
+/// A message with typed contents, which take more in memory than in the message: it is decoded once more when
+/// its model is there.
+#[tokio::test]
+async fn what_a_message_takes_counts_once_while_it_waits() {
+    let house = gated().await;
+    let ask = |value: f32| {
+        let mut request = message("m", &[[value, 1.0]]);
+        request.raw_input_contents.clear();
+        let contents =
+            InferTensorContents { fp32_contents: vec![value, 1.0], ..Default::default() };
+        request.inputs[0].contents = Some(contents);
+        let house = Arc::clone(&house);
+        tokio::spawn(async move { house.grpc().await.model_infer(request).await })
+    };
+    let taken = || house.server().serving().admission().in_flight().1;
+    let late = ask(1.0);
+    waits(&house, 1).await;
+    let waiting = taken();
+    house.fake.loads().open();
+    let response = late.await.expect("lives").expect("answered").into_inner();
+    assert_eq!(values(&response), [2.0, 2.0]);
+    let hanging = ask(99.0);
+    house.hangs().await;
+    assert_eq!(taken(), waiting, "the same message to a model that is there");
+    house.fake.hangs().open();
+    hanging.await.expect("lives").expect("answered");
+}
+
 /// Unloading while callers ask over and over: each is answered, by the old load or by the next.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn no_request_is_lost_to_an_unload() {
     let house = Arc::new(House::with(&[("m/1/model.fake", DOUBLE)], lazy).await);
     let mut callers = tokio::task::JoinSet::new();
     for _ in 0..4 {
-        let (one, other) = (Arc::clone(&house), Arc::clone(&house));
+        let [one, other, third] = [(); 3].map(|()| Arc::clone(&house));
         callers.spawn(async move {
             let mut http = one.http().await;
             for _ in 0..200 {
@@ -236,6 +265,13 @@ async fn no_request_is_lost_to_an_unload() {
             let mut grpc = other.grpc().await;
             for _ in 0..200 {
                 grpc.model_infer(message("m", &[[1.0, 1.0]])).await.expect("answered");
+            }
+        });
+        callers.spawn(async move {
+            for _ in 0..50 {
+                ask_raw(Arc::clone(&third)).await;
+                ask_metadata(Arc::clone(&third), true).await;
+                ask_metadata(Arc::clone(&third), false).await;
             }
         });
     }

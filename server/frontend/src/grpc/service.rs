@@ -34,7 +34,6 @@ impl InferenceService {
         InferenceService { shared }
     }
 
-    /// Clients ask for it before they ask anything else, so it is worth a load.
     async fn metadata(
         &self,
         model: &str,
@@ -42,8 +41,7 @@ impl InferenceService {
         time: (Instant, Option<Duration>),
     ) -> Result<ModelMetadata, InferError> {
         let choice = VersionChoice::parse(version)?;
-        self.shared.serving.awake(model, &choice, time).await?;
-        ModelMetadata::find(&self.shared.serving.table(), model, &choice)
+        ModelMetadata::find(&self.shared.serving, (model, &choice), time).await
     }
 }
 

@@ -258,7 +258,7 @@ impl Unary {
             return Ok(Asked { request, id, servable });
         }
         // What the message says in few bytes may take many in memory.
-        trip.grow(weight::of(bytes)?)?;
+        trip.unfolds(weight::of(bytes)?)?;
         let mut message = ModelInferRequest::decode(bytes.clone())
             .map_err(|it| InferError::Invalid(format!("failed to decode the message: {it}")))?;
         let id: Bytes = std::mem::take(&mut message.id).into();

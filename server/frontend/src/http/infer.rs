@@ -54,7 +54,7 @@ pub(crate) enum Unbegun {
     /// It never will.
     Refused(Failed),
     /// Its model is loaded on demand: see [`late`].
-    Asleep(Trip),
+    Asleep(Box<Trip>),
 }
 
 /// Begins a prediction whose body is here.
@@ -76,7 +76,7 @@ pub(crate) fn begin(
     })();
     match begun {
         Ok((submitted, format)) => Ok(Call { trip, submitted, format }),
-        Err(InferError::Asleep { .. }) => Err(Unbegun::Asleep(trip)),
+        Err(InferError::Asleep { .. }) => Err(Unbegun::Asleep(Box::new(trip))),
         Err(error) => {
             let finished = trip.finish(Some(&error));
             Err(Unbegun::Refused(Box::new((error, finished))))
@@ -177,9 +177,11 @@ async fn complete(
     // What a body without a word about itself means is told by the model alone.
     if addressed.servable.is_none() && said.is_raw() {
         let (model, choice) = (addressed.model, &addressed.choice);
-        shared.serving.awake(model, choice, (trip.arrived(), said.timeout()?)).await?;
-        let by = (&said.headers as &dyn Caller, &mut *trip);
-        addressed.servable = Some(shared.serving.address(model, choice, by)?);
+        let time = (trip.arrived(), said.timeout()?);
+        let by = &said.headers;
+        let find = || shared.serving.address(model, choice, (by as &dyn Caller, &mut *trip));
+        let found = shared.serving.when_awake((model, choice), time, find).await?;
+        addressed.servable = Some(found);
         trip.resume();
     }
     let parts = binary::split(said.json_length, body)?;

@@ -59,7 +59,7 @@ pub(crate) enum NotBegun {
     /// The whole answer.
     Refused(Box<Response<ResponseBody>>),
     /// Its model is to be loaded first: see [`Rest::late`].
-    Asleep(Trip),
+    Asleep(Box<Trip>),
 }
 
 /// The REST interface.
@@ -226,7 +226,6 @@ impl Rest {
         }
     }
 
-    /// Clients ask for it before they ask anything else, so it is worth a load.
     async fn model_metadata(
         &self,
         route: &Route,
@@ -234,8 +233,8 @@ impl Rest {
     ) -> Result<Response<ResponseBody>, InferError> {
         let choice = VersionChoice::parse(&route.version)?;
         let time = (Instant::now(), Said::new(request.headers())?.timeout()?);
-        self.shared.serving.awake(&route.model, &choice, time).await?;
-        let metadata = ModelMetadata::find(&self.shared.serving.table(), &route.model, &choice)?;
+        let metadata =
+            ModelMetadata::find(&self.shared.serving, (&route.model, &choice), time).await?;
         let tensor = |spec: &backend_api::TensorSpec| TensorMetadata {
             name: spec.name.to_string(),
             datatype: spec.dtype.name(),

@@ -179,7 +179,7 @@ impl Plain {
                 let rest = Arc::clone(&self.rest);
                 let answer = Box::pin(async move {
                     let (address, content) = head.parts(&message);
-                    rest.late(address, content, trip).await
+                    rest.late(address, content, *trip).await
                 });
                 self.late = Some(Late { answer, active });
             }
