@@ -48,6 +48,15 @@ pub(crate) enum Message {
     Stop(Instant, Sender<bool>),
 }
 
+/// What became of an action.
+enum Ended {
+    Done,
+    /// The loaders are busy: it is tried again when one of them has reported.
+    Busy,
+    /// Others bring the model's next turn, if there is to be one.
+    Waits,
+}
+
 /// What the manager sees, shows and is served by.
 pub(crate) struct Ends {
     pub(crate) scanner: Scanner,
@@ -290,52 +299,59 @@ impl Manager {
             *next_id
         });
         while let Some(action) = self.models.get(name).and_then(Model::next_action) {
-            let done = match action {
+            let ended = match action {
                 Action::Load(id) => self.load(name, id),
                 Action::Retire(id) => self.retire(name, id),
             };
-            if !done {
-                if self.loader.has_room() {
-                    return true; // there is nothing to wait for
+            match ended {
+                Ended::Done => {}
+                Ended::Waits => return true,
+                Ended::Busy => {
+                    let is_patient = self.models.get(name).is_some_and(|it| !it.is_lazy());
+                    self.stuck.insert((is_patient, name.clone()));
+                    return false;
                 }
-                let is_patient = self.models.get(name).is_some_and(|it| !it.is_lazy());
-                self.stuck.insert((is_patient, name.clone()));
-                return false;
             }
         }
         true
     }
 
-    fn load(&mut self, name: &ModelName, id: u64) -> bool {
+    /// Says itself whether the loaders were busy: asked later they may not be, and the model is forgotten.
+    fn load(&mut self, name: &ModelName, id: u64) -> Ended {
         if !self.loader.has_room() {
-            return false;
+            return Ended::Busy;
         }
-        let Some(model) = self.models.get_mut(name) else { return false };
+        let Some(model) = self.models.get_mut(name) else { return Ended::Waits };
         let bytes = model.load_needs(id, &self.rooms.lesson);
         if !self.rooms.may_load(name, id, bytes) {
-            return false;
+            return Ended::Waits;
         }
         model.takes(id, bytes, false);
         let (job, cause) = (model.load_job(id), model.load_cause(id));
-        let Some(job) = job else { return false };
+        let Some(job) = job else { return Ended::Waits };
         let avoid = self.models.get(name).and_then(|it| it.avoids(id));
         let need = Need { bytes, avoid };
         if self.loader.give(Job::Load(id, need, Box::new(job))).is_err() {
-            return false;
+            return Ended::Busy;
         }
         metrics::load_begun(cause);
         self.models.get_mut(name).into_iter().for_each(|it| it.begin(id, cause));
-        self.happen(id, Event::Load)
+        self.happened(id, Event::Load)
     }
 
-    fn retire(&mut self, name: &ModelName, id: u64) -> bool {
+    fn retire(&mut self, name: &ModelName, id: u64) -> Ended {
         let workers = self.models.get_mut(name).and_then(|it| it.end(id));
-        let retired = self.happen(id, Event::Retire);
+        let retired = self.happened(id, Event::Retire);
         match workers {
             Some(workers) => self.retiring.push((id, workers)),
             None => drop(self.owners.remove(&id)), // it was never loaded, so nothing drains
         }
         retired
+    }
+
+    /// What cannot happen is a bug, which is not tried over and over.
+    fn happened(&mut self, id: u64, event: Event) -> Ended {
+        if self.happen(id, event) { Ended::Done } else { Ended::Waits }
     }
 
     fn happen(&mut self, id: u64, event: Event) -> bool {
