@@ -65,10 +65,14 @@ fn parsed(bodies: &[LabelBody]) -> Result<Vec<Label>, String> {
         let time_us = body.timestamp.map(micros).transpose().map_err(at)?;
         let one = std::slice::from_ref(&body.value);
         let values = body.value.as_array().map_or(one, Vec::as_slice);
-        for (row, value) in (body.row..).zip(values) {
+        for (n, value) in (0_u32..).zip(values) {
             if labels.len() == LABELS_MAX {
                 return Err(format!("more than {LABELS_MAX} labels: expected several requests"));
             }
+            let row = body.row.checked_add(n).ok_or_else(|| {
+                let (row, values) = (body.row, values.len());
+                at(format!("row {row} and {values} values: expected rows up to {}", u32::MAX))
+            })?;
             let value = Given::of_json(value).map_err(at)?;
             labels.push(Label::new(&body.id, row, value, time_us).map_err(at)?);
         }
@@ -167,12 +171,19 @@ mod tests {
                 r#"{"labels": [{"id": "a", "value": 1, "timestamp": -1}]}"#,
                 "labels[0]: timestamp -1",
             ),
+            (
+                r#"{"labels": [{"id": "a", "row": 4294967294, "value": [1, 2, 3]}]}"#,
+                "labels[0]: row 4294967294 and 3 values: expected rows up to 4294967295",
+            ),
             (r#"{"labels": [{"id": "a"}]}"#, "missing field `value`"),
             (r#"{"labels": [{"id": "a", "value": 1, "line": 1}]}"#, "unknown field `line`"),
         ] {
             let error = parse(body).expect_err(body);
             assert!(error.starts_with(what), "{error}");
         }
+        let last = r#"{"labels": [{"id": "a", "row": 4294967294, "value": [1, 2]}]}"#;
+        let rows: Vec<u32> = parse(last).expect("rows").into_iter().map(|it| it.1).collect();
+        assert_eq!(rows, [u32::MAX - 1, u32::MAX], "the last there can be");
         let many: Vec<String> = (0..=LABELS_MAX).map(|it| it.to_string()).collect();
         let body = format!(r#"{{"labels": [{{"id": "a", "value": [{}]}}]}}"#, many.join(","));
         parse(&body).expect_err("too many");
