@@ -29,6 +29,9 @@ const FOLDER: &str = "fleet";
 /// How long what is being read may take to its end. What is cut off is read again after the next start.
 const DRAIN: Duration = Duration::from_secs(10);
 
+/// And triggers, to write down what they were told last, however long the others took.
+const TRIGGERS_DRAIN_MIN: Duration = Duration::from_secs(2);
+
 /// A fleet's monitor that runs.
 pub(crate) struct FleetMonitor {
     fleet: Fleet,
@@ -93,7 +96,12 @@ impl FleetMonitor {
     /// Ends it. True: nothing was cut off.
     pub(crate) fn stop(self) -> bool {
         let by = Instant::now() + DRAIN;
-        let clean = self.fleet.stop(DRAIN) & self.performance.is_none_or(|it| it.stop(DRAIN));
+        let left = || by.saturating_duration_since(Instant::now());
+        // All are told before the first is waited for.
+        self.fleet.tell();
+        self.performance.iter().for_each(Performance::tell);
+        let clean = self.fleet.stop(left()) & self.performance.is_none_or(|it| it.stop(left()));
+        let by = by.max(Instant::now() + TRIGGERS_DRAIN_MIN);
         self.triggers.into_iter().for_each(|it| it.stop(by));
         self.port.stop();
         clean

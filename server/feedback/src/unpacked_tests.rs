@@ -85,3 +85,19 @@ fn what_is_no_row_costs_no_other() {
         assert_eq!(rows, 3, "{bad}");
     }
 }
+
+#[test]
+fn two_rows_in_one_value_do_not_make_up_for_none_in_another() {
+    let all = fixture::rows("m", 480_000, 3);
+    let lines = lines(&all).expect("lines");
+    let good = values(&lines);
+    let schema = columns_of(&manifest(&all.batch.schema())).expect("columns");
+    let both = [good[0], good[1]].concat();
+    for empty in ["", "  ", "\n"] {
+        let mixed = [both.as_slice(), empty.as_bytes(), good[2]];
+        let (batches, wrong, why) = rows_of(&schema, &mixed).expect("the other");
+        assert_eq!((wrong, why.is_some()), (2, true), "{empty:?}");
+        let rows: usize = batches.iter().map(RecordBatch::num_rows).sum();
+        assert_eq!(rows, 1, "{empty:?}");
+    }
+}

@@ -84,9 +84,13 @@ impl Running {
         Ok(Running { is_ready, stop, wake, ended })
     }
 
-    fn stop(self, within: Duration) -> bool {
+    fn tell(&self) {
         self.stop.store(true, Ordering::Relaxed);
         let _ = self.wake.try_send(());
+    }
+
+    fn stop(self, within: Duration) -> bool {
+        self.tell();
         matches!(self.ended.recv_timeout(within), Err(RecvTimeoutError::Disconnected))
     }
 }
@@ -117,6 +121,11 @@ impl Fleet {
         Arc::clone(&self.running.is_ready)
     }
 
+    /// It is to end; nobody waits for it yet.
+    pub fn tell(&self) {
+        self.running.tell();
+    }
+
     /// Ends it between two files. False: it had not ended by then, which loses nothing.
     pub fn stop(self, within: Duration) -> bool {
         self.running.stop(within)
@@ -145,6 +154,11 @@ impl Performance {
         move |model, version| {
             judge.lock().unwrap_or_else(PoisonError::into_inner).shown(model, version)
         }
+    }
+
+    /// It is to end; nobody waits for it yet.
+    pub fn tell(&self) {
+        self.running.tell();
     }
 
     /// Ends it between two files. False: it had not ended by then, which loses nothing.
