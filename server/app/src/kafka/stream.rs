@@ -1,7 +1,7 @@
 //! A topic read for `salver monitor`: all partitions, from offsets that it keeps itself. Nobody else reads in
 //! its place, so there is no group whose members would have to agree, and nothing is committed to brokers.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::ops::Range;
 use std::time::{Duration, Instant};
@@ -40,6 +40,8 @@ pub(super) struct Reader {
     config: ClientConfig,
     timeout: Duration,
     open: Option<BaseConsumer<Quiet>>,
+    /// Partitions that were read to their end since they were assigned, and where that was.
+    ended: Offsets,
     /// No message has come since.
     silent: Option<Instant>,
     /// What was last wrong with a connection.
@@ -78,6 +80,8 @@ impl Reader {
             // What is not there any more is to be known, not passed over.
             ("auto.offset.reset", "error"),
             ("allow.auto.create.topics", "false"),
+            // The last offset may be no message, and then nothing else tells that it was reached.
+            ("enable.partition.eof", "true"),
             // Between rounds nobody asks for messages, for as long as intervals may be.
             ("max.poll.interval.ms", "86400000"),
             ("queued.max.messages.kbytes", QUEUED_KIB),
@@ -93,7 +97,15 @@ impl Reader {
         config.set("bootstrap.servers", topic.brokers.as_str());
         let timeout = Duration::from_millis(timeout_ms);
         let topic = topic.name.clone();
-        Ok(Reader { topic, config, timeout, open: None, silent: None, trouble: None })
+        Ok(Reader {
+            topic,
+            config,
+            timeout,
+            open: None,
+            ended: Offsets::new(),
+            silent: None,
+            trouble: None,
+        })
     }
 
     fn open(&mut self) -> io::Result<&BaseConsumer<Quiet>> {
@@ -145,6 +157,20 @@ impl Reader {
         Ok(offsets)
     }
 
+    /// These have been read to their end: the client stands there, past what is no message too. It has told
+    /// so of what is assigned now, so that it knows nothing of an earlier place any more.
+    fn end(&mut self, reached: &BTreeSet<i32>) -> io::Result<()> {
+        let position = self.open()?.position().map_err(io::Error::other)?;
+        for it in position.elements() {
+            if let Offset::Offset(offset) = it.offset()
+                && reached.contains(&it.partition())
+            {
+                self.ended.insert(it.partition(), offset);
+            }
+        }
+        Ok(())
+    }
+
     /// False: for now. An error: for too long.
     fn nothing(&mut self) -> io::Result<bool> {
         if self.silent.get_or_insert_with(Instant::now).elapsed() < self.timeout {
@@ -188,12 +214,24 @@ impl Stream for Reader {
             let added = all.add_partition_offset(&self.topic, *partition, Offset::Offset(*offset));
             added.map_err(io::Error::other)?;
         }
+        self.ended.clear();
         self.open()?.assign(&all).map_err(io::Error::other)
     }
 
     fn next(&mut self, take: &mut dyn FnMut(&Message<'_>)) -> io::Result<bool> {
-        let came = self.open()?.poll(MOMENT);
-        match came.map(|it| it.map(|it| told(&it, take))) {
+        let mut reached = BTreeSet::new();
+        let consumer = self.open()?;
+        let mut came = consumer.poll(MOMENT);
+        // Many may end together, and are looked at together.
+        while let Some(Err(KafkaError::PartitionEOF(partition))) = came {
+            reached.insert(partition);
+            came = consumer.poll(Duration::ZERO);
+        }
+        let came = came.map(|it| it.map(|it| told(&it, take)));
+        if !reached.is_empty() {
+            self.end(&reached)?;
+        }
+        match came {
             Some(Ok(())) => {
                 self.silent = None;
                 Ok(true)
@@ -205,6 +243,10 @@ impl Stream for Reader {
             }
             None => self.nothing(),
         }
+    }
+
+    fn ended(&self) -> &Offsets {
+        &self.ended
     }
 }
 

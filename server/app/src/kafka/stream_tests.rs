@@ -85,6 +85,30 @@ fn a_topic_is_read_from_where_one_says() {
 }
 
 #[test]
+fn what_is_read_to_its_end_says_where_that_is() {
+    let mut house = House::new(3);
+    house.produce(60, 10);
+    let there = house.reader.partitions().expect("there");
+    let ends: Offsets = there.iter().map(|it| (*it.0, it.1.end)).collect();
+    // Twice: what was true of an earlier place is not told of a later one.
+    for _ in 0..2 {
+        house.reader.seek(&begin(&there)).expect("it is told to");
+        assert_eq!(*house.reader.ended(), Offsets::new());
+        let mut next = begin(&there);
+        while *house.reader.ended() != ends {
+            house
+                .reader
+                .next(&mut |it| {
+                    next.insert(it.partition, it.offset + 1);
+                })
+                .expect("well");
+            let ended = house.reader.ended();
+            assert!(ended.iter().all(|it| next.get(it.0) == Some(it.1)), "{ended:?} {next:?}");
+        }
+    }
+}
+
+#[test]
 fn what_was_taken_away_is_not_passed_over() {
     let mut house = House::new(1);
     // 5 MiB are kept.

@@ -178,6 +178,9 @@ impl Follower {
                 }
                 chunk.add(&Message { time, ..*message }, again, &fate);
             })?;
+            if !came {
+                chunk.pass(stream.ended());
+            }
             let is_over = stop.load(Ordering::Relaxed) || chunk.messages > 0;
             if !came && is_over {
                 break;
@@ -245,6 +248,15 @@ impl Chunk {
 
     fn is_full(&self) -> bool {
         self.messages >= CHUNK_MESSAGES || self.bytes >= CHUNK_BYTES
+    }
+
+    /// What came is taken, and between that and the ends there are no messages.
+    fn pass(&mut self, ends: &Offsets) {
+        for (partition, end) in ends {
+            if let Some(next) = self.next.get_mut(partition) {
+                *next = (*next).max(*end);
+            }
+        }
     }
 
     fn add(&mut self, message: &Message<'_>, again: bool, fate: &Fate<'_>) {

@@ -93,6 +93,26 @@ fn what_has_piled_up_is_counted_in_order_and_in_little_memory() {
 }
 
 #[test]
+fn the_last_offset_may_be_no_message() {
+    let (mut scene, topic) = scene(PLAN, 2);
+    let all = rows(3, 2_000);
+    scene.start();
+    for (n, begin) in (0..2_000).step_by(500).enumerate() {
+        scene.put(&all.slice(begin, 500));
+        topic.mark(0);
+        if n % 2 == 0 {
+            topic.mark(1);
+        }
+        scene.round(i64::try_from(begin).expect("few") + 500);
+    }
+    scene.round(9_000);
+    scene.check((4, 0));
+    scene.start();
+    scene.round(9_000);
+    scene.check((4, 0));
+}
+
+#[test]
 fn a_shift_is_told_once() {
     let (mut scene, _) = scene(PLAN, 3);
     let mut drawn = fixture::Rows::new(5);

@@ -49,6 +49,10 @@ pub trait Stream: Send {
 
     /// Waits for a message, a moment. False: none has come. An error: none has come for long, or none will.
     fn next(&mut self, take: &mut dyn FnMut(&Message<'_>)) -> io::Result<bool>;
+
+    /// Of partitions that were read to their end since [`Stream::seek`]: the offset behind all that was there.
+    /// The last offsets may be no messages: where a transaction ends there is a mark.
+    fn ended(&self) -> &Offsets;
 }
 
 /// How far a stream has been read.

@@ -1,6 +1,6 @@
 //! A stream in memory, for the tests: what replicas' sinks would send to Kafka, kept in partitions.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::io;
 use std::ops::Range;
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -25,6 +25,8 @@ pub(super) struct Topic(Arc<Mutex<State>>);
 
 pub(super) struct State {
     partitions: Vec<Vec<Sent>>,
+    /// Offsets that are no messages.
+    marks: BTreeSet<(usize, usize)>,
     /// Before that everything was taken away.
     pub(super) first: Vec<i64>,
     /// Does it know where a time begins?
@@ -39,6 +41,7 @@ impl Topic {
     pub(super) fn new(partitions: usize) -> Topic {
         Topic(Arc::new(Mutex::new(State {
             partitions: vec![Vec::new(); partitions],
+            marks: BTreeSet::new(),
             first: vec![0; partitions],
             knows_time: true,
             away_after: None,
@@ -51,7 +54,12 @@ impl Topic {
     }
 
     pub(super) fn log(&self) -> Log {
-        Log::Stream(Box::new(Reader { topic: self.clone(), at: Offsets::new(), turn: 0 }))
+        Log::Stream(Box::new(Reader {
+            topic: self.clone(),
+            at: Offsets::new(),
+            ended: Offsets::new(),
+            turn: 0,
+        }))
     }
 
     /// One more partition.
@@ -75,6 +83,15 @@ impl Topic {
 
     pub(super) fn send(&self, partition: usize, message: Sent) {
         self.state().partitions[partition].push(message);
+    }
+
+    /// The end of a transaction, which takes an offset and is no message.
+    pub(super) fn mark(&self, partition: usize) {
+        let mut state = self.state();
+        let place = state.partitions[partition].len();
+        state.marks.insert((partition, place));
+        let nothing = Sent { key: String::new(), value: vec![], headers: vec![], time_ms: 0 };
+        state.partitions[partition].push(nothing);
     }
 }
 
@@ -124,6 +141,7 @@ impl Produce for Kept {
 struct Reader {
     topic: Topic,
     at: Offsets,
+    ended: Offsets,
     turn: usize,
 }
 
@@ -152,6 +170,7 @@ impl Stream for Reader {
 
     fn seek(&mut self, to: &Offsets) -> io::Result<()> {
         self.at = to.clone();
+        self.ended.clear();
         Ok(())
     }
 
@@ -167,7 +186,15 @@ impl Stream for Reader {
             let partition = i32::try_from(n).expect("few");
             let at = self.at.get_mut(&partition).expect("as many");
             assert!(*at >= state.first[n], "an offset that is not there");
-            let place = usize::try_from(*at).expect("an offset");
+            let mut place = usize::try_from(*at).expect("an offset");
+            while state.marks.contains(&(n, place)) {
+                place += 1;
+                *at += 1;
+                if place == state.partitions[n].len() {
+                    self.ended.insert(partition, *at);
+                    return Ok(false);
+                }
+            }
             let Some(sent) = state.partitions[n].get(place) else { continue };
             let header =
                 |name: &str| sent.headers.iter().find(|it| it.0 == name).map(|it| it.1.as_str());
@@ -185,5 +212,9 @@ impl Stream for Reader {
             return Ok(true);
         }
         Err(io::Error::other("nothing comes"))
+    }
+
+    fn ended(&self) -> &Offsets {
+        &self.ended
     }
 }
