@@ -22,6 +22,10 @@ pub(crate) const FILE: &str = "labels.jsonl";
 /// A label takes a few hundred bytes; a line of more is none.
 const LINE_BYTES_MAX: usize = 4_096;
 
+/// Labels of one write are recorded a microsecond apart: so far from the clock the last of them may be, which is
+/// more than may wait to be written. A clock that is further back was set.
+const LEAD_US: i64 = 1_000_000;
+
 /// Files that are held open: of models whose labels come now.
 const OPEN_MAX: usize = 64;
 
@@ -44,6 +48,8 @@ struct Line {
 pub(crate) struct Dataset {
     folder: PathBuf,
     open: BTreeMap<ModelName, Day>,
+    /// When the last label was recorded.
+    last_us: i64,
 }
 
 #[derive(Debug)]
@@ -56,10 +62,11 @@ struct Day {
 
 impl Dataset {
     pub(crate) fn new(folder: PathBuf) -> Dataset {
-        Dataset { folder, open: BTreeMap::new() }
+        Dataset { folder, open: BTreeMap::new(), last_us: i64::MIN }
     }
 
-    /// Labels of one model. They are on the disk when it returns.
+    /// Labels of one model. They are on the disk when it returns. No two of them are recorded at one time: the
+    /// last one of a row counts, and whoever reads them elsewhere is to know which that is.
     pub(crate) fn append(
         &mut self,
         model: &ModelName,
@@ -67,16 +74,19 @@ impl Dataset {
         now_us: i64,
     ) -> io::Result<()> {
         let mut text = Vec::new();
-        for label in labels.iter().copied().flatten() {
+        let is_near = (now_us..now_us.saturating_add(LEAD_US)).contains(&self.last_us);
+        let first_us = if is_near { self.last_us + 1 } else { now_us };
+        for (recorded_us, label) in (first_us..).zip(labels.iter().copied().flatten()) {
             let line = Line {
                 inference_id: label.id.clone(),
                 row_index: label.row,
                 label: label.value.clone(),
                 label_time: label.time_us.map(calendar::of_us),
                 label_us: label.time_us,
-                recorded_time: calendar::of_us(now_us),
-                recorded_us: now_us,
+                recorded_time: calendar::of_us(recorded_us),
+                recorded_us,
             };
+            self.last_us = recorded_us;
             serde_json::to_writer(&mut text, &line)?;
             text.push(b'\n');
         }
@@ -119,7 +129,8 @@ pub(crate) fn read(
     (since_us, now_us): (i64, i64),
     mut take: impl FnMut(&Label, i64),
 ) {
-    for number in since_us.div_euclid(DAY_US)..=now_us.div_euclid(DAY_US) {
+    // Those of a day's last write may be recorded on the next.
+    for number in since_us.saturating_sub(LEAD_US).div_euclid(DAY_US)..=now_us.div_euclid(DAY_US) {
         let Ok(file) = File::open(file(&folder(root, model, number))) else { continue };
         for line in BufReader::new(file).split(b'\n').map_while(Result::ok) {
             if line.len() > LINE_BYTES_MAX {
@@ -145,11 +156,15 @@ pub(crate) struct Piece {
     pub(crate) end: u64,
 }
 
-/// Whole lines from there on, of about so many bytes. What cannot be read is left out.
+/// Whole lines from there on, of about so many bytes. What cannot be read is left out. All of it is on the
+/// disk: what a crash takes back, and others get the place of, was in no piece.
 pub(crate) fn piece(mut file: File, from: u64, bytes: usize) -> io::Result<Piece> {
+    let written = file.metadata()?.len().saturating_sub(from);
+    file.sync_data()?;
     file.seek(SeekFrom::Start(from))?;
     let mut piece = Piece { labels: Vec::new(), end: from };
-    let mut reader = BufReader::new(file.take(bytes as u64 + LINE_BYTES_MAX as u64));
+    let most = written.min(bytes as u64 + LINE_BYTES_MAX as u64);
+    let mut reader = BufReader::new(file.take(most));
     let mut text = Vec::new();
     while piece.end - from < bytes as u64 {
         text.clear();
@@ -212,15 +227,37 @@ mod tests {
             all
         };
         let of = |id: &str, us| (id.to_owned(), us);
-        assert_eq!(all(0), [of("a", now - 1), of("b", now - 1), of("a", now), of("c", now + 5)]);
-        assert_eq!(all(now), [of("a", now), of("c", now + 5)]);
+        assert_eq!(all(0), [of("a", now - 1), of("b", now), of("a", now + 1), of("c", now + 5)]);
+        assert_eq!(all(now), [of("b", now), of("a", now + 1), of("c", now + 5)]);
         let text = fs::read_to_string(&path).expect("text");
         let first = text.lines().find(|it| it.contains("\"a\"")).expect("a line");
         assert_eq!(
             first,
             "{\"inference_id\":\"a\",\"row_index\":1,\"label\":3.0,\
              \"label_time\":\"1970-01-01T00:00:00.000000Z\",\"label_us\":0,\
-             \"recorded_time\":\"2026-11-23T00:00:00.000000Z\",\"recorded_us\":1795392000000000}"
+             \"recorded_time\":\"2026-11-23T00:00:00.000001Z\",\"recorded_us\":1795392000000001}"
         );
+    }
+
+    #[test]
+    fn no_two_labels_are_recorded_at_one_time() {
+        let root = tempfile::tempdir().expect("scratch");
+        let mut dataset = Dataset::new(root.path().to_path_buf());
+        let recorded = |dataset: &mut Dataset, values: &[f64], now_us: i64| {
+            let labels: Vec<Label> = values.iter().map(|it| label("a", *it)).collect();
+            dataset.append(&name(), &[&labels], now_us).expect("written");
+            let mut all = Vec::new();
+            read(root.path(), &name(), (0, 2 * DAY_US), |it, us| all.push((it.value.shown(), us)));
+            all.split_off(all.len() - values.len())
+        };
+        let of = |value: &str, us| (value.to_owned(), us);
+        // Whoever ranks by the words alone would have 9 over 10.
+        let got = recorded(&mut dataset, &[9.0, 10.0, 8.0], 5_000_000);
+        assert_eq!(got, [of("9", 5_000_000), of("10", 5_000_001), of("8", 5_000_002)]);
+        // Written within the same microsecond, and by a clock that was put right by a little.
+        assert_eq!(recorded(&mut dataset, &[7.0], 5_000_000), [of("7", 5_000_003)]);
+        assert_eq!(recorded(&mut dataset, &[6.0], 4_500_000), [of("6", 5_000_004)]);
+        // One that was far ahead is not followed.
+        assert_eq!(recorded(&mut dataset, &[5.0], 1_000_000), [of("5", 1_000_000)]);
     }
 }

@@ -13,7 +13,6 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
-use serde::{Deserialize, Serialize};
 use server_base::ModelName;
 
 use crate::dataset::{self, FILE};
@@ -29,7 +28,7 @@ const PAUSE: Duration = Duration::from_millis(100);
 /// And never longer.
 const PAUSE_MAX: Duration = Duration::from_secs(30);
 
-/// A cursor names a day and a place for each model.
+/// A cursor names a place for each model and day.
 const CURSOR_BYTES_MAX: u64 = 16 << 20;
 
 /// A label as a sink is given it.
@@ -102,18 +101,15 @@ impl Outbox {
     }
 }
 
-/// How far one model's labels are delivered: in the folder of that day, so many bytes.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-struct Place {
-    day: String,
-    offset: u64,
-}
+/// How far one model's labels are delivered: of each day's file so many bytes. A clock that is set back makes
+/// an earlier day's file grow again.
+type Places = BTreeMap<String, u64>;
 
 struct Courier {
     labels: PathBuf,
     log: String,
     path: PathBuf,
-    places: BTreeMap<String, Place>,
+    places: BTreeMap<String, Places>,
     sink: Box<dyn LabelSink>,
     metrics: SinkMetrics,
 }
@@ -172,27 +168,32 @@ impl Courier {
 
     fn model(&mut self, model: &ModelName) -> io::Result<()> {
         let folder = self.labels.join(format!("model={model}"));
-        for day in names(&folder, "date=")? {
-            let at = self.places.get(model.as_str()).cloned().unwrap_or_default();
-            if day < at.day {
-                continue;
-            }
-            let mut offset = if day == at.day { at.offset } else { 0 };
+        let days = names(&folder, "date=")?;
+        // What is deleted is not to be remembered for ever.
+        self.places.entry(model.to_string()).or_default().retain(|day, _| days.contains(day));
+        for day in days {
             let path = folder.join(format!("date={day}")).join(FILE);
-            loop {
-                let file = match File::open(&path) {
-                    Err(error) if error.kind() == io::ErrorKind::NotFound => break,
-                    opened => opened?,
-                };
-                let piece = dataset::piece(file, offset, PIECE_BYTES)?;
-                if piece.end == offset {
+            while let Some(length) = length(&path)? {
+                let at = self.place(model.as_str(), &day);
+                if at == length {
                     break;
                 }
-                self.put(model, &day, (offset, piece))?;
-                offset = self.places.get(model.as_str()).map_or(offset, |it| it.offset);
+                // A file that has become shorter is another, or lost its end in a crash: what is there now
+                // has other ids than what was, or the same and is the same.
+                let from = if at > length { 0 } else { at };
+                let piece = dataset::piece(File::open(&path)?, from, PIECE_BYTES)?;
+                if piece.end == from {
+                    break; // half a line
+                }
+                self.put(model, &day, (from, piece))?;
             }
         }
         Ok(())
+    }
+
+    /// Up to where a day is delivered.
+    fn place(&self, model: &str, day: &str) -> u64 {
+        self.places.get(model).and_then(|it| it.get(day)).copied().unwrap_or(0)
     }
 
     fn put(
@@ -211,8 +212,7 @@ impl Courier {
         if !sent.is_empty() {
             self.sink.put(model, &name, &sent)?;
         }
-        let place = Place { day: day.to_owned(), offset: piece.end };
-        self.places.insert(model.to_string(), place);
+        self.places.entry(model.to_string()).or_default().insert(day.to_owned(), piece.end);
         let beside = self.path.with_extension("cursor.new");
         fs::write(&beside, serde_json::to_vec(&self.places)?)?;
         File::open(&beside)?.sync_all()?;
@@ -224,24 +224,31 @@ impl Courier {
     /// Bytes of labels that wait.
     fn lag(&self, model: &str) -> u64 {
         let folder = self.labels.join(format!("model={model}"));
-        let at = self.places.get(model).cloned().unwrap_or_default();
         let of_day = |day: String| {
-            let bytes = fs::metadata(folder.join(format!("date={day}")).join(FILE));
-            let bytes = bytes.map_or(0, |it| it.len());
-            if day == at.day { bytes.saturating_sub(at.offset) } else { bytes }
+            let bytes = length(&folder.join(format!("date={day}")).join(FILE));
+            let (bytes, at) = (bytes.ok().flatten().unwrap_or(0), self.place(model, &day));
+            // One that has become shorter is delivered anew.
+            bytes.checked_sub(at).unwrap_or(bytes)
         };
-        let days = names(&folder, "date=").unwrap_or_default();
-        days.into_iter().filter(|it| *it >= at.day).map(of_day).sum()
+        names(&folder, "date=").unwrap_or_default().into_iter().map(of_day).sum()
     }
 }
 
 /// What an earlier process has left; without it everything is delivered once more, under the same ids.
-fn places(path: &Path) -> BTreeMap<String, Place> {
+fn places(path: &Path) -> BTreeMap<String, Places> {
     if fs::metadata(path).is_ok_and(|it| it.len() > CURSOR_BYTES_MAX) {
         return BTreeMap::new();
     }
     let text = fs::read(path).unwrap_or_default();
     serde_json::from_slice(&text).unwrap_or_default()
+}
+
+/// `None`: it is not there.
+fn length(path: &Path) -> io::Result<Option<u64>> {
+    match fs::metadata(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        about => Ok(Some(about?.len())),
+    }
 }
 
 /// What comes after the prefix in the names of folders, in their order.

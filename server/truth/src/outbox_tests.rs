@@ -134,3 +134,42 @@ fn a_day_that_was_deleted_is_passed_over() {
     courier.turn().expect("delivered");
     assert_eq!(scene.taken(), [["a"], ["c"]]);
 }
+
+#[test]
+fn a_clock_that_is_set_back_over_midnight_loses_nothing() {
+    let mut scene = Scene::new();
+    scene.record("a", DAY_US - 2);
+    scene.record("b", DAY_US);
+    let mut courier = scene.courier(0);
+    courier.turn().expect("delivered");
+    assert_eq!(scene.taken(), [["a"], ["b"]]);
+    // Further back than what is taken for an unsteady hand, so that it is another day's again.
+    scene.record("c", DAY_US / 2);
+    assert!(courier.lag("wine") > 0, "it waits");
+    courier.turn().expect("delivered");
+    assert_eq!((scene.taken(), courier.lag("wine")), (vec![vec!["c".to_owned()]], 0));
+    scene.record("d", DAY_US / 2 + 1);
+    scene.record("e", DAY_US + 2_000_000);
+    scene.courier(0).turn().expect("delivered after a restart");
+    assert_eq!(scene.taken(), [["d"], ["e"]]);
+}
+
+#[test]
+fn what_a_crash_took_back_makes_room_for_others() {
+    let mut scene = Scene::new();
+    scene.record("a", 7);
+    scene.record("b", 8);
+    let mut courier = scene.courier(0);
+    courier.turn().expect("delivered");
+    assert_eq!(scene.taken(), [["a", "b"]]);
+    let path = scene.root.path().join("labels/model=wine/date=1970-01-01").join(FILE);
+    let text = fs::read_to_string(&path).expect("lines");
+    fs::write(&path, text.lines().next().expect("a line").to_owned() + "\n").expect("shorter");
+    let mut courier = scene.courier(0);
+    assert!(courier.lag("wine") > 0);
+    courier.turn().expect("delivered");
+    assert_eq!(scene.taken(), [["a"]], "again, which harms nobody");
+    scene.record("c", 9);
+    courier.turn().expect("delivered");
+    assert_eq!(scene.taken(), [["c"]]);
+}

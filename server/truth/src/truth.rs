@@ -136,8 +136,8 @@ impl Truth {
     pub fn start(options: Options) -> io::Result<Arc<Truth>> {
         let Options { folder, bytes_max, keep, findings, give_way } = options;
         let (labels, kept) = (folder.join("labels"), folder.join("truth"));
-        fs::create_dir_all(&labels)?;
-        fs::create_dir_all(&kept)?;
+        [&labels, &kept].into_iter().try_for_each(fs::create_dir_all)?;
+        fs::File::open(&folder)?.sync_all()?; // their names are there after a crash too
         let (asks, inbox) = bounded(ASKS_MAX);
         let truth = Arc::new(Truth {
             asks,
