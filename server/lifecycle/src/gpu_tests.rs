@@ -151,6 +151,20 @@ async fn the_device_that_was_asked_for_is_tried_again_and_given_up() {
     house.shows("m/1:AVAILABLE").await;
 }
 
+/// Nothing that is made up may be run: the device of version 2 fails whatever it gets.
+#[tokio::test]
+async fn what_serves_does_not_give_way_to_one_whose_device_has_failed() {
+    let house = house_on_gpus(&[("m/1/model.fake", &*constant(1))], |_| {});
+    house.shows("m/1:AVAILABLE").await;
+    house.put("m/2/model.fake", "input x FP32 rows,1\noutput y FP32 rows,1 = copy x\non 0 lose\n");
+    house.shows("m/1:AVAILABLE m/2:END").await;
+    let reason = house.reason(2);
+    assert!(reason.contains("the device failed: the script fails on 0"), "{reason}");
+    assert_eq!(ask(&house, "m", 3.0).await, Ok(1.0));
+    let index = house.lifecycle.index();
+    assert!(index.iter().any(|it| it.is_tried_again), "it may come right: {index:?}");
+}
+
 /// Whoever asks for it.
 #[tokio::test]
 async fn on_demand_it_is_tried_as_often_and_no_oftener() {

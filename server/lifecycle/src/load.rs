@@ -196,7 +196,7 @@ fn no_instance(error: BackendError) -> LoadError {
 
 /// Runs zeros through the model, so that no caller pays for first allocations. A model may refuse
 /// zeros, or lengths that we made up, for good reasons; that is no reason not to serve it. One that
-/// runs with nothing that it says it takes is broken.
+/// runs with nothing that it says it takes is broken, and one whose device fails cannot serve.
 fn warm_up(
     job: &LoadJob,
     (signature, batching): (&Signature, &Batching),
@@ -215,9 +215,17 @@ fn warm_up(
         for &rows in &rows {
             let Err(error) = run_zeros(instance, &signature, (rows, &lengths)) else { continue };
             tracing::info!(%model, %version, rows, %error, "a warm-up run failed");
-            if let BackendError::Run { reason } = error {
-                failed += 1;
-                broken = Some(reason);
+            match error {
+                BackendError::Run { reason } => {
+                    failed += 1;
+                    broken = Some(reason);
+                }
+                // No run will succeed, so what serves now must not give way to it.
+                lost @ BackendError::DeviceLost { .. } => return Err(InferError::Backend(lost)),
+                BackendError::Unavailable { .. }
+                | BackendError::Artifact { .. }
+                | BackendError::Unsupported { .. }
+                | BackendError::Input { .. } => {}
             }
         }
         match broken {

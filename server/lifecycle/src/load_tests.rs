@@ -39,6 +39,10 @@ fn a_model_that_never_runs_is_not_served() {
     check(&script("n", "fail"), "", Ok("y FP32 [rows,n]"));
     check(&script("n", "fail"), "[warmup]\naxes = { n = 3 }", Err(failed));
     check(&script("2", "fail"), "[warmup]\nbatch_sizes = []", Ok("y FP32 [rows,2]"));
+    // Whatever the lengths: the device has failed.
+    let lost = "instance 0 failed to start: the device failed: the script fails on 0";
+    check(&script("2", "lose"), "", Err(lost));
+    check(&script("n", "lose"), "", Err(lost));
 }
 
 #[test]
