@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use backend_api::Device;
 use server_serving::Workers;
 
 use super::Model;
@@ -30,11 +31,11 @@ impl Model {
         self.retries.fail(key, error.fault, now).map(|it| it.saturating_duration_since(now))
     }
 
-    /// The device of one that answers has failed: takes its threads. `None` if it is on its way out.
-    pub(crate) fn lose(&mut self, id: u64, reason: &str) -> Option<Workers> {
+    /// A device of one that answers has failed: takes its threads. `None` if it is on its way out.
+    pub(crate) fn lose(&mut self, id: u64, reason: &str, device: Device) -> Option<Workers> {
         let artifact = self.artifacts.iter_mut().find(|it| it.id == id)?;
-        let workers = artifact.workers.as_ref().filter(|_| artifact.state == State::Available)?;
-        artifact.lost = Some((reason.to_owned(), workers.servable().plan().device(0)));
+        artifact.workers.as_ref().filter(|_| artifact.state == State::Available)?;
+        artifact.lost = Some((reason.to_owned(), device));
         self.leave(id, By::Device)
     }
 

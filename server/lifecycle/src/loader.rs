@@ -147,7 +147,7 @@ fn work(means: &Means, queue: &Receiver<Job>, done: &Sender<Message>, drain: Dur
 /// The manager is told when the device of what was loaded fails.
 fn listen(loaded: &Loaded, id: u64, done: &Sender<Message>) {
     let done = done.clone();
-    loaded.workers.servable().on_loss(Box::new(move |reason| {
-        done.try_send(Message::Lost(id, reason.to_owned())).is_ok()
+    loaded.workers.servable().on_loss(Box::new(move |reason, device| {
+        done.try_send(Message::Lost(id, reason.to_owned(), device.clone())).is_ok()
     }));
 }

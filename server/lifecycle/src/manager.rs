@@ -7,6 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::{Duration, Instant, SystemTime};
 
+use backend_api::Device;
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
 use server_base::ModelName;
 use server_serving::Workers;
@@ -39,7 +40,7 @@ pub(crate) enum Message {
     Loaded(u64, Box<End>),
     Unloaded(u64, bool),
     /// The device of one that answers has failed.
-    Lost(u64, String),
+    Lost(u64, String, Device),
     Load(ModelName, Reply),
     Unload(ModelName, Reply),
     Direct(ModelName, Option<Direction>, Reply),
@@ -155,7 +156,7 @@ impl Manager {
         match message {
             Message::Loaded(id, end) => self.loaded(id, *end),
             Message::Unloaded(id, clean) => self.unloaded(id, clean),
-            Message::Lost(id, reason) => self.lost(id, &reason),
+            Message::Lost(id, reason, device) => self.lost(id, &reason, device),
             Message::Load(name, reply) => {
                 if let Some(model) = self.models.get_mut(&name) {
                     model.set_unloaded(false);
@@ -328,9 +329,8 @@ impl Manager {
         }
         model.takes(id, bytes, false);
         let (job, cause) = (model.load_job(id), model.load_cause(id));
+        let need = Need { bytes, avoid: model.avoids(id) };
         let Some(job) = job else { return Ended::Waits };
-        let avoid = self.models.get(name).and_then(|it| it.avoids(id));
-        let need = Need { bytes, avoid };
         if self.loader.give(Job::Load(id, need, Box::new(job))).is_err() {
             return Ended::Busy;
         }

@@ -1,5 +1,6 @@
 //! What loaders report to the manager, and what it lets others know of that.
 
+use backend_api::Device;
 use server_proof::Rule;
 use server_serving::Scarce;
 
@@ -60,13 +61,13 @@ impl Manager {
     }
 
     /// What a version runs on has failed: it goes at once, and comes again after a pause.
-    pub(super) fn lost(&mut self, id: u64, reason: &str) {
+    pub(super) fn lost(&mut self, id: u64, reason: &str, device: Device) {
         let Some(name) = self.owners.get(&id).cloned() else { return };
         let Some(model) = self.models.get_mut(&name) else { return };
         let Some(version) = model.version_of(id) else { return };
         // It may have been retired meanwhile.
-        let Some(workers) = model.lose(id, reason) else { return };
-        let device = workers.servable().plan().device(0).to_string();
+        let Some(workers) = model.lose(id, reason, device.clone()) else { return };
+        let device = device.to_string();
         tracing::error!(model = %name, %version, device, reason, "the device of a version has failed");
         metrics::device_lost(&name, device);
         self.happen(id, Event::Lost { reason: reason.to_owned() });

@@ -54,7 +54,7 @@ impl Runner {
         match guarded {
             Ok(Err(InferError::Backend(BackendError::DeviceLost { reason }))) => {
                 self.discard();
-                Err(self.servable.lose(reason))
+                Err(self.servable.lose(reason, &self.device))
             }
             Ok(worked) => worked,
             Err(_) => {

@@ -1,41 +1,41 @@
 //! A version whose device has failed.
 //!
-//! Every instance of a version computes on its one device, so what one of them sees holds for all: no more
-//! runs, and what waits is refused with an error that invites to come again. The lifecycle is told once;
-//! it takes the version out of the table and loads it anew.
+//! The instances of a version compute on one device, or on a few of one plugin's, so what one of them sees
+//! holds for all: no more runs, and what waits is refused with an error that invites to come again. The
+//! lifecycle is told once, and of which device; it takes the version out of the table and loads it anew.
 
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use backend_api::BackendError;
+use backend_api::{BackendError, Device};
 
 use crate::error::InferError;
 use crate::servable::Servable;
 
-/// Takes the reason to whoever loads versions; false if there was no room for it. Called by an instance
-/// at work, so it must not block.
-pub type OnLoss = Box<dyn Fn(&str) -> bool + Send + Sync>;
+/// Takes the reason, and which device it is, to whoever loads versions; false if there was no room for it. Called
+/// by an instance at work, so it must not block.
+pub type OnLoss = Box<dyn Fn(&str, &Device) -> bool + Send + Sync>;
 
 /// See the module. Empty while all is well.
 #[derive(Default)]
 pub(crate) struct Loss {
-    reason: OnceLock<String>,
+    /// Why, and which device.
+    lost: OnceLock<(String, Device)>,
     on_loss: OnceLock<OnLoss>,
     is_told: AtomicBool,
 }
 
 impl Loss {
-    /// The device has failed. The first reason stays.
-    fn happen(&self, reason: &str) {
-        let reason = self.reason.get_or_init(|| reason.to_owned());
-        self.tell(reason);
+    /// A device has failed. The first reason stays.
+    fn happen(&self, reason: String, device: &Device) {
+        self.tell(self.lost.get_or_init(|| (reason, device.clone())));
     }
 
     /// Until it is heard: a full inbox is tried again with the next batch.
-    fn tell(&self, reason: &str) {
+    fn tell(&self, (reason, device): &(String, Device)) {
         if let Some(on_loss) = self.on_loss.get()
             && !self.is_told.swap(true, Ordering::AcqRel)
-            && !on_loss(reason)
+            && !on_loss(reason, device)
         {
             self.is_told.store(false, Ordering::Release);
         }
@@ -50,20 +50,20 @@ impl Servable {
 
     /// An engine says that the device has failed. While nobody listens, as during a load, that is an
     /// error like others.
-    pub(crate) fn lose(&self, reason: String) -> InferError {
+    pub(crate) fn lose(&self, reason: String, device: &Device) -> InferError {
         let loss = &self.ledger().loss;
         if loss.on_loss.get().is_none() {
             return InferError::Backend(BackendError::DeviceLost { reason });
         }
-        loss.happen(&reason);
+        loss.happen(reason, device);
         self.lost()
     }
 
     /// Does nothing unless the device has failed before.
     pub(crate) fn check_device(&self) -> Result<(), InferError> {
         let loss = &self.ledger().loss;
-        let Some(reason) = loss.reason.get() else { return Ok(()) };
-        loss.tell(reason);
+        let Some(lost) = loss.lost.get() else { return Ok(()) };
+        loss.tell(lost);
         Err(self.lost())
     }
 

@@ -5,7 +5,9 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use backend_api::{Backend, Model, Options, Tensor};
+use backend_api::{
+    Backend, BackendError, Device, Instance, Model, Options, Output, Signature, Tensor,
+};
 use backend_fake::Fake;
 use server_base::{InferRequest, ModelName, NamedTensor, Protocol, Version, VersionChoice};
 use server_serving::metrics::RequestMetrics;
@@ -29,10 +31,21 @@ fn plan() -> Plan {
 }
 
 fn start(fake: &Fake, script: &str, version: u64, plan: Plan) -> Workers {
+    start_with(fake, script, (version, plan), |it| it)
+}
+
+/// With what is made of the scripted model.
+fn start_with(
+    fake: &Fake,
+    script: &str,
+    (version, plan): (u64, Plan),
+    wrap: impl FnOnce(Arc<dyn Model>) -> Arc<dyn Model>,
+) -> Workers {
     let folder = tempfile::tempdir().expect("scratch");
     let artifact = folder.path().join("model.fake");
     std::fs::write(&artifact, script).expect("write");
     let model: Arc<dyn Model> = fake.load(&artifact, &Options::default()).expect("loads").into();
+    let model = wrap(model);
     let signature = model.signature().clone();
     let name = ModelName::new("m").expect("a name");
     let warm_up: WarmUp = Arc::new(|_| Ok(()));
@@ -44,9 +57,12 @@ fn start(fake: &Fake, script: &str, version: u64, plan: Plan) -> Workers {
 impl House {
     fn new(script: &str, plan: Plan) -> House {
         let fake = Fake::new();
+        House::of(start(&fake, script, 1, plan), fake)
+    }
+
+    fn of(workers: Workers, fake: Fake) -> House {
         let serving = Arc::new(Serving::new(Admission::new(AdmissionLimits::default())));
-        let workers = vec![start(&fake, script, 1, plan)];
-        let house = House { serving, fake, workers };
+        let house = House { serving, fake, workers: vec![workers] };
         house.publish();
         house
     }
@@ -165,15 +181,15 @@ async fn and_an_input_that_the_model_refuses() {
     assert_eq!(got, [Ok(vec![2.0, 2.0]), refused, Ok(vec![4.0, 4.0])]);
 }
 
-/// All instances of a version compute on its device: what one sees holds for what waits.
+/// What one instance of a version sees of its device holds for what waits.
 #[tokio::test]
 async fn a_device_that_fails_refuses_what_waits_and_is_told_until_it_is_heard() {
     let house = House::new(DOUBLE, plan());
     let told = Arc::new(Mutex::new(Vec::new()));
     let heard = Arc::clone(&told);
-    house.workers[0].servable().on_loss(Box::new(move |reason| {
+    house.workers[0].servable().on_loss(Box::new(move |reason, device| {
         let mut heard = heard.lock().expect("whole");
-        heard.push(reason.to_owned());
+        heard.push(format!("{device}: {reason}"));
         heard.len() > 1 // the first time nobody has room for it
     }));
     let blocked = house.block().await;
@@ -190,7 +206,7 @@ async fn a_device_that_fails_refuses_what_waits_and_is_told_until_it_is_heard() 
         assert_eq!(house.send(request(&[&[4.0, 4.0]])).await.expect("the task lives"), lost);
     }
     assert_eq!(house.fake.runs(), [1, 3], "nothing runs on it any more");
-    assert_eq!(*told.lock().expect("whole"), ["the script fails on 16"; 2]);
+    assert_eq!(*told.lock().expect("whole"), ["cpu: the script fails on 16"; 2]);
 }
 
 #[tokio::test]
@@ -339,4 +355,46 @@ fn a_warm_up_that_fails_fails_the_start() {
         Servable::start((name, Version(1)), (model, signature), plan(), &Cores::new(1), &warm_up);
     let error = started.err().expect("does not start");
     assert_eq!(error.to_string(), "instance 0 failed to start: the model failed: it panicked");
+}
+
+/// On two GPUs, by name: the second has failed.
+struct OnTwo(Arc<dyn Model>);
+struct OnOne(Box<dyn Instance>, Device);
+
+impl Model for OnTwo {
+    fn signature(&self) -> &Signature {
+        self.0.signature()
+    }
+    fn devices(&self) -> Vec<Device> {
+        vec![Device::Cuda(0), Device::Cuda(1)]
+    }
+    fn instance(&self, device: &Device) -> Result<Box<dyn Instance>, BackendError> {
+        Ok(Box::new(OnOne(self.0.instance(&Device::Cpu)?, device.clone())))
+    }
+}
+
+impl Instance for OnOne {
+    fn run(&mut self, inputs: &[Tensor], outputs: &mut [Output]) -> Result<(), BackendError> {
+        let gone = || BackendError::DeviceLost { reason: "gone".to_owned() };
+        if self.1 == Device::Cuda(1) { Err(gone()) } else { self.0.run(inputs, outputs) }
+    }
+}
+
+#[tokio::test]
+async fn it_is_said_which_of_several_devices_has_failed() {
+    let devices = vec![Device::Cuda(0), Device::Cuda(1)];
+    let mut plan = Plan { instances: 2, devices, ..plan() };
+    plan.batching.rows_max = 1;
+    let fake = Fake::new();
+    let house = House::of(start_with(&fake, DOUBLE, (1, plan), |it| Arc::new(OnTwo(it))), fake);
+    let (said, mut heard) = tokio::sync::mpsc::channel(1);
+    house.workers[0].servable().on_loss(Box::new(move |reason, device| {
+        said.try_send((reason.to_owned(), device.clone())).is_ok()
+    }));
+    // The first device hangs at one of them, so the second gets the other.
+    let sent = [house.send(request(&[&[99.0, 0.0]])), house.send(request(&[&[99.0, 0.0]]))];
+    assert_eq!(heard.recv().await, Some(("gone".to_owned(), Device::Cuda(1))));
+    house.fake.hangs().open();
+    let [one, other] = sent;
+    let _ = (end(one).await, end(other).await);
 }
