@@ -7,6 +7,7 @@
 
 #![expect(unsafe_code, reason = "the C interface; each block says why it is sound")]
 
+mod describe;
 mod run;
 
 use std::error::Error as _;
@@ -15,18 +16,16 @@ use std::mem::ManuallyDrop;
 use std::path::Path;
 use std::ptr;
 use std::slice;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use backend_api::Device;
 
 use crate::functions::{
-    Args, BufferSize, COMPILE_OPTIONS, Call, ClientCreate, ClientDestroy, Compile, DataPointer,
-    DescriptionAttributes, DescriptionId, DescriptionKind, DescriptionText, Deserialize,
-    DeviceDescription, DeviceMemories, Devices, ErrorDestroy, ErrorMessage, EventAwait,
-    EventDestroy, ExecutableDestroy, GetExecutable, Handle, HardwareId, HoldBuffer, LoadedDestroy,
-    MemoryKind, MemoryStats, NamedValue, OutputDims, OutputTypes, OutputsLen, PlatformName,
-    PlatformVersion, PluginInitialize, ProcessIndex, Program, RawApi, ReadyEvent, ReleaseBuffer,
-    Serialize, known,
+    Args, BufferLayout, BufferSize, COMPILE_OPTIONS, Call, ClientCreate, ClientDestroy, Compile,
+    DataPointer, Deserialize, Devices, ErrorDestroy, ErrorMessage, EventAwait, EventDestroy,
+    ExecutableDestroy, GetExecutable, Handle, HoldBuffer, Layout, LoadedDestroy, NamedValue,
+    OutputDims, OutputTypes, PlatformName, PlatformVersion, PluginInitialize, Program, RawApi,
+    ReadyEvent, ReleaseBuffer, Serialize, known,
 };
 use crate::option::ClientOption;
 use crate::place;
@@ -207,50 +206,18 @@ impl Client {
         Ok(unsafe { list(found.devices, found.len) })
     }
 
-    /// A line for each device: what it is, where it stands, its memory.
-    pub(crate) fn describe(&self) -> Result<Vec<String>, String> {
-        self.devices.iter().map(|(device, name)| self.describe_one(*device, name)).collect()
-    }
-
-    fn describe_one(&self, device: Handle, name: &Device) -> Result<String, String> {
-        let api = &self.api;
-        let asked = DeviceDescription { device, ..DeviceDescription::default() };
-        let description = api.call(asked)?.description;
-        let text = api.call(DescriptionText { description, ..DescriptionText::default() })?;
-        let kind = api.call(DescriptionKind { description, ..DescriptionKind::default() })?;
-        // SAFETY: the texts live as long as the device.
-        let mut line = unsafe {
-            format!("{name}: {}, {}", copied(text.text, text.len), copied(kind.text, kind.len))
-        };
-        // Numbers that not every plugin gives.
-        let id = api.call(DescriptionId { description, id: 0 }).map(|it| it.id);
-        let process = api.call(ProcessIndex { description, index: 0 }).map(|it| it.index);
-        let hardware = api.call(HardwareId { device, id: 0 }).map(|it| it.id);
-        for (name, number) in [("id", id), ("process", process), ("local hardware id", hardware)] {
-            line.extend(number.ok().map(|it| format!(", {name} {it}")));
+    /// How a result lies whose axes are to lie in that order, the one that varies fastest first.
+    fn lies(&self, buffer: Handle, rows: &[i64]) -> Lies {
+        let asked = BufferLayout { buffer, ..BufferLayout::default() };
+        let layout = self.api.call(asked).map(|it| it.layout);
+        let Some(layout) = layout.ok().filter(Layout::names_axes) else { return Lies::Unsaid };
+        // SAFETY: the list lives as long as the buffer.
+        let order = unsafe { list(layout.order, layout.order_len) };
+        match (order == rows, layout.is_plain()) {
+            (true, true) => Lies::Rows,
+            (true, false) => Lies::Unsaid,
+            (false, _) => Lies::Otherwise(order.to_vec()),
         }
-        let asked = DescriptionAttributes { description, ..DescriptionAttributes::default() };
-        if let Ok(found) = api.call(asked) {
-            // SAFETY: the list, its names and values live as long as the device.
-            for it in unsafe { list(found.attributes, found.len) } {
-                line.push_str(&format!(", {}", attribute(it)));
-            }
-        }
-        let memories = api.call(DeviceMemories { device, ..DeviceMemories::default() })?;
-        // SAFETY: as for the attributes.
-        for &memory in unsafe { list(memories.memories, memories.len) } {
-            let kind = api.call(MemoryKind { memory, ..MemoryKind::default() })?;
-            // SAFETY: the text lives as long as the device.
-            line.push_str(&format!(", memory {}", unsafe { copied(kind.text, kind.len) }));
-        }
-        // Not every device counts its memory.
-        if let Ok(found) = api.call(MemoryStats { device, ..MemoryStats::default() }) {
-            line.push_str(&format!(", {} MiB in use", found.in_use >> 20));
-            if found.limit_is_set {
-                line.push_str(&format!(" of {}", found.limit >> 20));
-            }
-        }
-        Ok(line)
     }
 
     /// Copies a result that lies in the host's own memory; `false` if it does not, or not as it should.
@@ -307,19 +274,27 @@ impl Client {
     }
 }
 
-fn attribute(it: &NamedValue) -> String {
-    // SAFETY: the name has that length; the kind says which of the values it is, and text and list
-    // have the length that stands beside them.
-    unsafe {
-        let name = copied(it.name, it.name_len);
-        match it.kind {
-            0 => format!("{name} {}", copied(it.value.text, it.len)),
-            1 => format!("{name} {}", it.value.whole),
-            2 => format!("{name} {:?}", list(it.value.list, it.len)),
-            3 => format!("{name} {}", it.value.float),
-            4 => format!("{name} {}", it.value.flag),
-            _ => name,
-        }
+/// How a result lies in its device's memory.
+enum Lies {
+    /// Row after row.
+    Rows,
+    /// With its axes in this order, the one that varies fastest first.
+    Otherwise(Vec<i64>),
+    /// The device knows, and is to hand it out row after row.
+    Unsaid,
+}
+
+/// A result of a program.
+struct Outcome {
+    dims: Vec<i64>,
+    /// Its axes, the last first: results are handed out row after row.
+    rows: Vec<i64>,
+}
+
+impl Outcome {
+    fn new(dims: Vec<i64>) -> Outcome {
+        let rows = (0..dims.len() as i64).rev().collect();
+        Outcome { dims, rows }
     }
 }
 
@@ -327,7 +302,9 @@ fn attribute(it: &NamedValue) -> String {
 pub(crate) struct Loaded {
     client: Arc<Client>,
     loaded: Handle,
-    outputs: usize,
+    outcomes: Vec<Outcome>,
+    /// How each lies. Seen at the first run.
+    lies: OnceLock<Vec<Lies>>,
 }
 
 // SAFETY: it is only run and read, which may be done from several threads, see [`Api`].
@@ -343,9 +320,9 @@ impl Drop for Loaded {
 
 impl Loaded {
     fn new(client: &Arc<Client>, loaded: Handle) -> Result<Loaded, String> {
-        let mut made = Loaded { client: Arc::clone(client), loaded, outputs: 0 };
-        made.outputs = made
-            .executable(|api, executable| Ok(api.call(OutputsLen { executable, len: 0 })?.len))?;
+        let (client, outcomes) = (Arc::clone(client), Vec::new());
+        let mut made = Loaded { client, loaded, outcomes, lies: OnceLock::new() };
+        made.outcomes = made.outputs()?.into_iter().map(|it| Outcome::new(it.1)).collect();
         Ok(made)
     }
 

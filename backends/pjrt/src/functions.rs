@@ -149,7 +149,6 @@ calls! {
     }
     MemoryKind at 36 { memory: Handle, text: *const c_char, len: usize }
     ExecutableDestroy at 40 { executable: Handle }
-    OutputsLen at 44 { executable: Handle, len: usize }
     Serialize at 49 {
         executable: Handle, bytes: *const u8, len: usize, owner: Handle,
         free: Option<unsafe extern "C" fn(Handle)>,
@@ -166,8 +165,9 @@ calls! {
         options_len: usize,
     }
     BufferDestroy at 58 { buffer: Handle }
+    BufferLayout at 63 { buffer: Handle, layout: Layout }
     BufferSize at 64 { buffer: Handle, len: usize }
-    ToHost at 70 { source: Handle, layout: Handle, to: *mut u8, len: usize, event: Handle }
+    ToHost at 70 { source: Handle, layout: *const Layout, to: *mut u8, len: usize, event: Handle }
     ReadyEvent at 72 { buffer: Handle, event: Handle }
     HoldBuffer at 74 { buffer: Handle }
     ReleaseBuffer at 75 { buffer: Handle }
@@ -198,6 +198,59 @@ pub(crate) struct Program {
     pub(crate) code_len: usize,
     pub(crate) format: *const c_char,
     pub(crate) format_len: usize,
+}
+
+/// `PJRT_Buffer_MemoryLayout`, of the kind that names axes in the order in which they vary.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub(crate) struct Layout {
+    size: usize,
+    extension: Handle,
+    tiled_size: usize,
+    tiled_extension: Handle,
+    pub(crate) order: *const i64,
+    pub(crate) order_len: usize,
+    tile_dims: *const i64,
+    tile_ranks: *const usize,
+    tiles_len: usize,
+    kind: c_int,
+}
+
+impl Layout {
+    /// Points at `order`, which names the axis that varies fastest first.
+    pub(crate) fn new(order: &[i64]) -> Layout {
+        let size = size_of::<Layout>();
+        // What the kind holds ends where the kind is said.
+        let tiled_size =
+            std::mem::offset_of!(Layout, kind) - std::mem::offset_of!(Layout, tiled_size);
+        let (order, order_len) = (order.as_ptr(), order.len());
+        Layout { size, tiled_size, order, order_len, ..Layout::ZERO }
+    }
+
+    /// Is it of the kind that names them?
+    pub(crate) fn names_axes(&self) -> bool {
+        self.kind == 0
+    }
+
+    /// Does the order of the axes say it all?
+    pub(crate) fn is_plain(&self) -> bool {
+        self.names_axes() && self.tiles_len == 0
+    }
+}
+
+impl Zero for Layout {
+    const ZERO: Layout = Layout {
+        size: 0,
+        extension: ptr::null_mut(),
+        tiled_size: 0,
+        tiled_extension: ptr::null_mut(),
+        order: ptr::null(),
+        order_len: 0,
+        tile_dims: ptr::null(),
+        tile_ranks: ptr::null(),
+        tiles_len: 0,
+        kind: 0,
+    };
 }
 
 /// `PJRT_ExecuteOptions`, without its head; all of it null.

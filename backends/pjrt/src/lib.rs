@@ -8,6 +8,7 @@
 
 mod option;
 mod place;
+mod rows;
 mod manifest;
 mod cache;
 mod model;

@@ -21,6 +21,7 @@ const UNSAFE: &[&str] = &[
     "backends/onnxruntime/src/value.rs",
     "backends/openvino/src/ffi.rs",
     "backends/pjrt/src/ffi.rs",
+    "backends/pjrt/src/ffi/describe.rs",
     // A counting allocator, which is such by its trait.
     "server/app/tests/allocations.rs",
 ];

@@ -6,10 +6,11 @@ use std::ptr;
 
 use backend_api::Tensor;
 
-use super::{Client, Loaded};
+use super::{Client, Lies, Loaded};
 use crate::functions::{
-    BufferDestroy, BufferFromHost, Execute, Handle, IN_PLACE, RunOptions, ToHost, kind_of,
+    BufferDestroy, BufferFromHost, Execute, Handle, IN_PLACE, Layout, RunOptions, ToHost, kind_of,
 };
+use crate::rows;
 
 impl Loaded {
     /// Runs it on a device, by its place. Inputs must be aligned and of the program's number, types
@@ -24,11 +25,12 @@ impl Loaded {
         let device = self.client.device(place)?;
         let lent = inputs.iter().map(|it| Lent::new((&self.client, device), it));
         let lent = lent.collect::<Result<Vec<Lent<'_>>, _>>()?;
-        if to.len() != self.outputs {
-            return Err(format!("{} outputs where the program has {}", to.len(), self.outputs));
+        let outputs = self.outcomes.len();
+        if to.len() != outputs {
+            return Err(format!("{} outputs where the program has {outputs}", to.len()));
         }
         let handles: Vec<Handle> = lent.iter().map(|it| it.buffer).collect();
-        let mut results = vec![ptr::null_mut(); self.outputs];
+        let mut results = vec![ptr::null_mut(); outputs];
         let inputs = [handles.as_ptr()];
         let (outputs, options) = ([results.as_mut_ptr()], RunOptions::new());
         // One device; every list is as long as it is said to be and lives until the call is over.
@@ -45,16 +47,35 @@ impl Loaded {
         })?;
         let results: Vec<Owned<'_>> =
             results.into_iter().map(|buffer| Owned { client: &self.client, buffer }).collect();
-        for (result, to) in results.iter().zip(to) {
-            // The plugin refuses less memory than it needs, and has written when the event is over.
-            if self.client.copy_here(result.buffer, to)? {
-                continue;
+        let lies = self.lies.get_or_init(|| {
+            let both = results.iter().zip(&self.outcomes);
+            both.map(|(it, outcome)| self.client.lies(it.buffer, &outcome.rows)).collect()
+        });
+        for (((result, outcome), lies), to) in results.iter().zip(&self.outcomes).zip(lies).zip(to)
+        {
+            match lies {
+                Lies::Rows if self.client.copy_here(result.buffer, to)? => {}
+                Lies::Rows | Lies::Unsaid => self.client.copy(result.buffer, &outcome.rows, to)?,
+                Lies::Otherwise(order) => {
+                    // As it lies, which no plugin has to think about.
+                    let mut from = vec![0; to.len()];
+                    self.client.copy(result.buffer, order, &mut from)?;
+                    rows::put(&from, &outcome.dims, order, to)?;
+                }
             }
-            let (source, len) = (result.buffer, to.len());
-            let copy = ToHost { source, to: to.as_mut_ptr(), len, ..ToHost::default() };
-            api.wait(api.call(copy)?.event)?;
         }
         Ok(())
+    }
+}
+
+impl Client {
+    /// Has the plugin copy a result, with its axes in that order.
+    fn copy(&self, source: Handle, order: &[i64], to: &mut [u8]) -> Result<(), String> {
+        let (layout, to, len) = (Layout::new(order), to.as_mut_ptr(), to.len());
+        let layout = &raw const layout;
+        // The plugin refuses less memory than it needs, and has written when the event is over.
+        let copy = ToHost { source, layout, to, len, ..ToHost::default() };
+        self.api.wait(self.api.call(copy)?.event)
     }
 }
 
