@@ -6,6 +6,7 @@
 
 mod error;
 mod ffi;
+mod lost;
 
 use std::ffi::OsStr;
 use std::path::Path;
@@ -13,6 +14,7 @@ use std::sync::Arc;
 
 pub use error::CudaError;
 pub use ffi::{DeviceAddress, Stream};
+pub use lost::{lasts, names_lasting};
 
 /// Looked for where the system keeps libraries.
 const LIBRARY: &str = "libcuda.so.1";

@@ -3,34 +3,10 @@
 //! ONNX Runtime has no code for it, only words: `CUDA failure 700: an illegal memory access was encountered ;
 //! GPU=0 ; ...`. It says in the same words that a request's shape was more than a kernel takes or the memory
 //! holds, after which the next request may do well. So what counts is which error it was: those after which CUDA
-//! gives the same one to every call. Where cuBLAS or cuDNN meets such an error first, the next run's copy meets it too.
+//! gives the same one to every call (`backend_cuda`). Where cuBLAS or cuDNN meets such an error first, the next run's copy meets it too.
 
 /// How ONNX Runtime begins to say which of CUDA's errors it was; the number follows.
 const FAILURE: &str = "CUDA failure ";
-
-/// CUDA's errors that last, as `cudaError_t` counts and names them.
-const LASTING: [(u32, &str); 19] = [
-    (46, "cudaErrorDevicesUnavailable"),
-    (100, "cudaErrorNoDevice"),
-    (101, "cudaErrorInvalidDevice"),
-    (214, "cudaErrorECCUncorrectable"),
-    (220, "cudaErrorNvlinkUncorrectable"),
-    (226, "cudaErrorContained"),
-    (700, "cudaErrorIllegalAddress"),
-    (702, "cudaErrorLaunchTimeout"),
-    (709, "cudaErrorContextIsDestroyed"),
-    (710, "cudaErrorAssert"),
-    (714, "cudaErrorHardwareStackError"),
-    (715, "cudaErrorIllegalInstruction"),
-    (716, "cudaErrorMisalignedAddress"),
-    (717, "cudaErrorInvalidAddressSpace"),
-    (718, "cudaErrorInvalidPc"),
-    (719, "cudaErrorLaunchFailure"),
-    (999, "cudaErrorUnknown"),
-    // The driver's own words for two of them, by which TensorRT goes.
-    (700, "CUDA_ERROR_ILLEGAL_ADDRESS"),
-    (719, "CUDA_ERROR_LAUNCH_FAILED"),
-];
 
 /// Does the GPU do no more, by the reason that a run gives?
 pub(crate) fn is_lost(reason: &str) -> bool {
@@ -40,9 +16,7 @@ pub(crate) fn is_lost(reason: &str) -> bool {
     };
     let mut numbers =
         reason.match_indices(FAILURE).filter_map(|(at, it)| number(reason.get(at + it.len()..)?));
-    let mut words = reason.split(|it: char| !it.is_ascii_alphanumeric() && it != '_');
-    numbers.any(|number| LASTING.iter().any(|it| it.0 == number))
-        || words.any(|word| LASTING.iter().any(|it| it.1 == word))
+    numbers.any(backend_cuda::lasts) || backend_cuda::names_lasting(reason)
 }
 
 #[cfg(test)]
@@ -93,14 +67,10 @@ mod tests {
     }
 
     #[test]
-    fn names_are_whole_words() {
+    fn what_is_no_error_of_cuda_is_none() {
         let check = |reason: &str, expect: bool| assert_eq!(is_lost(reason), expect, "{reason}");
-        check("CUDA error cudaErrorIllegalAddress:an illegal memory access was encountered", true);
-        check("cudaErrorInvalidDevice: invalid device ordinal", true);
+        // TensorRT's own words.
         check("Cuda Runtime (CUDA_ERROR_ILLEGAL_ADDRESS)", true);
-        check("cudaErrorInvalidDeviceFunction: invalid device function", false);
-        check("CUDA error cudaErrorMemoryAllocation:out of memory", false);
-        check("CUDA error cudaErrorInvalidConfiguration:invalid configuration argument", false);
         check("CUDA failure ", false);
         check("CUDA failure 99999999999999999999: ?", false);
         check(

@@ -3,7 +3,7 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use backend_api::{BackendError, Buffer, Instance, Output, Tensor, TensorSpec, check_run};
+use backend_api::{BackendError, Buffer, Device, Instance, Output, Tensor, TensorSpec, check_run};
 
 use crate::ffi::Loaded;
 use crate::model::Shared;
@@ -35,9 +35,17 @@ impl Instance for PjrtInstance {
         for (output, spec) in outputs.iter_mut().zip(specs) {
             make_room(output, spec, rows.unwrap_or(1))?;
         }
-        let failed = |reason| BackendError::Run { reason };
-        run_all((programs, self.place), (&inputs, rows), outputs).map_err(failed)
+        let ran = run_all((programs, self.place), (&inputs, rows), outputs);
+        ran.map_err(|it| failed(self.shared.device(self.place), it))
     }
+}
+
+/// What a run's error is: XLA passes on the words of NVIDIA's driver, and some are the end of the GPU.
+fn failed(device: Option<&Device>, reason: String) -> BackendError {
+    if matches!(device, Some(Device::Cuda(_))) && backend_cuda::names_lasting(&reason) {
+        return BackendError::DeviceLost { reason };
+    }
+    BackendError::Run { reason }
 }
 
 /// Outputs that nobody prepared are prepared here: every shape is known.
@@ -137,4 +145,26 @@ fn padded(
         to.copy_from_slice(from.get(..len).unwrap_or_default());
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(device: &Device, reason: &str, is_lost: bool) {
+        let error = failed(Some(device), reason.to_owned());
+        assert_eq!(matches!(error, BackendError::DeviceLost { .. }), is_lost, "{error}");
+    }
+
+    #[test]
+    fn a_gpu_that_does_no_more_is_more_than_a_run_that_fails() {
+        let (gpu, tpu) = (Device::Cuda(0), Device::Tpu(0));
+        let lost =
+            "INTERNAL: Failed to synchronize: CUDA_ERROR_ILLEGAL_ADDRESS: an illegal memory access";
+        check(&gpu, lost, true);
+        check(&tpu, lost, false);
+        check(&gpu, "RESOURCE_EXHAUSTED: Out of memory while trying to allocate 8 bytes", false);
+        check(&gpu, "INTERNAL: CUDA_ERROR_OUT_OF_MEMORY: out of memory", false);
+    }
 }

@@ -24,6 +24,13 @@ pub(crate) struct Shared {
     pub(crate) devices: Vec<(usize, Device)>,
 }
 
+impl Shared {
+    /// What the device at a place of the plugin's list is called.
+    pub(crate) fn device(&self, place: usize) -> Option<&Device> {
+        self.devices.iter().find(|it| it.0 == place).map(|it| &it.1)
+    }
+}
+
 /// A model in memory.
 pub(crate) struct PjrtModel {
     shared: Arc<Shared>,
