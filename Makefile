@@ -154,6 +154,10 @@ java: # Debian's runtime, if it may be installed; without one `test-spark` runs 
 test-gpu: ## The suite and the speed on an NVIDIA GPU; says what is missing where there is none
 	@$(PYTHON) loadtest/gpu.py || { code=$$?; test $$code = 77; }
 
+candle-cuda: ## Build the server in which candle knows NVIDIA GPUs; fetches a CUDA toolkit, needs no GPU
+	@$(PYTHON) backends/fetch.py cuda-toolkit $(LIB)/cuda-toolkit
+	$(PYTHON) backends/candle/cuda.py --toolkit $(LIB)/cuda-toolkit --target $(CARGO_TARGET_DIR)/candle-cuda
+
 edge: ## Build the server for small machines: tract and LiteRT, models from folders and web servers
 	$(CARGO) build --profile edge --locked -p server-app --no-default-features --features edge
 	@ls -l $(CARGO_TARGET_DIR)/edge/salver
@@ -161,7 +165,7 @@ edge: ## Build the server for small machines: tract and LiteRT, models from fold
 edge-arm: ## That, for 64-bit ARM; asks it for a prediction under qemu, where that is
 	$(PYTHON) loadtest/edge.py --lib $(LIB)
 
-.PHONY: test-gpu edge edge-arm
+.PHONY: test-gpu candle-cuda edge edge-arm
 
 fixtures: $(VENV)/models/ready $(VENV)/pjrt/ready ## Make the test models of LiteRT, candle and PJRT again
 	cd models && $(abspath $(VENV))/models/bin/python ../backends/litert/fixtures/make.py

@@ -1,8 +1,10 @@
-"""Fetches an engine's shared libraries, pinned by version and hash, from their PyPI wheel.
+"""Fetches an engine's shared libraries, pinned by version and hash, from their PyPI wheel; or what the CUDA code
+of candle is built with, from several.
 
     python3 backends/fetch.py onnxruntime .lib/onnxruntime
+    python3 backends/fetch.py cuda-toolkit .lib/cuda-toolkit
 
-Does nothing if the libraries are there already. Needs pip, and nothing else beside the standard library.
+Does nothing if all is there already. Needs pip, and nothing else beside the standard library.
 """
 
 import hashlib
@@ -14,6 +16,45 @@ import tempfile
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
+
+
+# NVIDIA's compiler and what it includes and links, for CUDA 13.0: no GPU and no driver is needed to run it. A
+# newer compiler writes code that older drivers refuse.
+TOOLKIT = "cuda-toolkit"
+TREE = "nvidia/cu13/"
+PARTS = (
+    # distribution, version, platform, sha256
+    (
+        "nvidia-cuda-cccl",
+        "13.0.85",
+        "manylinux_2_17_x86_64",
+        "e0da7ad981f3a8aff08241b5bfc1af868742a63e2762f53a5171c492ef242649",
+    ),
+    (
+        "nvidia-cuda-crt",
+        "13.0.88",
+        "manylinux_2_17_x86_64",
+        "2c8043c7c9e02492716426e9919fc78d2c5b3b2a7a768a88e952676b08aa55a4",
+    ),
+    (
+        "nvidia-cuda-runtime",
+        "13.0.96",
+        "manylinux_2_17_x86_64",
+        "7f82250d7782aa23b6cfe765ecc7db554bd3c2870c43f3d1821f1d18aebf0548",
+    ),
+    (
+        "nvidia-cuda-nvcc",
+        "13.0.88",
+        "manylinux_2_17_x86_64",
+        "56fe502eb77625a12f25172caa3cdddb4e4c8ba2c8c17dba44b164761b380f03",
+    ),
+    (
+        "nvidia-nvvm",
+        "13.0.88",
+        "manylinux_2_12_x86_64",
+        "c5f41ffeb6466944a026dfa5317d7d85355c119bbec279205d22f1869d1054e0",
+    ),
+)
 
 
 @dataclass(frozen=True)
@@ -106,16 +147,24 @@ PINS = {
 }
 
 
-def download(pin, wheel_platform, folder):
+def download(distribution, version, wheel_platform, folder, quiet=True):
     """The wheel's path. pip brings the proxies and mirrors that the machine is set up for."""
     command = [
-        *(sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--only-binary=:all:"),
-        *("--implementation", "cp", "--python-version", "3.11", "--platform", wheel_platform),
-        *("--dest", str(folder), f"{pin.distribution}=={pin.version}"),
+        *(sys.executable, "-m", "pip", "download", "--no-deps", "--only-binary=:all:"),
+        *("--disable-pip-version-check", "--implementation", "cp", "--python-version", "3.11"),
+        *("--platform", wheel_platform, "--dest", str(folder), f"{distribution}=={version}"),
+        *(["--quiet"] if quiet else []),
     ]
     subprocess.run(command, check=True)
     (wheel,) = folder.glob("*.whl")
     return wheel
+
+
+def is_pinned(wheel, expected):
+    found = hashlib.sha256(wheel.read_bytes()).hexdigest()
+    if found != expected:
+        print(f"{wheel.name} has sha256 {found}, expected {expected}: not used")
+    return found == expected
 
 
 def extract(pin, wheel, into):
@@ -128,10 +177,48 @@ def extract(pin, wheel, into):
             part.rename(into / name)
 
 
+def toolkit(into):
+    """All parts, each in place; a part that is there is not fetched again."""
+    if (platform.system(), platform.machine()) != ("Linux", "x86_64"):
+        print(f"{TOOLKIT}: pinned for Linux on x86_64, this is {platform.system()} on {platform.machine()}")
+        return 1
+    for number, (distribution, version, wheel_platform, expected) in enumerate(PARTS, 1):
+        done = into / f".{distribution}-{version}"
+        if done.exists():
+            continue
+        print(f"{TOOLKIT}: {number} of {len(PARTS)}, {distribution} {version}", flush=True)
+        with tempfile.TemporaryDirectory() as folder:
+            wheel = download(distribution, version, wheel_platform, Path(folder), quiet=False)
+            if not is_pinned(wheel, expected):
+                return 1
+            unpack(wheel, into)
+        done.touch()
+    link = into / "lib64"
+    link.exists() or link.symlink_to("lib")
+    return 0
+
+
+def unpack(wheel, into):
+    with zipfile.ZipFile(wheel) as archive:
+        for it in archive.infolist():
+            inside = it.filename.removeprefix(TREE)
+            if it.is_dir() or inside == it.filename:
+                continue
+            path = into / inside
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with archive.open(it) as source, path.open("wb") as out:
+                shutil.copyfileobj(source, out)
+            # A wheel may lack the bit for programs, as ZIP files do.
+            path.chmod(0o755 if "bin" in path.parts else 0o644)
+
+
 def main():
-    if len(sys.argv) != 3 or sys.argv[1] not in PINS:
-        print(f"usage: fetch.py ENGINE FOLDER; engines are {', '.join(PINS)}")
+    names = [*PINS, TOOLKIT]
+    if len(sys.argv) != 3 or sys.argv[1] not in names:
+        print(f"usage: fetch.py NAME FOLDER; names are {', '.join(names)}")
         return 2
+    if sys.argv[1] == TOOLKIT:
+        return toolkit(Path(sys.argv[2]))
     pin, into = PINS[sys.argv[1]], Path(sys.argv[2])
     if (into / list(pin.libraries.values())[-1]).exists():
         return 0
@@ -144,10 +231,8 @@ def main():
         return 1
     wheel_platform, expected = pin.wheels[machine]
     with tempfile.TemporaryDirectory() as folder:
-        wheel = download(pin, wheel_platform, Path(folder))
-        found = hashlib.sha256(wheel.read_bytes()).hexdigest()
-        if found != expected:
-            print(f"{wheel.name} has sha256 {found}, expected {expected}: not used")
+        wheel = download(pin.distribution, pin.version, wheel_platform, Path(folder))
+        if not is_pinned(wheel, expected):
             return 1
         extract(pin, wheel, into)
     print(f"{pin.title} {pin.version} is in {into}")

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-"""What must hold on a machine with an NVIDIA GPU: the engine's suite, also with bound memory, runs side by side and
-CUDA graphs, and how fast all of it is there.
+"""What must hold on a machine with an NVIDIA GPU: ONNX Runtime's suite, also with bound memory, runs side by side and
+CUDA graphs, and how fast all of it is there; candle's suite and its answers beside the processor's.
 
     make test-gpu                           with what is here
     loadtest/gpu.py --prepare FOLDER        only builds, and gathers what another machine needs
@@ -9,9 +9,10 @@ CUDA graphs, and how fast all of it is there.
 Exit code 0: all that could be run passed. 77: there is no GPU here, or no library that can use it; what is
 missing is printed. 1: something failed.
 
-Needed are an NVIDIA driver, the library of PyPI's onnxruntime-gpu with its libonnxruntime_providers_*.so beside it
+Needed is an NVIDIA driver. For ONNX Runtime the library of PyPI's onnxruntime-gpu with its libonnxruntime_providers_*.so beside it
 (--library FILE, or in .lib/onnxruntime-gpu), and the CUDA and cuDNN libraries that it was built for
-(--cuda DIR, repeated; else LD_LIBRARY_PATH, and those of the nvidia-* packages of this Python).
+(--cuda DIR, repeated; else LD_LIBRARY_PATH, and those of the nvidia-* packages of this Python). For candle what
+`make candle-cuda` has built, and libcublas and libcurand of CUDA 13 (likewise).
 """
 
 import argparse
@@ -26,6 +27,10 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 SKIPPED = 77
 
+# What `make candle-cuda` leaves.
+CANDLE = ROOT / os.environ.get("CARGO_TARGET_DIR", "target") / "candle-cuda"
+CANDLE_SUITE = "gpu-suite"
+
 # Model of models/bench, rows of a batch, length of free axes.
 SPEEDS = (("mlp", 64, 1), ("encoder", 1, 128), ("encoder", 32, 128), ("resnet50", 1, 1), ("resnet50", 32, 1))
 SECONDS = 3
@@ -39,11 +44,27 @@ def main() -> int:
     if options.prepare:
         prepare(options.prepare)
         return 0
-    missing = lacking(options)
-    if missing:
-        print("no GPU check was run:", *missing, sep="\n  ")
+    gpus = gpu()
+    if not gpus:
+        print("no GPU check was run: nvidia-smi shows no GPU; a machine with one, and NVIDIA's driver, is needed")
         return SKIPPED
+    print("GPU:", gpus, flush=True)
     folder = options.prepared or ROOT / "target/gpu"
+    lacks = {"ONNX Runtime": lacking(options), "candle": candle_lacking(options, folder)}
+    for name, missing in lacks.items():
+        if missing:
+            print(f"{name} was not checked:", *missing, sep="\n  ")
+    if all(lacks.values()):
+        return SKIPPED
+    failed = False
+    if not lacks["candle"]:
+        failed |= not candle(options, folder)
+    if not lacks["ONNX Runtime"]:
+        failed |= not onnxruntime(options, folder)
+    return 1 if failed else 0
+
+
+def onnxruntime(options: argparse.Namespace, folder: Path) -> bool:
     if not options.prepared:
         prepare(folder)
     # The other tests of that program need a C compiler, and no GPU.
@@ -56,11 +77,33 @@ def main() -> int:
         "LD_LIBRARY_PATH": ":".join(map(str, libraries(options))),
     }
     suite = subprocess.run([folder / "suite", "--nocapture", "--test-threads=1"], env=environment, cwd=ROOT).returncode
-    print("suite of the seam on cuda:0:", "failed" if suite else "passed", flush=True)
+    print("ONNX Runtime's suite on cuda:0:", "failed" if suite else "passed", flush=True)
     failed |= suite
     failed |= not ways(folder, library(options), environment)
     failed |= not speeds(folder, library(options), environment)
-    return 1 if failed else 0
+    return not failed
+
+
+def candle(options: argparse.Namespace, folder: Path) -> bool:
+    environment = os.environ | {
+        "SALVER_TEST_GPU": "1",
+        "SALVER_TEST_CANDLE_FIXTURES": str(ROOT / "backends/candle/fixtures"),
+        "LD_LIBRARY_PATH": ":".join(map(str, libraries(options))),
+    }
+    words = [candle_suite(options, folder), "--nocapture", "--test-threads=1"]
+    failed = subprocess.run(words, env=environment, cwd=ROOT).returncode
+    print("candle on cuda:0, beside the processor:", "failed" if failed else "passed", flush=True)
+    return not failed
+
+
+def candle_suite(options: argparse.Namespace, folder: Path) -> Path:
+    return folder / CANDLE_SUITE if options.prepared else CANDLE / CANDLE_SUITE
+
+
+def candle_lacking(options: argparse.Namespace, folder: Path) -> list[str]:
+    suite = candle_suite(options, folder)
+    missing = [] if suite.is_file() else [f"there is no build of it in {suite.parent}: make candle-cuda"]
+    return missing + [absent(it) for it in ("libcublas.so.13", "libcurand.so.10") if not found(it, options)]
 
 
 def arguments() -> argparse.Namespace:
@@ -89,18 +132,19 @@ def libraries(options: argparse.Namespace) -> list[Path]:
 
 def lacking(options: argparse.Namespace) -> list[str]:
     missing = []
-    gpus = gpu()
-    if gpus:
-        print("GPU:", gpus, flush=True)
-    else:
-        missing.append("nvidia-smi shows no GPU; a machine with one, and NVIDIA's driver, is needed")
     if not library(options):
         where = options.library or ROOT / ".lib/onnxruntime-gpu"
         missing.append(f"no libonnxruntime.so of onnxruntime-gpu: {where}")
-    for name in ("libcudart.so*", "libcublasLt.so*", "libcudnn.so*"):
-        if not any(any(folder.glob(name)) for folder in libraries(options)):
-            missing.append(f"no {name} in --cuda DIR, LD_LIBRARY_PATH or the nvidia-* packages")
-    return missing
+    names = ("libcudart.so*", "libcublasLt.so*", "libcudnn.so*")
+    return missing + [absent(it) for it in names if not found(it, options)]
+
+
+def found(name: str, options: argparse.Namespace) -> bool:
+    return any(any(folder.glob(name)) for folder in libraries(options))
+
+
+def absent(name: str) -> str:
+    return f"no {name} in --cuda DIR, LD_LIBRARY_PATH or the nvidia-* packages"
 
 
 def gpu() -> str:
@@ -112,8 +156,13 @@ def gpu() -> str:
 
 
 def prepare(folder: Path) -> None:
-    """The suite and the measuring program, without what is only for debugging."""
+    """The suites and the measuring program, without what is only for debugging."""
     folder.mkdir(parents=True, exist_ok=True)
+    if (CANDLE / CANDLE_SUITE).is_file():
+        shutil.copy(CANDLE / CANDLE_SUITE, folder)
+        subprocess.run(["strip", folder / CANDLE_SUITE], check=False)
+    else:
+        print(f"without candle: there is no build of it in {CANDLE}: make candle-cuda")
     built = cargo("test", "--no-run", "-p", "backend-onnxruntime", "--test", "gpu")
     shutil.copy(built, folder / "suite")
     built = cargo("test", "--no-run", "-p", "backend-cuda", "--test", "driver")
@@ -123,7 +172,7 @@ def prepare(folder: Path) -> None:
         shutil.copy(built, folder / name)
     for name in ("suite", "driver", "raw", "seam"):
         subprocess.run(["strip", folder / name], check=False)
-    print(f"prepared in {folder}; also needed there: backends/api/fixtures, models/bench", flush=True)
+    print(f"prepared in {folder}; also needed there: backends/api/fixtures, backends/candle/fixtures, models/bench", flush=True)
 
 
 def cargo(*words: str) -> str:

@@ -7,44 +7,56 @@ use backend_api::{BackendError, Buffer, DType, Instance, Output, Shape, Tensor, 
 use candle_core::{Device, Storage, Tensor as CandleTensor};
 use rayon::{ThreadPool, ThreadPoolBuilder};
 
-use crate::network::Network;
-use crate::words;
+use crate::model::Shared;
+use crate::{place, words};
 
 /// Runs the network; candle has no scratch to keep.
 pub(crate) struct CandleInstance {
-    network: Arc<dyn Network>,
-    /// candle computes on as many threads as the machine has, unless it runs inside a pool.
-    pool: ThreadPool,
+    shared: Arc<Shared>,
+    /// candle computes on as many threads as the machine has, unless it runs inside a pool. None for a GPU.
+    pool: Option<ThreadPool>,
 }
 
 impl CandleInstance {
     pub(crate) fn new(
-        network: &Arc<dyn Network>,
+        shared: &Arc<Shared>,
         threads: usize,
     ) -> Result<CandleInstance, BackendError> {
+        let shared = Arc::clone(shared);
+        if !shared.device.is_cpu() {
+            return Ok(CandleInstance { shared, pool: None });
+        }
         let named = |n| format!("candle/{n}");
         let pool = ThreadPoolBuilder::new().num_threads(threads.max(1)).thread_name(named).build();
         let pool = pool.map_err(|it| failed(format!("no threads: {it}")))?;
-        Ok(CandleInstance { network: Arc::clone(network), pool })
+        Ok(CandleInstance { shared, pool: Some(pool) })
     }
 }
 
 impl Instance for CandleInstance {
     fn run(&mut self, inputs: &[Tensor], outputs: &mut [Output]) -> Result<(), BackendError> {
-        check_run(self.network.signature(), inputs, outputs)?;
+        let Shared { network, device, .. } = &*self.shared;
+        check_run(network.signature(), inputs, outputs)?;
         if let Some(empty) = inputs.iter().find(|it| it.data().is_empty()) {
             let reason = format!("an input of shape {} has no elements", empty.shape());
             return Err(BackendError::Input { reason });
         }
-        self.network.check(inputs)?;
-        let network = &self.network;
-        let run = || {
-            let given = inputs.iter().map(give).collect::<candle_core::Result<Vec<_>>>();
-            given.and_then(|it| network.forward(&it))
+        network.check(inputs)?;
+        let compute = || {
+            let _turn = self.shared.turn();
+            let given = inputs.iter().map(|it| give(it, device));
+            network.forward(&given.collect::<candle_core::Result<Vec<_>>>()?)
         };
-        let results = catch_unwind(AssertUnwindSafe(|| self.pool.install(run)));
+        let run = || {
+            let near = |it: CandleTensor| it.contiguous()?.to_device(&Device::Cpu);
+            compute()?.into_iter().map(near).collect::<candle_core::Result<Vec<_>>>()
+        };
+        let results = catch_unwind(AssertUnwindSafe(|| match &self.pool {
+            Some(pool) => pool.install(run),
+            None => run(),
+        }));
         let results = results.map_err(|_| failed("candle panicked; the message is in the log"))?;
-        let results = results.map_err(|it| failed(words(&it)))?;
+        let results = results.map_err(|it| place::of_run(&it))?;
         for (result, output) in results.iter().zip(outputs) {
             take(result, output)?;
         }
@@ -52,26 +64,26 @@ impl Instance for CandleInstance {
     }
 }
 
-fn give(tensor: &Tensor) -> candle_core::Result<CandleTensor> {
+/// The only copy to a GPU, and from the caller's memory on a processor.
+fn give(tensor: &Tensor, device: &Device) -> candle_core::Result<CandleTensor> {
     let (aligned, dims) = (tensor.aligned(), tensor.shape().dims());
     if let Some(elements) = aligned.view::<f32>() {
-        return CandleTensor::from_slice(elements, dims, &Device::Cpu);
+        return CandleTensor::from_slice(elements, dims, device);
     }
     match aligned.view::<i64>() {
-        Some(elements) => CandleTensor::from_slice(elements, dims, &Device::Cpu),
+        Some(elements) => CandleTensor::from_slice(elements, dims, device),
         None => candle_core::bail!("{} is not carried by this engine", tensor.dtype()),
     }
 }
 
-/// Copies a result out, once.
+/// Copies a result out that lies in the host's memory without gaps.
 fn take(result: &CandleTensor, output: &mut Output) -> Result<(), BackendError> {
-    let flat = result.contiguous().map_err(|it| failed(words(&it)))?;
-    let (storage, layout) = flat.storage_and_layout();
+    let (storage, layout) = result.storage_and_layout();
     let Storage::Cpu(storage) = &*storage else { return Err(failed("the result is elsewhere")) };
     let elements = storage.as_slice::<f32>().map_err(|it| failed(words(&it)))?;
     let range = layout.contiguous_offsets().and_then(|(from, to)| elements.get(from..to));
     let data: &[u8] = bytemuck::cast_slice(range.ok_or_else(|| failed("the result has gaps"))?);
-    let shape = Shape::new(flat.dims()).map_err(|it| failed(it.to_string()))?;
+    let shape = Shape::new(result.dims()).map_err(|it| failed(it.to_string()))?;
     match output {
         Output::Prepared { dtype: DType::Fp32, shape: prepared, buffer } if *prepared == shape => {
             buffer.as_mut_slice().copy_from_slice(data);

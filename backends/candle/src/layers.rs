@@ -4,8 +4,9 @@ use backend_api::BackendError;
 use candle_core::{Result, Tensor};
 use candle_nn::ops;
 
+use crate::place::of_load;
+use crate::unreadable;
 use crate::weights::Weights;
-use crate::{unfit, unreadable};
 
 /// `x W + b` over the last axis.
 pub(crate) struct Linear {
@@ -23,7 +24,7 @@ impl Linear {
         let bias = format!("{name}.bias");
         let outputs = weight.dims().first().copied().unwrap_or_default();
         let bias = weights.has(&bias).then(|| weights.vector(&bias, outputs)).transpose()?;
-        let weight = weight.t().and_then(|it| it.contiguous()).map_err(unfit)?;
+        let weight = weight.t().and_then(|it| it.contiguous()).map_err(of_load)?;
         Ok(Linear { weight, bias })
     }
 
@@ -69,7 +70,7 @@ impl Conv2d {
         let outputs = kernel.dims().first().copied().unwrap_or_default();
         let bias = format!("{name}.bias");
         let bias = weights.has(&bias).then(|| weights.vector(&bias, outputs)).transpose()?;
-        let bias = bias.map(|it| it.reshape((1, outputs, 1, 1))).transpose().map_err(unfit)?;
+        let bias = bias.map(|it| it.reshape((1, outputs, 1, 1))).transpose().map_err(of_load)?;
         Ok(Conv2d { kernel, bias, stride, padding })
     }
 
@@ -88,7 +89,7 @@ impl Conv2d {
             };
             Ok((self.kernel.broadcast_mul(&factor)?, bias))
         };
-        let (kernel, bias) = fold().map_err(unfit)?;
+        let (kernel, bias) = fold().map_err(of_load)?;
         Ok(Conv2d { kernel, bias: Some(bias), ..self })
     }
 
@@ -132,7 +133,7 @@ impl ChannelNorm {
             let summand = (bias - (mean * &factor)?)?;
             Ok(ChannelNorm { factor, summand })
         };
-        settle().map_err(unfit)
+        settle().map_err(of_load)
     }
 
     pub(crate) fn forward(&self, x: &Tensor) -> Result<Tensor> {

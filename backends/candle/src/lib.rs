@@ -2,9 +2,13 @@
 //!
 //! A `config.json` beside the weights says which of the known networks they belong to and how large it
 //! is; files of the Hugging Face hub bring their own. There is no graph to read, so what is not known
-//! is refused by name. Everything is computed in FP32, on the processor.
+//! is refused by name. Everything is computed in FP32: on the processor or, in a build with the feature `cuda`,
+//! on an NVIDIA GPU (`place.rs`).
 
 mod config;
+mod place;
+#[cfg_attr(not(feature = "cuda"), path = "no_cuda.rs")]
+mod cuda;
 mod weights;
 mod layers;
 mod network;
@@ -30,6 +34,13 @@ pub const DTYPES: [DType; 1] = [DType::Fp32];
 /// candle. Holds nothing: every model stands for itself.
 pub struct Candle;
 
+impl Candle {
+    /// What there is to say of GPUs: are they known to this build, and what do they lack?
+    pub fn describe() -> String {
+        cuda::describe()
+    }
+}
+
 impl Backend for Candle {
     fn name(&self) -> &'static str {
         NAME
@@ -47,12 +58,13 @@ impl Backend for Candle {
         ARTIFACT
     }
 
+    /// Those that it was built for.
     fn devices(&self) -> Vec<Device> {
-        vec![Device::Cpu]
+        let gpu = cuda::IS_BUILT.then_some(Device::Cuda(0));
+        [Device::Cpu].into_iter().chain(gpu).collect()
     }
 
     fn load(&self, artifact: &Path, options: &Options) -> Result<Box<dyn Model>, BackendError> {
-        options.on_processor(NAME)?;
         Ok(Box::new(model::CandleModel::load(artifact, options)?))
     }
 }
@@ -65,11 +77,6 @@ fn unsupported(reason: impl Into<String>) -> BackendError {
 /// The file is not sound.
 fn unreadable(reason: impl Into<String>) -> BackendError {
     BackendError::Artifact { reason: reason.into() }
-}
-
-/// What candle says while a network is put together: its weights do not go with one another.
-fn unfit(error: candle_core::Error) -> BackendError {
-    unreadable(words(&error))
 }
 
 /// What candle says, without the backtrace that its errors may carry.

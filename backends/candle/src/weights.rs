@@ -9,7 +9,8 @@ use candle_core::{DType, Device, Tensor};
 use serde_json::Value;
 
 use crate::config::Config;
-use crate::{unfit, unreadable, words};
+use crate::place::of_load;
+use crate::{unreadable, words};
 
 /// Beside the weights, as the Hugging Face hub has it.
 const CONFIG: &str = "config.json";
@@ -22,10 +23,12 @@ pub(crate) struct Weights {
     tensors: HashMap<String, Tensor>,
     /// What stands before every name, such as `bert.`.
     prefix: String,
+    /// Where they are taken to.
+    device: Device,
 }
 
-/// Reads the file, and what it is a network of.
-pub(crate) fn read(artifact: &Path) -> Result<(Config, Weights), BackendError> {
+/// Reads the file, and what it is a network of. Each weight goes to the device when it is taken.
+pub(crate) fn read(artifact: &Path, device: &Device) -> Result<(Config, Weights), BackendError> {
     let failed = |path: &Path, it: std::io::Error| unreadable(format!("{}: {it}", path.display()));
     let bytes = fs::read(artifact).map_err(|it| failed(artifact, it))?;
     let beside = artifact.with_file_name(CONFIG);
@@ -37,7 +40,7 @@ pub(crate) fn read(artifact: &Path) -> Result<(Config, Weights), BackendError> {
     let config = Config::parse(&config)?;
     let whole = |it| unreadable(format!("{}: {}", artifact.display(), words(&it)));
     let tensors = candle_core::safetensors::load_buffer(&bytes, &Device::Cpu).map_err(whole)?;
-    Ok((config, Weights { tensors, prefix: String::new() }))
+    Ok((config, Weights { tensors, prefix: String::new(), device: device.clone() }))
 }
 
 /// A single file may bring its configuration in its header, as `config` of `__metadata__`.
@@ -86,7 +89,7 @@ impl Weights {
             let reason = format!("weight {full:?} has shape {dims:?}, expected {rank} axes");
             return Err(unreadable(reason));
         }
-        tensor.to_dtype(DType::F32).map_err(unfit)
+        self.settle(&tensor)
     }
 
     /// A vector of exactly that length.
@@ -102,7 +105,13 @@ impl Weights {
     /// One number, or any shape, or nothing.
     pub(crate) fn any(&mut self, name: &str) -> Result<Option<Tensor>, BackendError> {
         let tensor = self.tensors.remove(&self.full(name));
-        tensor.map(|it| it.to_dtype(DType::F32).map_err(unfit)).transpose()
+        tensor.map(|it| self.settle(&it)).transpose()
+    }
+
+    /// In FP32, made so on the processor, where it is to be used.
+    fn settle(&self, tensor: &Tensor) -> Result<Tensor, BackendError> {
+        let settled = tensor.to_dtype(DType::F32).and_then(|it| it.to_device(&self.device));
+        settled.map_err(of_load)
     }
 
     fn full(&self, name: &str) -> String {

@@ -51,6 +51,10 @@ pub(crate) fn check(engine: &str, libraries: &Libraries) -> Result<Vec<String>, 
         let engine = backend_pjrt::Pjrt::at(&path, None).with_options(options);
         return engine.describe().map_err(words);
     }
+    #[cfg(feature = "candle")]
+    if engine == backend_candle::NAME {
+        return Ok(vec![backend_candle::Candle::describe()]);
+    }
     Ok(Vec::new())
 }
 

@@ -196,7 +196,8 @@ const KINDS: [(&str, &str, &str); 3] = [
         "nvidia",
         "NVIDIA GPU",
         "engine onnxruntime computes on it with --onnxruntime-library of onnxruntime-gpu and device = \
-         \"cuda:0\", engine pjrt with --pjrt-plugin xla_cuda_plugin.so; the others do not",
+         \"cuda:0\", engine pjrt with --pjrt-plugin xla_cuda_plugin.so, engine candle in a server that \
+         `make candle-cuda` has built; the others do not",
     ),
     ("accel", "Google TPU", "engine pjrt computes on it with --pjrt-plugin libtpu.so"),
     (

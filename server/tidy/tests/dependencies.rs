@@ -52,7 +52,14 @@ const WRAPPED: &[(&str, &[&str])] = &[
     ("rayon", &["backend-candle"]),
     (
         "libloading",
-        &["backend-cuda", "backend-litert", "backend-nvml", "backend-openvino", "backend-pjrt"],
+        &[
+            "backend-candle",
+            "backend-cuda",
+            "backend-litert",
+            "backend-nvml",
+            "backend-openvino",
+            "backend-pjrt",
+        ],
     ),
     ("tonic", &["proto", "server-frontend", "loadtest"]),
     ("hyper", &["server-frontend", "server-registry", "server-app", "loadtest"]),
@@ -205,17 +212,35 @@ fn everything_comes_from_crates_io_under_a_known_licence() {
     }
 }
 
-#[test]
-fn the_edge_build_stays_small() {
+/// The crates of the server with these flags, build scripts' included.
+fn crates_of_server(flags: &[&str]) -> BTreeSet<String> {
     let mut cargo = Command::new(env!("CARGO"));
     cargo.args(["tree", "--locked", "--offline", "--edges", "no-dev", "--prefix", "none"]);
-    cargo.args(["--package", "server-app", "--no-default-features", "--features", "edge"]);
+    cargo.args(["--package", "server-app"]).args(flags);
     let tree = String::from_utf8(run(&mut cargo)).expect("text");
-    let crates: BTreeSet<&str> = tree.lines().filter_map(|it| it.split(' ').next()).collect();
+    tree.lines().filter_map(|it| Some(it.split(' ').next()?.to_owned())).collect()
+}
+
+/// What needs a CUDA toolkit to be built, and would be linked with CUDA's libraries.
+#[test]
+fn only_who_asks_for_it_builds_cuda() {
+    let usual = crates_of_server(&[]);
+    assert!(usual.contains("candle-core"), "{usual:?}");
+    // The names are right: with the feature they are there.
+    let lock = std::fs::read_to_string(root().join("Cargo.lock")).expect("Cargo.lock");
+    for name in ["candle-kernels", "cudaforge", "cudarc"] {
+        assert!(lock.contains(&format!("name = \"{name}\"\n")), "{name} is not in Cargo.lock");
+        assert!(!usual.contains(name), "{name} is in the usual build: cargo tree --invert {name}");
+    }
+}
+
+#[test]
+fn the_edge_build_stays_small() {
+    let crates = crates_of_server(&["--no-default-features", "--features", "edge"]);
     for name in EDGE_HAS {
-        assert!(crates.contains(name), "{name} is not in the edge build: {crates:?}");
+        assert!(crates.contains(*name), "{name} is not in the edge build: {crates:?}");
     }
     for name in EDGE_LACKS {
-        assert!(!crates.contains(name), "{name} is in the edge build: cargo tree --invert {name}");
+        assert!(!crates.contains(*name), "{name} is in the edge build: cargo tree --invert {name}");
     }
 }

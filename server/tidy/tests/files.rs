@@ -10,6 +10,7 @@ const LINES_MAX: usize = 400;
 
 /// The only files with unsafe code: calls into C libraries.
 const UNSAFE: &[&str] = &[
+    "backends/candle/src/cuda/library.rs",
     "backends/cuda/src/ffi.rs",
     // What its copies are tried with: memory of the test's own.
     "backends/cuda/tests/driver.rs",

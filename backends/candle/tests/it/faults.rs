@@ -93,3 +93,27 @@ fn tokens_that_are_none_are_the_callers_fault() {
     asked(&[1; 25], &[1; 25], "input 'input_ids' has 25 tokens, at most 24 fit");
     asked(&[], &[], "has no elements");
 }
+
+/// In every build: what is asked for is had, or the load is refused.
+#[test]
+fn a_device_that_it_does_not_know_is_refused_with_those_who_do() {
+    let refused = |device: &str| {
+        let options = Options { device: device.parse().expect("a wish"), ..Options::default() };
+        let error = Candle.load(&fixtures().join("double.safetensors"), &options).err();
+        let error = error.expect("refused");
+        assert!(matches!(error, BackendError::Unsupported { .. }), "{error:?}");
+        error.to_string()
+    };
+    assert!(refused("tpu:0").contains("device is tpu:0: engine pjrt knows tpu:N"));
+    if cfg!(feature = "cuda") {
+        return; // `tests/gpu.rs`
+    }
+    let error = refused("cuda:0");
+    for words in
+        ["device cuda:0: in this build", "`make candle-cuda`", "device = \"cpu\"", "onnxruntime"]
+    {
+        assert!(error.contains(words), "{error}");
+    }
+    assert_eq!(Candle::describe(), "device cuda: not in this build, `make candle-cuda` makes one");
+    assert_eq!(Candle.devices(), [Device::Cpu]);
+}
