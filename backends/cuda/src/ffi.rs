@@ -34,7 +34,23 @@ type OfHandle = unsafe extern "C" fn(Handle) -> c_int;
 type NewStream = unsafe extern "C" fn(*mut Handle, c_uint) -> c_int;
 type CopyIn = unsafe extern "C" fn(DeviceAddress, *const c_void, usize, Handle) -> c_int;
 type CopyOut = unsafe extern "C" fn(*mut c_void, DeviceAddress, usize, Handle) -> c_int;
+type OpenShared = unsafe extern "C" fn(*mut DeviceAddress, ForeignHandle, c_uint) -> c_int;
+type AtAddress = unsafe extern "C" fn(DeviceAddress) -> c_int;
+type Range = unsafe extern "C" fn(*mut DeviceAddress, *mut usize, DeviceAddress) -> c_int;
+type CopyInNow = unsafe extern "C" fn(DeviceAddress, *const c_void, usize) -> c_int;
+type CopyOutNow = unsafe extern "C" fn(*mut c_void, DeviceAddress, usize) -> c_int;
 type Words = unsafe extern "C" fn(c_int, *mut *const c_char) -> c_int;
+
+/// `CUipcMemHandle`: how another process names memory of its own. Passed by value.
+#[derive(Clone, Copy)]
+#[repr(C)]
+struct ForeignHandle([u8; HANDLE_BYTES]);
+
+/// Bytes of a `CUipcMemHandle`, which is also a `cudaIpcMemHandle_t`.
+pub const HANDLE_BYTES: usize = 64;
+
+/// `CU_IPC_MEM_LAZY_ENABLE_PEER_ACCESS`: the one flag that there is.
+const LAZY_PEER_ACCESS: c_uint = 1;
 
 /// The opened library. CUDA promises that its functions may be called from any thread.
 pub(crate) struct Api {
@@ -50,6 +66,11 @@ pub(crate) struct Api {
     wait: OfHandle,
     copy_in: CopyIn,
     copy_out: CopyOut,
+    open_shared: OpenShared,
+    close_shared: AtAddress,
+    range: Range,
+    copy_in_now: CopyInNow,
+    copy_out_now: CopyOutNow,
     words: Words,
     _library: ManuallyDrop<libloading::Library>,
 }
@@ -85,6 +106,11 @@ impl Api {
             wait: function!("cuStreamSynchronize"),
             copy_in: function!("cuMemcpyHtoDAsync_v2"),
             copy_out: function!("cuMemcpyDtoHAsync_v2"),
+            open_shared: function!("cuIpcOpenMemHandle_v2"),
+            close_shared: function!("cuIpcCloseMemHandle"),
+            range: function!("cuMemGetAddressRange_v2"),
+            copy_in_now: function!("cuMemcpyHtoD_v2"),
+            copy_out_now: function!("cuMemcpyDtoH_v2"),
             words: function!("cuGetErrorName"),
             _library: library,
         })
@@ -218,5 +244,124 @@ impl Stream {
         // SAFETY: the stream is this one's own.
         let done = api.check("cuStreamSynchronize", unsafe { (api.wait)(self.handle) });
         queued.and(done)
+    }
+}
+
+/// Memory of another process on a GPU, open for as long as this lives.
+///
+/// Whoever owns it must not give it back meanwhile: CUDA says that what happens then is undefined, and no caller
+/// can find it out before.
+pub struct Shared {
+    driver: Arc<Driver>,
+    device: c_int,
+    context: Handle,
+    address: DeviceAddress,
+    bytes: u64,
+}
+
+// SAFETY: CUDA's handles are not bound to a thread; each call makes the context the thread's own first.
+unsafe impl Send for Shared {}
+// SAFETY: nothing of it changes, and CUDA's functions may be called from several threads at once.
+unsafe impl Sync for Shared {}
+
+impl Drop for Shared {
+    fn drop(&mut self) {
+        let api = &self.driver.api;
+        // SAFETY: the address was opened and the context retained by this value alone; each is given
+        // back once, the context last.
+        unsafe {
+            (api.set_current)(self.context);
+            (api.close_shared)(self.address);
+            (api.release)(self.device);
+        }
+    }
+}
+
+impl Shared {
+    pub(crate) fn open(
+        driver: Arc<Driver>,
+        number: u32,
+        handle: [u8; HANDLE_BYTES],
+    ) -> Result<Shared, CudaError> {
+        let api = &driver.api;
+        let number = c_int::try_from(number).unwrap_or(c_int::MAX); // less than the count
+        let (mut device, mut context, mut address) = (0, ptr::null_mut(), 0);
+        // SAFETY: a number of ours, to be written.
+        api.check("cuDeviceGet", unsafe { (api.device)(&raw mut device, number) })?;
+        // SAFETY: a handle of ours, to be written. Each is answered by one `release`.
+        let status = unsafe { (api.retain)(&raw mut context, device) };
+        api.check("cuDevicePrimaryCtxRetain", status)?;
+        // SAFETY: the context was just retained; an address of ours, to be written. A handle that is
+        // none is an error of CUDA's.
+        let opened = unsafe {
+            api.check("cuCtxSetCurrent", (api.set_current)(context)).and_then(|()| {
+                let status =
+                    (api.open_shared)(&raw mut address, ForeignHandle(handle), LAZY_PEER_ACCESS);
+                api.check("cuIpcOpenMemHandle", status)
+            })
+        };
+        if let Err(error) = opened {
+            // SAFETY: retained above, and nobody has it.
+            unsafe { (api.release)(device) };
+            return Err(error);
+        }
+        // From here on dropping it gives everything back.
+        let mut shared = Shared { driver, device, context, address, bytes: 0 };
+        shared.bytes = shared.measured()?;
+        Ok(shared)
+    }
+
+    /// From the address to the end of what its owner asked for.
+    fn measured(&self) -> Result<u64, CudaError> {
+        let api = &self.driver.api;
+        let (mut base, mut bytes) = (0, 0);
+        // SAFETY: two numbers of ours, to be written; the address was opened in the current context.
+        let status = unsafe { (api.range)(&raw mut base, &raw mut bytes, self.address) };
+        api.check("cuMemGetAddressRange", status)?;
+        let end = base.saturating_add(bytes as u64);
+        Ok(end.saturating_sub(self.address))
+    }
+
+    /// How large it is.
+    pub fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    /// Copies to the host, and waits until all is here.
+    ///
+    /// # Panics
+    /// If the memory does not reach so far.
+    pub fn read(&self, offset: u64, into: &mut [u8]) -> Result<(), CudaError> {
+        let (api, from) = (&self.driver.api, self.address_of(offset, into.len()));
+        // SAFETY: the context is retained as long as this lives.
+        api.check("cuCtxSetCurrent", unsafe { (api.set_current)(self.context) })?;
+        // SAFETY: the target is borrowed until the call is over, which is when the bytes are there; the
+        // source lies within what was opened.
+        let status = unsafe { (api.copy_out_now)(into.as_mut_ptr().cast(), from, into.len()) };
+        api.check("cuMemcpyDtoH", status)
+    }
+
+    /// Copies from the host, and waits until all is there.
+    ///
+    /// # Panics
+    /// If the memory does not reach so far.
+    pub fn write(&self, offset: u64, from: &[u8]) -> Result<(), CudaError> {
+        let (api, to) = (&self.driver.api, self.address_of(offset, from.len()));
+        // SAFETY: the context is retained as long as this lives.
+        api.check("cuCtxSetCurrent", unsafe { (api.set_current)(self.context) })?;
+        // SAFETY: the source is borrowed until the call is over, by when CUDA has taken its bytes; the
+        // target lies within what was opened.
+        let status = unsafe { (api.copy_in_now)(to, from.as_ptr().cast(), from.len()) };
+        api.check("cuMemcpyHtoD", status)?;
+        // The call may end when the bytes are on their way. They went by the stream that has no handle.
+        // SAFETY: that stream is always there.
+        api.check("cuStreamSynchronize", unsafe { (api.wait)(ptr::null_mut()) })
+    }
+
+    fn address_of(&self, offset: u64, bytes: usize) -> DeviceAddress {
+        let end = offset.checked_add(bytes as u64);
+        let fits = end.is_some_and(|it| it <= self.bytes);
+        assert!(fits, "{offset} + {bytes} of {} bytes", self.bytes);
+        self.address + offset
     }
 }

@@ -1,5 +1,5 @@
 //! CUDA's driver, as far as a server needs it that leaves computing to an engine: copies between the host's
-//! memory and a GPU's, on a stream of their own.
+//! memory and a GPU's, on a stream of their own, and memory that another process shares.
 //!
 //! Nothing is linked: `libcuda.so.1` comes with NVIDIA's driver and is opened at run time. A machine without it,
 //! with an older one or without a GPU gets an error that says so, never a panic. Only `ffi.rs` has unsafe code.
@@ -13,7 +13,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 pub use error::CudaError;
-pub use ffi::{DeviceAddress, Stream};
+pub use ffi::{DeviceAddress, HANDLE_BYTES, Shared, Stream};
 pub use lost::{lasts, names_lasting};
 
 /// Looked for where the system keeps libraries.
@@ -60,9 +60,24 @@ impl Driver {
 
     /// A queue of copies to and from GPU `number`, in the context that engines use there too.
     pub fn stream(self: &Arc<Driver>, number: u32) -> Result<Stream, CudaError> {
+        self.has(number)?;
+        Stream::new(Arc::clone(self), number)
+    }
+
+    /// Memory on GPU `number` that another process has named by that handle.
+    pub fn shared(
+        self: &Arc<Driver>,
+        number: u32,
+        handle: [u8; HANDLE_BYTES],
+    ) -> Result<Shared, CudaError> {
+        self.has(number)?;
+        Shared::open(Arc::clone(self), number, handle)
+    }
+
+    fn has(&self, number: u32) -> Result<(), CudaError> {
         if number >= self.count {
             return Err(CudaError::Absent { wanted: number, count: self.count });
         }
-        Stream::new(Arc::clone(self), number)
+        Ok(())
     }
 }

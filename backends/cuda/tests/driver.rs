@@ -3,10 +3,10 @@
 #![expect(unsafe_code, reason = "the fake's GPU memory is the test's own")]
 #![expect(clippy::disallowed_methods, reason = "whether there is a GPU is said by the environment")]
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use backend_cuda::{CudaError, DeviceAddress, Driver};
+use backend_cuda::{CudaError, DeviceAddress, Driver, HANDLE_BYTES};
 
 /// The library, and the folder that it lies in.
 fn built(flags: &[&str]) -> (tempfile::TempDir, PathBuf) {
@@ -60,15 +60,8 @@ fn bytes_go_there_and_back() {
         it.spawn(&mut fetch);
     });
     assert_eq!(back, [5, 6, 7]);
-    // SAFETY: no memory is touched.
-    let left = unsafe {
-        let library = libloading::Library::new(&library).expect("is open");
-        let left: libloading::Symbol<'_, unsafe extern "C" fn() -> i32> =
-            library.get("fake_left\0").expect("there");
-        drop(stream);
-        left()
-    };
-    assert_eq!(left, 0, "stream and context are given back");
+    drop(stream);
+    assert_eq!(left(&library), 0, "stream and context are given back");
 }
 
 #[test]
@@ -82,6 +75,74 @@ fn a_copy_that_is_refused_is_an_error_after_those_before_it() {
     let error = error.expect_err("one too many").to_string();
     assert_eq!(error, "CUDA error: cuMemcpyHtoDAsync: CUDA_ERROR_OUT_OF_MEMORY (2)");
     assert_eq!((there[15], there[16]), (9, 0), "none is under way when the call is over");
+}
+
+/// Memory of another process, as the fake has it: a file, whose path is the handle.
+fn foreign(content: &[u8]) -> (tempfile::NamedTempFile, [u8; HANDLE_BYTES]) {
+    let file = tempfile::NamedTempFile::new_in("/tmp").expect("a file");
+    std::fs::write(file.path(), content).expect("written");
+    let path = file.path().as_os_str().as_encoded_bytes();
+    let mut handle = [0; HANDLE_BYTES];
+    handle[..path.len()].copy_from_slice(path);
+    (file, handle)
+}
+
+/// Contexts, streams and handles that have not been given back.
+fn left(library: &Path) -> i32 {
+    // SAFETY: the function takes nothing and touches nothing.
+    unsafe {
+        let library = libloading::Library::new(library).expect("is open");
+        let left: libloading::Symbol<'_, unsafe extern "C" fn() -> i32> =
+            library.get("fake_left\0").expect("there");
+        left()
+    }
+}
+
+#[test]
+fn memory_of_another_process_is_read_and_written() {
+    let (_folder, library) = built(&[]);
+    let driver = Driver::open(Some(&library)).expect("opens");
+    let (memory, handle) = foreign(b"0123456789");
+    let shared = driver.shared(1, handle).expect("opens");
+    assert_eq!(shared.bytes(), 10, "what lies in front of it in its owner's memory is not its own");
+    let mut read = [0; 4];
+    // From another thread: the context has to be made its own.
+    std::thread::scope(|it| {
+        it.spawn(|| shared.read(6, &mut read).expect("copies"));
+    });
+    assert_eq!(&read, b"6789");
+    shared.write(2, b"ab").expect("copies");
+    let memory = std::fs::read(memory.path()).expect("read");
+    assert_eq!(memory, b"01ab456789", "it is there when the call is over");
+    drop(shared);
+    assert_eq!(left(&library), 0, "handle and context are given back");
+}
+
+#[test]
+#[should_panic(expected = "7 + 4 of 10 bytes")]
+fn memory_of_another_process_has_an_end() {
+    let (_folder, library) = built(&[]);
+    let driver = Driver::open(Some(&library)).expect("opens");
+    let (_memory, handle) = foreign(&[0; 10]);
+    let shared = driver.shared(0, handle).expect("opens");
+    let _ = shared.read(7, &mut [0; 4]); // never returns
+}
+
+#[test]
+fn a_handle_that_is_none_leaves_nothing_behind() {
+    let (_folder, library) = built(&[]);
+    let driver = Driver::open(Some(&library)).expect("opens");
+    let error = driver.shared(0, [0; HANDLE_BYTES]).err().expect("none").to_string();
+    assert_eq!(error, "CUDA error: cuIpcOpenMemHandle: CUDA_ERROR_INVALID_HANDLE (400)");
+    let error = driver.shared(2, [0; HANDLE_BYTES]).err();
+    assert_eq!(error, Some(CudaError::Absent { wanted: 2, count: 2 }));
+    assert_eq!(left(&library), 0);
+    let (_folder, library) = built(&["-DRANGE_STATUS=700"]);
+    let driver = Driver::open(Some(&library)).expect("opens");
+    let (_memory, handle) = foreign(&[0; 4]);
+    let error = driver.shared(0, handle).err().expect("no size").to_string();
+    assert!(error.contains("cuMemGetAddressRange"), "{error}");
+    assert_eq!(left(&library), 0);
 }
 
 #[track_caller]

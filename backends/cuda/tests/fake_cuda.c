@@ -1,6 +1,10 @@
 /* A driver's library for tests: "GPUs" whose memory is the host's. Copies happen when the stream is waited for. */
 
+#include <fcntl.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #ifndef INIT_STATUS
 #define INIT_STATUS 0
@@ -15,6 +19,10 @@
 #define WAIT_STATUS 0
 #endif
 
+#ifndef RANGE_STATUS
+#define RANGE_STATUS 0
+#endif
+
 #define INVALID_CONTEXT 201
 #define OUT_OF_MEMORY 2
 #define COPIES_MAX 16
@@ -23,7 +31,8 @@ typedef struct { void *to; const void *from; size_t bytes; } copy_t;
 
 static copy_t waiting[COPIES_MAX];
 static int waiting_count;
-static int contexts, streams;
+static char staged[4096];
+static int contexts, streams, opened;
 static __thread void *current;
 
 int cuInit(unsigned int flags) { return INIT_STATUS; }
@@ -45,7 +54,7 @@ int cuStreamCreate(void **stream, unsigned int flags) {
 int cuStreamDestroy_v2(void *stream) { streams--; return current == stream ? 0 : INVALID_CONTEXT; }
 
 static int queue(void *to, const void *from, size_t bytes, void *stream) {
-    if (current == 0 || current != stream) return INVALID_CONTEXT;
+    if (current == 0 || (stream != 0 && current != stream)) return INVALID_CONTEXT;
     if (waiting_count == COPIES_MAX) return OUT_OF_MEMORY;
     waiting[waiting_count++] = (copy_t){to, from, bytes};
     return 0;
@@ -65,11 +74,54 @@ int cuStreamSynchronize(void *stream) {
     return WAIT_STATUS;
 }
 
+/* A handle is the path of a file, which stands for the memory of another process. Anything else is none. */
+typedef struct { char bytes[64]; } handle_t;
+
+static size_t opened_bytes;
+
+int cuIpcOpenMemHandle_v2(unsigned long long *address, handle_t handle, unsigned int flags) {
+    if (current == 0) return INVALID_CONTEXT;
+    struct stat is;
+    int file = handle.bytes[0] == '/' && handle.bytes[63] == 0 && flags == 1 ? open(handle.bytes, O_RDWR) : -1;
+    if (file < 0 || fstat(file, &is) != 0) return 400;
+    opened_bytes = is.st_size;
+    *address = (unsigned long long)mmap(0, opened_bytes, PROT_READ | PROT_WRITE, MAP_SHARED, file, 0);
+    close(file);
+    opened++;
+    return 0;
+}
+
+int cuIpcCloseMemHandle(unsigned long long address) {
+    opened--;
+    return current == 0 ? INVALID_CONTEXT : munmap((void *)address, opened_bytes);
+}
+
+/* As if it were the end of something larger. Knows the last one alone. */
+int cuMemGetAddressRange_v2(unsigned long long *base, size_t *size, unsigned long long address) {
+    *base = address - 16;
+    *size = opened_bytes + 16;
+    return RANGE_STATUS;
+}
+
+int cuMemcpyHtoD_v2(unsigned long long to, const void *from, size_t bytes) {
+    /* Pageable memory: the bytes are taken when the call ends, and are there when the stream has been waited for. */
+    if (bytes > sizeof staged) return OUT_OF_MEMORY;
+    memcpy(staged, from, bytes);
+    return queue((void *)to, staged, bytes, 0);
+}
+
+int cuMemcpyDtoH_v2(void *to, unsigned long long from, size_t bytes) {
+    if (current == 0) return INVALID_CONTEXT;
+    memcpy(to, (const void *)from, bytes);
+    return WAIT_STATUS;
+}
+
 int cuGetErrorName(int code, const char **words) {
     switch (code) {
     case OUT_OF_MEMORY: *words = "CUDA_ERROR_OUT_OF_MEMORY"; return 0;
     case INVALID_CONTEXT: *words = "CUDA_ERROR_INVALID_CONTEXT"; return 0;
     case 100: *words = "CUDA_ERROR_NO_DEVICE"; return 0;
+    case 400: *words = "CUDA_ERROR_INVALID_HANDLE"; return 0;
     case 700: *words = "CUDA_ERROR_ILLEGAL_ADDRESS"; return 0;
     case 803: *words = "CUDA_ERROR_SYSTEM_DRIVER_MISMATCH"; return 0;
     default: return 1;
@@ -77,4 +129,4 @@ int cuGetErrorName(int code, const char **words) {
 }
 
 /* For the test alone: what has been made and not given back. */
-int fake_left(void) { return contexts + streams; }
+int fake_left(void) { return contexts + streams + opened; }
