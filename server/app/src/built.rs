@@ -17,6 +17,9 @@ pub(crate) const DRIFT: Part =
 pub(crate) const TRUTH: Part =
     Part { feature: "truth", what: "ground truth", is_built: cfg!(feature = "truth") };
 
+pub(crate) const NVML: Part =
+    Part { feature: "nvml", what: "NVIDIA's driver", is_built: cfg!(feature = "nvml") };
+
 impl Part {
     /// That it is not there.
     pub(crate) fn missing(self) -> String {

@@ -233,6 +233,15 @@ pub struct ServeArgs {
     /// Connections of one port at a time [default: 8192]
     #[arg(long, env = "SALVER_CONNECTIONS_MAX", value_name = "N")]
     pub connections_max: Option<usize>,
+    /// Clients on this machine may share memory with the server, every object that it may open [default: false]
+    #[arg(long, env = "SALVER_ALLOW_CLIENT_SHM", value_name = "BOOL", num_args = 0..=1, default_missing_value = "true")]
+    pub allow_client_shm: Option<bool>,
+    /// The same for memory of NVIDIA's GPUs; needs --allow-client-shm [default: false]
+    #[arg(long, env = "SALVER_ALLOW_CLIENT_CUDA_SHM", value_name = "BOOL", num_args = 0..=1, default_missing_value = "true")]
+    pub allow_client_cuda_shm: Option<bool>,
+    /// Bytes of memory that clients may have shared at a time [default: 4294967296]
+    #[arg(long, env = "SALVER_CLIENT_SHM_BYTES_MAX", value_name = "BYTES")]
+    pub client_shm_bytes_max: Option<usize>,
     /// Time for running requests to finish after SIGTERM, in seconds [default: 30]
     #[arg(long = "drain-timeout", env = "SALVER_DRAIN_TIMEOUT", value_name = "SECONDS")]
     pub drain_timeout_s: Option<u64>,

@@ -15,6 +15,7 @@ use server_frontend::{
     Webhook,
 };
 use server_lifecycle::{Audit, Clock, Defaults, Engines, Lacks, Lifecycle};
+use server_regions::{Gpus, Regions};
 use server_serving::{Admission, Cores, Serving};
 use server_supply::{Prepared, Supply, Target};
 use tokio::runtime::{Builder, Runtime};
@@ -140,6 +141,7 @@ impl Server {
             monitors,
             truth: truth.clone(),
             triggers: triggers.clone(),
+            regions: regions(settings),
             version: env!("CARGO_PKG_VERSION"),
             options: server_frontend::Options {
                 request_bytes_max: settings.request_bytes_max,
@@ -252,6 +254,15 @@ fn watched(log: Option<&Arc<Log>>, truth: Option<&Arc<Truth>>) -> Option<Arc<dyn
 /// Who acts on what monitors find.
 fn acting(triggers: Option<&Triggers>) -> Vec<Arc<dyn Findings>> {
     triggers.map(triggers::acting).into_iter().collect()
+}
+
+/// Memory that clients share, if they may.
+fn regions(settings: &Settings) -> Option<Arc<Regions>> {
+    let gpus = settings.gpu_regions.then(|| Gpus::open(None));
+    if let Some(why) = gpus.as_ref().and_then(Gpus::lack) {
+        tracing::warn!(why, "memory of GPUs cannot be shared");
+    }
+    Some(Arc::new(Regions::new(settings.regions?).with_gpus(gpus)))
 }
 
 /// Where decisions and loads are written down, if anything is.

@@ -22,7 +22,7 @@ use crate::cli::{
 };
 use crate::prediction_log::LogSettings;
 use crate::share::Meeting;
-use crate::{triggers, wanted};
+use crate::{built, triggers, wanted};
 
 /// Checked settings.
 #[derive(Clone, Debug, PartialEq)]
@@ -81,6 +81,10 @@ pub struct Settings {
     pub admission: AdmissionLimits,
     /// Connections of one port.
     pub connections_max: usize,
+    /// Memory that clients may share with the server; `None`: they may not.
+    pub regions: Option<server_regions::Limits>,
+    /// May that be a GPU's?
+    pub gpu_regions: bool,
     /// Time to drain.
     pub drain: Duration,
     /// Where predictions are logged; `None`: nowhere.
@@ -120,6 +124,8 @@ const IN_FLIGHT_BYTES_MAX: Number = ("in_flight_bytes_max", 1..=usize::MAX >> 1)
 /// Less, and no model fits.
 const CACHE_BYTES_MAX: Number = ("cache_bytes_max", 1 << 20..=usize::MAX >> 1);
 const CONNECTIONS_MAX: Number = ("connections_max", 1..=1 << 20);
+/// Less is no memory; sums of it do not overflow.
+const CLIENT_SHM_BYTES_MAX: Number = ("client_shm_bytes_max", 1..=usize::MAX >> 1);
 const DRAIN_TIMEOUT_S: Number = ("drain_timeout_s", 0..=DAY_MS / 1_000);
 
 impl Settings {
@@ -192,6 +198,7 @@ fn over_file(args: ServeArgs, root: &mut Section<'_>) -> ServeArgs {
     let in_flight_requests_max = number(args.in_flight_requests_max, root, IN_FLIGHT_REQUESTS_MAX);
     let in_flight_bytes_max = number(args.in_flight_bytes_max, root, IN_FLIGHT_BYTES_MAX);
     let connections_max = number(args.connections_max, root, CONNECTIONS_MAX);
+    let client_shm_bytes_max = number(args.client_shm_bytes_max, root, CLIENT_SHM_BYTES_MAX);
     let drain_timeout_s = number(args.drain_timeout_s, root, DRAIN_TIMEOUT_S);
     let rollout_share = args.rollout_share.or(root.text("rollout_share").map(str::to_owned));
     let transition =
@@ -229,6 +236,9 @@ fn over_file(args: ServeArgs, root: &mut Section<'_>) -> ServeArgs {
         in_flight_requests_max,
         in_flight_bytes_max,
         connections_max,
+        allow_client_shm: args.allow_client_shm.or(root.boolean("allow_client_shm")),
+        allow_client_cuda_shm: args.allow_client_cuda_shm.or(root.boolean("allow_client_cuda_shm")),
+        client_shm_bytes_max,
         drain_timeout_s,
         log: args.log,
         log_format: args
@@ -317,6 +327,12 @@ fn with_defaults(args: ServeArgs, targets: Vec<Target>, cores: usize) -> Setting
         connections_max: args
             .connections_max
             .unwrap_or(ConnectionLimits::default().connections_max),
+        gpu_regions: args.allow_client_cuda_shm.unwrap_or(false),
+        regions: args.allow_client_shm.unwrap_or(false).then(|| {
+            let limits = server_regions::Limits::default();
+            let bytes_max = args.client_shm_bytes_max.map_or(limits.bytes_max, |it| it as u64);
+            server_regions::Limits { bytes_max, ..limits }
+        }),
         drain: args.drain_timeout_s.map_or(limits::DRAIN, Duration::from_secs),
         log: None,
         triggers: triggers::Config::default(),
@@ -336,6 +352,10 @@ fn check(settings: &Settings, names_models: bool, root: &mut Section<'_>) {
             root.fault("metrics_port", &format!("{port} is the {key} too"));
         }
     }
+    if settings.gpu_regions && settings.regions.is_none() {
+        root.fault("allow_client_cuda_shm", "true needs allow_client_shm, which is false");
+    }
+    built::NVML.check([("allow_client_cuda_shm", settings.gpu_regions)], root);
     let (request, house) = (settings.request_bytes_max, settings.admission.bytes_max);
     if request > house {
         let text = format!("{house} is less than request_bytes_max, {request}");

@@ -33,7 +33,7 @@ fn every_fault_is_reported_with_its_key() {
         "model_repository: is not set: name the folder that holds the models, or a --model of a registry"
     );
     assert!(
-        faults[3].starts_with("hots: unknown key; known are allow_private_addresses, "),
+        faults[3].starts_with("hots: unknown key; known are allow_client_cuda_shm, "),
         "{faults:?}"
     );
 }
@@ -75,6 +75,7 @@ fn flags_keep_to_the_ranges_of_the_file() {
         in_flight_requests_max: Some(0),
         in_flight_bytes_max: Some(usize::MAX),
         connections_max: Some(1 << 21),
+        client_shm_bytes_max: Some(0),
         drain_timeout_s: Some(huge),
         log_level: Some("info=loud".to_owned()),
         ..args()
@@ -90,6 +91,7 @@ fn flags_keep_to_the_ranges_of_the_file() {
         "in_flight_requests_max: 0 is not a whole number from 1 to 9223372036854775807",
         "in_flight_bytes_max: 18446744073709551615 is not a whole number from 1 to 9223372036854775807",
         "connections_max: 2097152 is not a whole number from 1 to 1048576",
+        "client_shm_bytes_max: 0 is not a whole number from 1 to 9223372036854775807",
         "drain_timeout_s: 18446744073709551615 is not a whole number from 0 to 86400",
         "log_level: \"info=loud\": error parsing level filter: expected one of \"off\", \"error\", \"warn\", \"info\", \"debug\", \"trace\", or a number 0-5",
     ];
@@ -111,6 +113,24 @@ fn more_threads_than_cores_are_doubted() {
     check(4, 4, &[]);
     check(5, 4, &["instances: 5, and there are 4 cores"]);
     check(1, 9, &["worker_threads: 9, and there are 4 cores"]);
+}
+
+#[test]
+fn clients_share_no_memory_unless_they_may() {
+    let check = |file: &str, expect: Option<u64>| {
+        let settings = Settings::new(args(), Some(file)).expect("no faults");
+        assert_eq!(settings.regions.map(|it| it.bytes_max), expect, "{file}");
+    };
+    check("", None);
+    check("client_shm_bytes_max = 9", None);
+    check("allow_client_shm = true", Some(4 << 30));
+    check("allow_client_shm = true\nclient_shm_bytes_max = 9", Some(9));
+    let flags = ServeArgs { allow_client_shm: Some(false), ..args() };
+    let settings = Settings::new(flags, Some("allow_client_shm = true")).expect("no faults");
+    assert_eq!(settings.regions, None, "the flag counts");
+    let faults = Settings::new(args(), Some("allow_client_cuda_shm = true")).expect_err("a fault");
+    let says = "allow_client_cuda_shm: true needs allow_client_shm, which is false";
+    assert!(faults.contains(&says.to_owned()), "{faults:?}");
 }
 
 #[track_caller]

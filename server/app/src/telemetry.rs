@@ -24,7 +24,12 @@ pub fn series() -> Vec<Series> {
         server_conductor::metrics::SERIES,
         server_feedback::metrics::SERIES,
     ];
-    let after = [server_frontend::metrics::SERIES, gpus::SERIES, process::SERIES];
+    let after = [
+        server_frontend::metrics::SERIES,
+        server_regions::metrics::SERIES,
+        gpus::SERIES,
+        process::SERIES,
+    ];
     let parts = monitors::SERIES.into_iter().chain(truth::SERIES).chain(triggers::SERIES);
     before.into_iter().chain(parts).chain(after).flatten().copied().collect()
 }

@@ -7,6 +7,7 @@ use http::{HeaderValue, Request, Response, header};
 use server_base::Origins;
 use server_conductor::{Conductor, Truth};
 use server_lifecycle::Lifecycle;
+use server_regions::Regions;
 use server_serving::Serving;
 
 use crate::body::{Incoming, ResponseBody};
@@ -33,6 +34,8 @@ pub struct Shared {
     pub truth: Option<Arc<Truth>>,
     /// Who asks for retraining, if anybody does.
     pub triggers: Option<Triggers>,
+    /// Memory that clients share with the server; `None`: they may not.
+    pub regions: Option<Arc<Regions>>,
     /// Version of the server, for its metadata.
     pub version: &'static str,
     /// What peers may do.

@@ -16,6 +16,7 @@ mod dispatch;
 mod grpc;
 mod headers;
 mod http;
+mod memory;
 
 mod webhook;
 mod control;

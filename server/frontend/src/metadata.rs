@@ -6,11 +6,22 @@ use std::time::{Duration, Instant};
 use server_base::VersionChoice;
 use server_serving::{InferError, Servable, Serving, Table};
 
+use crate::dispatch::Shared;
+
 /// Name of the server in its metadata.
 pub(crate) const SERVER_NAME: &str = "salver";
 
 /// Extensions of the Open Inference Protocol that are served.
-pub(crate) const EXTENSIONS: [&str; 3] = ["model_repository", "binary_tensor_data", "parameters"];
+pub(crate) fn extensions(shared: &Shared) -> Vec<&'static str> {
+    let mut extensions = vec!["model_repository", "binary_tensor_data", "parameters"];
+    if let Some(regions) = &shared.regions {
+        extensions.push("system_shared_memory");
+        if regions.gpus_lack().is_none() {
+            extensions.push("cuda_shared_memory");
+        }
+    }
+    extensions
+}
 
 /// A model's metadata: the version it describes, and all that could have been meant.
 pub(crate) struct ModelMetadata {

@@ -167,6 +167,14 @@ pub enum InferError {
     /// The server does not do this.
     #[error("{0}")]
     Unimplemented(String),
+    /// Memory that the client shares with the server is not what the request says of it.
+    #[error("{text}")]
+    Memory {
+        /// What the caller can do about it.
+        kind: Kind,
+        /// What is wrong.
+        text: String,
+    },
     /// What it runs on has failed, and nothing of it has been answered.
     #[error(
         "Request for model '{model}' cannot be served: the device that it runs on has failed, and it is \
@@ -211,6 +219,7 @@ impl InferError {
             InferError::SlowBody { .. } => Kind::Slow,
             InferError::Cancelled => Kind::Cancelled,
             InferError::Unimplemented(_) => Kind::Unimplemented,
+            InferError::Memory { kind, .. } => *kind,
             InferError::Backend(BackendError::Input { .. }) => Kind::Invalid,
             InferError::Backend(
                 BackendError::Unavailable { .. }

@@ -23,6 +23,7 @@ const FLOORS: &[&[&str]] = &[
         "server-drift",
         "server-feedback",
         "server-proof",
+        "server-regions",
         "server-registry",
         "server-rollout",
         "server-serving",

@@ -189,6 +189,7 @@ def test_what_is_documented_is_shown(server):
     rare |= {it for it in documented() if it.startswith(("salver_log_", "salver_drift_", "salver_truth_", "salver_label"))}
     rare |= {it for it in documented() if it.startswith(("salver_performance", "salver_concept_drift_", "salver_retraining_", "salver_trigger_"))}
     rare |= {it for it in documented() if it.startswith("salver_fleet_")}  # of `salver monitor`
+    rare |= {it for it in documented() if it.startswith("salver_client_memory_")}  # where clients may share some
     rare |= {it for it in documented() if it.startswith("salver_registry_")}  # of servers that serve from registries
     table = {name: kind for name, (kind, _) in documented().items()}
     assert types.items() <= table.items()

@@ -9,6 +9,7 @@ mod drain;
 #[cfg(feature = "nvml")]
 mod gpus;
 mod lazy;
+mod memory;
 mod monitor;
 mod overload;
 mod peers;

@@ -1,26 +1,40 @@
 //! From the message to a request, for messages that are not plain (see `plain`): raw contents are
 //! slices of what the socket gave.
 
+use std::collections::HashMap;
 use std::time::Duration;
 
 use backend_api::{DType, Shape, Tensor, TensorError, strings};
 use bytes::Bytes;
 use proto::inference::infer_parameter::ParameterChoice;
 use proto::inference::model_infer_request::InferInputTensor;
-use proto::inference::{InferTensorContents, ModelInferRequest};
+use proto::inference::{InferParameter, InferTensorContents, ModelInferRequest};
 use server_base::{InferRequest, NamedTensor, NamedTensors, VersionChoice};
 use server_serving::InferError;
 
-/// Checks and converts a request. `call_timeout` is what the call's metadata gives.
+use crate::memory::{At, BYTES, Memory, OFFSET, REGION, Targets};
+
+type Parameters = HashMap<String, InferParameter>;
+
+/// Checks and converts a request, and says which outputs go into its client's memory. `call_timeout` is what
+/// the call's metadata gives.
 pub(crate) fn request<'a>(
     message: ModelInferRequest,
     version: VersionChoice,
     call_timeout: Option<Duration>,
-) -> Result<InferRequest<'a>, InferError> {
+    memory: &mut Memory<'_>,
+) -> Result<(InferRequest<'a>, Targets), InferError> {
     let ModelInferRequest { model_name, parameters, inputs, outputs, raw_input_contents, .. } =
         message;
-    for output in &outputs {
-        refuse_unserved(&output.name, output.parameters.keys())?;
+    let tensors = inputs.iter().map(|it| (&it.name, &it.parameters));
+    for (tensor, parameters) in tensors.chain(outputs.iter().map(|it| (&it.name, &it.parameters))) {
+        refuse_unserved(tensor, parameters, memory)?;
+    }
+    let mut targets = Targets::default();
+    for (place, output) in outputs.iter().enumerate() {
+        if let Some(at) = elsewhere(&output.name, &output.parameters)? {
+            targets.push(place, memory.output(&output.name, at)?);
+        }
     }
     let timeout = match parameters.get("timeout").and_then(|it| it.parameter_choice.as_ref()) {
         None => call_timeout,
@@ -30,58 +44,96 @@ pub(crate) fn request<'a>(
         }
     };
     let inputs = if raw_input_contents.is_empty() {
-        inputs.into_iter().map(typed_input).collect::<Result<_, _>>()?
+        inputs.into_iter().map(|it| typed_input(it, memory)).collect::<Result<_, _>>()?
     } else {
-        raw_inputs(inputs, raw_input_contents)?
+        raw_inputs(inputs, raw_input_contents, memory)?
     };
     let outputs = outputs.into_iter().map(|it| it.name.into()).collect();
     let model = model_name.into();
-    Ok(InferRequest { model, version, inputs, outputs, timeout })
+    Ok((InferRequest { model, version, inputs, outputs, timeout }, targets))
 }
 
 /// The request parameter `timeout`, in microseconds.
 fn timeout_parameter(choice: &ParameterChoice) -> Result<Duration, InferError> {
-    let micros = match choice {
+    whole(choice).map(Duration::from_micros).ok_or_else(|| {
+        InferError::Invalid("parameter 'timeout' is not a whole number of microseconds".to_owned())
+    })
+}
+
+/// A number of either kind that is not negative.
+fn whole(choice: &ParameterChoice) -> Option<u64> {
+    match choice {
         ParameterChoice::Int64Param(it) => u64::try_from(*it).ok(),
         ParameterChoice::Uint64Param(it) => Some(*it),
         ParameterChoice::BoolParam(_)
         | ParameterChoice::StringParam(_)
         | ParameterChoice::DoubleParam(_) => None,
-    };
-    micros.map(Duration::from_micros).ok_or_else(|| {
-        InferError::Invalid("parameter 'timeout' is not a whole number of microseconds".to_owned())
-    })
+    }
 }
 
 /// Extensions that ask for something else than the answer itself. Ignoring them would be worse
 /// than refusing.
-fn refuse_unserved<'a>(
+fn refuse_unserved(
     tensor: &str,
-    parameters: impl Iterator<Item = &'a String>,
+    parameters: &Parameters,
+    memory: &Memory<'_>,
 ) -> Result<(), InferError> {
-    for name in parameters {
-        if name == "classification" || name.starts_with("shared_memory_") {
+    for name in parameters.keys() {
+        if name == "classification" {
             return Err(InferError::Unimplemented(format!(
                 "parameter '{name}' of '{tensor}' asks for an extension that is not served"
             )));
+        }
+        if name.starts_with("shared_memory_") {
+            memory.serves(name, tensor)?;
         }
     }
     Ok(())
 }
 
+/// Where in its client's memory a tensor is, or is to be put.
+fn elsewhere<'a>(tensor: &str, parameters: &'a Parameters) -> Result<Option<At<'a>>, InferError> {
+    if parameters.is_empty() {
+        return Ok(None);
+    }
+    let choice = |name: &str| parameters.get(name).map(|it| it.parameter_choice.as_ref());
+    let wrong = |name: &str, what: &str| {
+        InferError::Invalid(format!("parameter '{name}' of '{tensor}' is not {what}"))
+    };
+    let region = match choice(REGION) {
+        None => None,
+        Some(Some(ParameterChoice::StringParam(it))) => Some(&**it),
+        Some(_) => return Err(wrong(REGION, "a text")),
+    };
+    let number = |name: &str| match choice(name) {
+        None => Ok(None),
+        Some(it) => {
+            it.and_then(whole).map(Some).ok_or_else(|| wrong(name, "a whole number of bytes"))
+        }
+    };
+    At::new(tensor, (region, number(OFFSET)?, number(BYTES)?))
+}
+
 fn raw_inputs<'a>(
     inputs: Vec<InferInputTensor>,
     raw: Vec<Bytes>,
+    memory: &mut Memory<'_>,
 ) -> Result<NamedTensors<'a>, InferError> {
-    if inputs.len() != raw.len() {
+    let is_here = |it: &&InferInputTensor| !it.parameters.contains_key(REGION);
+    let here = inputs.iter().filter(is_here).count();
+    if here != raw.len() {
         return Err(InferError::Invalid(format!(
-            "expected one entry of raw_input_contents for each of {} inputs, got {}",
-            inputs.len(),
+            "expected one entry of raw_input_contents for each of {here} inputs, got {}",
             raw.len()
         )));
     }
-    let named = |(input, data): (InferInputTensor, Bytes)| {
-        refuse_unserved(&input.name, input.parameters.keys())?;
+    let mut raw = raw.into_iter();
+    let named = |input: InferInputTensor| {
+        if let Some(at) = elsewhere(&input.name, &input.parameters)? {
+            return shared_input(&input, at, memory).and_then(|it| tensor(input.name, it));
+        }
+        // As many are left as inputs.
+        let data = raw.next().unwrap_or_default();
         if input.contents.is_some() {
             return Err(InferError::Invalid(format!(
                 "contents field must not be specified when using raw_input_contents for '{}'",
@@ -91,11 +143,27 @@ fn raw_inputs<'a>(
         let (dtype, shape) = dtype_and_shape(&input)?;
         tensor(input.name, Tensor::new(dtype, shape, data))
     };
-    inputs.into_iter().zip(raw).map(named).collect()
+    inputs.into_iter().map(named).collect()
 }
 
-fn typed_input<'a>(input: InferInputTensor) -> Result<NamedTensor<'a>, InferError> {
-    refuse_unserved(&input.name, input.parameters.keys())?;
+/// An input in its client's memory.
+fn shared_input(
+    input: &InferInputTensor,
+    at: At<'_>,
+    memory: &mut Memory<'_>,
+) -> Result<Result<Tensor, TensorError>, InferError> {
+    memory.only(&input.name, input.contents.is_some())?;
+    let (dtype, shape) = dtype_and_shape(input)?;
+    Ok(Tensor::new(dtype, shape, memory.input(&input.name, at)?))
+}
+
+fn typed_input<'a>(
+    input: InferInputTensor,
+    memory: &mut Memory<'_>,
+) -> Result<NamedTensor<'a>, InferError> {
+    if let Some(at) = elsewhere(&input.name, &input.parameters)? {
+        return shared_input(&input, at, memory).and_then(|it| tensor(input.name, it));
+    }
     let (dtype, shape) = dtype_and_shape(&input)?;
     let contents = input.contents.unwrap_or_default();
     let data = typed(dtype, contents)

@@ -21,20 +21,20 @@ fn message(inputs: Vec<InferInputTensor>, raw: Vec<&'static [u8]>) -> ModelInfer
     }
 }
 
+/// Where no memory is shared.
+fn decoded(message: ModelInferRequest) -> Result<InferRequest<'static>, InferError> {
+    request(message, VersionChoice::Any, None, &mut Memory::off()).map(|it| it.0)
+}
+
 #[track_caller]
 fn check_error(message: ModelInferRequest, expect: &str) {
-    assert_eq!(
-        request(message, VersionChoice::Any, None).expect_err("is refused").to_string(),
-        expect
-    );
+    assert_eq!(decoded(message).expect_err("is refused").to_string(), expect);
 }
 
 #[test]
 fn raw_contents_are_not_copied() {
     let data: &'static [u8] = &[0, 0, 128, 63];
-    let decoded =
-        request(message(vec![input("x", "FP32", &[1])], vec![data]), VersionChoice::Any, None)
-            .expect("fits");
+    let decoded = decoded(message(vec![input("x", "FP32", &[1])], vec![data])).expect("fits");
     assert_eq!(decoded.inputs[0].tensor.data().as_ptr(), data.as_ptr());
 }
 
@@ -53,8 +53,7 @@ fn every_type_has_its_contents() {
     let bytes = |dtype: &str| {
         let mut it = input("x", dtype, &[1]);
         it.contents = Some(contents());
-        request(message(vec![it], vec![]), VersionChoice::Any, None)
-            .map(|it| it.inputs[0].tensor.data().to_vec())
+        decoded(message(vec![it], vec![])).map(|it| it.inputs[0].tensor.data().to_vec())
     };
     let table: [(&str, &[u8]); 12] = [
         ("BOOL", &[1]),
@@ -115,7 +114,8 @@ fn every_fault_has_its_sentence() {
     shared.parameters.insert("shared_memory_region".to_owned(), InferParameter::default());
     check_error(
         message(vec![shared], vec![&[0; 4]]),
-        "parameter 'shared_memory_region' of 'x' asks for an extension that is not served",
+        "parameter 'shared_memory_region' of 'x' asks for an extension that is not served: the server takes no \
+         memory of clients (--allow-client-shm)",
     );
 }
 
@@ -126,7 +126,8 @@ fn the_shorter_timeout_counts() {
         let parameter = InferParameter { parameter_choice: choice };
         it.parameters.insert("timeout".to_owned(), parameter);
         let choice = VersionChoice::Exact(Version(3));
-        let decoded = request(it, choice.clone(), call.map(Duration::from_micros))?;
+        let call = call.map(Duration::from_micros);
+        let (decoded, _) = request(it, choice.clone(), call, &mut Memory::off())?;
         assert_eq!(decoded.version, choice);
         Ok::<_, InferError>(decoded.timeout.map(|it| it.as_micros()))
     };

@@ -5,12 +5,14 @@ use proto::inference::model_metadata_response::TensorMetadata;
 use proto::inference::repository_index_response::ModelIndex;
 use proto::inference::{ModelMetadataResponse, RepositoryIndexResponse};
 use server_base::{InferResponse, NamedTensor};
+use server_regions::Span;
 use smallvec::SmallVec;
 
 use backend_api::TensorSpec;
 
 use super::framing::PREFIX_BYTES;
 use crate::index::Line;
+use crate::memory::{self, Targets};
 use crate::metadata::ModelMetadata;
 
 /// Numbers of the fields of `ModelInferResponse` and `InferOutputTensor`, with the wire type that
@@ -29,6 +31,10 @@ mod key {
     pub(super) const NAME: u8 = 1 << 3 | 2;
     pub(super) const DATATYPE: u8 = 2 << 3 | 2;
     pub(super) const SHAPE: u8 = 3 << 3 | 2;
+    /// Of an output.
+    pub(super) const OUTPUT_PARAMETERS: u8 = 4 << 3 | 2;
+    /// Of a number in a parameter's value: no length, but the number itself.
+    pub(super) const INT64_PARAM: u8 = 2 << 3;
 }
 
 /// Name of the parameter that says what came of the prediction in the log.
@@ -41,12 +47,14 @@ pub(crate) fn framed(
     response: &InferResponse<'_>,
     id: &[u8],
     logged: Option<&'static str>,
+    targets: &Targets,
 ) -> Bytes {
     let mut digits = itoa::Buffer::new();
     let version = digits.format(response.version.0).as_bytes();
+    let heads = response.outputs.iter().enumerate();
     let heads: SmallVec<[OutputHead<'_>; 2]> =
-        response.outputs.iter().map(OutputHead::of).collect();
-    let head = |it: &OutputHead<'_>| field_len(it.len) + field_len(it.output.tensor.data().len());
+        heads.map(|(place, it)| OutputHead::of(it, targets.at(place))).collect();
+    let head = |it: &OutputHead<'_>| field_len(it.len) + field_len(it.data().len());
     let texts = [response.model.as_bytes(), version, id];
     let texts = texts.iter().filter(|it| !it.is_empty()).map(|it| field_len(it.len()));
     let parameter = logged.map_or(0, |it| field_len(entry_len(it)));
@@ -69,8 +77,8 @@ pub(crate) fn framed(
         field(&mut out, key::STRING_PARAM, logged.as_bytes());
     }
     heads.iter().for_each(|it| it.write(&mut out));
-    for output in &response.outputs {
-        field(&mut out, key::RAW_OUTPUT_CONTENTS, output.tensor.data());
+    for head in &heads {
+        field(&mut out, key::RAW_OUTPUT_CONTENTS, head.data());
     }
     Bytes::from(out)
 }
@@ -86,14 +94,22 @@ struct OutputHead<'a> {
     /// Bytes of the shape, and of the whole.
     shape: usize,
     len: usize,
+    /// What says that the elements are in their client's memory, whole fields of it; empty if they are here.
+    elsewhere: Vec<u8>,
 }
 
 impl<'a> OutputHead<'a> {
-    fn of(output: &'a NamedTensor<'a>) -> OutputHead<'a> {
+    fn of(output: &'a NamedTensor<'a>, target: Option<&Span>) -> OutputHead<'a> {
+        let elsewhere = target.map_or(Vec::new(), |it| elsewhere(it, output.tensor.data().len()));
         let shape = output.tensor.shape().dims().iter().map(|it| varint_len(*it)).sum();
         let texts = [output.name.len(), output.tensor.dtype().name().len()];
-        let len = texts.into_iter().chain([shape]).map(field_len).sum();
-        OutputHead { output, shape, len }
+        let len = texts.into_iter().chain([shape]).map(field_len).sum::<usize>() + elsewhere.len();
+        OutputHead { output, shape, len, elsewhere }
+    }
+
+    /// The elements, if they are here.
+    fn data(&self) -> &[u8] {
+        if self.elsewhere.is_empty() { self.output.tensor.data() } else { &[] }
     }
 
     fn write(&self, out: &mut Vec<u8>) {
@@ -104,7 +120,33 @@ impl<'a> OutputHead<'a> {
         out.push(key::SHAPE);
         varint(out, self.shape);
         self.output.tensor.shape().dims().iter().for_each(|it| varint(out, *it));
+        out.extend_from_slice(&self.elsewhere);
     }
+}
+
+/// The parameters of an output of which so many bytes have been put there.
+fn elsewhere(span: &Span, bytes: usize) -> Vec<u8> {
+    let mut out = Vec::new();
+    let mut entry = |name: &str, value: &[u8]| {
+        let mut entry = Vec::new();
+        field(&mut entry, key::ENTRY_KEY, name.as_bytes());
+        field(&mut entry, key::ENTRY_VALUE, value);
+        field(&mut out, key::OUTPUT_PARAMETERS, &entry);
+    };
+    let number = |value: usize| {
+        let mut number = vec![key::INT64_PARAM];
+        varint(&mut number, value);
+        number
+    };
+    let mut region = Vec::new();
+    field(&mut region, key::STRING_PARAM, span.region().as_bytes());
+    entry(memory::REGION, &region);
+    // Zero where nothing is said. Within a region of this machine, so that it fits.
+    if let Some(offset) = usize::try_from(span.offset()).ok().filter(|it| *it > 0) {
+        entry(memory::OFFSET, &number(offset));
+    }
+    entry(memory::BYTES, &number(bytes));
+    out
 }
 
 fn field(out: &mut Vec<u8>, key: u8, bytes: &[u8]) {
@@ -205,6 +247,7 @@ mod tests {
             &InferResponse { model: "model", version, outputs, timing },
             id.as_bytes(),
             logged,
+            &Targets::default(),
         );
         let (prefix, message) = message.split_at(PREFIX_BYTES);
         assert_eq!(

@@ -7,6 +7,7 @@ pub(crate) mod framing;
 mod health;
 #[cfg_attr(not(feature = "truth"), path = "no_labels.rs")]
 mod labels;
+mod memory;
 mod plain;
 mod reflection;
 mod service;
@@ -56,7 +57,7 @@ pub(crate) struct Grpc {
 
 /// Methods that are counted one by one; the others share the last place. Predictions are counted
 /// where they are answered.
-const METHODS: [&str; 10] = [
+const METHODS: [&str; 16] = [
     "inference.GRPCInferenceService/ServerLive",
     "inference.GRPCInferenceService/ServerReady",
     "inference.GRPCInferenceService/ModelReady",
@@ -65,6 +66,12 @@ const METHODS: [&str; 10] = [
     "inference.GRPCInferenceService/RepositoryIndex",
     "inference.GRPCInferenceService/RepositoryModelLoad",
     "inference.GRPCInferenceService/RepositoryModelUnload",
+    "inference.GRPCInferenceService/SystemSharedMemoryStatus",
+    "inference.GRPCInferenceService/SystemSharedMemoryRegister",
+    "inference.GRPCInferenceService/SystemSharedMemoryUnregister",
+    "inference.GRPCInferenceService/CudaSharedMemoryStatus",
+    "inference.GRPCInferenceService/CudaSharedMemoryRegister",
+    "inference.GRPCInferenceService/CudaSharedMemoryUnregister",
     "salver.v1.Labels/Record",
     "other",
 ];

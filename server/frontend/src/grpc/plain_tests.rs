@@ -6,6 +6,7 @@ use proto::inference::model_infer_request::{InferInputTensor, InferRequestedOutp
 use proto::inference::{InferParameter, InferTensorContents, ModelInferRequest};
 
 use crate::grpc::decode;
+use crate::memory::Memory;
 
 const PATIENCE: Option<Duration> = Some(Duration::from_secs(1));
 
@@ -13,7 +14,7 @@ const PATIENCE: Option<Duration> = Some(Duration::from_secs(1));
 fn generated<'a>(message: &Bytes) -> Option<(String, InferRequest<'a>)> {
     let message = ModelInferRequest::decode(message.clone()).ok()?;
     let (id, version) = (message.id.clone(), VersionChoice::parse(&message.model_version).ok()?);
-    Some((id, decode::request(message, version, PATIENCE).ok()?))
+    Some((id, decode::request(message, version, PATIENCE, &mut Memory::off()).ok()?.0))
 }
 
 /// Both read the same, or the plain reader leaves it. Tells whether it was read.

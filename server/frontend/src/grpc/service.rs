@@ -5,21 +5,27 @@ use std::time::{Duration, Instant};
 
 use proto::inference::grpc_inference_service_server::GrpcInferenceService;
 use proto::inference::{
-    ModelInferRequest, ModelInferResponse, ModelMetadataRequest, ModelMetadataResponse,
-    ModelReadyRequest, ModelReadyResponse, RepositoryIndexRequest, RepositoryIndexResponse,
+    CudaSharedMemoryRegisterRequest, CudaSharedMemoryRegisterResponse,
+    CudaSharedMemoryStatusRequest, CudaSharedMemoryStatusResponse,
+    CudaSharedMemoryUnregisterRequest, CudaSharedMemoryUnregisterResponse, ModelInferRequest,
+    ModelInferResponse, ModelMetadataRequest, ModelMetadataResponse, ModelReadyRequest,
+    ModelReadyResponse, RepositoryIndexRequest, RepositoryIndexResponse,
     RepositoryModelLoadRequest, RepositoryModelLoadResponse, RepositoryModelUnloadRequest,
     RepositoryModelUnloadResponse, ServerLiveRequest, ServerLiveResponse, ServerMetadataRequest,
     ServerMetadataResponse, ServerReadyRequest, ServerReadyResponse,
+    SystemSharedMemoryRegisterRequest, SystemSharedMemoryRegisterResponse,
+    SystemSharedMemoryStatusRequest, SystemSharedMemoryStatusResponse,
+    SystemSharedMemoryUnregisterRequest, SystemSharedMemoryUnregisterResponse,
 };
 use server_base::VersionChoice;
 use server_lifecycle::LifecycleError;
 use server_serving::InferError;
 use tonic::{Request, Response, Status};
 
-use super::{call, encode, status_of};
+use super::{call, encode, memory, status_of};
 use crate::dispatch::Shared;
 use crate::index::lines;
-use crate::metadata::{EXTENSIONS, ModelMetadata, SERVER_NAME};
+use crate::metadata::{ModelMetadata, SERVER_NAME, extensions};
 use crate::status::{clipped, status};
 
 type Answer<T> = Result<Response<T>, Status>;
@@ -69,7 +75,7 @@ impl GrpcInferenceService for InferenceService {
         Ok(Response::new(ServerMetadataResponse {
             name: SERVER_NAME.to_owned(),
             version: self.shared.version.to_owned(),
-            extensions: EXTENSIONS.map(str::to_owned).to_vec(),
+            extensions: extensions(&self.shared).into_iter().map(str::to_owned).collect(),
         }))
     }
 
@@ -118,6 +124,48 @@ impl GrpcInferenceService for InferenceService {
         let model = request.into_inner().model_name;
         self.shared.lifecycle.unload(&model).await.map_err(|it| refused(&it))?;
         Ok(Response::new(RepositoryModelUnloadResponse {}))
+    }
+
+    async fn system_shared_memory_status(
+        &self,
+        request: Request<SystemSharedMemoryStatusRequest>,
+    ) -> Answer<SystemSharedMemoryStatusResponse> {
+        memory::system_status(&self.shared, &request.into_inner()).map(Response::new)
+    }
+
+    async fn system_shared_memory_register(
+        &self,
+        request: Request<SystemSharedMemoryRegisterRequest>,
+    ) -> Answer<SystemSharedMemoryRegisterResponse> {
+        memory::register_system(&self.shared, &request.into_inner()).map(Response::new)
+    }
+
+    async fn system_shared_memory_unregister(
+        &self,
+        request: Request<SystemSharedMemoryUnregisterRequest>,
+    ) -> Answer<SystemSharedMemoryUnregisterResponse> {
+        memory::unregister_system(&self.shared, &request.into_inner()).map(Response::new)
+    }
+
+    async fn cuda_shared_memory_status(
+        &self,
+        request: Request<CudaSharedMemoryStatusRequest>,
+    ) -> Answer<CudaSharedMemoryStatusResponse> {
+        memory::cuda_status(&self.shared, &request.into_inner()).map(Response::new)
+    }
+
+    async fn cuda_shared_memory_register(
+        &self,
+        request: Request<CudaSharedMemoryRegisterRequest>,
+    ) -> Answer<CudaSharedMemoryRegisterResponse> {
+        memory::register_cuda(&self.shared, request.into_inner()).await.map(Response::new)
+    }
+
+    async fn cuda_shared_memory_unregister(
+        &self,
+        request: Request<CudaSharedMemoryUnregisterRequest>,
+    ) -> Answer<CudaSharedMemoryUnregisterResponse> {
+        memory::unregister_cuda(&self.shared, &request.into_inner()).map(Response::new)
     }
 }
 

@@ -18,6 +18,7 @@ use super::{call, decode, encode, framing, status_of, weight};
 use crate::body::{Framing, Incoming, RequestBody, ResponseBody, collect};
 use crate::dispatch::Shared;
 use crate::headers::{self, Headers, Notes, VERSION_HEADER};
+use crate::memory::{Memory, Targets};
 use crate::metrics::Durations;
 
 /// The method's path.
@@ -36,8 +37,14 @@ pub(crate) struct Unary {
 pub(crate) struct Call {
     trip: Trip,
     submitted: Submitted,
-    /// The caller's own name for it.
+    how: How,
+}
+
+/// How the caller wants the answer.
+struct How {
+    /// The caller's own name for the request.
     id: Bytes,
+    targets: Targets,
 }
 
 impl Call {
@@ -87,7 +94,7 @@ struct Message {
 /// A decoded message.
 struct Asked<'a> {
     request: InferRequest<'a>,
-    id: Bytes,
+    how: How,
     /// None if it is not loaded yet.
     servable: Option<Arc<Servable>>,
 }
@@ -132,7 +139,7 @@ impl Unary {
         let taken = self.take(headers, body, &mut trip);
         let begun = taken.and_then(|it| Ok((self.submit((headers, &it), &mut trip, reply)?, it)));
         match begun {
-            Ok((Some((submitted, id)), _)) => Ok(Call { trip, submitted, id }),
+            Ok((Some((submitted, how)), _)) => Ok(Call { trip, submitted, how }),
             Ok((None, message)) => {
                 let late = Late { trip, headers: headers.clone(), message };
                 Err(Unbegun::Asleep(Box::new(late)))
@@ -154,11 +161,11 @@ impl Unary {
         call: Call,
         result: Result<Answer, InferError>,
     ) -> Result<Answered, Response<()>> {
-        let Call { mut trip, submitted, id } = call;
+        let Call { mut trip, submitted, how } = call;
         match result {
             Ok(answer) => {
                 trip.resume();
-                Ok(self.answered(trip, (&submitted, answer), &id))
+                self.answered(trip, (&submitted, answer), &how)
             }
             Err(error) => Err(self.refused(trip, &error)),
         }
@@ -175,7 +182,7 @@ impl Unary {
         &self,
         request: Request<Incoming>,
         trip: &mut Trip,
-    ) -> Result<(Submitted, Answer, Bytes), InferError> {
+    ) -> Result<(Submitted, Answer, How), InferError> {
         let permit = self.enter(trip)?;
         let (head, body) = request.into_parts();
         let (bytes_max, limits) =
@@ -192,10 +199,10 @@ impl Unary {
         &self,
         message: (&HeaderMap, &Message),
         trip: &mut Trip,
-    ) -> Result<(Submitted, Answer, Bytes), InferError> {
-        let Asked { request, id, .. } = self.decode(message, trip)?;
+    ) -> Result<(Submitted, Answer, How), InferError> {
+        let Asked { request, how, .. } = self.decode(message, trip)?;
         let (submitted, answer) = self.shared.serving.infer(request, trip).await?;
-        Ok((submitted, answer, id))
+        Ok((submitted, answer, how))
     }
 
     fn take(
@@ -224,11 +231,11 @@ impl Unary {
         message: (&HeaderMap, &Message),
         trip: &mut Trip,
         reply: Reply,
-    ) -> Result<Option<(Submitted, Bytes)>, InferError> {
-        let Asked { request, id, servable } = self.decode(message, trip)?;
+    ) -> Result<Option<(Submitted, How)>, InferError> {
+        let Asked { request, how, servable } = self.decode(message, trip)?;
         let Some(servable) = servable else { return Ok(None) };
         match self.shared.serving.submit(servable, request, trip, reply) {
-            Ok(submitted) => Ok(Some((submitted, id))),
+            Ok(submitted) => Ok(Some((submitted, how))),
             Err(InferError::Asleep { .. }) => Ok(None),
             Err(error) => Err(error),
         }
@@ -255,7 +262,7 @@ impl Unary {
             let servable = self.address(&request.model, &request.version, (&by, trip))?;
             trip.is_called(&id);
             trip.decoded();
-            return Ok(Asked { request, id, servable });
+            return Ok(Asked { request, how: How { id, targets: Targets::default() }, servable });
         }
         // What the message says in few bytes may take many in memory.
         trip.unfolds(weight::of(bytes)?)?;
@@ -265,9 +272,10 @@ impl Unary {
         let choice = headers::choice(VersionChoice::parse(&message.model_version)?, said)?;
         let servable = self.address(&message.model_name, &choice, (&by, trip))?;
         trip.is_called(&id);
-        let request = decode::request(message, choice, *timeout)?;
+        let mut memory = Memory::of(&self.shared, trip);
+        let (request, targets) = decode::request(message, choice, *timeout, &mut memory)?;
         trip.decoded();
-        Ok(Asked { request, id, servable })
+        Ok(Asked { request, how: How { id, targets }, servable })
     }
 
     fn address(
@@ -286,14 +294,15 @@ impl Unary {
     fn response(
         &self,
         trip: Trip,
-        answered: Result<(Submitted, Answer, Bytes), InferError>,
+        answered: Result<(Submitted, Answer, How), InferError>,
     ) -> Response<ResponseBody> {
+        let answered = match answered {
+            Ok((submitted, answer, how)) => self.answered(trip, (&submitted, answer), &how),
+            Err(error) => Err(self.refused(trip, &error)),
+        };
         match answered {
-            Ok((submitted, answer, id)) => {
-                let answered = self.answered(trip, (&submitted, answer), &id);
-                Unary::head(answered.notes).map(|()| answered.into_body())
-            }
-            Err(error) => self.refused(trip, &error).map(|()| ResponseBody::empty()),
+            Ok(answered) => Unary::head(answered.notes).map(|()| answered.into_body()),
+            Err(refused) => refused.map(|()| ResponseBody::empty()),
         }
     }
 
@@ -301,12 +310,16 @@ impl Unary {
         &self,
         mut trip: Trip,
         (submitted, answer): (&Submitted, Answer),
-        id: &[u8],
-    ) -> Answered {
+        How { id, targets }: &How,
+    ) -> Result<Answered, Response<()>> {
         let notes = Notes { version: submitted.chosen(), logged: answer.logged() };
-        let message = encode::framed(&submitted.response(answer, &mut trip), id, notes.logged);
+        let response = submitted.response(answer, &mut trip);
+        if let Err(error) = targets.write(&response.outputs) {
+            return Err(self.refused(trip, &error));
+        }
+        let message = encode::framed(&response, id, notes.logged, targets);
         trip.encoded();
-        Answered { message, notes, permit: self.finish(trip, None) }
+        Ok(Answered { message, notes, permit: self.finish(trip, None) })
     }
 
     fn refused(&self, trip: Trip, error: &InferError) -> Response<()> {

@@ -22,11 +22,13 @@ use super::said::Said;
 use crate::body::{Framing, Incoming, RequestBody, ResponseBody, collect, discard};
 use crate::dispatch::Shared;
 use crate::headers::Notes;
+use crate::memory::{Memory, Targets};
 
 /// How the caller wants the answer.
 struct Format {
     id: Option<String>,
     binary: WantsBinary,
+    targets: Targets,
 }
 
 /// A prediction that has been pushed.
@@ -71,7 +73,7 @@ pub(crate) fn begin(
         let (choice, servable) = address(shared, (model, version, &said), &mut trip)?;
         let addressed = Addressed { model, choice, servable: Some(Arc::clone(&servable)) };
         let parts = binary::split(said.json_length, body)?;
-        let (request, format) = decode(addressed, (said, &parts), &mut trip)?;
+        let (request, format) = decode(shared, addressed, (said, &parts), &mut trip)?;
         Ok((shared.serving.submit(servable, request, &mut trip, reply)?, format))
     })();
     match begun {
@@ -185,7 +187,7 @@ async fn complete(
         trip.resume();
     }
     let parts = binary::split(said.json_length, body)?;
-    let (request, format) = decode(addressed, (said, &parts), trip)?;
+    let (request, format) = decode(shared, addressed, (said, &parts), trip)?;
     let (submitted, answer) = shared.serving.infer(request, trip).await?;
     encode((&submitted, answer), &format, trip, Vec::new())
 }
@@ -215,6 +217,7 @@ struct Addressed<'a> {
 }
 
 fn decode<'a>(
+    shared: &Shared,
     addressed: Addressed<'a>,
     (said, parts): (Said<'_>, &'a Parts),
     trip: &mut Trip,
@@ -230,14 +233,17 @@ fn decode<'a>(
         let inputs = [NamedTensor { name, tensor }].into_iter().collect();
         let request = InferRequest { model, version, inputs, outputs: SmallVec::new(), timeout };
         trip.decoded();
-        return Ok((request, Format { id: None, binary: WantsBinary::all() }));
+        let (binary, targets) = (WantsBinary::all(), Targets::default());
+        return Ok((request, Format { id: None, binary, targets }));
     }
     let body = InferBody::parse(&parts.json)?;
     let timeout = [timeout, body.timeout()].into_iter().flatten().min();
-    let format = Format { binary: body.wants_binary(), id: body.id.map(Cow::into_owned) };
-    trip.is_called(format.id.as_deref().unwrap_or_default().as_bytes());
+    trip.is_called(body.id.as_deref().unwrap_or_default().as_bytes());
+    let mut memory = Memory::of(shared, trip);
+    let (wants, targets) = (body.wants_binary(), body.targets(&memory)?);
+    let format = Format { binary: wants, targets, id: body.id.map(Cow::into_owned) };
     let outputs = body.outputs.into_iter().map(|it| it.name).collect();
-    let inputs = tensors(body.inputs, binary)?;
+    let inputs = tensors(body.inputs, binary, &mut memory)?;
     trip.decoded();
     Ok((InferRequest { model, version, inputs, outputs, timeout }, format))
 }
@@ -251,7 +257,9 @@ fn encode(
     let is_binary = |it| format.binary.at(it);
     let notes = Notes { version: submitted.chosen(), logged: answer.logged() };
     let (response, id) = (submitted.response(answer, trip), format.id.as_deref());
-    let mut encoded = response::encode(response, id, is_binary, memory);
+    format.targets.write(&response.outputs)?;
+    let how = (is_binary, &format.targets);
+    let mut encoded = response::encode(response, id, how, memory);
     if let Ok(encoded) = &mut encoded {
         encoded.notes = notes;
     }

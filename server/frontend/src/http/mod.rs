@@ -5,6 +5,7 @@ mod binary;
 pub(crate) mod drift;
 mod elements;
 mod infer;
+mod memory;
 #[cfg_attr(not(feature = "truth"), path = "no_labels.rs")]
 pub(crate) mod labels;
 mod object;
@@ -31,13 +32,12 @@ use bytes::Bytes;
 use http::{HeaderValue, Request, Response, StatusCode, header};
 use serde::Serialize;
 use server_base::{Kind, VersionChoice};
-use server_lifecycle::State;
 use server_rollout::Command;
 use server_serving::{Answer, Finished, InferError, Reply, Servable, Trip};
 
 use crate::body::{Framing, Incoming, RequestBody, ResponseBody, collect, leaves_body_unread};
 use crate::dispatch::Shared;
-use crate::metadata::{EXTENSIONS, ModelMetadata, SERVER_NAME};
+use crate::metadata::{ModelMetadata, SERVER_NAME, extensions};
 use crate::metrics::Durations;
 use crate::options::COMMAND_BYTES_MAX;
 use crate::status::{clipped, is_retriable, status};
@@ -48,6 +48,7 @@ pub(crate) use route::{Endpoint, Route};
 pub(crate) use binary::LENGTH_HEADER;
 pub(crate) use infer::Call;
 use infer::Unbegun;
+pub(crate) use repository::index_state;
 pub(crate) use response::Encoded;
 pub(crate) use said::{Said, TIMEOUT_HEADER};
 
@@ -147,7 +148,7 @@ impl Rest {
         match route.endpoint {
             Endpoint::Live => health(true),
             Endpoint::Ready => health(self.shared.is_ready()),
-            Endpoint::Server => json(StatusCode::OK, &server_metadata(self.shared.version)),
+            Endpoint::Server => json(StatusCode::OK, &server_metadata(&self.shared)),
             Endpoint::Model => {
                 let found = self.model_metadata(&route, &request).await;
                 found.unwrap_or_else(|it| failure(&it))
@@ -174,6 +175,13 @@ impl Rest {
             Endpoint::Promote => self.command(route, request, orders::promote).await,
             Endpoint::RollBack => self.command(route, request, orders::roll_back).await,
             Endpoint::Forget => self.command(route, request, orders::forget).await,
+            Endpoint::SystemMemory | Endpoint::CudaMemory => memory::status(&self.shared, &route),
+            Endpoint::SystemMemoryRegister | Endpoint::CudaMemoryRegister => {
+                self.command(route, request, memory::register).await
+            }
+            Endpoint::SystemMemoryUnregister | Endpoint::CudaMemoryUnregister => {
+                self.command(route, request, memory::unregister).await
+            }
             Endpoint::None => error_response(StatusCode::NOT_FOUND, "Not Found"),
         }
     }
@@ -283,11 +291,15 @@ impl Rest {
 struct ServerMetadataBody {
     name: &'static str,
     version: &'static str,
-    extensions: [&'static str; EXTENSIONS.len()],
+    extensions: Vec<&'static str>,
 }
 
-fn server_metadata(version: &'static str) -> ServerMetadataBody {
-    ServerMetadataBody { name: SERVER_NAME, version, extensions: EXTENSIONS }
+fn server_metadata(shared: &Shared) -> ServerMetadataBody {
+    ServerMetadataBody {
+        name: SERVER_NAME,
+        version: shared.version,
+        extensions: extensions(shared),
+    }
 }
 
 #[derive(Serialize)]
@@ -320,16 +332,6 @@ struct QuantizationBody {
 impl QuantizationBody {
     fn new(it: backend_api::Quantization) -> QuantizationBody {
         QuantizationBody { scale: it.scale, zero_point: it.zero_point }
-    }
-}
-
-/// A version's state as the repository index of the protocol names it.
-pub(crate) fn index_state(state: &State) -> &'static str {
-    match state {
-        State::Available => "READY",
-        State::Start | State::Loading => "LOADING",
-        State::Unloading => "UNLOADING",
-        State::End { .. } => "UNAVAILABLE",
     }
 }
 

@@ -70,6 +70,11 @@ fn parameters(reader: &mut Reader<'_>) -> Option<Parameters> {
         "binary_data_size" => {
             once(&mut it.binary_data_size, || usize::try_from(reader.count()?).ok())
         }
+        "shared_memory_region" => {
+            once(&mut it.shared_memory_region, || Some(reader.text()?.into()))
+        }
+        "shared_memory_offset" => once(&mut it.shared_memory_offset, || reader.count()),
+        "shared_memory_byte_size" => once(&mut it.shared_memory_byte_size, || reader.count()),
         _ => None,
     })?;
     Some(it)

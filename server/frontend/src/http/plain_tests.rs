@@ -38,6 +38,8 @@ fn input() -> impl Strategy<Value = String> {
     let parameter = prop::sample::select(vec![
         "",
         ",\"parameters\":{\"binary_data_size\":4}",
+        ",\"parameters\":{\"shared_memory_region\":\"r\",\"shared_memory_offset\":2,\"shared_memory_byte_size\":4}",
+        ",\"parameters\":{\"shared_memory_region\":7,\"shared_memory_byte_size\":-4}",
         ",\"parameters\":{\"mine\":[1]}",
         ",\"name\":\"twice\"",
         ",\"extra\":1",
@@ -105,6 +107,7 @@ fn what_clients_write_is_read_here() {
         r#"{"inputs":[{"name":"x","shape":[2],"datatype":"UINT8","data":[1,2]}]}"#,
         r#"{"id": "7", "inputs": [{"name": "x", "datatype": "INT64", "shape": [2, 1], "data": [[-1], [9223372036854775807]]}]}"#,
         r#"{"inputs":[{"name":"x","shape":[1,4],"datatype":"FP32","parameters":{"binary_data_size":16}}],"outputs":[{"name":"y","parameters":{"binary_data":true}}],"parameters":{"binary_data_output":true}}"#,
+        r#"{"inputs":[{"name":"x","shape":[1,4],"datatype":"FP32","parameters":{"shared_memory_region":"r","shared_memory_byte_size":16}}],"outputs":[{"name":"y","parameters":{"shared_memory_region":"r","shared_memory_offset":16,"shared_memory_byte_size":16}}]}"#,
     ] {
         assert!(check(json), "{json}");
     }

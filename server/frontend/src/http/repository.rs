@@ -6,9 +6,10 @@ use http::{Request, Response, StatusCode};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use server_base::Kind;
+use server_lifecycle::State;
 
 use super::route::Route;
-use super::{failure, health, index_state, json, object, refusal};
+use super::{failure, health, json, object, refusal};
 use crate::body::{RequestBody, ResponseBody, collect};
 use crate::dispatch::Shared;
 use crate::index::lines;
@@ -60,6 +61,16 @@ pub(crate) async fn index(
         })
         .collect();
     json(StatusCode::OK, &lines)
+}
+
+/// A version's state as the repository index of the protocol names it.
+pub(crate) fn index_state(state: &State) -> &'static str {
+    match state {
+        State::Available => "READY",
+        State::Start | State::Loading => "LOADING",
+        State::Unloading => "UNLOADING",
+        State::End { .. } => "UNAVAILABLE",
+    }
 }
 
 /// What load and unload may be told. The parameters of other servers name files and settings that

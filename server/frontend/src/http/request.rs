@@ -18,6 +18,7 @@ use smallvec::SmallVec;
 
 use super::elements::Elements;
 use super::{object, plain};
+use crate::memory::{At, Memory, Targets};
 
 /// What the JSON says.
 #[derive(Debug, PartialEq, Deserialize)]
@@ -49,24 +50,35 @@ pub(crate) struct Parameters {
     pub(crate) binary_data_output: Option<bool>,
     pub(crate) binary_data: Option<bool>,
     pub(crate) binary_data_size: Option<usize>,
+    pub(crate) shared_memory_region: Option<Box<str>>,
+    pub(crate) shared_memory_offset: Option<u64>,
+    pub(crate) shared_memory_byte_size: Option<u64>,
     classification: Option<IgnoredAny>,
-    shared_memory_region: Option<IgnoredAny>,
 }
 
 impl Parameters {
     /// Extensions that ask for something else than the answer itself. Ignoring them would be worse
     /// than refusing.
     fn refuse_unserved(&self, tensor: &str) -> Result<(), InferError> {
-        let asked = [
-            ("classification", self.classification.is_some()),
-            ("shared_memory_region", self.shared_memory_region.is_some()),
-        ];
-        match asked.into_iter().find(|(_, given)| *given) {
+        match self.classification {
             None => Ok(()),
-            Some((name, _)) => Err(InferError::Unimplemented(format!(
-                "parameter '{name}' of '{tensor}' asks for an extension that is not served"
+            Some(IgnoredAny) => Err(InferError::Unimplemented(format!(
+                "parameter 'classification' of '{tensor}' asks for an extension that is not served"
             ))),
         }
+    }
+
+    /// Is the tensor in its client's memory?
+    fn is_elsewhere(&self) -> bool {
+        self.shared_memory_region.is_some()
+            || self.shared_memory_offset.is_some()
+            || self.shared_memory_byte_size.is_some()
+    }
+
+    /// Where in its client's memory the tensor is, or is to be put.
+    fn at(&self, tensor: &str) -> Result<Option<At<'_>>, InferError> {
+        let (offset, bytes) = (self.shared_memory_offset, self.shared_memory_byte_size);
+        At::new(tensor, (self.shared_memory_region.as_deref(), offset, bytes))
     }
 }
 
@@ -112,6 +124,17 @@ impl<'a> InferBody<'a> {
         let others = self.parameters.binary_data_output.unwrap_or(false);
         WantsBinary { named: named.collect(), others }
     }
+
+    /// Which outputs go into their client's memory.
+    pub(crate) fn targets(&self, memory: &Memory<'_>) -> Result<Targets, InferError> {
+        let mut targets = Targets::default();
+        for (place, output) in self.outputs.iter().enumerate() {
+            if let Some(at) = output.parameters.at(&output.name)? {
+                targets.push(place, memory.output(&output.name, at)?);
+            }
+        }
+        Ok(targets)
+    }
 }
 
 /// See [`InferBody::wants_binary`].
@@ -133,16 +156,23 @@ impl WantsBinary {
     }
 }
 
-/// Puts the inputs together with the bytes behind the JSON.
+/// Puts the inputs together with the bytes behind the JSON, and those in their client's memory.
 pub(crate) fn tensors<'a>(
     inputs: SmallVec<[Input<'a>; 2]>,
     mut binary: Bytes,
+    memory: &mut Memory<'_>,
 ) -> Result<NamedTensors<'a>, InferError> {
     let mut tensors = NamedTensors::with_capacity(inputs.len());
     for input in inputs {
         let Input { name, dtype, shape, parameters, data } = input;
         parameters.refuse_unserved(&name)?;
         let data = match (data, parameters.binary_data_size) {
+            (data, size) if parameters.is_elsewhere() => {
+                memory.only(&name, data.is_some() || size.is_some())?;
+                // There are such parameters, so there is a place, or an error.
+                let at = parameters.at(&name)?;
+                at.map_or(Ok(Bytes::new()), |at| memory.input(&name, at))?
+            }
             (Some(data), None) => Bytes::from(data),
             (None, Some(size)) if size <= binary.len() => binary.split_to(size),
             (None, Some(size)) => {

@@ -2,7 +2,7 @@ use super::*;
 
 fn parse<'a>(json: &'a str, binary: &'static [u8]) -> Result<Vec<NamedTensor<'a>>, String> {
     let body = InferBody::parse(json.as_bytes()).map_err(|it| it.to_string())?;
-    let tensors = tensors(body.inputs, Bytes::from_static(binary));
+    let tensors = tensors(body.inputs, Bytes::from_static(binary), &mut Memory::off());
     tensors.map(|it| it.into_vec()).map_err(|it| it.to_string())
 }
 

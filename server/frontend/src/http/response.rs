@@ -5,12 +5,14 @@ use bytes::Bytes;
 use half::{bf16, f16};
 use http::{HeaderValue, Response, header};
 use server_base::InferResponse;
+use server_regions::Span;
 use server_serving::InferError;
 use smallvec::SmallVec;
 
 use super::binary::LENGTH_HEADER;
 use crate::body::ResponseBody;
 use crate::headers::Notes;
+use crate::memory::{self, Targets};
 
 /// An answer in bytes.
 pub(crate) struct Encoded {
@@ -20,11 +22,12 @@ pub(crate) struct Encoded {
     pub(crate) notes: Notes,
 }
 
-/// Writes the answer to that memory. `is_binary` says by its place which outputs go behind the JSON.
+/// Writes the answer to that memory. `is_binary` says by its place which outputs go behind the JSON; those
+/// with a target are there already.
 pub(crate) fn encode(
     response: InferResponse<'_>,
     id: Option<&str>,
-    is_binary: impl Fn(usize) -> bool,
+    (is_binary, targets): (impl Fn(usize) -> bool, &Targets),
     mut memory: Vec<u8>,
 ) -> Result<Encoded, InferError> {
     let mut tensors = SmallVec::new();
@@ -47,7 +50,9 @@ pub(crate) fn encode(
         }
         let tensor = output.tensor;
         begin_output(json, &output.name, &tensor);
-        if is_binary(n) {
+        if let Some(span) = targets.at(n) {
+            elsewhere(json, span, tensor.data().len());
+        } else if is_binary(n) {
             json.extend_from_slice(b",\"parameters\":{\"binary_data_size\":");
             number(json, tensor.data().len());
             json.extend_from_slice(b"}}");
@@ -80,6 +85,24 @@ impl Encoded {
         self.notes.write(headers);
         response
     }
+}
+
+/// So many bytes of an output have been put into its client's memory.
+fn elsewhere(json: &mut Vec<u8>, span: &Span, bytes: usize) {
+    json.extend_from_slice(b",\"parameters\":{");
+    text(json, memory::REGION);
+    json.push(b':');
+    text(json, span.region());
+    for (name, value) in [(memory::OFFSET, span.offset()), (memory::BYTES, bytes as u64)] {
+        // The first is zero where nothing is said.
+        if name != memory::OFFSET || value != 0 {
+            json.push(b',');
+            text(json, name);
+            json.push(b':');
+            number(json, value);
+        }
+    }
+    json.extend_from_slice(b"}}");
 }
 
 fn begin_output(json: &mut Vec<u8>, name: &str, tensor: &Tensor) {

@@ -21,7 +21,8 @@ fn encoded(
     id: Option<&str>,
     is_binary: impl Fn(usize) -> bool,
 ) -> Result<Encoded, InferError> {
-    encode(response(outputs), id, is_binary, b"of the last one".to_vec())
+    let how = (is_binary, &Targets::default());
+    encode(response(outputs), id, how, b"of the last one".to_vec())
 }
 
 fn body(response: Response<ResponseBody>) -> Vec<u8> {

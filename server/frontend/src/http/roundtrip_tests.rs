@@ -7,6 +7,7 @@ use server_base::{InferResponse, NamedTensor, Timing, Version};
 
 use super::request::{InferBody, tensors};
 use super::response;
+use crate::memory::{Memory, Targets};
 
 /// A tensor of any type. Truth values are 0 and 1, strings are text, so that JSON can hold them.
 fn tensor() -> impl Strategy<Value = Tensor> {
@@ -32,7 +33,9 @@ fn written(tensor: &Tensor) -> Vec<u8> {
         outputs: [NamedTensor { name: "x".into(), tensor: tensor.clone() }].into_iter().collect(),
         timing: Timing::default(),
     };
-    response::encode(response, None, |_| false, Vec::new()).expect("text").json
+    response::encode(response, None, (|_| false, &Targets::default()), Vec::new())
+        .expect("text")
+        .json
 }
 
 /// Not-a-number has many bit patterns and one name.
@@ -58,7 +61,7 @@ proptest! {
         let text = String::from_utf8(written(&tensor)).expect("UTF-8");
         let request = text.replace("\"outputs\":", "\"inputs\":");
         let body = InferBody::parse(request.as_bytes()).expect("what we write we read");
-        let back = tensors(body.inputs, Bytes::new()).expect("fits");
+        let back = tensors(body.inputs, Bytes::new(), &mut Memory::off()).expect("fits");
         prop_assert_eq!(canonical(&back[0].tensor), canonical(&tensor), "{}", text);
         prop_assert_eq!(back[0].tensor.shape(), tensor.shape());
     }
@@ -76,7 +79,7 @@ proptest! {
         let end = (at + length).min(bad.len());
         bad.splice(at..end.max(at), noise);
         if let Ok(body) = InferBody::parse(&bad) {
-            let _ = tensors(body.inputs, binary.into());
+            let _ = tensors(body.inputs, binary.into(), &mut Memory::off());
         }
     }
 }

@@ -37,11 +37,17 @@ pub(crate) enum Endpoint {
     Promote,
     RollBack,
     Forget,
+    SystemMemory,
+    SystemMemoryRegister,
+    SystemMemoryUnregister,
+    CudaMemory,
+    CudaMemoryRegister,
+    CudaMemoryUnregister,
     None,
 }
 
 impl Endpoint {
-    pub(crate) const COUNT: usize = 26;
+    pub(crate) const COUNT: usize = 32;
 
     /// The path, with names for what varies.
     pub(crate) fn template(self) -> &'static str {
@@ -71,6 +77,12 @@ impl Endpoint {
             Endpoint::Promote => "/v2/models/{model}/promote",
             Endpoint::RollBack => "/v2/models/{model}/rollback",
             Endpoint::Forget => "/v2/models/{model}/forget",
+            Endpoint::SystemMemory => "/v2/systemsharedmemory/region/{region}/status",
+            Endpoint::SystemMemoryRegister => "/v2/systemsharedmemory/region/{region}/register",
+            Endpoint::SystemMemoryUnregister => "/v2/systemsharedmemory/region/{region}/unregister",
+            Endpoint::CudaMemory => "/v2/cudasharedmemory/region/{region}/status",
+            Endpoint::CudaMemoryRegister => "/v2/cudasharedmemory/region/{region}/register",
+            Endpoint::CudaMemoryUnregister => "/v2/cudasharedmemory/region/{region}/unregister",
             Endpoint::None => "other",
         }
     }
@@ -87,6 +99,8 @@ impl Endpoint {
             | Endpoint::Drift
             | Endpoint::Performance
             | Endpoint::Triggers
+            | Endpoint::SystemMemory
+            | Endpoint::CudaMemory
             | Endpoint::None => Method::GET,
             Endpoint::Infer
             | Endpoint::Index
@@ -103,7 +117,11 @@ impl Endpoint {
             | Endpoint::TriggerUnmute
             | Endpoint::Promote
             | Endpoint::RollBack
-            | Endpoint::Forget => Method::POST,
+            | Endpoint::Forget
+            | Endpoint::SystemMemoryRegister
+            | Endpoint::SystemMemoryUnregister
+            | Endpoint::CudaMemoryRegister
+            | Endpoint::CudaMemoryUnregister => Method::POST,
         }
     }
 }
@@ -112,7 +130,7 @@ impl Endpoint {
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Route {
     pub(crate) endpoint: Endpoint,
-    /// Or the trigger. Empty where the path names none.
+    /// Or the trigger, or the region. Empty where the path names none.
     pub(crate) model: String,
     /// Empty where the path names none.
     pub(crate) version: String,
@@ -200,6 +218,8 @@ impl Route {
             ["v2", "repository", "index"] => (Endpoint::Index, "", ""),
             ["v2", "repository", "models", model, "load"] => (Endpoint::Load, *model, ""),
             ["v2", "repository", "models", model, "unload"] => (Endpoint::Unload, *model, ""),
+            ["v2", "systemsharedmemory", rest @ ..] => memory(rest, SYSTEM)?,
+            ["v2", "cudasharedmemory", rest @ ..] => memory(rest, CUDA)?,
             _ => return Err(NoRoute::NotFound),
         };
         let allowed = endpoint.method();
@@ -209,6 +229,30 @@ impl Route {
         }
         Ok(Route { endpoint, model: decode(model)?, version: decode(version)? })
     }
+}
+
+const SYSTEM: [Endpoint; 3] =
+    [Endpoint::SystemMemory, Endpoint::SystemMemoryRegister, Endpoint::SystemMemoryUnregister];
+const CUDA: [Endpoint; 3] =
+    [Endpoint::CudaMemory, Endpoint::CudaMemoryRegister, Endpoint::CudaMemoryUnregister];
+
+/// Of regions: all of them, or the one that is named.
+fn memory<'a>(
+    rest: &[&'a str],
+    [status, register, unregister]: [Endpoint; 3],
+) -> Result<(Endpoint, &'a str, &'a str), NoRoute> {
+    let (region, what) = match rest {
+        [what] => ("", *what),
+        ["region", region, what] => (*region, *what),
+        _ => return Err(NoRoute::NotFound),
+    };
+    let endpoint = match what {
+        "status" => status,
+        "register" if !region.is_empty() => register,
+        "unregister" => unregister,
+        _ => return Err(NoRoute::NotFound),
+    };
+    Ok((endpoint, region, ""))
 }
 
 fn decode(segment: &str) -> Result<String, NoRoute> {
@@ -251,6 +295,16 @@ mod tests {
         check(Method::POST, "/v2/models/m/rollback", Ok((Endpoint::RollBack, "m", "")));
         check(Method::POST, "/v2/models/m/forget", Ok((Endpoint::Forget, "m", "")));
         check(Method::POST, "/v2/models/m/rollout/hold", Ok((Endpoint::RolloutHold, "m", "")));
+        check(Method::GET, "/v2/systemsharedmemory/status", Ok((Endpoint::SystemMemory, "", "")));
+        let path = "/v2/systemsharedmemory/region/a%2Fb";
+        let status = format!("{path}/status");
+        check(Method::GET, &status, Ok((Endpoint::SystemMemory, "a/b", "")));
+        let register = format!("{path}/register");
+        check(Method::POST, &register, Ok((Endpoint::SystemMemoryRegister, "a/b", "")));
+        let unregister = "/v2/systemsharedmemory/unregister";
+        check(Method::POST, unregister, Ok((Endpoint::SystemMemoryUnregister, "", "")));
+        let register = "/v2/cudasharedmemory/region/r/register";
+        check(Method::POST, register, Ok((Endpoint::CudaMemoryRegister, "r", "")));
     }
 
     #[test]
@@ -260,6 +314,11 @@ mod tests {
             "/v1/models/m",
             "/v2/models",
             "/v2/models/m/explain",
+            "/v2/systemsharedmemory",
+            "/v2/systemsharedmemory/register",
+            "/v2/systemsharedmemory/region//register",
+            "/v2/systemsharedmemory/region/r",
+            "/v2/systemsharedmemory/region/r/drop",
             "/v2/models/m/versions/1/x/y/z/w",
         ] {
             check(Method::GET, path, Err(NoRoute::NotFound));
