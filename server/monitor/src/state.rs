@@ -16,8 +16,12 @@ use crate::telling::Untold;
 /// The only format that is written and read.
 const FORMAT: u32 = 1;
 
-/// 512 features at 64 KB each, as text.
-const FILE_BYTES_MAX: usize = 128 << 20;
+/// More than there can be, or what was written could not be read: 512 features at 64 KB each and 8 embeddings
+/// at 4 MB, with a reference of as much, which are three to four times that as text.
+const FILE_BYTES_MAX: usize = 512 << 20;
+
+/// A file's name takes 255 bytes on every usual file system, and what is written aside has a longer one.
+const NAME_BYTES_MAX: usize = 240;
 
 /// A row of the log, by its name.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -89,7 +93,17 @@ pub(crate) fn path(folder: &Path, model: &ModelName, version: Version) -> PathBu
             let _ = write!(name, "%{byte:02X}");
         }
     }
-    folder.join(format!("{name}@{version}.json"))
+    let whole = format!("{name}@{version}.json");
+    if whole.len() <= NAME_BYTES_MAX {
+        return folder.join(whole);
+    }
+    // Every byte of a name in another alphabet takes three: it is cut, and told apart by all of it.
+    let print = model.as_str().bytes().fold(0xcbf2_9ce4_8422_2325_u64, |print, byte| {
+        (print ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+    });
+    let end = format!("~{print:016x}@{version}.json");
+    name.truncate(NAME_BYTES_MAX - end.len());
+    folder.join(name + &end)
 }
 
 /// Reads one. An error: the file is left alone, and what it said is lost to the monitor.
@@ -101,4 +115,29 @@ pub(crate) fn read(files: &dyn Files, path: &Path) -> io::Result<Saved> {
         return Err(io::Error::other(words));
     }
     Ok(saved)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_model_has_a_name_that_a_file_can_have() {
+        let name = |model: &str, version| {
+            let path = path(
+                Path::new("/state"),
+                &ModelName::new(model).expect("a name"),
+                Version(version),
+            );
+            path.file_name().expect("a name").to_string_lossy().into_owned()
+        };
+        assert_eq!(name("m", 1), "m@1.json");
+        assert_eq!(name("a b", 1), "a%20b@1.json");
+        // 85 letters of three bytes, each of which is escaped.
+        let long = "模".repeat(85);
+        let other = "模".repeat(84) + "型";
+        let names = [name(&long, 1), name(&long, u64::MAX), name(&other, 1)];
+        assert!(names.iter().all(|it| it.len() <= NAME_BYTES_MAX && it.is_ascii()), "{names:?}");
+        assert!(names[0] != names[1] && names[0] != names[2] && names[1] != names[2]);
+    }
 }

@@ -19,8 +19,16 @@ const LOOK_BACK_HOURS: u32 = 2;
 /// that differ by more are wrong, and do not say when it came.
 const AHEAD_MICROS: i64 = MICROS_AN_HOUR;
 
+/// Files whose names are remembered.
+const NAMES_MAX: usize = 500_000;
+
+/// Text that their names take when they are written down: half a million of the usual length is half of that.
+/// Beyond it the next process could not read what this one has written.
+const NAMES_BYTES_MAX: usize = 128 << 20;
+
 /// See the module. Times are microseconds since 1970, of rows.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(from = "Saved")]
 pub(crate) struct Cursor {
     /// Rows up to here are nobody's business.
     begin: i64,
@@ -28,6 +36,35 @@ pub(crate) struct Cursor {
     watermark: i64,
     /// Files that were read, each with the time of its newest row.
     read: BTreeMap<String, i64>,
+    /// What their names take as text, at the most.
+    #[serde(skip)]
+    bytes: usize,
+    /// How often they have changed since it was made or read.
+    #[serde(skip)]
+    changes: u64,
+}
+
+/// As it was written down.
+#[derive(Deserialize)]
+struct Saved {
+    begin: i64,
+    watermark: i64,
+    read: BTreeMap<String, i64>,
+}
+
+impl From<Saved> for Cursor {
+    fn from(saved: Saved) -> Cursor {
+        let Saved { begin, watermark, read } = saved;
+        let bytes = read.keys().map(|it| text_bytes(it)).sum();
+        Cursor { begin, watermark, read, bytes, changes: 0 }
+    }
+}
+
+/// What a name and a time take as JSON, at the most.
+fn text_bytes(path: &str) -> usize {
+    let escaped = |it: u8| it < b' ' || it == b'"' || it == b'\\';
+    let path: usize = path.bytes().map(|it| if escaped(it) { 6 } else { 1 }).sum();
+    path + "\"\":-9223372036854775808,".len()
 }
 
 /// Where a row belongs.
@@ -51,7 +88,7 @@ pub(crate) fn latest(now: i64, lateness: i64) -> i64 {
 impl Cursor {
     /// With nothing read.
     pub(crate) fn new(begin: i64) -> Cursor {
-        Cursor { begin, watermark: begin, read: BTreeMap::new() }
+        Cursor { begin, watermark: begin, read: BTreeMap::new(), bytes: 0, changes: 0 }
     }
 
     pub(crate) fn watermark(&self) -> i64 {
@@ -77,9 +114,15 @@ impl Cursor {
         u32::try_from((self.watermark + 1).div_euclid(MICROS_AN_HOUR)).unwrap_or(0)
     }
 
-    /// How many files are remembered.
-    pub(crate) fn names(&self) -> usize {
-        self.read.len()
+    /// Are there as many files as can be remembered?
+    pub(crate) fn is_full(&self) -> bool {
+        self.read.len() >= NAMES_MAX || self.bytes >= NAMES_BYTES_MAX
+    }
+
+    /// Tells what is remembered of files from what was before; the time up to which rows are counted is not
+    /// looked at.
+    pub(crate) fn changes(&self) -> u64 {
+        self.changes
     }
 
     pub(crate) fn is_read(&self, path: &str) -> bool {
@@ -88,7 +131,11 @@ impl Cursor {
 
     /// A file was read; `newest`: the time of its newest row.
     pub(crate) fn was_read(&mut self, path: String, newest: i64) {
-        self.read.insert(path, newest);
+        let bytes = text_bytes(&path);
+        if self.read.insert(path, newest).is_none() {
+            self.bytes += bytes;
+        }
+        self.changes += 1;
     }
 
     /// Files with rows that have not been counted: a process that starts reads them again.
@@ -99,10 +146,25 @@ impl Cursor {
 
     /// Lets go of names that no list will show again.
     pub(crate) fn forget(&mut self) {
-        let (from, watermark) = (self.first_hour(), self.watermark);
+        self.forget_before(self.first_hour());
+    }
+
+    /// Lets go of names of hours whose rows have all been counted. Files of these that are listed again are read
+    /// again, and all that is in them is late.
+    pub(crate) fn forget_counted(&mut self) {
+        self.forget_before(self.next_hour());
+    }
+
+    fn forget_before(&mut self, from: u32) {
+        let watermark = self.watermark;
+        let before = self.read.len();
         self.read.retain(|path, newest| {
             *newest > watermark || hour_of(path).is_some_and(|it| it >= from)
         });
+        if self.read.len() < before {
+            self.bytes = self.read.keys().map(|it| text_bytes(it)).sum();
+            self.changes += 1;
+        }
     }
 
     /// Have rows been counted up to a time that cannot be yet?
@@ -161,7 +223,7 @@ impl Turn {
 }
 
 /// The last microsecond before an hour.
-fn start_of(hour: u32) -> i64 {
+pub(crate) fn start_of(hour: u32) -> i64 {
     i64::from(hour) * MICROS_AN_HOUR - 1
 }
 

@@ -45,9 +45,6 @@ impl Follower {
         if !log.is_to_be_listed(&self.monitors) {
             return Ok(Round::Whole);
         }
-        if listing::is_crowded(&log.folder, &log.cursor) {
-            return Ok(Round::Failed);
-        }
         // After whatever ends this the list begins anew.
         let page = log.page.take();
         let known = (&log.cursor, &log.again);
@@ -55,6 +52,10 @@ impl Follower {
         for (read, object) in turn.objects.iter().enumerate() {
             if self.stop.load(Ordering::Relaxed) {
                 return Ok(Round::Stopped);
+            }
+            let Some(log) = self.logs.get_mut(n) else { return Ok(Round::Whole) };
+            if listing::is_crowded(&log.folder, &mut log.cursor) {
+                return Ok(Round::Failed);
             }
             match self.take(n, object)? {
                 Taken::Dealt => {}
@@ -130,3 +131,7 @@ impl Follower {
         Ok(Taken::Dealt)
     }
 }
+
+#[cfg(test)]
+#[path = "files_tests.rs"]
+mod tests;

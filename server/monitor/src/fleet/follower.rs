@@ -4,20 +4,19 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File, TryLockError};
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
-use serde::{Deserialize, Serialize};
-use server_base::{Findings, ModelName, Version};
-use server_feedback::Files as _;
+use server_base::Findings;
 
 use super::cursor::{Cursor, latest};
+use super::cursors::{self, Cursors, Known};
 use super::metrics;
 use super::repository::Repository;
 use super::source::Source;
-use super::stream::{self, Positions, Stream};
+use super::stream::{Positions, Stream};
 use super::transaction::Transaction;
 use super::version::VersionLog;
 use crate::house::{Monitors, Who};
@@ -31,15 +30,8 @@ const BEGIN_MICROS: i64 = super::cursor::MICROS_AN_HOUR;
 /// Versions whose cursors are kept while they are not followed: they may come back.
 const CURSORS_MAX: usize = 1_024;
 
-/// A list of files in a cursor: some megabytes.
-const CURSOR_BYTES_MAX: usize = 256 << 20;
-
-/// Beside the folder of the monitors.
-const CURSOR: &str = "cursor.json";
+/// Beside the folder of the cursors.
 const MONITORS: &str = "monitors";
-
-/// The only format that is written and read.
-const FORMAT: u32 = 1;
 
 /// How much, and how long.
 #[derive(Clone, Debug)]
@@ -85,8 +77,9 @@ pub(crate) struct Follower {
     repository: Repository,
     pub(super) bounds: Bounds,
     pub(super) now: Box<dyn Fn() -> i64 + Send>,
-    folder: PathBuf,
     disk: Arc<Transaction>,
+    /// What of them is written down.
+    kept: Cursors,
     pub(super) monitors: Arc<Monitors>,
     pub(super) logs: Vec<VersionLog>,
     /// Of a stream.
@@ -117,14 +110,6 @@ pub(crate) enum Round {
     Stopped,
 }
 
-#[derive(Serialize, Deserialize)]
-struct Saved {
-    format: u32,
-    versions: Vec<(String, u64, Cursor)>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    stream: Option<stream::Saved>,
-}
-
 impl Follower {
     /// Goes on where the process before has stopped.
     pub(crate) fn open(options: Options, stop: Arc<AtomicBool>) -> io::Result<Follower> {
@@ -135,10 +120,12 @@ impl Follower {
             TryLockError::WouldBlock => io::Error::other("another process keeps its state there"),
             TryLockError::Error(error) => error,
         })?;
-        let disk = Arc::new(Transaction::open(folder.clone(), MONITORS)?);
+        let inner = [MONITORS, cursors::FOLDER];
+        let disk = Arc::new(Transaction::open(folder.clone(), &inner)?);
         let files = Arc::<Transaction>::clone(&disk);
         let monitors = Arc::new(Monitors::open(files, &folder.join(MONITORS), findings)?);
-        let (cursors, stream) = read(&disk, &folder)?;
+        let (kept, known) = Cursors::open(Arc::clone(&disk), &folder)?;
+        let Known { cursors, stream, is_old } = known;
         let positions = match &log {
             Log::Files(_) => Positions::default(),
             Log::Stream(it) => Positions::of(stream, it.name()),
@@ -150,14 +137,14 @@ impl Follower {
             repository,
             bounds,
             now,
-            folder,
             disk,
+            kept,
             monitors,
             logs: Vec::new(),
             positions,
             cursors,
             touched,
-            is_moved: false,
+            is_moved: is_old,
             written: None,
             stop,
             _lock: lock,
@@ -217,9 +204,11 @@ impl Follower {
                 None => {
                     let begin = || self.bounds.from.unwrap_or((self.now)() - BEGIN_MICROS);
                     let cursor = self.cursors.remove(&who);
+                    // One without a cursor begins, whatever was read of the stream.
+                    let is_covered = cursor.is_some() && covered.contains(&who);
                     let cursor = cursor.unwrap_or_else(|| Cursor::new(begin()));
                     let mut log = VersionLog::new(it, cursor);
-                    log.since = log.since.filter(|_| !covered.contains(&who));
+                    log.since = log.since.filter(|_| !is_covered);
                     log
                 }
             };
@@ -233,6 +222,7 @@ impl Follower {
             let oldest = self.cursors.iter().min_by_key(|it| it.1.watermark());
             let Some(oldest) = oldest.map(|it| it.0.clone()) else { return };
             self.cursors.remove(&oldest);
+            self.kept.forget(&oldest);
         }
         self.monitors.sweep();
     }
@@ -258,7 +248,7 @@ impl Follower {
         metrics::failed("clock");
         let (model, version) = &log.who;
         let (counted, now) = (log.cursor.watermark() / 1_000_000, now / 1_000_000);
-        let file = self.folder.join(CURSOR);
+        let file = self.kept.path(&log.who);
         Err(io::Error::other(format!(
             "rows of {model}/{version} were counted up to {counted} s after 1970 and the clock shows {now} s: expected a \
              clock that does not go back. If it was wrong then, remove {} and give --from",
@@ -319,32 +309,22 @@ impl Follower {
 
     fn write(&mut self) -> io::Result<()> {
         self.touched.iter().try_for_each(|it| self.monitors.keep(it))?;
-        let followed = self.logs.iter_mut().map(|it| {
-            let who = it.who.clone();
-            (who, it.standing(&self.monitors).clone())
-        });
-        let others = self.cursors.iter().map(|it| (it.0.clone(), it.1.clone()));
-        let all = followed.collect::<Vec<_>>().into_iter().chain(others);
-        let versions =
-            all.map(|((model, version), it)| (model.to_string(), version.0, it)).collect();
+        for log in &mut self.logs {
+            let (who, has_counted) = (log.who.clone(), self.touched.contains(&log.who));
+            self.kept.write(&who, log.standing(&self.monitors), has_counted)?;
+        }
+        for (who, cursor) in &self.cursors {
+            self.kept.write(who, cursor, self.touched.contains(who))?;
+        }
         let stream = match &self.log {
             Log::Files(_) => None,
             Log::Stream(it) => {
                 let covered = self.logs.iter().filter(|it| it.since.is_none()).map(|it| &it.who);
                 let covered: Vec<&Who> = covered.collect();
-                Some(self.positions.saved(it.name(), &self.kept(), &covered))
+                Some(self.positions.saved(it.name(), &self.needed(), &covered))
             }
         };
-        let saved = serde_json::to_vec(&Saved { format: FORMAT, versions, stream })?;
-        if saved.len() > CURSOR_BYTES_MAX {
-            // Nobody could read it: what is there stands.
-            let bytes = saved.len();
-            let words = format!(
-                "{CURSOR}: {bytes} bytes of files that were read: expected at most {CURSOR_BYTES_MAX}"
-            );
-            return Err(io::Error::other(words));
-        }
-        self.disk.replace(&self.folder.join(CURSOR), &saved)?;
+        self.kept.beside(stream.as_ref())?;
         self.disk.commit()?;
         self.is_moved = false;
         let mut told = Ok(());
@@ -359,31 +339,6 @@ impl Follower {
         });
         self.disk.commit().and(told)
     }
-}
-
-/// Where versions stand, and the stream.
-type Known = (BTreeMap<Who, Cursor>, Option<stream::Saved>);
-
-/// What the process before has left.
-fn read(disk: &Transaction, folder: &Path) -> io::Result<Known> {
-    let path = folder.join(CURSOR);
-    let text = match disk.read(&path, 0, CURSOR_BYTES_MAX) {
-        Ok(text) => text,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Known::default()),
-        Err(error) => return Err(error),
-    };
-    let wrong = |why: String| io::Error::other(format!("{}: {why}", path.display()));
-    let saved: Saved = serde_json::from_slice(&text).map_err(|it| wrong(it.to_string()))?;
-    if saved.format != FORMAT {
-        let format = saved.format;
-        return Err(wrong(format!("it has format {format}, this version reads {FORMAT}")));
-    }
-    let mut cursors = BTreeMap::new();
-    for (model, version, cursor) in saved.versions {
-        let model = ModelName::new(&model).map_err(|it| wrong(it.to_string()))?;
-        cursors.insert((model, Version(version)), cursor);
-    }
-    Ok((cursors, saved.stream))
 }
 
 #[cfg(test)]

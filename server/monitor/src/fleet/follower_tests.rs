@@ -1,13 +1,9 @@
-use std::sync::Mutex;
 use std::sync::atomic::Ordering;
 
-use arrow_array::cast::AsArray as _;
-use arrow_array::types::TimestampMicrosecondType;
-use arrow_array::{RecordBatch, TimestampMicrosecondArray};
-use arrow_schema::{DataType, TimeUnit};
+use server_base::{Finding, ModelName};
 
-use super::super::scene::{LATENESS_S, PLAN, SECOND, Scene, halves, rows};
-use super::super::source::{FolderSource, Listed, Missing, Object, Wanted};
+use super::super::scene::{LATENESS_S, PLAN, SECOND, Scene, ahead, halves, rows};
+use super::super::source::FolderSource;
 use super::*;
 use crate::fixture::{self, Heard, Weather};
 
@@ -78,7 +74,7 @@ fn a_killed_process_neither_loses_nor_doubles_rows() {
     assert!(counted > 7_000, "{counted}");
     scene.round(20_000);
     scene.check((18, 0));
-    let cursor = fs::metadata(scene.path("state/cursor.json")).expect("it is there").len();
+    let cursor = fs::metadata(scene.path("state/cursors/m@1.json")).expect("it is there").len();
     assert!(cursor < 4_096, "files of hours that are over are forgotten: {cursor} bytes");
 }
 
@@ -148,20 +144,6 @@ fn too_many_rows_are_counted_before_their_time() {
     scene.check((2, 0));
 }
 
-/// Rows that are so many seconds later.
-fn ahead(rows: &RecordBatch, by_s: i64) -> RecordBatch {
-    let (place, field) = rows.schema_ref().column_with_name("event_time").expect("a time");
-    let times = rows.column(place).as_primitive::<TimestampMicrosecondType>();
-    let times: TimestampMicrosecondArray = times.unary(|it| it + by_s * SECOND);
-    let mut columns = rows.columns().to_vec();
-    assert_eq!(
-        field.data_type(),
-        &DataType::Timestamp(TimeUnit::Microsecond, Some("+00:00".into()))
-    );
-    columns[place] = Arc::new(times.with_timezone("+00:00"));
-    RecordBatch::try_new(rows.schema(), columns).expect("the same columns")
-}
-
 #[test]
 fn a_clock_that_is_ahead_makes_no_other_row_late() {
     // A day, by which no clock is wrong; and less, which may be.
@@ -202,7 +184,10 @@ fn a_clock_that_goes_back_is_said() {
     assert_eq!(follower.round().expect("others are followed"), Round::Failed);
     let error = follower.check_clock(0, 2_000 * SECOND).expect_err("a clock").to_string();
     assert!(
-        error.contains("m/1") && error.contains("89700 s") && error.contains("2000 s"),
+        error.contains("m/1")
+            && error.contains("89700 s")
+            && error.contains("2000 s")
+            && error.contains("cursors/m@1.json"),
         "{error}"
     );
     // It was wrong for a while.
@@ -210,26 +195,76 @@ fn a_clock_that_goes_back_is_said() {
     scene.check((2, 0));
 }
 
+/// Hears, and has the disk refuse whatever is written of the first model after that.
+#[derive(Debug)]
+struct Blocks(Arc<Heard>, PathBuf);
+
+impl Findings for Blocks {
+    fn found(&self, finding: &Finding) {
+        if finding.model.as_str() == "m" {
+            let _ = fs::create_dir(&self.1);
+        }
+        self.0.found(finding);
+    }
+}
+
 #[test]
-fn what_cannot_be_read_is_left_out() {
+fn one_that_cannot_be_told_of_keeps_no_others_waiting() {
     let mut scene = Scene::new(PLAN);
-    let all = rows(10, 1_000);
-    scene.put(&all.slice(0, 400));
-    let folder = scene.path("log/model=m/version=1/date=1970-01-01/hour=00");
-    fs::write(folder.join("broken.parquet"), "no Parquet at all").expect("written");
-    scene.put(&all.slice(400, 600));
+    for (name, path) in
+        [("model.toml", "models/n/model.toml"), ("1/profile.json", "models/n/1/profile.json")]
+    {
+        let to = scene.path(path);
+        fs::create_dir_all(to.parent().expect("a folder")).expect("made");
+        fs::copy(scene.path("models/m").join(name), to).expect("copied");
+    }
+    scene.put(&rows(18, 600));
+    scene.put_of("n", &rows(19, 600));
+    let blocked = scene.path("state/monitors/m@1.json.next");
+    let findings = Arc::new(Blocks(Arc::clone(&scene.heard), blocked.clone()));
+    let follower = Follower::open(Options { findings, ..scene.options() }, Arc::default());
+    let follower = scene.follower.insert(follower.expect("it begins"));
+    // Both are written down together.
+    follower.written = Some(Instant::now() + Duration::from_secs(3_600));
+    scene.now.store(9_000 * SECOND, Ordering::Relaxed);
+    follower.round().expect_err("what was told cannot be written down");
+    let of = |told: &[Finding]| told.iter().map(|it| it.model.clone()).collect::<BTreeSet<_>>();
+    let names = ["m", "n"].map(|it| ModelName::new(it).expect("a name"));
+    assert_eq!(of(&scene.heard.take()), BTreeSet::from(names));
+    fs::remove_dir(blocked).expect("gone");
+    scene.round(9_001);
+    assert!(scene.heard.take().is_empty(), "each is told once");
+}
+
+#[test]
+fn cursors_of_an_earlier_release_go_on() {
+    let mut scene = Scene::new(PLAN);
+    let all = rows(20, 2_000);
+    scene.put(&all.slice(0, 1_000));
     scene.start();
-    scene.round(600);
-    scene.check((0, 301));
-    // What waited is gone from the store when the next process looks for it.
-    let first = |it: &Path| it.to_string_lossy().contains("0000000000000001-");
-    let files = fs::read_dir(&folder).expect("a folder").filter_map(Result::ok);
-    let files: Vec<PathBuf> = files.map(|it| it.path()).filter(|it| first(it)).collect();
-    assert_eq!(files.len(), 1, "{files:?}");
-    fs::remove_file(&files[0]).expect("gone");
+    scene.round(1_000);
+    scene.check((1, 201));
+    scene.follower = None;
+    // As it wrote them: one file for all.
+    let path = scene.path("state/cursors/m@1.json");
+    let text = fs::read(&path).expect("there");
+    let one: serde_json::Value = serde_json::from_slice(&text).expect("JSON");
+    let all_in_one = serde_json::json!({ "format": 1, "versions": [["m", 1, one["cursor"]]] });
+    fs::write(scene.path("state/cursor.json"), all_in_one.to_string()).expect("written");
+    fs::remove_dir_all(scene.path("state/cursors")).expect("removed");
+    scene.put(&all.slice(1_000, 1_000));
+    for _ in 0..2 {
+        scene.start();
+        scene.check((1, 201));
+    }
+    scene.killed_in_a_round(1_500);
+    scene.check((1, 201));
+    scene.round(1_500);
+    scene.check((2, 201));
     scene.start();
+    assert!(path.is_file());
     scene.round(9_000);
-    scene.check((1, 401));
+    scene.check((4, 0));
 }
 
 #[test]
@@ -273,93 +308,4 @@ fn a_state_is_kept_by_one_process() {
     let second = Follower::open(options, Arc::default());
     assert!(second.is_err_and(|it| it.to_string().contains("another process")));
     drop(held);
-}
-
-/// A store that answers now and then, or not at all for the file with that in its name.
-struct Flaky(FolderSource, Arc<Mutex<u32>>, Option<&'static str>);
-
-impl Source for Flaky {
-    fn list(&mut self, wanted: &Wanted<'_>) -> io::Result<Listed> {
-        self.0.list(wanted)
-    }
-
-    fn fetch(&mut self, folder: &str, object: &Object) -> Result<File, Missing> {
-        if let Some(refused) = self.2 {
-            let is_refused = object.path.contains(refused);
-            let other = || Missing::Refused(io::Error::other("of a foreign owner"));
-            return if is_refused { Err(other()) } else { self.0.fetch(folder, object) };
-        }
-        let mut fetches = self.1.lock().expect("nobody panics");
-        *fetches += 1;
-        if fetches.is_multiple_of(2) {
-            Err(Missing::Away(io::Error::other("away")))
-        } else {
-            self.0.fetch(folder, object)
-        }
-    }
-}
-
-#[test]
-fn a_store_that_is_away_is_asked_again() {
-    let mut scene = Scene::new(PLAN);
-    for it in halves(&rows(12, 900)) {
-        scene.put(&it);
-    }
-    scene.start();
-    scene.now.store(9_000 * SECOND, Ordering::Relaxed);
-    let source = Flaky(FolderSource::new(vec![scene.path("log")]), Arc::default(), None);
-    let follower = scene.follower.as_mut().expect("it was started");
-    follower.log = Log::Files(Box::new(source));
-    follower.round().expect_err("the second file cannot be had");
-    follower.round().expect("it can now");
-    scene.check((1, 400));
-}
-
-#[test]
-fn a_file_that_is_refused_is_left_out_after_a_while() {
-    let mut scene = Scene::new(PLAN);
-    let all = rows(15, 900);
-    scene.put(&all.slice(0, 300));
-    scene.put(&all.slice(300, 600));
-    scene.start();
-    scene.now.store(9_000 * SECOND, Ordering::Relaxed);
-    let folder = FolderSource::new(vec![scene.path("log")]);
-    let source = Flaky(folder, Arc::default(), Some("0000000000000001-"));
-    let follower = scene.follower.as_mut().expect("it was started");
-    follower.log = Log::Files(Box::new(source));
-    for _ in 1..5 {
-        assert_eq!(follower.round().expect("the store is there"), Round::Failed);
-    }
-    scene.check((0, 0));
-    scene.round(9_000);
-    scene.check((1, 100));
-}
-
-/// A store that lists two names at a time.
-struct Short(FolderSource);
-
-impl Source for Short {
-    fn list(&mut self, wanted: &Wanted<'_>) -> io::Result<Listed> {
-        self.0.list(&Wanted { most: 2, ..*wanted })
-    }
-
-    fn fetch(&mut self, folder: &str, object: &Object) -> Result<File, Missing> {
-        self.0.fetch(folder, object)
-    }
-}
-
-#[test]
-fn an_hour_with_more_files_than_a_list_is_read_in_parts() {
-    let mut scene = Scene::new(PLAN);
-    let all = rows(16, 1_400);
-    (0..7).for_each(|it| scene.put(&all.slice(200 * it, 200)));
-    scene.start();
-    scene.now.store(1_500 * SECOND, Ordering::Relaxed);
-    let short = Short(FolderSource::new(vec![scene.path("log")]));
-    let follower = scene.follower.as_mut().expect("it was started");
-    follower.log = Log::Files(Box::new(short));
-    let ended: Vec<Round> = (0..4).map(|_| follower.round().expect("a log")).collect();
-    assert_eq!(ended, [Round::Cut, Round::Cut, Round::Cut, Round::Whole]);
-    // Up to 1,200.
-    scene.check((2, 201));
 }

@@ -166,9 +166,6 @@ impl Judging {
         let mut turns = Vec::with_capacity(self.logs.len());
         for log in &mut self.logs {
             let source = if log.are_labels() { &mut self.labels } else { &mut self.predictions };
-            if listing::is_crowded(&log.folder, &log.cursor) {
-                return Err(io::Error::other(format!("{}: too many files", log.folder)));
-            }
             // After whatever ends this the list begins anew.
             let page = log.page.take();
             let known = (&log.cursor, &BTreeSet::new());
@@ -200,6 +197,11 @@ impl Judging {
             };
             // Before the first file of an hour everything before that hour is there.
             self.advance(all_until(turns, &read))?;
+            if let Some(it) = self.logs.get_mut(log)
+                && listing::is_crowded(&it.folder, &mut it.cursor)
+            {
+                return Err(io::Error::other(format!("{}: too many files", it.folder)));
+            }
             self.take(log, object)?;
             if let Some(it) = read.get_mut(log) {
                 *it = place + 1;

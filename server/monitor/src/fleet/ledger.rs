@@ -22,8 +22,9 @@ const FORMAT: u32 = 1;
 
 const FILE: &str = "performance.json";
 
-/// Half a megabyte for each version at the most.
-const BYTES_MAX: usize = 256 << 20;
+/// More than there can be, or what was written could not be read: half a megabyte for each version that is
+/// judged or remembered, and what is to be told of them.
+const BYTES_MAX: usize = 1 << 30;
 
 /// Versions that are remembered while they are not judged: they may come back.
 const VERSIONS_MAX: usize = 1_024;

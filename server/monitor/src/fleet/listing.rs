@@ -12,9 +12,6 @@ use super::source::{Source, Wanted};
 /// Files of one list: those of four hours of a version, of 400 replicas that write one each minute.
 const LISTED_MAX: usize = 100_000;
 
-/// Files whose names are remembered, of a version: some 50 MB.
-const NAMES_MAX: usize = 500_000;
-
 /// Where the next part of a list begins.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Page {
@@ -24,16 +21,17 @@ pub(crate) struct Page {
     pub(crate) settled: i64,
 }
 
-/// Are there too many files for more? That is said.
-pub(crate) fn is_crowded(folder: &str, cursor: &Cursor) -> bool {
-    let is_crowded = cursor.names() >= NAMES_MAX;
+/// Are there too many files for one more? That is said.
+pub(crate) fn is_crowded(folder: &str, cursor: &mut Cursor) -> bool {
+    if !cursor.is_full() {
+        return false;
+    }
+    // So many are not listed from the hours before: what is late of these is not looked for any more.
+    cursor.forget_counted();
+    let is_crowded = cursor.is_full();
     if is_crowded {
         metrics::failed("crowded");
-        tracing::error!(
-            folder,
-            files = NAMES_MAX,
-            "the hours of a log have too many files: no more is read"
-        );
+        tracing::error!(folder, "the hours of a log have too many files: no more is read");
     }
     is_crowded
 }

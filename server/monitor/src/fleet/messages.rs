@@ -76,7 +76,7 @@ impl Follower {
     }
 
     /// Where the next process has to begin.
-    pub(super) fn kept(&self) -> Offsets {
+    pub(super) fn needed(&self) -> Offsets {
         least(&self.positions.next, self.logs.iter().flat_map(VersionLog::needs))
     }
 
@@ -84,7 +84,7 @@ impl Follower {
     fn set_out(&mut self) -> io::Result<Offsets> {
         self.logs.iter_mut().for_each(|it| it.try_again(&self.monitors));
         let is_behind = self.logs.iter().any(VersionLog::is_behind);
-        let kept = self.kept();
+        let kept = self.needed();
         let Log::Stream(stream) = &mut self.log else { return Ok(Offsets::new()) };
         let there = stream.partitions()?;
         let known = &self.positions.next;

@@ -20,6 +20,7 @@ mod waiting;
 mod columns;
 mod version;
 mod transaction;
+mod cursors;
 mod follower;
 mod answers;
 mod listing;

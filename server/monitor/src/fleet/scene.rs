@@ -9,7 +9,8 @@ use std::time::Duration;
 
 use arrow_array::cast::AsArray as _;
 use arrow_array::types::TimestampMicrosecondType;
-use arrow_array::{RecordBatch, UInt32Array};
+use arrow_array::{RecordBatch, TimestampMicrosecondArray, UInt32Array};
+use arrow_schema::{DataType, TimeUnit};
 use arrow_select::take::take_record_batch;
 use server_base::{FindingKind, ModelName, Version};
 use server_feedback::{ParquetSink, Position, Rows, Sink as _};
@@ -84,10 +85,15 @@ impl Scene {
 
     /// Writes rows as a replica does.
     pub(super) fn put(&mut self, rows: &RecordBatch) {
+        self.put_of("m", rows);
+    }
+
+    /// The same, of that model.
+    pub(super) fn put_of(&mut self, model: &str, rows: &RecordBatch) {
         if let Some(topic) = &self.topic {
-            return topic.put(rows);
+            return topic.put_of(model, rows);
         }
-        let about = [("salver.model", "m"), ("salver.version", "1")];
+        let about = [("salver.model", model), ("salver.version", "1")];
         let about = about.map(|(key, it)| (key.to_owned(), it.to_owned()));
         let schema = rows.schema().as_ref().clone().with_metadata(HashMap::from(about));
         let rows = rows.clone().with_schema(Arc::new(schema)).expect("the same columns");
@@ -98,7 +104,7 @@ impl Scene {
         for hour in times.chunk_by(|a, b| a / (3_600 * SECOND) == b / (3_600 * SECOND)) {
             let batch = rows.slice(begin, hour.len());
             let number = u32::try_from(hour[0] / (3_600 * SECOND)).expect("an hour");
-            let model = ModelName::new("m").expect("a name");
+            let model = ModelName::new(model).expect("a name");
             sink.write(&Rows { model, version: Version(1), hour: number, batch }).expect("rows");
             begin += hour.len();
         }
@@ -109,9 +115,14 @@ impl Scene {
     /// The process begins, or the next does after that one was killed.
     pub(super) fn start(&mut self) {
         self.follower = None;
+        let follower = Follower::open(self.options(), Arc::default());
+        self.follower = Some(follower.expect("it begins"));
+    }
+
+    pub(super) fn options(&self) -> Options {
         let now = Arc::clone(&self.now);
         let folder = || Log::Files(Box::new(FolderSource::new(vec![self.path("log")])));
-        let options = Options {
+        Options {
             log: self.topic.as_ref().map_or_else(folder, Topic::log),
             repository: Repository::new(vec![self.path("models")], BTreeMap::new()),
             folder: self.path("state"),
@@ -123,9 +134,7 @@ impl Scene {
                 from: Some(-1),
             },
             now: Box::new(move || now.load(Ordering::Relaxed)),
-        };
-        let follower = Follower::open(options, Arc::default());
-        self.follower = Some(follower.expect("it begins"));
+        }
     }
 
     /// A round at that time.
@@ -172,6 +181,25 @@ pub(super) fn halves(rows: &RecordBatch) -> [RecordBatch; 2] {
         let own: Vec<u32> = (first..rows_max).step_by(2).collect();
         take_record_batch(rows, &UInt32Array::from(own)).expect("rows")
     })
+}
+
+/// Rows that are so many seconds later.
+pub(super) fn ahead(rows: &RecordBatch, by_s: i64) -> RecordBatch {
+    timed(rows, |it| it + by_s * SECOND)
+}
+
+/// Rows with other times.
+pub(super) fn timed(rows: &RecordBatch, of: impl Fn(i64) -> i64) -> RecordBatch {
+    let (place, field) = rows.schema_ref().column_with_name("event_time").expect("a time");
+    let times = rows.column(place).as_primitive::<TimestampMicrosecondType>();
+    let times: TimestampMicrosecondArray = times.unary(of);
+    let mut columns = rows.columns().to_vec();
+    assert_eq!(
+        field.data_type(),
+        &DataType::Timestamp(TimeUnit::Microsecond, Some("+00:00".into()))
+    );
+    columns[place] = Arc::new(times.with_timezone("+00:00"));
+    RecordBatch::try_new(rows.schema(), columns).expect("the same columns")
 }
 
 pub(super) fn rows(seed: u64, count: usize) -> RecordBatch {

@@ -70,10 +70,6 @@ impl Topic {
     }
 
     /// Rows of a version, in partitions in turn.
-    pub(super) fn put(&self, rows: &RecordBatch) {
-        self.put_of("m", rows);
-    }
-
     pub(super) fn put_of(&self, model: &str, rows: &RecordBatch) {
         for (n, message) in sent(model, rows).into_iter().enumerate() {
             let partition = n % self.state().partitions.len();

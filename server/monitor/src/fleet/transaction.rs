@@ -18,7 +18,8 @@ const RECORD: &str = "commit.json";
 /// What a file that does not count yet is called: its name and this.
 const ASIDE: &str = "next";
 
-/// A record names a file for each monitor.
+/// A record names two files for each version that is followed, and one for each that was: some 1,500 names of
+/// a folder and 255 bytes.
 const RECORD_BYTES_MAX: usize = 1 << 20;
 
 /// See the module. `replace` puts a file aside; nothing else is changed by it.
@@ -37,13 +38,16 @@ struct Staged {
 }
 
 impl Transaction {
-    /// Of files below that folder, or in the folder `inner` within it. Ends what was begun.
-    pub(crate) fn open(root: PathBuf, inner: &str) -> io::Result<Transaction> {
-        fs::create_dir_all(root.join(inner))?;
+    /// Of files in that folder, or in the folders `inner` within it. Ends what was begun.
+    pub(crate) fn open(root: PathBuf, inner: &[&str]) -> io::Result<Transaction> {
+        let folders: Vec<PathBuf> = inner.iter().map(|it| root.join(it)).collect();
+        folders.iter().try_for_each(fs::create_dir_all)?;
+        // What is synced within a folder is lost with its name.
+        Disk.sync_folder(&root)?;
         let transaction = Transaction { root, staged: Mutex::default() };
         transaction.carry_out(&mut transaction.staged())?;
-        for folder in [transaction.root.clone(), transaction.root.join(inner)] {
-            for path in Disk.list(&folder)? {
+        for folder in std::iter::once(&transaction.root).chain(&folders) {
+            for path in Disk.list(folder)? {
                 if path.extension().is_some_and(|it| it == ASIDE) {
                     fs::remove_file(path)?;
                 }
@@ -163,7 +167,7 @@ mod tests {
     const NAMES: [&str; 3] = ["cursor.json", "in/a.json", "in/b.json"];
 
     fn open(root: &Path) -> Transaction {
-        Transaction::open(root.to_path_buf(), "in").expect("opens")
+        Transaction::open(root.to_path_buf(), &["in"]).expect("opens")
     }
 
     fn write(transaction: &Transaction, text: &str) {
