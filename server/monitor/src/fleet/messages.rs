@@ -30,7 +30,8 @@ struct Chunk {
     /// Where the first of them is that matters.
     from: Offsets,
     next: Offsets,
-    newest: BTreeMap<i32, i64>,
+    /// Partitions and times of rows, in their order.
+    times: Vec<(i32, i64)>,
     heaps: Vec<Heap>,
     messages: usize,
     bytes: usize,
@@ -144,8 +145,8 @@ impl Follower {
 
     /// Counts the rows that nothing belongs before any more.
     fn count(&mut self, ends: &Offsets, (now, lateness): (i64, i64)) {
-        if let Some(newest) = self.positions.newest(ends, now) {
-            (0..self.logs.len()).for_each(|n| self.advance(n, newest - lateness));
+        if let Some(written) = self.positions.written(ends, now) {
+            (0..self.logs.len()).for_each(|n| self.advance(n, written - lateness));
         }
         self.relieve();
     }
@@ -155,13 +156,15 @@ impl Follower {
         let Follower { log, logs, positions, stop, .. } = self;
         let mut chunk = Chunk::new(positions.next.clone());
         let latest = logs.iter().map(|it| it.latest).min().unwrap_or(i64::MAX);
+        let counted = logs.iter().map(|it| it.cursor.watermark()).min().unwrap_or(i64::MIN);
         let Log::Stream(stream) = log else { return Ok(chunk) };
         while !chunk.is_full() && !ends.iter().all(|it| chunk.next.get(it.0) >= Some(it.1)) {
             let came = stream.next(&mut |message| {
                 let again = positions.is_again(message.partition, message.offset);
                 let fate = fate((message, again), sources, logs);
-                // A clock that is wrong does not say how old what comes next is.
-                let time = message.time.filter(|it| *it <= latest);
+                // A clock that is wrong does not say how old what comes next is, and what is late has nothing
+                // wait for it.
+                let time = message.time.filter(|it| (counted..=latest).contains(it));
                 if let Fate::Left(why) = fate
                     && !again
                 {
@@ -212,7 +215,7 @@ impl Follower {
                 tracing::error!(%model, %version, rows = wrong, error, "messages cannot be read: they are left out, and others of their kind will be");
             }
         }
-        self.positions.passed(chunk.next, &chunk.newest);
+        self.positions.passed(chunk.next, &chunk.times);
         self.is_moved |= chunk.messages > 0;
     }
 }
@@ -243,7 +246,7 @@ fn fate<'a>(
 impl Chunk {
     fn new(next: Offsets) -> Chunk {
         let from = next.clone();
-        Chunk { from, next, newest: BTreeMap::new(), heaps: Vec::new(), messages: 0, bytes: 0 }
+        Chunk { from, next, times: Vec::new(), heaps: Vec::new(), messages: 0, bytes: 0 }
     }
 
     fn is_full(&self) -> bool {
@@ -272,8 +275,7 @@ impl Chunk {
         if message.kind == Some(ROW)
             && let Some(time) = message.time
         {
-            let newest = self.newest.entry(partition).or_insert(time);
-            *newest = time.max(*newest);
+            self.times.push((partition, time));
         }
         let Fate::Row { log, columns } = *fate else { return };
         let is_same = |it: &Heap| it.log == log && it.again == again && it.columns == columns;

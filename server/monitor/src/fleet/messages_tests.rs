@@ -1,4 +1,4 @@
-use super::super::scene::{LATENESS_S, PLAN, SECOND, Scene, halves, rows};
+use super::super::scene::{LATENESS_S, PLAN, SECOND, Scene, ahead, halves, rows};
 use super::super::topic::{Topic, sent};
 use super::*;
 use crate::fixture::{self, Weather};
@@ -90,6 +90,37 @@ fn what_has_piled_up_is_counted_in_order_and_in_little_memory() {
     scene.check((120, 0));
     let log = &scene.follower.as_ref().expect("it was started").logs[0];
     assert_eq!((log.waiting.rows(), log.waiting.bytes()), (0, 0));
+}
+
+/// By less than an hour, and by more; each flush of a replica lies in one piece.
+#[test]
+fn a_clock_that_is_ahead_makes_no_row_late_that_has_piled_up() {
+    for by_s in [3_000, 86_400] {
+        let (mut scene, _) = scene(PLAN, 2);
+        let all = rows(10, 30_000);
+        for begin in (0..30_000).step_by(1_000) {
+            let [a, b] = halves(&all.slice(begin, 1_000));
+            scene.put(&a);
+            scene.put(&ahead(&b, by_s));
+        }
+        scene.start();
+        scene.round(900_000);
+        scene.check((60, 0));
+    }
+}
+
+/// What is read is counted as reading goes on, and not in the end.
+#[test]
+fn what_has_piled_up_does_not_wait_for_its_end() {
+    let (mut scene, topic) = scene(PLAN, 2);
+    scene.put(&rows(21, 40_000));
+    scene.start();
+    scene.now.store(900_000 * SECOND, Ordering::Relaxed);
+    topic.state().away_after = Some(30_000);
+    scene.follower.as_mut().expect("it was started").round().expect_err("away");
+    let follower = scene.follower.as_ref().expect("it was started");
+    let counted = follower.logs[0].cursor.watermark() / SECOND;
+    assert!((10_000..24_576).contains(&counted), "{counted}");
 }
 
 #[test]

@@ -14,6 +14,7 @@
 
 mod repository;
 mod source;
+mod recent;
 mod stream;
 mod cursor;
 mod waiting;

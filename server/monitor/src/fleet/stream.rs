@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use server_base::{ModelName, Version};
 
 use super::metrics;
+use super::recent::Recent;
 use crate::house::Who;
 
 /// By partition: the offset of a message.
@@ -62,8 +63,8 @@ pub(crate) struct Positions {
     pub(crate) next: Offsets,
     /// What was never read.
     seen: Offsets,
-    /// The newest message since reading began where it did.
-    newest: BTreeMap<i32, i64>,
+    /// The last messages since reading began where it did.
+    recent: BTreeMap<i32, Recent>,
     /// The stream stands there.
     pub(crate) is_set: bool,
     /// Versions whose rows were all counted, or come again, when the process began.
@@ -149,7 +150,7 @@ impl Positions {
         }
         self.seen.retain(|it, _| there.contains_key(it));
         self.next = at;
-        self.newest.clear();
+        self.recent.clear();
         self.is_set = false;
     }
 
@@ -158,15 +159,15 @@ impl Positions {
         self.seen.get(&partition).is_some_and(|it| offset < *it)
     }
 
-    /// Those have been read, up to there; of each partition the newest.
-    pub(crate) fn passed(&mut self, next: Offsets, newest: &BTreeMap<i32, i64>) {
+    /// Those have been read, up to there: partitions and times, in their order.
+    pub(crate) fn passed(&mut self, next: Offsets, times: &[(i32, i64)]) {
         for (partition, offset) in &next {
             let seen = self.seen.entry(*partition).or_insert(*offset);
             *seen = (*seen).max(*offset);
         }
-        for (partition, time) in newest {
-            let known = self.newest.entry(*partition).or_insert(*time);
-            *known = (*known).max(*time);
+        for (partition, time) in times {
+            let recent = self.recent.entry(*partition);
+            recent.or_insert_with(|| Recent::new(next.len())).add(*time);
         }
         self.next = next;
     }
@@ -180,11 +181,11 @@ impl Positions {
         self.next.get(partition).is_some_and(|it| it >= end)
     }
 
-    /// Up to which time rows were written before those that have been read, by the clocks of their writers: what
-    /// comes behind a message was written after it. `None`: of a partition nobody knows.
-    pub(crate) fn newest(&self, ends: &Offsets, now: i64) -> Option<i64> {
+    /// Up to which time rows were written before those that have been read: what comes behind a message was
+    /// written after it, and not all clocks of some in a row are ahead. `None`: of a partition nobody knows.
+    pub(crate) fn written(&self, ends: &Offsets, now: i64) -> Option<i64> {
         let time = |it: (&i32, &i64)| {
-            if self.is_at(it) { Some(now) } else { self.newest.get(it.0).copied() }
+            if self.is_at(it) { Some(now) } else { self.recent.get(it.0)?.least() }
         };
         ends.iter().map(time).try_fold(now, |least, it| Some(least.min(it?)))
     }

@@ -8,7 +8,7 @@ fn offsets(all: &[(i32, i64)]) -> Offsets {
 #[track_caller]
 fn check(at: &[(i32, i64)], there: &[(i32, Range<i64>)], expect: &[(i32, i64)]) {
     let mut positions = Positions::default();
-    positions.passed(offsets(&[(0, 50), (1, 50), (2, 50)]), &BTreeMap::new());
+    positions.passed(offsets(&[(0, 50), (1, 50), (2, 50)]), &[]);
     positions.begin(offsets(at), &there.iter().cloned().collect());
     assert_eq!(positions.next, offsets(expect));
 }
@@ -29,7 +29,7 @@ fn reading_begins_where_something_is() {
 #[test]
 fn what_comes_again_is_known() {
     let mut positions = Positions::default();
-    positions.passed(offsets(&[(0, 50)]), &BTreeMap::new());
+    positions.passed(offsets(&[(0, 50)]), &[]);
     positions.begin(offsets(&[(0, 30)]), &BTreeMap::from([(0, 0..90), (1, 5..9)]));
     let again = |it: &Positions, offset| it.is_again(0, offset);
     assert_eq!([30, 49, 50, 51].map(|it| again(&positions, it)), [true, true, false, false]);
@@ -43,17 +43,22 @@ fn time_is_that_of_the_partition_which_is_behind() {
     let ends = offsets(&[(0, 10), (1, 10)]);
     let mut positions = Positions::default();
     positions.begin(offsets(&[(0, 0), (1, 0)]), &BTreeMap::from([(0, 0..10), (1, 0..10)]));
-    let mut at = |next: [i64; 2], newest: &[(i32, i64)]| {
-        let next = offsets(&[(0, next[0]), (1, next[1])]);
-        positions.passed(next, &newest.iter().copied().collect());
-        (positions.newest(&ends, 100), positions.has_reached(&ends))
+    // As many as are looked at, of one of two partitions.
+    let many = |partition, time: i64| -> Vec<(i32, i64)> {
+        (0..5_120).map(|it| (partition, time + it % 2)).collect()
+    };
+    let mut at = |next: [i64; 2], times: &[(i32, i64)]| {
+        positions.passed(offsets(&[(0, next[0]), (1, next[1])]), times);
+        (positions.written(&ends, 100), positions.has_reached(&ends))
     };
     assert_eq!(at([0, 0], &[]), (None, false));
-    assert_eq!(at([3, 0], &[(0, 30)]), (None, false));
+    assert_eq!(at([3, 0], &many(0, 30)), (None, false));
+    assert_eq!(at([3, 4], &many(1, 40)[1..]), (None, false), "too few to say");
     assert_eq!(at([3, 4], &[(1, 40)]), (Some(30), false));
-    assert_eq!(at([4, 5], &[(0, 20), (1, 41)]), (Some(30), false), "time does not go back");
-    assert_eq!(at([10, 6], &[(1, 42)]), (Some(42), false));
-    assert_eq!(at([10, 7], &[(1, 142)]), (Some(100), false), "nor beyond now");
+    assert_eq!(at([4, 5], &many(0, 90)), (Some(40), false));
+    assert_eq!(at([10, 6], &[(1, 77)]), (Some(40), false));
+    assert_eq!(at([10, 7], &many(1, 142)), (Some(77), false));
+    assert_eq!(at([10, 7], &many(1, 142)), (Some(100), false), "nor beyond now");
     assert_eq!(at([12, 10], &[]), (Some(100), true));
 }
 
@@ -73,7 +78,7 @@ fn the_next_process_begins_with_what_somebody_needs() {
 fn what_was_written_down_is_of_that_stream() {
     let who = |version| (ModelName::new("m").expect("a name"), Version(version));
     let mut positions = Positions::default();
-    positions.passed(offsets(&[(0, 50), (1, 60)]), &BTreeMap::new());
+    positions.passed(offsets(&[(0, 50), (1, 60)]), &[]);
     let save = || {
         let saved = positions.saved("rows", &offsets(&[(0, 40), (1, 60)]), &[&who(1)]);
         let text = serde_json::to_string(&saved).expect("JSON");
