@@ -76,10 +76,12 @@ impl FleetMonitor {
         let fleet = fleet.with_context(|| format!("state folder {}", folder.display()))?;
         // After that, which holds the folder's lock.
         let performance = performance(settings, (&folder, judged, findings))?;
+        let (is_ready, lives) = (fleet.is_ready(), performance.as_ref().map(Performance::lives));
+        let is_ready = move || is_ready() && lives.as_ref().is_none_or(|it| it());
         let watching = Watching::new(
             Arc::clone(fleet.monitors()),
             triggers.clone(),
-            (fleet.is_ready(), control::limits()),
+            (Box::new(is_ready), control::limits()),
             {
                 let metrics = metrics.clone();
                 move || telemetry::render(&metrics)

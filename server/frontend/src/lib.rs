@@ -40,5 +40,5 @@ pub use listener::{Bound, Drain, Handler, Serving as Listening};
 pub use options::{ConnectionLimits, Options};
 pub use present::{Monitors, Triggers};
 #[cfg(all(feature = "drift", feature = "truth", feature = "triggers"))]
-pub use watching::{Performance, Watching};
+pub use watching::{IsReady, Performance, Watching};
 pub use webhook::Webhook;

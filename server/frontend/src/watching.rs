@@ -1,7 +1,6 @@
 //! What `salver monitor` answers: what its monitors have found, its triggers, metrics and health.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::Bytes;
 use http::{HeaderValue, Request, Response, StatusCode, header};
@@ -19,12 +18,15 @@ use crate::options::{COMMAND_BYTES_MAX, ConnectionLimits};
 /// How right a model is, as JSON: of one version or of all. `None`: it is not judged.
 pub type Performance = Box<dyn Fn(&str, Option<Version>) -> Option<Value> + Send + Sync>;
 
+/// Has everything been read once, and does all that reads go on?
+pub type IsReady = Box<dyn Fn() -> bool + Send + Sync>;
+
 /// See the module.
 pub struct Watching {
     monitors: Arc<Monitors>,
     triggers: Option<Triggers>,
     performance: Option<Performance>,
-    is_ready: Arc<AtomicBool>,
+    is_ready: IsReady,
     render: Box<dyn Fn() -> String + Send + Sync>,
     limits: ConnectionLimits,
 }
@@ -34,7 +36,7 @@ impl Watching {
     pub fn new(
         monitors: Arc<Monitors>,
         triggers: Option<Triggers>,
-        (is_ready, limits): (Arc<AtomicBool>, ConnectionLimits),
+        (is_ready, limits): (IsReady, ConnectionLimits),
         render: impl Fn() -> String + Send + Sync + 'static,
     ) -> Watching {
         Watching {
@@ -65,7 +67,7 @@ impl Watching {
     async fn answer(&self, route: Route, request: Request<Incoming>) -> Response<ResponseBody> {
         match route.endpoint {
             Endpoint::Live => health(true),
-            Endpoint::Ready => health(self.is_ready.load(Ordering::Relaxed)),
+            Endpoint::Ready => health((self.is_ready)()),
             Endpoint::Drift => drift::show(Some(&*self.monitors), &route),
             Endpoint::Performance => labels::told(&route, self.performance.as_ref()),
             Endpoint::Triggers => trigger::list(self.triggers.as_ref()).await,

@@ -17,6 +17,7 @@ use super::listing::Page;
 use super::metrics;
 use super::repository::Followed;
 use super::source::Tries;
+use super::spare::spared;
 
 /// A label may be recorded so long before its prediction, which is as long as a server keeps it waiting.
 const EARLY: Duration = Duration::from_secs(600);
@@ -93,12 +94,14 @@ impl JudgedLog {
         ledger: &Ledger,
         file: File,
     ) -> Result<(), Fault> {
-        match &mut self.of {
+        let of = &mut self.of;
+        let read = spared(|| match of {
             Of::Predictions(followed, reading) => {
                 predictions(judge, (followed, reading), ledger, file)
             }
             Of::Labels(model) => labels(judge, model, file).map_err(Fault::of),
-        }
+        });
+        read.unwrap_or_else(|why| Err(Fault::File(why)))
     }
 }
 
@@ -177,7 +180,7 @@ fn us(duration: Duration) -> i64 {
     i64::try_from(duration.as_micros()).unwrap_or(i64::MAX)
 }
 
-/// Nothing under this lock can panic half way.
+/// What a panic leaves half done is a row's, at the most: others go on.
 pub(crate) fn lock(judge: &Mutex<Judge>) -> MutexGuard<'_, Judge> {
     judge.lock().unwrap_or_else(PoisonError::into_inner)
 }

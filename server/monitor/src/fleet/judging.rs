@@ -11,7 +11,8 @@ use server_base::{Findings, ModelName, TruthConfig};
 use server_feedback::hour_of;
 use server_truth::Judge;
 
-use super::cursor::{MICROS_AN_HOUR, Turn};
+use super::clock::Clock;
+use super::cursor::{MICROS_AN_HOUR, Turn, latest, start_of};
 use super::follower::{Bounds, Round};
 use super::judged_log::{Fault, JudgedLog, Of, lock};
 use super::ledger::Ledger;
@@ -26,6 +27,11 @@ const BEGIN_US: i64 = MICROS_AN_HOUR;
 /// How often it is written down how far that is while no window is over. A process that is killed reads so
 /// much more again.
 const CLOCK_STEP_US: i64 = 60_000_000;
+
+/// How far the hour of a file may be ahead of what is judged: rows that are a day ahead would be taken for those
+/// of a clock that is wrong, and left out. Others wait for it: they are of such a clock, or a log is listed in
+/// parts and holds up the others.
+const FAR_US: i64 = 23 * MICROS_AN_HOUR;
 
 /// Versions of a model that are judged at a time, as in a server.
 const VERSIONS_MAX: usize = 8;
@@ -56,7 +62,7 @@ pub(crate) struct Judging {
     labels: Box<dyn Source>,
     repository: Repository<TruthConfig>,
     bounds: Bounds,
-    now: Box<dyn Fn() -> i64 + Send>,
+    clock: Clock,
     judge: Arc<Mutex<Judge>>,
     logs: Vec<JudgedLog>,
     ledger: Ledger,
@@ -82,12 +88,13 @@ impl Judging {
         let begin = bounds.from.unwrap_or_else(|| (options.now)() - BEGIN_US);
         let ledger = Ledger::open(&folder, begin)?;
         let judge = Judge::new(options.truth_bytes_max, ledger.clock_us);
+        let known = ledger.clock_us.saturating_add(lateness(&bounds));
         Ok(Judging {
             predictions,
             labels,
             repository,
             bounds,
-            now: options.now,
+            clock: Clock::new(options.now, known),
             judge: Arc::new(Mutex::new(judge)),
             logs: Vec::new(),
             ledger,
@@ -102,6 +109,7 @@ impl Judging {
 
     /// Reads what is new. After an error what was read stands, and the next round goes on.
     pub(crate) fn round(&mut self) -> io::Result<Round> {
+        self.check_clock()?;
         self.look();
         // What was found and not told is told first; and a first process says where it begins.
         if self.ledger.has_untold() || self.ledger.unwritten_us() >= CLOCK_STEP_US {
@@ -158,11 +166,27 @@ impl Judging {
         self.ledger.keep(is_judged);
     }
 
+    /// An error: windows were judged up to a time that cannot be yet. Which of the two clocks was wrong nobody
+    /// knows; what is read now would be of a window that is over, and left out for good.
+    fn check_clock(&self) -> io::Result<()> {
+        let now = self.clock.wall_us();
+        if self.ledger.clock_us <= latest(now, lateness(&self.bounds)) {
+            return Ok(());
+        }
+        metrics::failed("clock");
+        let (judged, now) = (self.ledger.clock_us / 1_000_000, now / 1_000_000);
+        let file = self.ledger.path().display();
+        Err(io::Error::other(format!(
+            "windows were judged up to {judged} s after 1970 and the clock shows {now} s: expected a clock that does \
+             not go back. If it was wrong then, remove {file} and give --from"
+        )))
+    }
+
     /// What is new of each log.
     fn list(&mut self) -> io::Result<Vec<Turn>> {
-        let lateness = i64::try_from(self.bounds.lateness.as_micros()).unwrap_or(i64::MAX);
+        let lateness = lateness(&self.bounds);
         // Rows up to then are there before anything is listed.
-        let settled = (self.now)().saturating_sub(lateness);
+        let settled = self.clock.wall_us().saturating_sub(lateness);
         let mut turns = Vec::with_capacity(self.logs.len());
         for log in &mut self.logs {
             let source = if log.are_labels() { &mut self.labels } else { &mut self.predictions };
@@ -170,8 +194,16 @@ impl Judging {
             let page = log.page.take();
             let known = (&log.cursor, &BTreeSet::new());
             let turn = listing::turn((source.as_mut(), &log.folder), known, (page, settled))?;
+            for it in &turn.objects {
+                self.clock.shown(it.written);
+                self.clock.shown(hour_of(&it.path).map_or(i64::MIN, start_of));
+            }
             turns.push(turn);
         }
+        // Nothing is over before others' clocks show it, whatever this one does.
+        let borne_out = self.clock.borne_out_us();
+        let settled = settled.min(borne_out.saturating_sub(lateness));
+        turns.iter_mut().for_each(|it| it.until = it.until.min(settled));
         if turns.is_empty() {
             self.advance(settled)?;
         }
@@ -188,7 +220,7 @@ impl Judging {
         }
         due.sort();
         let mut read = vec![0; turns.len()];
-        for Due { log, place, .. } in due {
+        for Due { hour, log, place, .. } in due {
             if self.stop.load(Ordering::Relaxed) {
                 return Ok(Round::Stopped);
             }
@@ -197,6 +229,9 @@ impl Judging {
             };
             // Before the first file of an hour everything before that hour is there.
             self.advance(all_until(turns, &read))?;
+            if hour.is_some_and(|it| start_of(it) > self.ledger.clock_us.saturating_add(FAR_US)) {
+                break;
+            }
             if let Some(it) = self.logs.get_mut(log)
                 && listing::is_crowded(&it.folder, &mut it.cursor)
             {
@@ -208,10 +243,11 @@ impl Judging {
             }
         }
         self.advance(all_until(turns, &read))?;
-        for (log, turn) in self.logs.iter_mut().zip(turns) {
-            log.cursor.advance(turn.until);
+        for ((log, turn), read) in self.logs.iter_mut().zip(turns).zip(read) {
+            log.cursor.advance(turn.settled(read));
             log.cursor.forget();
-            log.page.clone_from(&turn.next);
+            // What was left for later is listed once more.
+            log.page = turn.next.clone().filter(|_| read == turn.objects.len());
         }
         Ok(if turns.iter().any(|it| it.next.is_some()) { Round::Cut } else { Round::Whole })
     }
@@ -288,6 +324,10 @@ impl Judging {
     }
 }
 
+fn lateness(bounds: &Bounds) -> i64 {
+    i64::try_from(bounds.lateness.as_micros()).unwrap_or(i64::MAX)
+}
+
 /// Up to when all logs have been read, so many files of each.
 fn all_until(turns: &[Turn], read: &[usize]) -> i64 {
     let until = turns.iter().zip(read).map(|(turn, read)| turn.settled(*read));
@@ -306,6 +346,9 @@ fn newest(mut found: Vec<Followed<TruthConfig>>) -> Vec<Followed<TruthConfig>> {
     found
 }
 
+#[cfg(test)]
+#[path = "judging_scene.rs"]
+mod scene;
 #[cfg(test)]
 #[path = "judging_tests.rs"]
 mod tests;

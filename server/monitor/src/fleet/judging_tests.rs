@@ -1,210 +1,14 @@
-use std::collections::{BTreeMap, HashMap};
 use std::fs;
 use std::path::Path;
-use std::sync::atomic::AtomicI64;
-use std::time::{Duration, UNIX_EPOCH};
 
-use arrow_array::{
-    ArrayRef, Float32Array, RecordBatch, StringArray, TimestampMicrosecondArray, UInt32Array,
-};
-use arrow_schema::{DataType, Field, Schema};
-use server_base::{Finding, FindingKind, Version};
-use server_feedback::{
-    Keep, LabelFiles, LabelRow, LabelValue, ParquetSink, Position, Rows, Sink as _, label_hour,
-};
+use server_base::FindingKind;
+use server_feedback::LabelRow;
 
-use super::super::source::FolderSource;
+use super::super::source::{FolderSource, Listed, Wanted};
+use super::scene::{
+    DELAY_S, HORIZON_S, LATENESS_S, ROLL_S, SECOND, Scene, WINDOW_S, accuracy, label, of_window,
+};
 use super::*;
-use crate::fixture::Heard;
-
-const SECOND: i64 = 1_000_000;
-const WINDOW_S: i64 = 1_000;
-const HORIZON_S: i64 = 500;
-const LATENESS_S: i64 = 300;
-/// How long after its prediction a label comes.
-const DELAY_S: i64 = 200;
-/// Rows come into the log all at once for so long.
-const ROLL_S: i64 = 500;
-
-/// A request a second from 1970 on, at either of two replicas. From the fourth window on four answers in ten
-/// are wrong, until then one.
-struct Scene {
-    root: tempfile::TempDir,
-    now: Arc<AtomicI64>,
-    heard: Arc<Heard>,
-    files: u64,
-    judging: Option<Judging>,
-}
-
-fn is_wrong(at_s: i64) -> bool {
-    (at_s * 7) % 10 < if at_s < 3 * WINDOW_S { 1 } else { 4 }
-}
-
-/// What is right of a window, as anybody can count.
-fn accuracy(window: i64) -> f64 {
-    let rows = window * WINDOW_S..(window + 1) * WINDOW_S;
-    rows.filter(|it| !is_wrong(*it)).count() as f64 / WINDOW_S as f64
-}
-
-fn model() -> ModelName {
-    ModelName::new("m").expect("a name")
-}
-
-/// Two numbers for two classes, of which the second is always larger.
-fn predictions(seconds: &[i64]) -> RecordBatch {
-    let about = [("tensor", "p"), ("datatype", "FP32"), ("shape", "rows,2")];
-    let about = about.map(|(key, it)| (key.to_owned(), it.to_owned()));
-    let score = |name| {
-        Field::new(name, DataType::Float32, true).with_metadata(HashMap::from(about.clone()))
-    };
-    let text = |of: &dyn Fn(&i64) -> String| -> ArrayRef {
-        Arc::new(StringArray::from_iter_values(seconds.iter().map(of)))
-    };
-    let times = TimestampMicrosecondArray::from_iter_values(seconds.iter().map(|it| it * SECOND));
-    let times = times.with_timezone("+00:00");
-    let rows = seconds.len();
-    let plain = |name, kind| Field::new(name, kind, false);
-    let columns: Vec<(Field, ArrayRef)> = vec![
-        (plain("event_id", DataType::Utf8), text(&|it| format!("event {it}"))),
-        (plain("request_id", DataType::Utf8), text(&|it| format!("request {it}"))),
-        (plain("row_index", DataType::UInt32), Arc::new(UInt32Array::from(vec![0; rows]))),
-        (plain("event_time", arrow_array::Array::data_type(&times).clone()), Arc::new(times)),
-        (plain("status", DataType::Utf8), text(&|_| "OK".to_owned())),
-        (plain("sample_reason", DataType::Utf8), text(&|_| "uniform".to_owned())),
-        (plain("route", DataType::Utf8), text(&|_| "direct".to_owned())),
-        (score("out.p.0"), Arc::new(Float32Array::from(vec![0.2; rows]))),
-        (score("out.p.1"), Arc::new(Float32Array::from(vec![0.8; rows]))),
-    ];
-    let (fields, columns): (Vec<Field>, Vec<ArrayRef>) = columns.into_iter().unzip();
-    let of = [("salver.model", "m"), ("salver.version", "1")];
-    let of = HashMap::from(of.map(|(key, it)| (key.to_owned(), it.to_owned())));
-    let schema = Arc::new(Schema::new_with_metadata(fields, of));
-    RecordBatch::try_new(schema, columns).expect("columns of one length")
-}
-
-fn label(at_s: i64, recorded_s: i64, is_right: bool) -> LabelRow {
-    LabelRow {
-        label_id: format!("label {at_s} {recorded_s}"),
-        inference_id: format!("request {at_s}"),
-        row_index: 0,
-        value: LabelValue::Number(f64::from(u8::from(is_right))),
-        label_time: None,
-        recorded_time: recorded_s * SECOND,
-    }
-}
-
-impl Scene {
-    fn new() -> Scene {
-        let root = tempfile::tempdir().expect("scratch");
-        let path = |it: &str| root.path().join(it);
-        for name in ["one", "two", "models/m/1"] {
-            fs::create_dir_all(path(name)).expect("made");
-        }
-        let text = format!(
-            "[log]\n[truth]\ntask = 'classification'\nwindow_s = {WINDOW_S}\nhorizon_s = {HORIZON_S}\n\
-             accuracy_min = 0.8\nreference_rows = 2000\n"
-        );
-        fs::write(path("models/m/model.toml"), text).expect("written");
-        Scene { root, now: Arc::default(), heard: Arc::default(), files: 0, judging: None }
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.root.path().join(name)
-    }
-
-    /// Writes rows as a replica does.
-    fn put(&mut self, replica: &str, seconds: &[i64]) {
-        let mut sink = ParquetSink::new(self.path(replica), "log").expect("a folder");
-        for rows in seconds.chunk_by(|a, b| a / 3_600 == b / 3_600) {
-            let hour = label_hour(rows[0] * SECOND);
-            let batch = predictions(rows);
-            sink.write(&Rows { model: model(), version: Version(1), hour, batch }).expect("rows");
-        }
-        self.files += 1;
-        sink.flush(Position { segment: self.files, offset: 0 }, replica).expect("files");
-    }
-
-    fn put_labels(&mut self, replica: &str, rows: &[LabelRow]) {
-        let folder = self.path(&format!("{replica}-labels"));
-        let mut files = LabelFiles::keeping(folder, "log", Keep::default()).expect("a folder");
-        self.files += 1;
-        files.put(&model(), &format!("{replica}-{}", self.files), rows).expect("labels");
-    }
-
-    /// What comes between these times: predictions at either replica, and labels at the second alone.
-    fn come(&mut self, from_s: i64, to_s: i64) {
-        for (replica, first) in [("one", 0), ("two", 1)] {
-            let own: Vec<i64> = (from_s..to_s).filter(|it| it % 2 == first).collect();
-            self.put(replica, &own);
-        }
-        let known = (from_s - DELAY_S).max(0)..to_s - DELAY_S;
-        let labels: Vec<LabelRow> =
-            known.map(|it| label(it, it + DELAY_S, !is_wrong(it))).collect();
-        self.put_labels("two", &labels);
-    }
-
-    /// The process begins, or the next does after that one was killed.
-    fn start(&mut self) {
-        self.judging = None;
-        let now = Arc::clone(&self.now);
-        let roots = ["one", "two"].map(|it| self.path(it)).to_vec();
-        let labels = ["one", "two"].map(|it| (self.path(it), self.path(&format!("{it}-labels"))));
-        let options = Judged {
-            predictions: Box::new(FolderSource::new(roots)),
-            labels: Box::new(FolderSource::labels(labels.to_vec())),
-            repository: Repository::judged(vec![self.path("models")], BTreeMap::new()),
-            folder: self.path("state"),
-            findings: Arc::<Heard>::clone(&self.heard),
-            bounds: Bounds {
-                lateness: Duration::from_secs(LATENESS_S.unsigned_abs()),
-                waiting_bytes_max: 0,
-                object_bytes_max: 64 << 20,
-                from: Some(0),
-            },
-            truth_bytes_max: 64 << 20,
-            now: Box::new(move || now.load(Ordering::Relaxed)),
-        };
-        self.judging = Some(Judging::open(options, Arc::default()).expect("it begins"));
-    }
-
-    fn judging(&mut self) -> &mut Judging {
-        self.judging.as_mut().expect("it was started")
-    }
-
-    fn round(&mut self, at_s: i64) {
-        self.now.store(at_s * SECOND, Ordering::Relaxed);
-        assert_eq!(self.judging().round().expect("folders"), Round::Whole);
-    }
-
-    /// So many files are read, and the process is killed.
-    fn killed_after(&mut self, at_s: i64, files: usize) {
-        self.now.store(at_s * SECOND, Ordering::Relaxed);
-        let judging = self.judging();
-        judging.look();
-        let turns = judging.list().expect("folders");
-        let objects: Vec<(usize, Object)> = turns
-            .iter()
-            .enumerate()
-            .flat_map(|(log, it)| it.objects.iter().map(move |object| (log, object.clone())))
-            .take(files)
-            .collect();
-        objects.iter().for_each(|(log, object)| judging.take(*log, object).expect("a file"));
-        self.start();
-    }
-
-    /// Accuracies of windows that were told, by when they began, and which of them are alarms.
-    fn told(&self) -> Vec<(i64, f64, bool)> {
-        let told = self.heard.take();
-        told.iter().filter(|it| it.kind == FindingKind::Performance).map(of_window).collect()
-    }
-}
-
-fn of_window(finding: &Finding) -> (i64, f64, bool) {
-    let from = finding.from.duration_since(UNIX_EPOCH).expect("after 1970").as_secs();
-    let evidence: serde_json::Value = serde_json::from_str(&finding.evidence).expect("JSON");
-    let accuracy = evidence["metrics"]["accuracy"].as_f64().unwrap_or(f64::NAN);
-    (i64::try_from(from).expect("soon"), accuracy, finding.is_alarm)
-}
 
 /// Six windows, and time for the labels of all.
 const END_S: i64 = 6 * WINDOW_S + HORIZON_S + LATENESS_S + ROLL_S;
@@ -267,6 +71,92 @@ fn a_backlog_says_what_would_have_been_said() {
     // The seventh window was begun, and is over by then.
     scene.round(END_S + 3_600);
     assert_eq!(scene.told().len(), 2);
+}
+
+/// For a while this machine's clock shows a time that is a year ahead.
+#[test]
+fn a_clock_that_is_ahead_has_nothing_over_that_is_not() {
+    for starts in [false, true] {
+        let mut scene = Scene::new();
+        scene.start();
+        for at in (0..END_S).step_by(500) {
+            scene.come(at, at + ROLL_S);
+            scene.written(at + ROLL_S);
+            let is_wrong = (1_500..3_000).contains(&at);
+            scene.round(at + ROLL_S + if is_wrong { 365 * 86_400 } else { 0 });
+            if starts {
+                scene.start();
+            }
+        }
+        scene.round(END_S);
+        assert_eq!(scene.told(), expected(), "{starts}");
+    }
+}
+
+#[test]
+fn a_clock_that_goes_back_is_said() {
+    let mut scene = Scene::new();
+    scene.start();
+    scene.come(0, 1_000);
+    scene.round(90_000);
+    scene.start();
+    scene.now.store(2_000 * SECOND, Ordering::Relaxed);
+    let error = scene.judging().round().expect_err("a clock").to_string();
+    let words = ["89700 s", "2000 s", "performance.json"];
+    assert!(words.iter().all(|it| error.contains(it)), "{error}");
+    // It was wrong for a while, and nothing was read of what is left out then.
+    scene.come(90_000, 91_000);
+    scene
+        .put_labels("one", &(90_000..91_000).map(|it| label(it, 91_000, true)).collect::<Vec<_>>());
+    scene.told();
+    scene.round(93_000);
+    assert_eq!(scene.told(), [(90_000, 1.0, false)]);
+}
+
+/// A store that lists two names at a time.
+struct Short(FolderSource);
+
+impl Source for Short {
+    fn list(&mut self, wanted: &Wanted<'_>) -> io::Result<Listed> {
+        self.0.list(&Wanted { most: 2, ..*wanted })
+    }
+
+    fn fetch(&mut self, folder: &str, object: &Object) -> Result<fs::File, Missing> {
+        self.0.fetch(folder, object)
+    }
+}
+
+/// Days of labels come part by part; predictions are listed at once, and are not far ahead of what is judged.
+#[test]
+fn logs_that_are_listed_in_parts_are_read_together() {
+    // Whole windows, and days apart.
+    const LATER_S: i64 = 260 * WINDOW_S;
+    let mut scene = Scene::new();
+    let mut expect = Vec::new();
+    for window in 0..3 {
+        for begin in [window * WINDOW_S, LATER_S + window * WINDOW_S] {
+            let seconds: Vec<i64> = (begin..begin + WINDOW_S).collect();
+            scene.put("one", &seconds);
+            let labels: Vec<LabelRow> =
+                seconds.iter().map(|it| label(*it, it + 10, true)).collect();
+            labels.chunks(250).for_each(|it| scene.put_labels("one", it));
+            expect.push((begin - begin % WINDOW_S, 1.0, false));
+        }
+    }
+    expect.sort_by_key(|it| it.0);
+    scene.start();
+    let labels = vec![(scene.path("one"), scene.path("one-labels"))];
+    scene.judging().labels = Box::new(Short(FolderSource::labels(labels)));
+    scene.now.store((LATER_S + 10 * WINDOW_S) * SECOND, Ordering::Relaxed);
+    let mut rounds = 0;
+    while scene.judging().round().expect("folders") == Round::Cut {
+        rounds += 1;
+        assert!(rounds < 100, "it comes to an end");
+    }
+    assert!(rounds > 5, "{rounds}");
+    let mut told = scene.told();
+    told.sort_by_key(|it| it.0);
+    assert_eq!(told, expect);
 }
 
 #[test]

@@ -87,6 +87,11 @@ impl Ledger {
         Ok(ledger)
     }
 
+    /// Where it lies.
+    pub(crate) fn path(&self) -> &std::path::Path {
+        &self.path
+    }
+
     /// What is known of a version.
     pub(crate) fn standing(&self, who: &Who) -> Option<Standing> {
         self.standing.get(who).cloned()

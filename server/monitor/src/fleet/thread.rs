@@ -55,6 +55,7 @@ impl Rounds for Judging {
 /// A thread that goes round.
 struct Running {
     is_ready: Arc<AtomicBool>,
+    lives: Arc<AtomicBool>,
     stop: Arc<AtomicBool>,
     wake: SyncSender<()>,
     ended: Receiver<()>,
@@ -67,10 +68,12 @@ impl Running {
         interval: Duration,
     ) -> io::Result<Running> {
         let is_ready = Arc::<AtomicBool>::default();
+        let lives = Arc::new(AtomicBool::new(true));
         let (wake, woken) = sync_channel(1);
         let (end, ended) = sync_channel(1);
         let pace = Pace { interval, failed: 0, random: Random::new(u64::from(std::process::id())) };
         let (stopped, ready) = (Arc::clone(&stop), Arc::clone(&is_ready));
+        let alive = Arc::clone(&lives);
         thread::Builder::new().name(name.to_owned()).spawn(move || {
             let whole = AssertUnwindSafe(|| go(&mut rounds, pace, (&stopped, &ready), &woken));
             if catch_unwind(whole).is_err() {
@@ -79,9 +82,10 @@ impl Running {
             }
             // Whoever asks is not told that all is well.
             ready.store(false, Ordering::Relaxed);
+            alive.store(false, Ordering::Relaxed);
             drop(end);
         })?;
-        Ok(Running { is_ready, stop, wake, ended })
+        Ok(Running { is_ready, lives, stop, wake, ended })
     }
 
     fn tell(&self) {
@@ -116,9 +120,10 @@ impl Fleet {
         &self.monitors
     }
 
-    /// Has everything been read once that was there at the start?
-    pub fn is_ready(&self) -> Arc<AtomicBool> {
-        Arc::clone(&self.running.is_ready)
+    /// Has everything been read once that was there at the start, and does it go on?
+    pub fn is_ready(&self) -> impl Fn() -> bool + Send + Sync + use<> {
+        let is_ready = Arc::clone(&self.running.is_ready);
+        move || is_ready.load(Ordering::Relaxed)
     }
 
     /// It is to end; nobody waits for it yet.
@@ -159,6 +164,12 @@ impl Performance {
     /// It is to end; nobody waits for it yet.
     pub fn tell(&self) {
         self.running.tell();
+    }
+
+    /// Does it go on? A start reads all that labels may still come for, which takes its time.
+    pub fn lives(&self) -> impl Fn() -> bool + Send + Sync + use<> {
+        let lives = Arc::clone(&self.running.lives);
+        move || lives.load(Ordering::Relaxed)
     }
 
     /// Ends it between two files. False: it had not ended by then, which loses nothing.
@@ -245,6 +256,7 @@ mod tests {
         let running = running.expect("a thread");
         assert_eq!(running.ended.recv(), Err(RecvError), "it ends");
         assert!(!running.is_ready.load(Ordering::Relaxed));
+        assert!(!running.lives.load(Ordering::Relaxed));
     }
 
     #[test]

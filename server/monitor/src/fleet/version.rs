@@ -3,7 +3,6 @@
 use std::collections::BTreeSet;
 use std::fs::File;
 use std::io;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use arrow_array::RecordBatch;
@@ -17,6 +16,7 @@ use super::listing::Page;
 use super::metrics::{self, VersionMetrics};
 use super::repository::Followed;
 use super::source::Tries;
+use super::spare::spared;
 use super::stream::{Offsets, least};
 use super::waiting::{Came, Waiting};
 use crate::house::{Monitors, Who};
@@ -78,16 +78,15 @@ pub(crate) enum Read {
 
 /// Why a file was not read.
 enum Fault {
-    /// And up to which time rows wait that were in it.
-    File(String, Option<i64>),
+    File(String),
     Disk(io::Error),
     Version(String),
 }
 
 impl Fault {
-    fn of(error: io::Error, newest: Option<i64>) -> Fault {
+    fn of(error: io::Error) -> Fault {
         if error.kind() == io::ErrorKind::InvalidData {
-            Fault::File(error.to_string(), newest)
+            Fault::File(error.to_string())
         } else {
             Fault::Disk(error)
         }
@@ -148,11 +147,11 @@ impl VersionLog {
     /// Reads a file that lies at `path` in the version's folder.
     pub(crate) fn read(&mut self, monitors: &Monitors, path: &str, file: File) -> Read {
         let again = self.again.contains(path);
-        // What a file makes the reader do costs the file, and not all others.
-        let rows = catch_unwind(AssertUnwindSafe(|| self.rows(monitors, file)));
-        let panicked = |_| Err(Fault::File("it makes the reader fail".to_owned(), None));
-        match rows.unwrap_or_else(panicked) {
-            Ok(came) => {
+        let mut came = Came::default();
+        let read = spared(|| self.rows(monitors, file, &mut came));
+        let read = read.unwrap_or_else(|why| Err(Fault::File(why)));
+        match read {
+            Ok(()) => {
                 // Of a file that was read before it is known already which of its rows were left out.
                 if !again {
                     self.metrics.left(&came);
@@ -160,9 +159,9 @@ impl VersionLog {
                 self.was_read(path, came.newest.unwrap_or(i64::MIN));
                 Read::Done
             }
-            Err(Fault::File(why, newest)) => {
+            Err(Fault::File(why)) => {
                 // What waits of it is read again by the next process.
-                self.was_read(path, newest.unwrap_or(i64::MIN));
+                self.was_read(path, came.newest.unwrap_or(i64::MIN));
                 Read::Unreadable(why)
             }
             Err(Fault::Disk(error)) => Read::Failed(error),
@@ -270,28 +269,25 @@ impl VersionLog {
         self.cursor.was_read(path.to_owned(), newest);
     }
 
-    fn rows(&mut self, monitors: &Monitors, file: File) -> Result<Came, Fault> {
-        let file = LogFile::open(file).map_err(|it| Fault::of(it, None))?;
+    /// `came` says what has become of its rows, also of those in front of what cannot be read.
+    fn rows(&mut self, monitors: &Monitors, file: File, came: &mut Came) -> Result<(), Fault> {
+        let file = LogFile::open(file).map_err(Fault::of)?;
         let (model, version) = &self.who;
         if !file.is_of(model, *version) {
-            let why = "its rows are of another version than its path".to_owned();
-            return Err(Fault::File(why, None));
+            return Err(Fault::File("its rows are of another version than its path".to_owned()));
         }
         let columns = self.columns(monitors, file.schema()).map_err(|why| {
             self.refused_with = Some((Arc::clone(file.schema()), 0));
             Fault::Version(why)
         })?;
         let is_wanted = |it: &str| columns.field_with_name(it).is_ok();
-        let mut came = Came::default();
-        for batch in file.pieces(is_wanted).map_err(|it| Fault::of(it, None))? {
-            let newest = came.newest;
-            let broken = |it: ArrowError| Fault::File(it.to_string(), newest);
-            let batch = batch.map_err(|it| Fault::of(it, newest))?;
-            let batch = conformed(&columns, &batch).map_err(broken)?;
+        let broken = |it: ArrowError| Fault::File(it.to_string());
+        for batch in file.pieces(is_wanted).map_err(Fault::of)? {
+            let batch = conformed(&columns, &batch.map_err(Fault::of)?).map_err(broken)?;
             let place = (&self.cursor, self.latest);
-            came += self.waiting.add(place, batch, None).map_err(broken)?;
+            *came += self.waiting.add(place, batch, None).map_err(broken)?;
         }
-        Ok(came)
+        Ok(())
     }
 
     /// The columns that are looked at: known with the first file or message, which has those of `schema`.
