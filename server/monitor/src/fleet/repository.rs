@@ -1,7 +1,7 @@
 //! Which versions are watched, and how: read off the folders that hold models, of which no model is
 //! loaded.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
 use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
@@ -12,6 +12,9 @@ use server_drift::MonitorPlan;
 use server_lifecycle::{plan_of, truth_of};
 
 use super::metrics;
+
+/// What says of a model how it is watched.
+const CONFIG: &str = "model.toml";
 
 /// Largest `model.toml` that is read.
 const CONFIG_BYTES_MAX: u64 = 1 << 20;
@@ -101,6 +104,9 @@ impl<P: Clone> Repository<P> {
                 }
             }
         }
+        // What is not there any more is forgotten, or models that come and go would fill the memory.
+        let files: BTreeSet<PathBuf> = models.values().map(|it| it.join(CONFIG)).collect();
+        self.known.retain(|path, _| files.contains(path));
         let mut found = Vec::new();
         for (model, folder) in &models {
             let Some(plan) = self.plan(model, folder) else { continue };
@@ -117,7 +123,7 @@ impl<P: Clone> Repository<P> {
                 followed = FOLLOWED_MAX,
                 "the oldest versions are not followed"
             );
-            found.sort_by_key(|it| std::cmp::Reverse(it.version));
+            found = newest(found);
             found.truncate(FOLLOWED_MAX);
         }
         let shown = found.iter().map(|it| (it.model.clone(), it.version)).collect();
@@ -127,7 +133,7 @@ impl<P: Clone> Repository<P> {
 
     /// What a model's file says. Of one that has become faulty what it said before stands.
     fn plan(&mut self, model: &ModelName, folder: &Path) -> Option<P> {
-        let path = folder.join("model.toml");
+        let path = folder.join(CONFIG);
         let text = match read(&path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return None,
             text => text.map_err(|it| it.to_string()),
@@ -147,6 +153,19 @@ impl<P: Clone> Repository<P> {
         self.known.insert(path, Known { text, plan: plan.clone() });
         plan
     }
+}
+
+/// The newest version of each model, then what came before these, and so on: no model is left out because
+/// another has many versions.
+fn newest<P>(mut found: Vec<Followed<P>>) -> Vec<Followed<P>> {
+    found.sort_by(|a, b| (&a.model, b.version).cmp(&(&b.model, a.version)));
+    let mut places: BTreeMap<ModelName, usize> = BTreeMap::new();
+    found.sort_by_cached_key(|it| {
+        let place = places.entry(it.model.clone()).or_default();
+        *place += 1;
+        *place
+    });
+    found
 }
 
 fn read(path: &Path) -> io::Result<String> {
@@ -209,7 +228,26 @@ mod tests {
         fs::write(root.path().join("models/a/model.toml"), b"[drift]\n# \xff").expect("written");
         fs::write(root.path().join("models/d/model.toml"), b"\xff").expect("written");
         assert_eq!(found(&mut repository), ["a/1 60", "a/7 60", "b/1 70", "c/3 1000"]);
+        assert_eq!(repository.known.len(), 4);
+        fs::remove_dir_all(root.path().join("models/d")).expect("gone");
+        found(&mut repository);
+        assert_eq!(repository.known.len(), 3, "what is gone is forgotten");
         fs::remove_dir_all(root.path().join("models")).expect("gone");
         repository.look().expect_err("a folder that is away is no empty one");
+    }
+
+    #[test]
+    fn the_newest_version_of_each_model_is_followed_first() {
+        let followed = |(model, version): &(&str, u64)| Followed {
+            model: ModelName::new(model).expect("a name"),
+            version: Version(*version),
+            folder: PathBuf::new(),
+            plan: (),
+        };
+        let all = [("a", 7), ("b", 1), ("a", 9), ("c", 2), ("a", 8), ("c", 1)];
+        let sorted = newest(all.iter().map(followed).collect());
+        let names: Vec<String> =
+            sorted.iter().map(|it| format!("{}{}", it.model, it.version)).collect();
+        assert_eq!(names, ["a9", "b1", "c2", "a8", "c1", "a7"]);
     }
 }
