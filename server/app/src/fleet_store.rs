@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use server_feedback::LABELS_SUFFIX;
 use server_monitor::fleet::{Listed, Missing, Object, Source, Wanted};
-use server_registry::{Collection, ErrorKind, Limits, RegistryError, Uri};
+use server_registry::{Collection, ErrorKind, Limits, RegistryError, Stored, Uri};
 use tokio::runtime::{Builder, Runtime};
 
 use crate::stock;
@@ -60,15 +60,7 @@ impl Source for Store {
     fn list(&mut self, wanted: &Wanted<'_>) -> io::Result<Listed> {
         let listed = self.collection.list(wanted.folder, (wanted.after, wanted.most));
         let found = self.runtime.block_on(listed).map_err(io::Error::other)?;
-        // Whatever they are: of those of the log there may be fewer in a list that is cut.
-        let is_cut = found.len() >= wanted.most;
-        let next = found.last().map(|it| it.path.clone()).filter(|_| is_cut);
-        let found = found.into_iter().filter(|it| it.path.ends_with(".parquet"));
-        let object = |it: server_registry::Stored| {
-            let server_registry::Stored { path, size, written } = it;
-            Object { path, size, written }
-        };
-        Ok(Listed { objects: found.map(object).collect(), next })
+        Ok(told(found, wanted.most))
     }
 
     fn fetch(&mut self, folder: &str, object: &Object) -> Result<File, Missing> {
@@ -79,6 +71,15 @@ impl Source for Store {
         file.rewind().map_err(Missing::Away)?;
         Ok(file)
     }
+}
+
+/// Those of the log, of the first `most` that there are.
+fn told(found: Vec<Stored>, most: usize) -> Listed {
+    // Whatever they are: of those of the log there may be fewer in a list that is cut, or none.
+    let next = found.last().map(|it| it.path.clone()).filter(|_| found.len() >= most);
+    let found = found.into_iter().filter(|it| it.path.ends_with(".parquet"));
+    let object = |Stored { path, size, written }| Object { path, size, written };
+    Listed { objects: found.map(object).collect(), next }
 }
 
 impl Store {
@@ -115,6 +116,27 @@ mod tests {
     fn check(error: fn(String) -> RegistryError, expect: &str) {
         let missing = format!("{:?}", missing(error("x".to_owned())));
         assert!(missing.starts_with(expect), "{missing}");
+    }
+
+    /// What is told of a list of at most three, and where the next one begins.
+    #[track_caller]
+    fn check_list(names: &[&str], expect: (&[&str], Option<&str>)) {
+        let stored = |it: &&str| Stored { path: (*it).to_owned(), size: 1, written: 0 };
+        let Listed { objects, next } = told(names.iter().map(stored).collect(), 3);
+        let paths: Vec<&str> = objects.iter().map(|it| it.path.as_str()).collect();
+        assert_eq!((paths.as_slice(), next.as_deref()), expect);
+    }
+
+    #[test]
+    fn a_list_that_is_cut_goes_on_behind_names_of_others() {
+        check_list(&[], (&[], None));
+        check_list(&["a.parquet", "b.tmp"], (&["a.parquet"], None));
+        check_list(&["a.parquet", "b.tmp", "c.tmp"], (&["a.parquet"], Some("c.tmp")));
+        check_list(&["a.tmp", "b.tmp", "c.tmp"], (&[], Some("c.tmp")));
+        check_list(
+            &["a.tmp", "b.parquet", "c.parquet"],
+            (&["b.parquet", "c.parquet"], Some("c.parquet")),
+        );
     }
 
     #[test]
