@@ -65,7 +65,8 @@ def test_a_training_job_reads_rows_with_their_labels(server, tmp_path):
     assert {row: int(float(it)) for row, it in found.items()} == dict(enumerate([*CLASSES[:2], WRONG[2]]))
     # The same labels beside the predictions, in files that no reader of those comes upon.
     files = lambda: list((tmp_path / "log/parquet-labels").glob("model=wine/date=*/hour=*/*.parquet"))  # noqa: E731
-    table = f"SELECT row_index, arg_max(label_number, recorded_time) FROM '{tmp_path}/log/parquet-labels/**/*.parquet'"
+    paths = f"{tmp_path}/log/parquet-labels/model=*/**/*.parquet"
+    table = f"SELECT row_index, arg_max(label_number, recorded_time) FROM '{paths}'"
     last = lambda: files() and dict(duckdb.sql(f"{table} WHERE inference_id = 'a' GROUP BY ALL").fetchall())  # noqa: E731
     wait_for(lambda: last() == dict(enumerate([*CLASSES[:2], WRONG[2]])), "labels in the log")
 

@@ -125,8 +125,12 @@ def test_rows_are_shown_and_exported(logged, tmp_path):
     assert wrong.returncode == 1 and "--from is \"yesterday\"" in wrong.stderr
 
 
-def test_the_query_of_the_documents_runs(logged, tmp_path):
-    logged()
+def test_the_query_of_the_documents_runs(logged, start, repository, tmp_path):
+    """Also while rows are under way, in a file that is not whole yet."""
+    assert logged().stop() == 0
+    server = start(repository, log_dir=tmp_path / "log", log_roll_ms=86_400_000).settled()
+    assert server.ask("POST", PATH, CASES[0]).status == 200
+    wait_for(lambda: list((tmp_path / "log/parquet").glob(".unfinished-*/*")), "a row is under way")
     text = (ROOT / "server/CONFIGURATION.md").read_text()
     [query] = [it for it in re.findall(r"```sql\n(.*?)```", text, re.DOTALL) if "share_failed" in it]
     found = duckdb.sql(query.replace("DIR/parquet", f"{tmp_path}/log/parquet")).fetchall()

@@ -110,7 +110,7 @@ def test_each_way_in_is_a_row(serve, tmp_path):
     assert found["grpc", 0]["trace_id"] == "4bf92f3577b34da6a3ce929d0e0e4736"
     assert found["grpc", 0]["span_id"] == "00f067aa0ba902b7"
     assert len({it["event_id"] for it in found.values()}) == 4
-    everything = f"read_parquet('{tmp_path}/log/parquet/**/*.parquet', hive_partitioning = true)"
+    everything = f"read_parquet('{tmp_path}/log/parquet/model=*/**/*.parquet', hive_partitioning = true)"
     query = f'select model, version, avg("in.f0") from {everything} group by all'
     [(model, version, mean)] = duckdb.sql(query).fetchall()
     assert (model, int(version), mean) == ("wine", 2, pytest.approx(ROW[0]))
