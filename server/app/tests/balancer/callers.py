@@ -8,14 +8,13 @@ from dataclasses import dataclass
 
 import grpc
 from recorded import cases
-from server import wait_for
+from server import PATIENCE_S, wait_for
 from tritonclient.grpc import service_pb2
 from tritonclient.grpc.service_pb2_grpc import GRPCInferenceServiceStub
 
 # Both versions take it.
 CASE = cases("wine", 1)[0]
 INFER = "/v2/models/wine/infer"
-PATIENCE_S = 20
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ import http.client
 import json
 import os
 import signal
+import socket
 import subprocess
 import tempfile
 import time
@@ -21,8 +22,8 @@ BINARY = Path(os.environ.get("SALVER_BIN", ROOT / "target/debug/salver")).resolv
 SAMPLES = ROOT / "models/repository"
 FIXTURES = ROOT / "backends/api/fixtures"
 
-# Longer than anything takes that works.
-PATIENCE_S = 20
+# Longer than anything takes that works, on a machine that is busy either.
+PATIENCE_S = 120
 
 # Longest body of a refusal, whatever it quotes.
 ERROR_BYTES_MAX = 1024
@@ -35,6 +36,19 @@ def wait_for(condition, what, seconds=PATIENCE_S):
         assert time.monotonic() < deadline, f"not within {seconds} s: {what}"
         time.sleep(0.01)
     return answer
+
+
+def hold(port=0):
+    """A socket that holds a port without listening, so that nobody else comes to have it. A server can listen there all
+    the same: both reuse addresses. `None` if the port is somebody's already."""
+    it = socket.socket()
+    it.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        it.bind(("127.0.0.1", port))
+    except OSError:
+        it.close()
+        return None
+    return it
 
 
 def environment(**more):
