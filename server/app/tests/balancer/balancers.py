@@ -148,8 +148,12 @@ class Haproxy(Balancer):
             raise
 
     def _listening(self):
+        """The socket's file is there before anybody listens to it."""
         self.runs()
-        return Path(self._stats).exists()
+        try:
+            return bool(self._servers())
+        except (FileNotFoundError, ConnectionRefusedError):
+            return False
 
     def _servers(self):
         with socket.socket(socket.AF_UNIX) as stats:

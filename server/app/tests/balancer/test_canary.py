@@ -1,12 +1,13 @@
 """Two servers with one version each behind a balancer: nine tenths to one, a tenth to the other."""
 
+import contextlib
 import json
 from collections import Counter
 
 import pytest
 from balancers import port
 from callers import CASE, INFER, WAYS, Load
-from server import wait_for
+from server import hold, wait_for
 from wire import connect, head
 
 CALLS = 1_000
@@ -78,7 +79,10 @@ def test_a_server_stops_and_comes_back(start, repository, balance, kind, which):
         assert goes.logs("stopped")[0]["clean"] is True
         load.more(20, stays.http)
         ports = {"http_port": port(goes.http), "metrics_port": port(goes.metrics)}
-        start(folders[which], **ports)
+        with contextlib.ExitStack() as held:
+            for it in ports.values():
+                held.enter_context(wait_for(lambda it=it: hold(it), "the port is nobody's"))
+            start(folders[which], **ports)
         wait_for(lambda: front.ready() == {goes.http, stays.http}, "the balancer sees it again")
         load.more(5, goes.http)
     finally:

@@ -49,7 +49,7 @@ def test_a_corrupt_version(start, repository, content):
 
 def test_a_version_that_is_being_copied(start, repository):
     """Nothing is loaded while files grow; once they have been at rest, it is."""
-    rest_s = 0.5
+    rest_s = 3
     repository.sample("wine", 1)
     server = start(repository, rest_ms=int(rest_s * 1000)).settled()
     content = WINE.read_bytes()

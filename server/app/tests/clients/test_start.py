@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 from recorded import MODELS, cases
-from server import BINARY, FIXTURES, FLAGS, SAMPLES, salver, wait_for
+from server import BINARY, FIXTURES, FLAGS, SAMPLES, hold, salver, wait_for
 
 FAILED, USAGE, CONFIG = 1, 2, 78
 PORTS = ("http_port", "grpc_port", "metrics_port")
@@ -100,18 +100,18 @@ def test_wrong_usage():
         assert serve(*flags).returncode == USAGE
 
 
-def free_ports(count):
-    """Ports that nobody has just now."""
-    held = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports = [it.getsockname()[1] for it in held]
+@pytest.fixture
+def ports():
+    """Ports that nobody else comes to have while the test runs."""
+    held = [hold() for _ in range(6)]
+    yield [it.getsockname()[1] for it in held]
     for it in held:
         it.close()
-    return ports
 
 
-def test_flag_over_environment_over_file(start, tmp_path):
+def test_flag_over_environment_over_file(start, tmp_path, ports):
     """Each port from another source, although the weaker ones name another."""
-    of_file, of_environment, of_flag, *unused = free_ports(6)
+    of_file, of_environment, of_flag, *unused = ports
     ports = dict(zip(PORTS, (of_file, unused[0], unused[1]), strict=True))
     lines = [f"{key} = {port}" for key, port in ports.items()]
     (tmp_path / "salver.toml").write_text("\n".join([*lines, 'host = "127.0.0.1"']))
@@ -127,8 +127,8 @@ def test_flag_over_environment_over_file(start, tmp_path):
         assert getattr(server, name) == f"127.0.0.1:{port}"
 
 
-def test_one_port_for_both(start):
-    [port] = free_ports(1)
+def test_one_port_for_both(start, ports):
+    port = ports[0]
     server = start(SAMPLES, http_port=port, grpc_port=port).settled()
     assert server.http == server.grpc == f"127.0.0.1:{port}"
     assert server.ask("GET", "/v2/health/ready").status == 200
@@ -137,7 +137,7 @@ def test_one_port_for_both(start):
 def test_not_ready_before_the_models(start, repository):
     """Live at once, ready when the models found at the start have come up or failed."""
     repository.sample("add_sub", 1)
-    server = start(repository, rest_ms=2000)
+    server = start(repository, rest_ms=10_000)
     assert server.ask("GET", "/v2/health/live").status == 200
     answer = server.ask("GET", "/v2/health/ready")
     assert (answer.status, answer.body) == (400, b"")

@@ -7,6 +7,7 @@ from collections import Counter
 import grpc
 import pytest
 from recorded import cases
+from server import wait_for
 from tritonclient.grpc import service_pb2
 from tritonclient.grpc.service_pb2_grpc import GRPCInferenceServiceStub
 
@@ -109,10 +110,7 @@ def test_a_header_that_names_nobody(shared):
 def test_weights_move_without_a_load(shared, repository):
     repository.settings("wine", SETTINGS.replace("90", "0"))
     caller = Http(shared)
-    versions = iter(lambda: caller.ask()[1], None)
-    in_a_row = 0
-    while in_a_row < 50:
-        in_a_row = in_a_row + 1 if next(versions) == "2" else 0
+    wait_for(lambda: all(caller.ask()[1] == "2" for _ in range(50)), "the second has everything")
     assert len(shared.logs("model version is available")) == 2
 
 
@@ -124,8 +122,7 @@ def test_a_share_of_a_version_that_is_not_there(start, repository):
     caller = Http(server)
     assert {caller.ask()[1] for _ in range(200)} == {"1"}
     repository.sample("wine", 2)
-    while caller.ask()[1] != "2":
-        pass
+    wait_for(lambda: caller.ask()[1] == "2", "the second has its share")
 
 
 def test_without_traffic_nothing_is_told(samples):
