@@ -25,11 +25,18 @@ BIN = Path(sys.executable).parent
 PATIENCE_S = 120
 
 
+# Sockets of `free_port`, until the process ends.
+HELD = []
+
+
 def free_port():
-    """A port that nobody has now."""
-    with socket.socket() as it:
-        it.bind(("127.0.0.1", 0))
-        return it.getsockname()[1]
+    """A port that nobody else comes to have: a socket holds it without listening. A server listens there all the same,
+    as those do that reuse addresses, which is all of them."""
+    it = socket.socket()
+    it.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    it.bind(("127.0.0.1", 0))
+    HELD.append(it)
+    return it.getsockname()[1]
 
 
 def plain(**more):

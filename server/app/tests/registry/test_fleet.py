@@ -21,6 +21,8 @@ FEATURES = [f"f{n}" for n in range(13)]
 # Rows of a request. A window of a thousand is more than either server is asked.
 BATCH = 50
 WINDOW = 1_000
+# Longer than rows take to a log on a machine whose disk is busy: what comes later counts nowhere.
+LATENESS_S = 10
 
 
 def drawn(source, rows, shift=0.0):
@@ -75,7 +77,7 @@ def replicas(tmp_path, models):
 class Monitor:
     """`salver monitor`, on a free port."""
 
-    def __init__(self, folder, *logs, lateness=2, settings="", **environment):
+    def __init__(self, folder, *logs, lateness=LATENESS_S, settings="", **environment):
         self.folder, self.command, self.environment = folder, [BINARY, "monitor"], environment
         folder.mkdir(exist_ok=True)
         (folder / "salver.toml").write_text(settings)
@@ -205,16 +207,19 @@ def test_a_shift_that_only_both_show_is_told_once(tmp_path, started, s3, models,
     hears.server_close()
 
 
-def killed_under_load(monitor, logs, both, there, lateness=1):
+def killed_under_load(monitor, logs, both, there):
     """Asks both servers all the time and kills the monitor of those logs again and again: each row counts once."""
-    asked, over = [0, 0], threading.Event()
+    asked, over, failed = [0, 0], threading.Event(), []
 
     def keep_asking(n):
         source = random.Random(n)
-        while not over.wait(0.01):
-            rows = source.randrange(1, 8)
-            ask(both[n], drawn(source, rows))
-            asked[n] += rows
+        try:
+            while not over.wait(0.01):
+                rows = source.randrange(1, 8)
+                ask(both[n], drawn(source, rows))
+                asked[n] += rows
+        except Exception as error:  # whatever it is, no request may fail
+            failed.append(error)
 
     callers = [threading.Thread(target=keep_asking, args=(n,)) for n in range(2)]
     for it in callers:
@@ -222,7 +227,7 @@ def killed_under_load(monitor, logs, both, there, lateness=1):
     chance = random.Random(3)
     try:
         wait_for(there, "rows are logged")
-        watching = monitor(*logs, lateness=lateness)
+        watching = monitor(*logs)
         wait_for(lambda: watching.rows(100) > 0, "rows are counted")
         counted = []
         for _ in range(8):
@@ -234,6 +239,7 @@ def killed_under_load(monitor, logs, both, there, lateness=1):
         over.set()
         for it in callers:
             it.join()
+    assert not failed, failed
     assert counted == sorted(counted), "nothing that was counted is lost"
     wait_for(lambda: watching.rows(100) >= sum(asked), "every row is counted")
     # Whatever might still come has come when later rows are counted.
@@ -264,7 +270,7 @@ def test_a_killed_monitor_of_a_topic_neither_loses_nor_doubles_rows(broker, mode
     models(window_rows=100)
     topic = f"kafka://{broker.address}/rows"
     both = [replicas(name, "--log-monitor=false", "--log-sinks", topic) for name in ("one", "two")]
-    watching = killed_under_load(monitor, [topic], both, broker.ids, lateness=3)
+    watching = killed_under_load(monitor, [topic], both, broker.ids)
     assert watching.metric('salver_fleet_messages_total{result="lost"}') == 0
 
 
@@ -276,7 +282,8 @@ def test_a_shift_in_a_topic_is_told(broker, models, replicas, monitor):
     for server in both:
         ask(server, drawn(source, BATCH, shift=0.5))
     broker.send("rows", b"no row of the log")
-    watching = monitor(topic, lateness=5, SALVER_LOG_KAFKA_MESSAGE_TIMEOUT_MS="1000")
+    # Short, as a broker hangs below, and longer than one takes that does not.
+    watching = monitor(topic, SALVER_LOG_KAFKA_MESSAGE_TIMEOUT_MS="6000")
     for _ in range(11):
         for server in both:
             ask(server, drawn(source, BATCH, shift=0.5))
@@ -286,15 +293,17 @@ def test_a_shift_in_a_topic_is_told(broker, models, replicas, monitor):
     assert watching.metric('salver_drift_alarms_total{model="wine",version="2",kind="drift"}') == 1
     assert watching.metric('salver_fleet_messages_total{result="foreign"}') == 1
     # A broker that hangs is waited for, and nobody's rows are late for it.
+    failures = lambda: watching.metric('salver_fleet_failures_total{what="store"}')  # noqa: E731
+    before = failures()
     broker.hangs()
-    wait_for(lambda: watching.metric('salver_fleet_failures_total{what="store"}') > 0, "that it hangs is seen")
+    wait_for(lambda: failures() > before, "that it hangs is seen")
     ask(both[0], drawn(source, BATCH))
     broker.hangs(False)
     wait_for(lambda: watching.rows(WINDOW) == 1_250, "the last rows")
     assert watching.metric('salver_fleet_rows_total{model="wine",version="2",result="late"}') == 0
 
 
-TRUTH = "[truth]\noutput = 'probabilities'\nwindow_s = 2\nhorizon_s = 8\nrows_min = 20\naccuracy_min = 0.8\n"
+TRUTH = "[truth]\noutput = 'probabilities'\nwindow_s = 2\nhorizon_s = 30\nrows_min = 20\naccuracy_min = 0.8\n"
 
 
 @pytest.fixture(params=["folders", "store"])
@@ -318,7 +327,7 @@ def test_labels_at_one_replica_judge_what_another_has_answered(tmp_path, logged,
     settings += "[[trigger]]\nname = 'worse'\nmodel = 'wine'\ntarget = 'oncall'\non = ['performance']\nalarms = 1\nwindows = 1\n"
     if not flags:
         wait_for(lambda: all(it.is_dir() for it in logs), "the replicas log")
-    watching = monitor(*logs, lateness=3, settings=settings, **place)
+    watching = monitor(*logs, settings=settings, **place)
     source, right, rows = random.Random(4), 0, 0
 
     def label(server, name, values):
@@ -372,7 +381,7 @@ def test_labels_at_one_replica_judge_what_another_has_answered(tmp_path, logged,
 
     # One for each window, however often the process was killed, and one event for all.
     enough = [it["from"] * 1_000 for it in reversed(found) if it["rows"] >= 20]
-    assert alarms() == enough
+    wait_for(lambda: alarms() == enough, "every alarm is written down")
     watching.kill()
     watching.start()
     ask(answers, drawn(source, 1))

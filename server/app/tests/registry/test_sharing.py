@@ -5,11 +5,12 @@ import os
 import signal
 import subprocess
 import threading
-import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 
 import pytest
 from servers import BINARY, PATIENCE_S, plain
+from serving import wait_for
 
 DATA = os.urandom(1 << 20) * 64
 HALF = len(DATA) // 2
@@ -83,9 +84,21 @@ def start(salver, gate):
         process.communicate()
 
 
+def waits(process):
+    """Does it wait? Then it has begun: nothing comes before the lock and the network that is waited for so."""
+    folder = Path(f"/proc/{process.pid}")
+    links = []
+    for it in (folder / "fd").iterdir():
+        with contextlib.suppress(FileNotFoundError):  # closed meanwhile
+            links.append(os.readlink(it))
+    state = (folder / "stat").read_text().rpartition(")")[2].split()[0]
+    return "anon_inode:[eventpoll]" in links and state == "S"
+
+
 def test_several_processes_fetch_once(gate, start, salver):
     pulls = [start() for _ in range(4)]
     assert gate.asked.wait(PATIENCE_S)
+    wait_for(lambda: all(waits(it) for it in pulls), "all have begun")
     gate.opened.set()
     told = [pull.communicate(timeout=PATIENCE_S)[0] for pull in pulls]
     assert [pull.returncode for pull in pulls] == [0] * 4
@@ -99,10 +112,8 @@ def test_what_was_killed_is_gone_on_with(gate, start, salver):
     pull = start()
     assert gate.asked.wait(PATIENCE_S)
     partial = salver.cache / "partial"
-    deadline = time.monotonic() + PATIENCE_S
-    while sum(it.stat().st_size for it in partial.iterdir()) < NOTED + NOTED // 2:
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
+    come = lambda: sum(it.stat().st_size for it in partial.iterdir())  # noqa: E731
+    wait_for(lambda: come() >= NOTED + NOTED // 2, "enough has come")
     pull.send_signal(signal.SIGKILL)
     pull.wait(PATIENCE_S)
     gate.opened.set()

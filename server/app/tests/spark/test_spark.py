@@ -105,7 +105,7 @@ def test_spark_finds_what_the_monitor_finds(tmp_path, models, children):
     logs = [served(tmp_path, models, children, name) for name in ("one", "two")]
     words = [word for it in logs for word in ("--log", it)]
     words += ["--model-repository", models, "--state", tmp_path / "state"]
-    port = children(tmp_path / "monitor", "monitor", *words, "--interval-ms", "50", "--lateness-s", "2")
+    port = children(tmp_path / "monitor", "monitor", *words, "--interval-ms", "50", "--lateness-s", "10")
 
     def window():
         status, text = ask(port, "GET", "/v2/models/wine/versions/2/drift")
