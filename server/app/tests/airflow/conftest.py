@@ -118,7 +118,8 @@ class Server:
         log = folder / f"log-{ports[0]}"
         self.child = Child(command, f"{self.url}/v2/health/live", log, HOME=str(folder))
         self.child.ready()
-        wait_for(lambda: self.answers("/v2/models/wine/ready"), "the model is ready")
+        # The version that triggers go by: the model is ready as soon as any one of it is.
+        wait_for(lambda: self.answers("/v2/models/wine/versions/2/ready"), "the model is ready")
 
     def answers(self, path):
         try:
