@@ -23,6 +23,7 @@ BATCH = 50
 WINDOW = 1_000
 # Longer than rows take to a log on a machine whose disk is busy: what comes later counts nowhere.
 LATENESS_S = 10
+ALARMS = 'salver_drift_alarms_total{model="wine",version="2",kind="drift"}'
 
 
 def drawn(source, rows, shift=0.0):
@@ -189,7 +190,7 @@ def test_a_shift_that_only_both_show_is_told_once(tmp_path, started, s3, models,
     page = tmp_path / "page.html"
     assert shown(tmp_path, watching.http, "report", "wine", "--out", page).returncode == 0
     assert "in.f0" in page.read_text()
-    assert watching.metric('salver_drift_alarms_total{model="wine",version="2",kind="drift"}') == 1
+    wait_for(lambda: watching.metric(ALARMS) == 1, "the alarm is counted")
     # Neither server has seen enough.
     for server in both:
         alone = server.command("drift", "show", "wine", "--version", "2")
@@ -290,7 +291,7 @@ def test_a_shift_in_a_topic_is_told(broker, models, replicas, monitor):
     wait_for(lambda: watching.rows(WINDOW) == 1_200, "all rows are counted")
     found = watching.view()["history"][0]
     assert found["rows"] == WINDOW and found["found"]["drift"]["subjects"] == ["in.f0"]
-    assert watching.metric('salver_drift_alarms_total{model="wine",version="2",kind="drift"}') == 1
+    wait_for(lambda: watching.metric(ALARMS) == 1, "the alarm is counted")
     assert watching.metric('salver_fleet_messages_total{result="foreign"}') == 1
     # A broker that hangs is waited for, and nobody's rows are late for it.
     failures = lambda: watching.metric('salver_fleet_failures_total{what="store"}')  # noqa: E731
