@@ -26,7 +26,7 @@ use crate::files::{Disk, create_folder};
 use crate::hive::{LABEL_FOLDERS, hour_folder, model_folder};
 use crate::input::Input;
 use crate::parquet::properties;
-use crate::place::{Folder, Place, Whole};
+use crate::place::{Folder, Place, UNFINISHED, Whole};
 use crate::retention::Keep;
 
 /// The form of the table. Columns may be added under the same number.
@@ -114,7 +114,7 @@ impl LabelFiles {
         for rows in rows.chunk_by(|a, b| label_hour(a.recorded_time) == label_hour(b.recorded_time))
         {
             let Some(first) = rows.first() else { continue };
-            let path = self.aside.join("labels.parquet");
+            let path = self.aside.join(format!("labels{UNFINISHED}"));
             let schema = schema(model);
             let properties = Some(properties().build());
             let writer =

@@ -20,7 +20,7 @@ use server_base::{ModelName, Version};
 use crate::catalogue::Position;
 use crate::files::{Disk, create_folder};
 use crate::hive::{hour_folder, version_folder};
-use crate::place::{Folder, Place, Whole};
+use crate::place::{Folder, Place, UNFINISHED, Whole};
 use crate::retention::Keep;
 use crate::sink::{Rows, Sink};
 
@@ -100,7 +100,7 @@ impl ParquetSink {
         match self.open.entry(partition) {
             std::collections::btree_map::Entry::Occupied(it) => Ok(it.into_mut()),
             std::collections::btree_map::Entry::Vacant(place) => {
-                let path = self.aside.join(format!("{count}.parquet"));
+                let path = self.aside.join(format!("{count}{UNFINISHED}"));
                 let file = File::create(&path)?;
                 let properties = properties().build();
                 let writer = ArrowWriter::try_new(file, schema.clone(), Some(properties));

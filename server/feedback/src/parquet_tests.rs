@@ -36,6 +36,25 @@ fn it_is_a_sink() {
     conformance::check(&make, &delivered);
 }
 
+/// A pattern of DuckDB's or Python's looks into hidden folders as well.
+#[test]
+fn what_is_not_whole_is_not_named_like_what_is() {
+    fn below(folder: &Path) -> Vec<PathBuf> {
+        let entries =
+            fs::read_dir(folder).expect("a folder").map(|it| it.expect("an entry").path());
+        entries.flat_map(|it| if it.is_dir() { below(&it) } else { vec![it] }).collect()
+    }
+    let folder = tempfile::tempdir().expect("scratch");
+    let mut sink = ParquetSink::new(folder.path().to_path_buf(), "log").expect("a folder");
+    let named = |it: &PathBuf| it.extension().is_some_and(|it| it == "parquet");
+    sink.write(&fixture::rows("m", 480_001, 2)).expect("takes rows");
+    let found = below(folder.path());
+    assert!(found.len() == 1 && !named(&found[0]), "{found:?}");
+    sink.flush(Position { segment: 1, offset: 20 }, "log").expect("flushes");
+    let found = below(folder.path());
+    assert!(found.len() == 1 && named(&found[0]), "{found:?}");
+}
+
 #[test]
 fn files_lie_under_hive_paths_and_say_whose_they_are() {
     let folder = tempfile::tempdir().expect("scratch");

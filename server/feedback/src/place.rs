@@ -12,6 +12,10 @@ use crate::retention::{Keep, Retention};
 /// Folders that are remembered to be on the disk.
 const FOLDERS_MAX: usize = 4_096;
 
+/// How the name of a file ends that is not whole. People read folders by patterns like `**/*.parquet`, which also look
+/// into folders whose names begin with a dot: whatever they match must be a file that can be read.
+pub(crate) const UNFINISHED: &str = ".unfinished";
+
 /// A file that is whole.
 #[derive(Debug)]
 pub struct Whole<'a> {
