@@ -5,7 +5,7 @@ use std::io::Write;
 use serde_json::json;
 
 use super::report::plan;
-use super::server::Echo;
+use super::server::{Echo, Nobody};
 use super::shown;
 use crate::run;
 
@@ -117,8 +117,9 @@ fn a_run_that_cannot_begin_says_why() {
         assert!(message.starts_with("no metadata of model \"other\" from 127.0.0.1:"), "{message}");
         assert!(message.contains(expected), "{message}");
     }
-    let address = echo.grpc;
     drop(echo);
+    let nobody = Nobody::at(0).unwrap();
+    let address = nobody.address;
     let message = shown(run::run(&plan(&format!("--url {address}"))));
     assert!(message.contains(&format!("cannot connect to {address}")), "{message}");
 }

@@ -1,8 +1,10 @@
 //! Servers for the tests: the real echo, and one that answers by script.
 
-use std::io::{Read, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::thread::{self, JoinHandle};
+
+use tokio::net::TcpSocket;
 
 use super::report::plan;
 use super::signature;
@@ -46,9 +48,29 @@ impl Echo {
     }
 }
 
+/// A port that is held while nobody listens there: no other test, and no other process, answers in its place.
+pub(super) struct Nobody {
+    pub(super) address: SocketAddr,
+    _socket: TcpSocket,
+}
+
+impl Nobody {
+    /// `None` where another was quicker.
+    pub(super) fn at(port: u16) -> Option<Nobody> {
+        let socket = TcpSocket::new_v4().unwrap();
+        // So that a server can come back while it is held.
+        socket.set_reuseaddr(true).unwrap();
+        match socket.bind((Ipv4Addr::LOCALHOST, port).into()) {
+            Err(error) if error.kind() == ErrorKind::AddrInUse => return None,
+            bound => bound.unwrap(),
+        }
+        Some(Nobody { address: socket.local_addr().unwrap(), _socket: socket })
+    }
+}
+
 /// Accepts one connection after the other and hands each to the next part of `script`. The port is
-/// closed before the last part begins. Returns the address.
-pub(super) fn scripted(script: Vec<fn(TcpStream)>) -> (SocketAddr, JoinHandle<()>) {
+/// closed before the last part begins, and held until the thread is joined. Returns the address.
+pub(super) fn scripted(script: Vec<fn(TcpStream)>) -> (SocketAddr, JoinHandle<Option<Nobody>>) {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
     let address = listener.local_addr().unwrap();
     let thread = thread::spawn(move || {
@@ -58,7 +80,9 @@ pub(super) fn scripted(script: Vec<fn(TcpStream)>) -> (SocketAddr, JoinHandle<()
         }
         let (stream, _) = listener.accept().unwrap();
         drop(listener);
+        let nobody = Nobody::at(address.port());
         last(stream);
+        nobody
     });
     (address, thread)
 }

@@ -79,11 +79,16 @@ impl Server {
         let table: toml::Table = text.parse().expect("TOML");
         let mut root = Section::root(&table);
         let mut config = Config::read(&mut root);
-        // The only time that passes in these tests.
-        config.targets.values_mut().for_each(|it| it.timeout = Duration::from_millis(200));
+        config.targets.values_mut().for_each(|it| it.timeout = PATIENCE);
         root.finish(config).expect("no faults")
     }
 }
+
+/// Longer than an answer takes that comes.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+/// How long one is waited for that does not come: the only time that passes in these tests.
+const SHORT: Duration = Duration::from_millis(200);
 
 const AIRFLOW: &str = "kind = \"airflow\"\ndag = \"d\"";
 const WEBHOOK: &str = "kind = \"webhook\"";
@@ -137,7 +142,10 @@ async fn tried(kind: &str, answers: &'static [&'static str], turns: usize) -> (V
     let mut driver = driver(server.config(kind), Some(folder.path()));
     let mut now = alarm(&mut driver, 1000);
     let mut wait = 0;
-    for _ in 0..turns {
+    for number in 0..turns {
+        let timeout = if answers.get(number) == Some(&SILENCE) { SHORT } else { PATIENCE };
+        let config = Arc::make_mut(&mut driver.config);
+        config.targets.values_mut().for_each(|it| it.timeout = timeout);
         turn(&mut driver, now).await;
         let due = driver.outbox.first().map_or(now, |it| it.due);
         wait = due.since(now).as_secs();

@@ -64,7 +64,8 @@ async fn no_peer_holds_the_server_up() {
     let grace = Duration::from_secs(2);
     let began = Instant::now();
     let clean = house.stop(grace).await;
-    assert!(began.elapsed() < grace + Duration::from_secs(1), "{:?}", began.elapsed());
+    // One after the other they would take five times as long.
+    assert!(began.elapsed() < grace + Duration::from_secs(5), "{:?}", began.elapsed());
     assert!(!clean, "a half-sent request cannot be answered");
     drop(peers);
 }

@@ -43,6 +43,23 @@ async fn waits(house: &House, count: usize) {
     tokio::time::timeout(PATIENCE, wait).await.expect("they come");
 }
 
+/// The whole answer to a request, in however many pieces it comes.
+async fn read_answer(stream: &mut TcpStream) -> Vec<u8> {
+    let (mut answer, mut piece) = (Vec::new(), [0; 4_096]);
+    loop {
+        let length = stream.read(&mut piece).await.expect("answers");
+        answer.extend_from_slice(&piece[..length]);
+        let text = String::from_utf8_lossy(&answer).to_ascii_lowercase();
+        assert!(length > 0, "cut off: {text}");
+        let Some(end) = answer.windows(4).position(|it| it == b"\r\n\r\n") else { continue };
+        let told = text.lines().find_map(|it| it.strip_prefix("content-length: "));
+        let body: usize = told.expect("a length").parse().expect("a number");
+        if answer.len() >= end + 4 + body {
+            return answer;
+        }
+    }
+}
+
 /// A prediction over HTTP/1, plain or with its body in chunks, so that hyper answers it; two of
 /// them on one connection.
 async fn ask_http(house: Arc<House>, chunked: bool) {
@@ -56,9 +73,7 @@ async fn ask_http(house: Arc<House>, chunked: bool) {
     let mut stream = TcpStream::connect(house.at.http).await.expect("connects");
     for _ in 0..2 {
         stream.write_all(request.as_bytes()).await.expect("sends");
-        let mut answer = vec![0; 4_096];
-        let length = stream.read(&mut answer).await.expect("answers");
-        let answer = String::from_utf8_lossy(&answer[..length]).into_owned();
+        let answer = String::from_utf8(read_answer(&mut stream).await).expect("text");
         assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
         assert!(answer.contains("\"data\":[2.0,4.0]"), "{answer}");
     }
@@ -74,10 +89,8 @@ async fn ask_raw(house: Arc<House>) {
         .write_all(&[1.0_f32.to_le_bytes(), 2.0_f32.to_le_bytes()].concat())
         .await
         .expect("sends");
-    let mut answer = vec![0; 4_096];
-    let length = stream.read(&mut answer).await.expect("answers");
-    let answer = &answer[..length];
-    assert!(answer.starts_with(b"HTTP/1.1 200"), "{}", String::from_utf8_lossy(answer));
+    let answer = read_answer(&mut stream).await;
+    assert!(answer.starts_with(b"HTTP/1.1 200"), "{}", String::from_utf8_lossy(&answer));
     assert!(answer.ends_with(&[2.0_f32.to_le_bytes(), 4.0_f32.to_le_bytes()].concat()));
 }
 
@@ -182,18 +195,19 @@ async fn a_deadline_is_over_before_the_load() {
 #[tokio::test]
 async fn a_failed_load_is_told_with_its_reason() {
     let house = House::with(&[("m/1/model.fake", "nonsense")], lazy).await;
+    // Connected before the load fails: it is tried again a second later, and only one call may lie between.
+    let mut grpc = house.grpc().await;
     let mut stream = TcpStream::connect(house.at.http).await.expect("connects");
     let body = json(&[[1.0, 1.0]]);
     let head = "POST /v2/models/m/infer HTTP/1.1\r\nhost: here\r\n";
     let request = format!("{head}content-length: {}\r\n\r\n{body}", body.len());
     stream.write_all(request.as_bytes()).await.expect("sends");
-    let mut answer = vec![0; 4_096];
-    let length = stream.read(&mut answer).await.expect("answers");
-    let answer = String::from_utf8_lossy(&answer[..length]).to_lowercase();
+    let answer = read_answer(&mut stream).await;
+    let status = grpc.model_infer(message("m", &[[1.0, 1.0]])).await;
+    let answer = String::from_utf8(answer).expect("text").to_lowercase();
     assert!(answer.starts_with("http/1.1 503"), "{answer}");
     assert!(answer.contains("\r\nretry-after: 1\r\n"), "{answer}");
     assert!(answer.contains("is no statement"), "{answer}");
-    let status = house.grpc().await.model_infer(message("m", &[[1.0, 1.0]])).await;
     let status = status.expect_err("it cannot be loaded");
     assert_eq!(status.code(), Code::Unavailable);
     assert!(status.message().contains("is no statement"), "{status:?}");

@@ -117,10 +117,12 @@ async fn either_port_speaks_both_protocols() {
 
 #[tokio::test]
 async fn one_port_is_enough() {
-    // Ports of their own choice are told apart only after binding, so one is taken and let go.
-    let free = std::net::TcpListener::bind(("127.0.0.1", 0)).expect("a port");
-    let port = free.local_addr().expect("bound").port();
-    drop(free);
+    // Ports of their own choice are told apart only after binding. This one is held, without listening, so that nobody
+    // else comes to have it; the server may listen there all the same.
+    let held = tokio::net::TcpSocket::new_v4().expect("a socket");
+    held.set_reuseaddr(true).expect("an option");
+    held.bind(([127, 0, 0, 1], 0).into()).expect("a port");
+    let port = held.local_addr().expect("bound").port();
     let same = |args: &mut server_app::cli::ServeArgs| {
         (args.http_port, args.grpc_port) = (Some(port), Some(port));
     };

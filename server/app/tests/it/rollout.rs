@@ -108,11 +108,20 @@ impl Bench {
         answer["model_version"].as_str().unwrap_or_default().to_owned()
     }
 
+    /// Requests that the version has answered.
+    fn served(&self, version: u64) -> u64 {
+        let table = self.house.server().serving().table();
+        let found = table.servables().find(|it| it.version().0 == version);
+        found.map_or(0, |it| it.counts().requests)
+    }
+
+    /// Returns when the server is gone: the next may open the same state.
     async fn end(self) {
         self.stop.store(true, Ordering::Relaxed);
         for it in self.callers {
             it.await.expect("the caller lives");
         }
+        Arc::into_inner(self.house).expect("nobody else has it").stop(PATIENCE).await;
     }
 }
 
@@ -161,10 +170,7 @@ async fn one_that_fails_on_copies_is_never_seen() {
     bench.start(&plan).await;
     let view = bench.becomes("rolled_back").await;
     assert_eq!(causes(&view).last(), Some(&json!({ "guard": "errors" })), "{view:#}");
-    let two = bench.house.server().serving().table();
-    let served =
-        two.servables().find(|it| it.version().0 == 2).map_or(0, |it| it.counts().requests);
-    assert_eq!(served, 0, "nobody was answered by it");
+    assert_eq!(bench.served(2), 0, "nobody was answered by it");
     bench.end().await;
 }
 
@@ -338,9 +344,7 @@ async fn what_was_rolled_back_stays_back_after_a_restart() {
     let view = bench.comes(2, "rolled_back").await;
     assert_eq!(view["stable"], 1, "{view:#}");
     assert_eq!(bench.answers().await, "1");
-    let two = bench.house.server().serving().table();
-    let served = two.servables().find(|it| it.version().0 == 2).map(|it| it.counts().requests);
-    assert_eq!(served.unwrap_or_default(), 0, "nobody was answered by it");
+    assert_eq!(bench.served(2), 0, "nobody was answered by it");
     bench.end().await;
 }
 

@@ -1,7 +1,6 @@
 //! A cache and what it takes to pull into it.
 
 use std::path::PathBuf;
-use std::time::Duration;
 
 use server_registry::{
     AddressPolicy, Cache, Environment, ErrorKind, Limits, Lock, Pulled, Puller, Registries,
@@ -33,13 +32,6 @@ impl House {
             environment: Vec::new(),
             docker_config: None,
         }
-    }
-
-    /// One that waits for nothing long.
-    pub(crate) fn impatient() -> House {
-        let (head_max, idle_max) = (Duration::from_millis(300), Duration::from_millis(300));
-        let limits = Limits { head_max, idle_max, ..Limits::default() };
-        House { limits, ..House::new() }
     }
 
     pub(crate) fn registries(&self) -> Registries {

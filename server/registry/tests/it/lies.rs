@@ -94,9 +94,11 @@ async fn a_head_without_end() {
 
 #[tokio::test]
 async fn silence() {
-    let house = House::impatient();
+    let short = std::time::Duration::from_millis(300);
+    let house = House { limits: Limits { head_max: short, ..Limits::default() }, ..House::new() };
     let liar = Liar::start(|_| Reply::Silence(Vec::new())).await;
     house.refused(house.pull(&uri(&liar)).await, ErrorKind::Slow, "no answer within 300ms");
+    let house = House { limits: Limits { idle_max: short, ..Limits::default() }, ..House::new() };
     let liar = Liar::start(|asked| match is_head(asked) {
         true => head("W/\"weak\""),
         false => Reply::Silence(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n012".to_vec()),
@@ -118,9 +120,10 @@ async fn an_answer_that_drips() {
 #[tokio::test]
 async fn nobody_there() {
     let house = House::new();
-    let port = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
-    let closed = port.local_addr().expect("an address");
-    drop(port);
+    // A port that is held and on which nobody listens: no other test comes to have it.
+    let held = tokio::net::TcpSocket::new_v4().expect("a socket");
+    held.bind(([127, 0, 0, 1], 0).into()).expect("a port");
+    let closed = held.local_addr().expect("an address");
     let uri = format!("http://{closed}/model.onnx");
     house.refused(house.pull(&uri).await, ErrorKind::Unavailable, "onnection refused");
 }
