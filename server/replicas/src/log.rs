@@ -16,6 +16,9 @@ pub enum ShareError {
     /// The store does not answer.
     #[error("the shared state cannot be reached")]
     Store(#[from] io::Error),
+    /// What another replica says of itself: records can be read, and are enough to load by.
+    #[error("what other replicas report cannot be read")]
+    Reports(#[source] io::Error),
     /// Nobody writes over it: it may be of a newer release.
     #[error("record {number} of {model} cannot be read, so nothing is decided on it: {reason}")]
     Unreadable {

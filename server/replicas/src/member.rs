@@ -98,7 +98,7 @@ impl<S: Store> Member<S> {
             faults.extend(self.ledger.catch_up(&self.store, model, now.own).err());
         }
         let heard = peers::hear(&mut self.peers, &self.store, &self.id, now.own);
-        faults.extend(heard.err().map(ShareError::from));
+        faults.extend(heard.err().map(ShareError::Reports));
         let lease = self.lease();
         let with = (&self.store as &dyn Store, &self.ledger, &self.id);
         let is_over = |it: &Record| is_over(&it.saved.rollout, now);

@@ -29,7 +29,7 @@ fn what_was_read_before_a_fault_is_acted_by() {
     begin(&mut a);
     // Two lists and the record; the list of reports fails.
     weather.set(Weather::Fading(3));
-    let cut = "the shared state cannot be reached".to_owned();
+    let cut = "what other replicas report cannot be read".to_owned();
     assert_eq!(follow(&mut b, 1), (vec![1], cut));
 }
 

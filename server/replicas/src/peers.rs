@@ -43,7 +43,9 @@ pub(crate) fn hear(
 ) -> io::Result<()> {
     let mut names = store.list("replicas")?;
     names.sort();
-    let names = names.into_iter().filter(|it| it.strip_suffix(".json") != Some(&me.to_string()));
+    // Whatever else lies there is not ours.
+    let ids = names.iter().filter_map(|it| Some((it, it.strip_suffix(".json")?)));
+    let names = ids.filter(|(_, id)| *id != me.to_string()).map(|(it, _)| it);
     let names: Vec<String> = names.take(REPORTS_MAX).map(|it| format!("replicas/{it}")).collect();
     let mut fault = None;
     for names in names.chunks(READS_MAX) {

@@ -1,6 +1,7 @@
 //! What a member hears of others, and for how long it counts.
 
 use super::*;
+use crate::folder::Folder;
 
 fn reports(member: &Member<Memory>) -> Vec<String> {
     member.store.list("replicas").expect("listed")
@@ -62,8 +63,23 @@ fn one_report_that_cannot_be_read_keeps_nobody_from_the_others() {
     turn(&mut c, 1, seen(0, 0, 0));
     // The lists of logs, of the log and of reports, and the first of these.
     weather.set(Weather::Fading(4));
-    assert_eq!(follow(&mut a, 1).1, "the shared state cannot be reached");
+    assert_eq!(follow(&mut a, 1).1, "what other replicas report cannot be read");
     assert_eq!(a.living(now(1)), 1, "of one it was heard");
+}
+
+/// On a volume anybody may leave a folder; records can be read all the same, and a server starts by them.
+#[test]
+fn what_else_lies_among_the_reports_is_no_fault_of_the_store() {
+    let root = tempfile::tempdir().expect("scratch");
+    let id = ReplicaId::new("a").expect("a name");
+    let store = Folder::open(root.path(), id.clone()).expect("opened");
+    let mut a = Member::new(id, store, LEASE);
+    a.begin(saved(0), now(0)).expect("written");
+    let put = |name: &str| std::fs::create_dir_all(root.path().join("replicas").join(name));
+    put("lost+found").expect("made");
+    assert!(a.refresh(now(1)).is_empty());
+    put("b.json").expect("made");
+    assert!(matches!(a.refresh(now(2))[..], [ShareError::Reports(_)]));
 }
 
 #[test]
