@@ -1,8 +1,10 @@
 //! The part of a model's books that is about loads that have come to an end.
 
+use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use backend_api::Device;
+use server_base::Version;
 use server_serving::Workers;
 
 use super::Model;
@@ -87,10 +89,9 @@ impl Model {
         self.artifacts.retain(|it| !it.has_failed() || retries.has_failed((it.version, it.print)));
     }
 
-    /// Until when nothing of what is wanted may be loaded, because the devices of all of it have failed.
-    pub(super) fn barred(&self, now: Instant) -> Option<Instant> {
-        let desired = self.desired();
-        let keys = self.folder.prints().filter(|(version, _)| desired.contains(version));
+    /// Until when none of these versions may be loaded, because the devices of all of them have failed.
+    pub(super) fn barred(&self, versions: &BTreeSet<Version>, now: Instant) -> Option<Instant> {
+        let keys = self.folder.prints().filter(|(version, _)| versions.contains(version));
         let barred: Option<Vec<Instant>> = keys.map(|it| self.retries.barred(it, now)).collect();
         barred?.into_iter().min()
     }

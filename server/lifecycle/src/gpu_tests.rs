@@ -8,6 +8,7 @@ use server_base::Kind;
 use server_serving::InferError;
 
 use crate::config::LoadPolicy;
+use crate::eviction::RESIDENCE;
 use crate::house::{House, constant, house_on_gpus, house_with};
 use crate::memory::LEAST;
 use crate::placement::{Free, Gpu, Gpus, Survey};
@@ -200,6 +201,36 @@ async fn on_demand_it_is_tried_as_often_and_no_oftener() {
     house.lifecycle.load("m").await.expect("loads");
     house.shows("m/1:AVAILABLE").await;
     assert_eq!(ask(&house, "m", 3.0).await, Ok(3.0));
+}
+
+/// Not even to be refused for what its device has done.
+#[tokio::test]
+async fn nobody_goes_for_what_is_given_up() {
+    let files = [
+        ("m/model.toml", "device = \"cuda:1\"\n"),
+        ("m/1/model.fake", FRAGILE),
+        ("other/1/model.fake", &*constant(7)),
+    ];
+    let free = Arc::new(AtomicU64::new(9 * LEAST));
+    let house = house_on_gpus(&files, |it| {
+        it.gpus = two(&free, 8 * LEAST);
+        it.defaults.load = LoadPolicy::Lazy;
+        it.loaded_models_max = Some(1);
+    });
+    for pause in [1, 2, 4, 8, 16, 32, 60, 60, 0] {
+        house.is_registered("m").await;
+        ask(&house, "m", 14.0).await.expect_err("its device fails");
+        house.shows("m/1:END other/1:END").await;
+        house.clock.advance(Duration::from_secs(pause));
+    }
+    house.lifecycle.unload("m").await.expect("the manager lives");
+    house.is_registered("m").await;
+    assert_eq!(ask(&house, "other", 1.0).await, Ok(7.0));
+    house.clock.advance(RESIDENCE + Duration::from_secs(1));
+    house.is_looked_at().await;
+    let error = ask(&house, "m", 1.0).await.expect_err("it is given up");
+    assert!(matches!(error, InferError::LoadFailed { .. }), "{error}");
+    house.shows("m/1:END other/1:AVAILABLE").await;
 }
 
 /// Requests that name no version go to the one that is left.

@@ -23,14 +23,21 @@ impl Model {
         self.folder.config().load == LoadPolicy::Lazy
     }
 
-    /// Somebody asked for it. True if it now waits to be admitted.
-    pub(crate) fn ask(&mut self) -> bool {
+    /// Somebody asked for it. True if it now waits to be admitted. What its devices bar is refused here: others would
+    /// be unloaded for it in vain.
+    pub(crate) fn ask(&mut self, now: Instant) -> bool {
         let may_come = self.is_lazy() && !self.wanted().is_empty();
         let is_news = may_come && self.lazy.ask();
-        if is_news {
-            self.touch();
+        if !is_news {
+            return false;
         }
-        is_news
+        self.touch();
+        let barred = self.barred(&self.wanted(), now);
+        if barred.is_some() {
+            let reason = self.failures().join("; ");
+            self.lazy.fail(&reason, now, barred);
+        }
+        barred.is_none()
     }
 
     /// There is room for it. What failed before is tried again, unless its device has failed and its pause is
@@ -79,7 +86,8 @@ impl Model {
             // What is on its way out, of an earlier load, answers nobody: this one's end is not kept back
             // until that is gone.
             let reason = self.failures().join("; ");
-            self.lazy.fail(&reason, now, self.barred(now));
+            let barred = self.barred(&self.desired(), now);
+            self.lazy.fail(&reason, now, barred);
         }
     }
 

@@ -108,7 +108,7 @@ impl Rooms {
     pub(crate) fn keep(&mut self, models: &mut BTreeMap<ModelName, Model>) -> Vec<(Claim, Scarce)> {
         let now = self.now();
         for name in self.bell.take() {
-            let is_news = models.get_mut(&name).is_some_and(Model::ask);
+            let is_news = models.get_mut(&name).is_some_and(|it| it.ask(now));
             if is_news && !self.queue.contains(&name) {
                 self.queue.push_back(name);
             }
