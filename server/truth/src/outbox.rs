@@ -8,12 +8,13 @@
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
-use server_base::ModelName;
+use server_base::{ModelName, files};
 
 use crate::dataset::{self, FILE};
 use crate::label::Label;
@@ -157,7 +158,10 @@ impl Courier {
         for name in names(&self.labels, "model=")? {
             // One that cannot be delivered does not hold up the others: a name may be refused.
             if let Ok(model) = ModelName::new(&name) {
-                done = done.and(self.model(&model));
+                // Nor does one that the program fails at, which would do so for ever.
+                let delivered = catch_unwind(AssertUnwindSafe(|| self.model(&model)));
+                let failed = |_| Err(io::Error::other(format!("{model}: an error of the program")));
+                done = done.and(delivered.unwrap_or_else(failed));
                 lag += self.lag(&name);
             }
         }
@@ -213,10 +217,8 @@ impl Courier {
             self.sink.put(model, &name, &sent)?;
         }
         self.places.entry(model.to_string()).or_default().insert(day.to_owned(), piece.end);
-        let beside = self.path.with_extension("cursor.new");
-        fs::write(&beside, serde_json::to_vec(&self.places)?)?;
-        File::open(&beside)?.sync_all()?;
-        fs::rename(&beside, &self.path)?;
+        let text = serde_json::to_vec(&self.places)?;
+        files::replace(&self.path, &self.path.with_extension("cursor.new"), &text)?;
         self.metrics.rows.increment(sent.len() as u64);
         Ok(())
     }
