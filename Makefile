@@ -16,7 +16,7 @@ SERVE_FLAGS ?=
 # Such as --quick, --rounds 7, --only steady idle, --overload-minutes 10.
 BENCH_FLAGS ?=
 
-.PHONY: help build serve test test-rust test-loom test-clients test-drift test-balancer test-registry test-chart test-models lint bench \
+.PHONY: help build serve test test-rust test-edge test-loom test-clients test-drift test-balancer test-registry test-chart test-models lint bench \
 	bench-pictures bench-models models $(ENGINES) docker-registry haproxy java clean
 
 help: ## List these targets
@@ -29,10 +29,13 @@ serve: build ## Serve the sample models on ports 8000 (HTTP), 8001 (gRPC), 8002 
 	@$(MAKE) --no-print-directory onnxruntime || echo "ONNX Runtime could not be fetched: tract serves instead"
 	$(CARGO_TARGET_DIR)/release/salver serve --model-repository $(REPOSITORY) $(SERVE_FLAGS)
 
-test: test-rust test-loom test-clients test-drift test-registry test-airflow test-spark test-balancer test-models test-chart ## Run every test
+test: test-rust test-edge test-loom test-clients test-drift test-registry test-airflow test-spark test-balancer test-models test-chart ## Run every test
 
 test-rust: $(ENGINES) ## Unit, conformance, property and system tests
 	$(CARGO) test --workspace --locked
+
+test-edge: ## The server as small machines have it: what is there, and what is refused
+	$(CARGO) test --locked -p server-app --no-default-features --features edge --lib --test it
 
 test-loom: ## Every interleaving of the lane's threads
 	$(CARGO) test --locked -p server-serving --features loom --test lane_loom
@@ -92,7 +95,7 @@ test-chart: $(VENV)/helm/ready ## The chart and the Dockerfile
 lint: ## Formatting and lints, warnings as errors
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --workspace --all-targets --locked -- -D warnings
-	$(CARGO) clippy --locked -p server-app --no-default-features --features edge -- -D warnings
+	$(CARGO) clippy --locked -p server-app --all-targets --no-default-features --features edge -- -D warnings
 
 bench: bench-binaries ## Measure against the bare engine and the bare transport, and judge the targets
 	$(PYTHON) loadtest/bench/run.py --bin $(CARGO_TARGET_DIR)/release $(BENCH_FLAGS)

@@ -16,6 +16,8 @@ pub(crate) const DRIFT: Part =
     Part { feature: "drift", what: "monitors", is_built: cfg!(feature = "drift") };
 pub(crate) const TRUTH: Part =
     Part { feature: "truth", what: "ground truth", is_built: cfg!(feature = "truth") };
+pub(crate) const ROLLOUTS: Part =
+    Part { feature: "rollouts", what: "rollouts", is_built: cfg!(feature = "rollouts") };
 
 pub(crate) const NVML: Part =
     Part { feature: "nvml", what: "NVIDIA's driver", is_built: cfg!(feature = "nvml") };

@@ -8,9 +8,9 @@ mod labels;
 mod log;
 #[cfg(feature = "fleet")]
 mod monitor;
-mod orders;
 #[cfg(feature = "parquet")]
 mod logs;
+#[cfg(feature = "rollouts")]
 mod rollout;
 mod store;
 #[cfg(feature = "triggers")]
@@ -34,8 +34,8 @@ pub use log::LogArgs;
 pub use logs::{ExportArgs, LogsCommand, ReplayArgs, RowArgs, TailArgs};
 #[cfg(feature = "fleet")]
 pub use monitor::MonitorArgs;
-pub use orders::{OrderArgs, PromoteArgs, RollBackArgs};
-pub use rollout::{RolloutArgs, RolloutCommand, RolloutOf};
+#[cfg(feature = "rollouts")]
+pub use rollout::{OrderArgs, PromoteArgs, RollBackArgs, RolloutArgs, RolloutCommand, RolloutOf};
 pub use store::{PlaceArgs, PullArgs, StoreArgs, ValidateArgs};
 #[cfg(feature = "triggers")]
 pub use trigger::{FireArgs, TriggerCommand, TriggerOf};
@@ -82,6 +82,7 @@ pub enum Command {
         command: LabelsCommand,
     },
     /// Let another version of a model take over, step by step, if it is no worse.
+    #[cfg(feature = "rollouts")]
     Rollout {
         /// What to do.
         #[command(subcommand)]
@@ -346,10 +347,13 @@ pub enum ModelsCommand {
         server: ServerArgs,
     },
     /// Have a version take over as soon as it is loaded, without the steps of a rollout.
+    #[cfg(feature = "rollouts")]
     Promote(Box<PromoteArgs>),
     /// Go back to the version that served before: at once, while that is kept ready.
+    #[cfg(feature = "rollouts")]
     Rollback(Box<RollBackArgs>),
     /// Let the model's files say again what serves, after a promotion or a rollback that is over.
+    #[cfg(feature = "rollouts")]
     Forget(Box<RollBackArgs>),
     /// Fetch a model into the cache of this machine, verified.
     Pull(Box<PullArgs>),

@@ -21,6 +21,7 @@ mod fleet_settings;
 mod gpus;
 mod inspect;
 mod loaded;
+#[cfg(feature = "rollouts")]
 #[cfg_attr(not(feature = "registries"), path = "no_objects.rs")]
 mod objects;
 #[cfg(feature = "parquet")]
@@ -38,15 +39,19 @@ mod monitors;
 mod prediction_log;
 mod process;
 pub mod recorder;
+#[cfg_attr(not(feature = "rollouts"), path = "no_rollouts.rs")]
+pub mod rollouts;
 pub mod serve;
 pub mod settings;
-pub mod share;
+#[cfg(feature = "rollouts")]
+mod share;
 mod stock;
 pub mod telemetry;
 #[cfg_attr(not(feature = "triggers"), path = "no_triggers.rs")]
 mod triggers;
 #[cfg_attr(not(feature = "truth"), path = "no_truth.rs")]
 mod truth;
+#[cfg(feature = "rollouts")]
 mod verdicts;
 mod wanted;
 mod webhook;

@@ -5,9 +5,9 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use server_base::{Findings, PredictionLog, Series};
-use server_conductor::Truth;
 /// There are no labels, so none are kept.
 pub(crate) use server_feedback::Keep;
+use server_frontend::Truth;
 
 /// None.
 pub(crate) const SERIES: [&[Series]; 0] = [];

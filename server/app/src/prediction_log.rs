@@ -10,11 +10,10 @@ use std::time::Duration;
 use anyhow::Context as _;
 use server_base::Findings;
 use server_base::settings::Section;
-use server_conductor::Truth;
 #[cfg(feature = "parquet")]
 use server_feedback::ParquetSink;
 use server_feedback::{JsonLines, Keep, Key, Log, Options, Sink};
-use server_frontend::Monitors;
+use server_frontend::{Monitors, Truth};
 
 use crate::built;
 use crate::cli::LogArgs;

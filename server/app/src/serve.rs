@@ -8,11 +8,10 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use server_base::{Findings, Journal, PredictionLog};
-use server_conductor::Truth;
 use server_feedback::Log;
 use server_frontend::{
     Bound, ConnectionLimits, Control, Drain, Frontend, Listening, Monitors, Shared, Triggers,
-    Webhook,
+    Truth, Webhook,
 };
 use server_lifecycle::{Audit, Clock, Defaults, Engines, Lacks, Lifecycle};
 use server_regions::{Gpus, Regions};
@@ -28,7 +27,7 @@ use crate::label_log::LabelLog;
 use crate::loaded::Loaded;
 use crate::recorder::Recorded;
 use crate::settings::Settings;
-use crate::{built, gpus, monitors, share, stock, telemetry, triggers, truth, verdicts, webhook};
+use crate::{built, gpus, monitors, rollouts, stock, telemetry, triggers, truth, webhook};
 
 /// The audit log is begun anew above this, and the one before is kept: years of decisions.
 pub(crate) const AUDIT_BYTES_MAX: u64 = 64 << 20;
@@ -111,7 +110,7 @@ impl Server {
         let journal = journal(settings)?;
         let (audit, auditor) = journal.clone().map(Auditor::start).transpose()?.unzip();
         let triggers = triggers::start(settings, journal.clone(), &serving)?;
-        let rollouts = share::rollouts(settings, journal.clone())?;
+        let kept = rollouts::read(settings, journal.clone())?;
         let mut prepared = prepare(settings, &engines)?;
         let webhook = webhook::webhook(settings.webhook_secret_file.as_deref(), prepared.as_mut())?;
         let origins = prepared.as_ref().map(Prepared::origins).unwrap_or_default();
@@ -122,7 +121,7 @@ impl Server {
         let told =
             Told { audit: audit.unwrap_or_default(), log: recorded, monitors: monitors.as_ref() };
         let mut options = lifecycle_options(settings, &engines, told, prepared.as_ref());
-        options.directions = rollouts.directions();
+        options.directions = kept.directions();
         options.gpus = gpus.as_ref().map(gpus::Watch::places).unwrap_or_default();
         let lifecycle = server_lifecycle::start(options, engines, Arc::clone(&serving))
             .context("model repository")?;
@@ -130,14 +129,13 @@ impl Server {
             connections_max: settings.connections_max,
             ..ConnectionLimits::default()
         };
-        let listener = prepared.as_ref().map(|it| verdicts::listener(it.verdicts()));
-        let contents = prepared.as_ref().map(stock::contents).unwrap_or_default();
-        let beside = server_conductor::Beside { listener, contents, truth: truth.clone() };
+        let driven = (lifecycle.clone(), Arc::clone(&serving));
+        let conductor = rollouts::start(kept, driven, prepared.as_ref(), truth.clone())?;
         let shared = Arc::new(Shared {
             serving: Arc::clone(&serving),
             lifecycle: lifecycle.clone(),
             origins,
-            conductor: rollouts.start(lifecycle.clone(), Arc::clone(&serving), beside)?,
+            conductor,
             monitors,
             truth: truth.clone(),
             triggers: triggers.clone(),

@@ -21,7 +21,7 @@ use crate::cli::{
     Libraries, LoadArg, LogFormat, PlaceArgs, SchedulerArg, ServeArgs, TransitionArg,
 };
 use crate::prediction_log::LogSettings;
-use crate::share::Meeting;
+use crate::rollouts::Meeting;
 use crate::{built, triggers, wanted};
 
 /// Checked settings.
@@ -201,8 +201,15 @@ fn over_file(args: ServeArgs, root: &mut Section<'_>) -> ServeArgs {
     let client_shm_bytes_max = number(args.client_shm_bytes_max, root, CLIENT_SHM_BYTES_MAX);
     let drain_timeout_s = number(args.drain_timeout_s, root, DRAIN_TIMEOUT_S);
     let rollout_share = args.rollout_share.or(root.text("rollout_share").map(str::to_owned));
+    let rollouts = [
+        ("rollout_share", rollout_share.is_some()),
+        ("rollout_interval_ms", rollout_interval_ms.is_some()),
+    ];
+    built::ROLLOUTS.check(rollouts, root);
     let transition =
         [("availability", TransitionArg::Availability), ("resources", TransitionArg::Resources)];
+    let loads = [("eager", LoadArg::Eager), ("lazy", LoadArg::Lazy)];
+    let formats = [("text", LogFormat::Text), ("json", LogFormat::Json)];
     let schedulers = [("fair", SchedulerArg::Fair), ("off", SchedulerArg::Off)];
     let place = place_over_file(args.place, root);
     ServeArgs {
@@ -224,9 +231,7 @@ fn over_file(args: ServeArgs, root: &mut Section<'_>) -> ServeArgs {
         worker_threads,
         loader_threads,
         transition: args.transition.or(root.choice("transition", &transition)),
-        load: args
-            .load
-            .or(root.choice("load", &[("eager", LoadArg::Eager), ("lazy", LoadArg::Lazy)])),
+        load: args.load.or(root.choice("load", &loads)),
         loaded_models_max,
         model_memory_max,
         scan_interval_ms,
@@ -241,9 +246,7 @@ fn over_file(args: ServeArgs, root: &mut Section<'_>) -> ServeArgs {
         client_shm_bytes_max,
         drain_timeout_s,
         log: args.log,
-        log_format: args
-            .log_format
-            .or(root.choice("log_format", &[("text", LogFormat::Text), ("json", LogFormat::Json)])),
+        log_format: args.log_format.or(root.choice("log_format", &formats)),
         log_level: args.log_level.or(root.text("log_level").map(str::to_owned)),
     }
 }

@@ -133,37 +133,14 @@ fn clients_share_no_memory_unless_they_may() {
     assert!(faults.contains(&says.to_owned()), "{faults:?}");
 }
 
-#[track_caller]
-fn meets(uri: &str, expect: Result<Meeting, &str>) {
-    let flags = ServeArgs { rollout_share: Some(uri.to_owned()), ..args() };
-    let read = Settings::new(flags, None).map(|it| it.rollout_share.expect("it is given"));
-    match (read, expect) {
-        (Ok(read), Ok(expect)) => assert_eq!(read, expect),
-        (Err(faults), Err(says)) => assert!(faults[0].contains(says), "{faults:?}"),
-        (read, expect) => panic!("{uri}: {read:?} instead of {expect:?}"),
-    }
-}
-
 #[test]
-fn replicas_meet_in_a_folder() {
-    meets("file:///mnt/share", Ok(Meeting::Folder("/mnt/share".into())));
-    meets("file:share", Ok(Meeting::Folder("share".into())));
-    for wrong in ["/mnt/share", "file:", "https://host/x", "bucket"] {
-        meets(wrong, Err(&format!("rollout_share: {wrong:?} is not file:DIR or ")));
-    }
-}
-
-#[test]
-#[cfg(feature = "registries")]
-fn replicas_meet_in_an_object_store() {
-    for uri in ["s3://bucket/prefix", "s3://bucket", "gs://bucket/a/b"] {
-        meets(uri, Ok(Meeting::Objects(uri.to_owned())));
-    }
-    meets("s3://bucket/x?version=2", Err("is no prefix such as s3://BUCKET/PREFIX"));
-}
-
-#[test]
-#[cfg(not(feature = "registries"))]
-fn an_object_store_needs_registries() {
-    meets("s3://bucket/prefix", Err("and this build is without registries"));
+#[cfg(not(feature = "rollouts"))]
+fn settings_of_rollouts_are_faults_where_there_are_none() {
+    let file = "rollout_share = 'file:/mnt/share'\n";
+    let flags = ServeArgs { rollout_interval_ms: Some(1_000), ..args() };
+    let faults = Settings::new(flags, Some(file)).expect_err("nobody would act on them");
+    let missing = "this build is without rollouts, which `--features rollouts` adds";
+    let expect = ["rollout_share", "rollout_interval_ms"].map(|it| format!("{it}: {missing}"));
+    assert_eq!(faults, expect);
+    assert!(Settings::new(args(), None).is_ok());
 }

@@ -4,12 +4,11 @@ use std::env;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use server_conductor::Contents;
 use server_registry::{
     AddressPolicy, Cache, Environment, Limits, Lock, PublicKey, Registries, RegistryError,
     SignaturePolicy, Uri,
 };
-use server_supply::{Prepared, Stock};
+use server_supply::Stock;
 
 use crate::cli::PlaceArgs;
 
@@ -42,15 +41,6 @@ pub(crate) fn with(
         lock,
         signatures: signatures(&place.signer)?,
         artifacts,
-    })
-}
-
-/// What the versions are that came from registries, which need not be read to know it.
-pub(crate) fn contents(prepared: &Prepared) -> Contents {
-    let (folder, origins) = (prepared.folder().to_path_buf(), prepared.origins());
-    Contents::new(move |model, version, at| {
-        let origin = origins.get(model.as_str()).filter(|_| at.starts_with(&folder))?;
-        origin.versions.get(&version).map(|it| it.digest.clone())
     })
 }
 

@@ -13,7 +13,7 @@ use tracing_subscriber::{fmt, registry};
 
 use crate::cli::LogFormat;
 use crate::recorder::Recorded;
-use crate::{gpus, monitors, process, triggers, truth};
+use crate::{gpus, monitors, process, rollouts, triggers, truth};
 
 /// Every series of the process. `server/METRICS.md` shows them; a test holds the two together.
 pub fn series() -> Vec<Series> {
@@ -21,8 +21,6 @@ pub fn series() -> Vec<Series> {
         server_serving::metrics::SERIES,
         server_lifecycle::metrics::SERIES,
         server_supply::metrics::SERIES,
-        server_conductor::metrics::SERIES,
-        server_feedback::metrics::SERIES,
     ];
     let after = [
         server_frontend::metrics::SERIES,
@@ -30,7 +28,8 @@ pub fn series() -> Vec<Series> {
         gpus::SERIES,
         process::SERIES,
     ];
-    let parts = monitors::SERIES.into_iter().chain(truth::SERIES).chain(triggers::SERIES);
+    let parts = rollouts::SERIES.into_iter().chain([server_feedback::metrics::SERIES]);
+    let parts = parts.chain(monitors::SERIES).chain(truth::SERIES).chain(triggers::SERIES);
     before.into_iter().chain(parts).chain(after).flatten().copied().collect()
 }
 

@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use anyhow::Context as _;
 use server_base::{Findings, PredictionLog, Series};
-use server_conductor::Truth;
+use server_frontend::Truth;
 pub(crate) use server_truth::Keep;
 
 /// Its series.

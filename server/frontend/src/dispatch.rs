@@ -5,7 +5,6 @@ use std::time::Instant;
 
 use http::{HeaderValue, Request, Response, header};
 use server_base::Origins;
-use server_conductor::{Conductor, Truth};
 use server_lifecycle::Lifecycle;
 use server_regions::Regions;
 use server_serving::Serving;
@@ -16,7 +15,7 @@ use crate::http::Rest;
 use crate::http2::Calls;
 use crate::listener::Handler;
 use crate::options::{ConnectionLimits, Options};
-use crate::present::{Monitors, Triggers};
+use crate::present::{Conductor, Monitors, Triggers, Truth};
 
 /// What every part of the frontend works with.
 pub struct Shared {

@@ -27,7 +27,7 @@ mod options;
 mod status;
 #[cfg(feature = "truth")]
 mod truth;
-#[cfg(not(all(feature = "drift", feature = "truth", feature = "triggers")))]
+#[cfg(not(all(feature = "drift", feature = "truth", feature = "triggers", feature = "rollouts")))]
 mod absent;
 mod present;
 #[cfg(all(feature = "drift", feature = "truth", feature = "triggers"))]
@@ -38,7 +38,7 @@ pub use dispatch::{Frontend, Shared};
 pub use grpc::ReflectionError;
 pub use listener::{Bound, Drain, Handler, Serving as Listening};
 pub use options::{ConnectionLimits, Options};
-pub use present::{Monitors, Triggers};
+pub use present::{Conductor, Monitors, Triggers, Truth};
 #[cfg(all(feature = "drift", feature = "truth", feature = "triggers"))]
 pub use watching::{IsReady, Performance, Watching};
 pub use webhook::Webhook;

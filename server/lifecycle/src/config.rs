@@ -10,7 +10,6 @@ use backend_api::{Optimization, Options, Precision};
 use server_base::settings::Section;
 use server_base::{LogConfig, TruthConfig, Version, VersionChoice, limits};
 use server_drift::MonitorPlan;
-use server_rollout::Plan;
 use server_serving::{Batching, Sizes};
 
 use crate::contradictions;
@@ -20,6 +19,7 @@ use crate::litert;
 use crate::logging;
 use crate::monitoring;
 use crate::padding::{PaddingConfig, sizes};
+use crate::plan::{self, Plan};
 use crate::policy::Transition;
 use crate::proof::ProofConfig;
 use crate::traffic::{self, TrafficConfig};
@@ -177,7 +177,7 @@ impl ModelConfig {
         }
         set(&mut self.labels, root.with("labels", labels));
         set(&mut self.traffic, root.section("traffic", TrafficConfig::read));
-        self.rollout = root.with("rollout", declared::plan);
+        self.rollout = root.with("rollout", plan::read);
         set(&mut self.timeout, millis(root, "timeout_ms", limits::REQUEST_TIMEOUT_MAX));
         if let Some(rows) = root.integer("max_batch_size", 0..=limits::BATCH_ROWS_MAX) {
             self.batching.rows_max = rows;

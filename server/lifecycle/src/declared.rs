@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use server_base::settings::Section;
 use server_base::{ModelName, Version};
-use server_rollout::{Plan, RawPlan};
 
 use crate::config::{LoadPolicy, ModelConfig, VersionPolicy};
+use crate::plan::Plan;
 
 /// The version that a model is to come to by a rollout.
 #[derive(Clone, Debug, PartialEq)]
@@ -25,15 +25,6 @@ pub struct Declared {
     pub settings: String,
     /// How it is to go.
     pub plan: Arc<Plan>,
-}
-
-/// `[rollout]`, with the keys of a rollout's plan.
-pub(crate) fn plan(value: &toml::Value) -> Result<Arc<Plan>, String> {
-    let raw: RawPlan = value.clone().try_into().map_err(|it: toml::de::Error| {
-        // The place is in the file, not in the value.
-        it.message().to_owned()
-    })?;
-    raw.validate().map(Arc::new).map_err(|it| it.0.join("; "))
 }
 
 /// Reports what does not go together with rollouts.
@@ -62,6 +53,6 @@ pub(crate) fn check(config: &ModelConfig, root: &mut Section<'_>) {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, feature = "rollouts"))]
 #[path = "declared_tests.rs"]
 mod tests;

@@ -1,3 +1,5 @@
+use server_rollout::RawPlan;
+
 use super::*;
 
 use crate::config::Defaults;

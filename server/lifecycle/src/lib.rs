@@ -30,6 +30,8 @@ mod traffic;
 mod truth;
 mod direction;
 mod declared;
+#[cfg_attr(not(feature = "rollouts"), path = "no_plan.rs")]
+mod plan;
 mod probe;
 mod proof;
 mod prove;
@@ -80,6 +82,7 @@ pub use lacks::Lacks;
 pub use memory::Gauge;
 pub use monitoring::{Monitors, Presence, Watched, plan_of};
 pub use placement::{Free, Gpu, Gpus, Survey};
+pub use plan::Plan;
 pub use policy::Transition;
 pub use proof::ProofConfig;
 pub use single::{Alone, Single, made_up_inputs};

@@ -1,8 +1,12 @@
-//! Arguments of `salver rollout`.
+//! Arguments of `salver rollout`, and of the orders that go without its steps.
+
+mod orders;
 
 use clap::{Args, Subcommand};
 
 use super::ServerArgs;
+
+pub use orders::{OrderArgs, PromoteArgs, RollBackArgs};
 
 /// What can be done with rollouts.
 #[derive(Debug, Subcommand)]

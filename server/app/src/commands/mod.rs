@@ -10,6 +10,7 @@ mod logs;
 mod models;
 #[cfg(feature = "fleet")]
 mod monitor;
+#[cfg(feature = "rollouts")]
 mod orders;
 mod predict;
 #[cfg(feature = "drift")]
@@ -18,6 +19,7 @@ mod profile;
 mod report;
 #[cfg(feature = "parquet")]
 mod replay;
+#[cfg(feature = "rollouts")]
 mod rollout;
 mod server;
 mod service;
@@ -42,9 +44,11 @@ use crate::cli::DriftCommand;
 use crate::cli::LabelsCommand;
 #[cfg(feature = "parquet")]
 use crate::cli::LogsCommand;
+#[cfg(feature = "rollouts")]
+use crate::cli::RolloutCommand;
 #[cfg(feature = "triggers")]
 use crate::cli::TriggerCommand;
-use crate::cli::{Cli, ClientCommand, Command, ModelsCommand, RolloutCommand, ServerArgs};
+use crate::cli::{Cli, ClientCommand, Command, ModelsCommand, ServerArgs};
 #[cfg(feature = "fleet")]
 pub(crate) use logs::micros;
 
@@ -88,8 +92,11 @@ pub fn run(cli: Cli) -> ExitCode {
             ModelsCommand::Show { model, server } => models::show(&model, &server),
             ModelsCommand::Load { model, server } => models::change("load", &model, &server),
             ModelsCommand::Unload { model, server } => models::change("unload", &model, &server),
+            #[cfg(feature = "rollouts")]
             ModelsCommand::Promote(args) => orders::promote(&args),
+            #[cfg(feature = "rollouts")]
             ModelsCommand::Rollback(args) => orders::roll_back(&args),
+            #[cfg(feature = "rollouts")]
             ModelsCommand::Forget(args) => orders::forget(&args),
             ModelsCommand::Pull(args) => return kept(store::pull(&args)).into(),
             ModelsCommand::Verify(store) => return kept(store::verify(&store)).into(),
@@ -98,6 +105,7 @@ pub fn run(cli: Cli) -> ExitCode {
         Command::Client { command: ClientCommand::Health(server) } => asked(health(&server)),
         #[cfg(all(feature = "drift", feature = "truth"))]
         Command::Labels { command: LabelsCommand::Send(args) } => asked(labels::send(&args)),
+        #[cfg(feature = "rollouts")]
         Command::Rollout { command } => asked(match command {
             RolloutCommand::Start(args) => rollout::start(&args),
             RolloutCommand::Status { model, server } => rollout::status(model.as_deref(), &server),

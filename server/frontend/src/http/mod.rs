@@ -11,10 +11,12 @@ pub(crate) mod labels;
 mod object;
 mod plain;
 mod reader;
+#[cfg_attr(not(feature = "rollouts"), path = "no_orders.rs")]
 mod orders;
 mod repository;
 mod request;
 mod response;
+#[cfg_attr(not(feature = "rollouts"), path = "no_rollout.rs")]
 mod rollout;
 mod route;
 mod said;
@@ -32,7 +34,6 @@ use bytes::Bytes;
 use http::{HeaderValue, Request, Response, StatusCode, header};
 use serde::Serialize;
 use server_base::{Kind, VersionChoice};
-use server_rollout::Command;
 use server_serving::{Answer, Finished, InferError, Reply, Servable, Trip};
 
 use crate::body::{Framing, Incoming, RequestBody, ResponseBody, collect, leaves_body_unread};
@@ -50,6 +51,7 @@ pub(crate) use infer::Call;
 use infer::Unbegun;
 pub(crate) use repository::index_state;
 pub(crate) use response::Encoded;
+use rollout::Command;
 pub(crate) use said::{Said, TIMEOUT_HEADER};
 
 /// An answer with its place in the budget, which is to be held until it is sent; or the whole refusal.

@@ -7,7 +7,8 @@ use serde::Deserialize;
 use server_base::Kind;
 use server_base::Version;
 use server_conductor::{Conductor, ConductorError, View};
-use server_rollout::{Command, RawPlan};
+pub(super) use server_rollout::Command;
+use server_rollout::RawPlan;
 
 use super::repository::read;
 use super::route::Route;

@@ -2,7 +2,7 @@
 
 use clap::Args;
 
-use super::ServerArgs;
+use super::super::ServerArgs;
 
 /// Arguments of `models promote`.
 #[derive(Debug, Args)]
