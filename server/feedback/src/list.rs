@@ -28,7 +28,11 @@ pub(crate) const LIST_WEIGHT_MAX: usize = 16 << 20;
 const LIST_BYTES: usize = 256 * LIST_RECORDS;
 
 /// Tensors of one list.
-const LIST_TENSORS: usize = 4 * LIST_RECORDS;
+pub(crate) const LIST_TENSORS: usize = 4 * LIST_RECORDS;
+
+/// What an empty list holds.
+pub(crate) const LIST_MEMORY: usize =
+    LIST_BYTES + LIST_RECORDS * size_of::<Head>() + LIST_TENSORS * size_of::<Slot>();
 
 /// See the module.
 #[derive(Default)]

@@ -6,6 +6,7 @@ use bytes::Bytes;
 use server_base::{Record, Unlogged};
 
 use crate::copies::copied;
+use crate::list::{LIST_MEMORY, LIST_RECORDS, LIST_TENSORS};
 use crate::rows::{Form, Side};
 use crate::schema::{Layout, Logged};
 
@@ -21,6 +22,14 @@ const WHOLE_BYTES: usize = 160;
 
 /// What a hash takes.
 const HASH_BYTES: usize = 68;
+
+/// Tensors of a record whose places in a list are paid for with the record: as many as a list has places for each of
+/// its records.
+const SLOTS: usize = LIST_TENSORS / LIST_RECORDS;
+
+/// What each one more takes: of a list its share, twice, as a list may be left half empty for want of places. One that
+/// is made holds some hundred kilobytes, however few records of many tensors fit into it.
+const SLOT_BYTES: usize = 2 * LIST_MEMORY.div_ceil(LIST_TENSORS);
 
 /// Rows of one record may be no more: a column of texts has at most 2 GiB, and what is no text can
 /// become three times as long by the characters that stand for it.
@@ -39,6 +48,8 @@ pub(crate) struct Weight {
     kept: usize,
     /// What its rows take.
     rows: usize,
+    /// Its tensors that are logged.
+    slots: usize,
     /// Is more in memory because of a side's tensors than is logged of them?
     are_parts: [bool; 2],
 }
@@ -60,7 +71,8 @@ impl Weight {
         let error = record.failure.as_ref().map_or(0, |it| it.1.len().min(config.value_bytes_max));
         let row = ROW_BYTES + record.request_id.len() + error;
         let rows = record.rows.saturating_mul(row).saturating_add(input_cells + output_cells);
-        Weight { values: inputs + outputs, kept, rows, are_parts }
+        let slots = form.sides(record).iter().map(|(_, logged)| logged.len()).sum();
+        Weight { values: inputs + outputs, kept, rows, slots, are_parts }
     }
 
     /// What it takes of the queue's budget.
@@ -68,7 +80,8 @@ impl Weight {
         if self.rows > ROWS_BYTES_MAX {
             return Err(Unlogged::Record);
         }
-        Ok(RECORD_BYTES.saturating_add(self.kept.max(self.rows)))
+        let places = self.slots.saturating_sub(SLOTS).saturating_mul(SLOT_BYTES);
+        Ok(RECORD_BYTES.saturating_add(places).saturating_add(self.kept.max(self.rows)))
     }
 
     /// A tensor of that side in memory that may stay: its own, or a copy where that keeps more than is

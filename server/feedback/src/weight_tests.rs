@@ -98,3 +98,20 @@ fn a_charge_covers_the_columns() {
     assert!(weight.rows >= taken, "{} for {taken}", weight.rows);
     assert!(weight.rows <= 2 * taken, "{} for {taken}", weight.rows);
 }
+
+/// However few of its records fit into a list, they pay for it.
+#[test]
+fn many_tensors_are_charged_their_part_of_a_list() {
+    for tensors in [5, 40, 300, 600, 2_000] {
+        let mut subject = subject("m");
+        let input = |number| spec(&format!("x{number}"), DType::Fp32, &[Dim::Rows]);
+        subject.signature.inputs = (0..tensors).map(input).collect();
+        let form = form(subject);
+        let mut record = record(hour(1), 1);
+        let number = || Tensor::zeroed(DType::Fp32, Shape::new(&[1]).expect("a shape"));
+        record.inputs = (0..tensors).map(|_| number()).collect();
+        let charge = Weight::of(&record, &form).charge().expect("it may be logged");
+        let fit = (LIST_TENSORS / (tensors + 1)).clamp(1, LIST_RECORDS);
+        assert!(fit * charge >= LIST_MEMORY, "{tensors}: {fit} times {charge}");
+    }
+}
