@@ -188,7 +188,7 @@ impl Trip {
         if matches!(failure, Some(InferError::Backend(BackendError::Input { .. }))) {
             self.requests.refused();
         }
-        self.count(failure.map(InferError::kind), took);
+        self.count(failure.map(blamed), took);
         if let Some(draft) = self.draft.take() {
             draft.finish(failure.map(|it| (it.kind(), it.to_string())), took);
         }
@@ -202,6 +202,13 @@ impl Trip {
     }
 }
 
+/// As what a failure is counted. Memory that a client shares is the client's affair, whatever the protocol's code
+/// for it: else one client could have a version rolled back that is as good as the other.
+fn blamed(failure: &InferError) -> Kind {
+    let is_clients = matches!(failure, InferError::Memory { kind: Kind::Internal, .. });
+    if is_clients { Kind::Invalid } else { failure.kind() }
+}
+
 impl Drop for Trip {
     fn drop(&mut self) {
         if !self.finished {
@@ -211,5 +218,18 @@ impl Drop for Trip {
                 draft.finish(Some((Kind::Cancelled, "the caller went away".to_owned())), took);
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_clients_memory_is_not_the_models_fault() {
+        let memory = |kind| InferError::Memory { kind, text: "too small".to_owned() };
+        assert_eq!(blamed(&memory(Kind::Internal)), Kind::Invalid);
+        assert_eq!(blamed(&memory(Kind::NotFound)), Kind::NotFound);
+        assert_eq!(blamed(&InferError::Panicked), Kind::Internal);
     }
 }
