@@ -69,6 +69,11 @@ impl fmt::Debug for Memory {
 }
 
 impl Memory {
+    /// All of what was opened, which stays as long as it is open: more than a region may be of.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.shared.bytes()
+    }
+
     pub(crate) fn read(&self, offset: u64, bytes: usize) -> Result<Bytes, String> {
         let mut data = vec![0; bytes];
         self.shared.read(offset, &mut data).map_err(|it| it.to_string())?;

@@ -69,8 +69,8 @@ fn what_is_wrong_is_said() {
     check((2, &handle), 1, "there is no GPU 2");
     check((0, &handle), 65, "the memory's 64");
     check((0, &handle), 0, "at least one byte");
-    regions.register_cuda("r", (0, &handle), 64).expect("all of it");
-    let error = regions.register_cuda("s", (0, &handle), 37).expect_err("101 of 100 bytes");
+    regions.register_cuda("r", (0, &handle), 1).expect("a part of it, which keeps all");
+    let error = regions.register_cuda("s", (0, &handle), 36).expect_err("128 of 100 bytes");
     assert!(error.to_string().contains("(100 bytes)"), "{error}");
 }
 

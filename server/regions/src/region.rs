@@ -58,8 +58,8 @@ impl Region {
 
     /// The caller has checked that the memory reaches so far.
     pub(crate) fn cuda(name: String, device: u32, (memory, bytes): (Memory, u64)) -> Region {
-        let source = Source::Cuda(memory);
-        Region { name, place: Place::Cuda { device }, bytes, held: bytes, source }
+        let (held, source) = (memory.bytes(), Source::Cuda(memory));
+        Region { name, place: Place::Cuda { device }, bytes, held, source }
     }
 
     /// What clients call it.
