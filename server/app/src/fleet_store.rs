@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr as _;
 use std::time::Duration;
 
-use server_feedback::LABELS_SUFFIX;
+use server_feedback::{LABELS_SUFFIX, hour_of};
 use server_monitor::fleet::{Listed, Missing, Object, Source, Wanted};
 use server_registry::{Collection, ErrorKind, Limits, RegistryError, Stored, Uri};
 use tokio::runtime::{Builder, Runtime};
@@ -77,7 +77,9 @@ impl Source for Store {
 fn told(found: Vec<Stored>, most: usize) -> Listed {
     // Whatever they are: of those of the log there may be fewer in a list that is cut, or none.
     let next = found.last().map(|it| it.path.clone()).filter(|_| found.len() >= most);
-    let found = found.into_iter().filter(|it| it.path.ends_with(".parquet"));
+    // What lies in no hour's folder says nothing of how far the log has come.
+    let is_ours = |it: &Stored| it.path.ends_with(".parquet") && hour_of(&it.path).is_some();
+    let found = found.into_iter().filter(is_ours);
     let object = |Stored { path, size, written }| Object { path, size, written };
     Listed { objects: found.map(object).collect(), next }
 }
@@ -130,13 +132,20 @@ mod tests {
     #[test]
     fn a_list_that_is_cut_goes_on_behind_names_of_others() {
         check_list(&[], (&[], None));
-        check_list(&["a.parquet", "b.tmp"], (&["a.parquet"], None));
-        check_list(&["a.parquet", "b.tmp", "c.tmp"], (&["a.parquet"], Some("c.tmp")));
+        let [one, other] =
+            ["date=2026-01-02/hour=03/a.parquet", "date=2026-01-02/hour=04/a.parquet"];
+        check_list(&[one, "e.tmp"], (&[one], None));
+        check_list(&[one, "e.tmp", "f.tmp"], (&[one], Some("f.tmp")));
         check_list(&["a.tmp", "b.tmp", "c.tmp"], (&[], Some("c.tmp")));
-        check_list(
-            &["a.tmp", "b.parquet", "c.parquet"],
-            (&["b.parquet", "c.parquet"], Some("c.parquet")),
-        );
+        check_list(&["a.tmp", one, other], (&[one, other], Some(other)));
+    }
+
+    /// Such as those that somebody else has made of them.
+    #[test]
+    fn tables_of_no_hour_are_not_the_logs() {
+        let (day, ours) = ("date=2026-01-02/all.parquet", "date=2026-01-02/hour=03/a.parquet");
+        check_list(&["all.parquet", day], (&[], None));
+        check_list(&["all.parquet", day, ours], (&[ours], Some(ours)));
     }
 
     #[test]

@@ -185,7 +185,12 @@ impl Courier {
                 // A file that has become shorter is another, or lost its end in a crash: what is there now
                 // has other ids than what was, or the same and is the same.
                 let from = if at > length { 0 } else { at };
-                let piece = dataset::piece(File::open(&path)?, from, PIECE_BYTES)?;
+                let file = match File::open(&path) {
+                    // Its time was over.
+                    Err(error) if error.kind() == io::ErrorKind::NotFound => break,
+                    opened => opened?,
+                };
+                let piece = dataset::piece(file, from, PIECE_BYTES)?;
                 if piece.end == from {
                     break; // half a line
                 }
