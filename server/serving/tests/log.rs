@@ -373,12 +373,18 @@ async fn what_waits_to_be_compared_does_not_keep_others_out() {
     let (config, holds) = (disagreement(true, 0.0), Some(Mutex::new(gate)));
     let kept = Kept { config, holds, ..Kept::default() };
     let (house, shadow, other) = paired_with(kept, 10_000, None);
-    let (mut asked, mut after) = (0, 0);
-    while after < 100 {
+    let held = || house.log.held.load(Ordering::SeqCst);
+    let mut asked = 0;
+    // One after the other, until the one that compares is the one that logs, and so waits; then many behind it.
+    while !held() {
         house.ask("one", "x", [1.0, 2.0]).await.expect("answered");
-        until(|| other.servable().queued() == 0).await;
         asked += 1;
-        after += u32::from(house.log.held.load(Ordering::SeqCst));
+        until(|| held() || shadow.pairs().compared == asked).await;
+    }
+    for _ in 0..100 {
+        house.ask("one", "x", [1.0, 2.0]).await.expect("answered");
+        asked += 1;
+        until(|| other.servable().queued() == 0).await;
     }
     until(|| house.serving.admission().in_flight().0 < 20).await;
     drop(go);
