@@ -48,14 +48,14 @@ pub(crate) struct Memory<'a> {
     /// None: the server takes none.
     regions: Option<&'a Regions>,
     /// Holds the request's share of the budget.
-    trip: Option<&'a Trip>,
+    trip: Option<&'a mut Trip>,
     /// Bytes that may still be read, and could be at first: as many as a body may have.
     left: usize,
     bytes_max: usize,
 }
 
 impl<'a> Memory<'a> {
-    pub(crate) fn of(shared: &'a Shared, trip: &'a Trip) -> Memory<'a> {
+    pub(crate) fn of(shared: &'a Shared, trip: &'a mut Trip) -> Memory<'a> {
         let bytes_max = shared.options.request_bytes_max;
         Memory { regions: shared.regions.as_deref(), trip: Some(trip), left: bytes_max, bytes_max }
     }
@@ -96,8 +96,10 @@ impl<'a> Memory<'a> {
         let bytes_max = self.bytes_max;
         let bytes = usize::try_from(span.bytes()).ok().filter(|it| *it <= self.left);
         let bytes = bytes.ok_or(InferError::TooLarge { bytes_max })?;
-        self.trip.map_or(Ok(()), |it| it.grow(bytes))?;
-        self.left -= bytes;
+        let left = self.left - bytes;
+        let read = self.bytes_max - left;
+        self.trip.as_deref_mut().map_or(Ok(()), |it| it.reads(read))?;
+        self.left = left;
         span.read().map_err(|it| failed(&it))
     }
 

@@ -30,6 +30,8 @@ pub struct Trip {
     /// Bytes of the budget that it has for what its message becomes, and for its padding.
     unfolded: usize,
     padded: usize,
+    /// And for what was copied out of its client's memory.
+    read: usize,
     /// Where in its model's traffic it falls; `None` as long as nothing depends on it.
     point: Option<u64>,
     /// What is to be logged of it, if its version is logged.
@@ -59,6 +61,7 @@ impl Trip {
             permit: None,
             unfolded: 0,
             padded: 0,
+            read: 0,
             point: None,
             draft: None,
         }
@@ -85,6 +88,14 @@ impl Trip {
     pub fn unfolds(&mut self, bytes: usize) -> Result<(), InferError> {
         self.grow(bytes.saturating_sub(self.unfolded))?;
         self.unfolded = self.unfolded.max(bytes);
+        Ok(())
+    }
+
+    /// Takes what it has copied out of its client's memory by now: once, though a request whose model is not loaded
+    /// yet is decoded again.
+    pub fn reads(&mut self, bytes: usize) -> Result<(), InferError> {
+        self.grow(bytes.saturating_sub(self.read))?;
+        self.read = self.read.max(bytes);
         Ok(())
     }
 

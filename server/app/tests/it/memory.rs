@@ -10,6 +10,7 @@ use proto::inference::{
     InferParameter, ModelInferRequest, SystemSharedMemoryRegisterRequest,
     SystemSharedMemoryStatusRequest, SystemSharedMemoryUnregisterRequest,
 };
+use server_app::cli::LoadArg;
 use tonic::Code;
 
 use crate::house::{DOUBLE, House, Http, json, message, values};
@@ -211,6 +212,25 @@ fn called(input: (&str, i64, i64), output: Option<(&str, i64, i64)>) -> ModelInf
         .into_iter()
         .collect();
     request
+}
+
+/// It is decoded when it comes, and once more when its model is there.
+#[tokio::test]
+async fn what_is_shared_is_charged_once_while_a_model_loads() {
+    let script = "input x FP32 rows,150000\noutput y FP32 rows,150000 = double x\n";
+    let models = [("m/1/model.fake", script)];
+    let house = House::with(&models, |it| {
+        it.allow_client_shm = Some(true);
+        (it.load, it.strict_readiness) = (Some(LoadArg::Lazy), Some(true));
+        (it.request_bytes_max, it.in_flight_bytes_max) = (Some(1 << 20), Some(1 << 20));
+    });
+    let house = house.await;
+    let object = Object::new(&vec![1.5; 150_000]);
+    object.register(&mut house.http().await, "r").await;
+    let mut request = called(("r", 0, 600_000), None);
+    request.inputs[0].shape = vec![1, 150_000];
+    let answer = house.grpc().await.model_infer(request).await.expect("there is room for one");
+    assert_eq!(values(&answer.into_inner()), vec![3.0; 150_000]);
 }
 
 #[tokio::test]
