@@ -113,8 +113,9 @@ bench-pictures: bench-binaries ## Draw latency over throughput anew, for the doc
 bench-binaries: build onnxruntime bench-models
 	$(CARGO) build --release --locked -p backend-onnxruntime --example raw
 
-demo-rollout: build onnxruntime $(VENV)/models/ready ## Watch rollouts: a good candidate takes over, bad ones go back
+demo-rollout: build onnxruntime $(VENV)/models/ready $(VENV)/balancer/ready ## Watch rollouts: a good candidate takes over, bad ones go back
 	$(VENV)/models/bin/python loadtest/demo/rollout.py --bin $(CARGO_TARGET_DIR)/release/salver
+	$(VENV)/balancer/bin/python loadtest/demo/balanced.py --bin $(CARGO_TARGET_DIR)/release/salver
 
 demo-loop: build onnxruntime $(VENV)/registry/ready $(VENV)/airflow/ready ## Watch the loop close: drift, alarm, training in Airflow, rollout
 	LIB=$(LIB) $(VENV)/registry/bin/python loadtest/demo/loop/loop.py --bin $(CARGO_TARGET_DIR)/release/salver \
