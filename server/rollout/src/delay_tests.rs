@@ -7,7 +7,8 @@ use crate::loss::log_e_moments;
 use crate::moments::Moments;
 use crate::random::Random;
 
-const SEEDS: u64 = 301;
+/// So many that the medians stand still: with 301 the first was a thousand requests later.
+const SEEDS: u64 = 2001;
 
 /// 1/α with α = 0.05.
 fn enough() -> f64 {
@@ -93,21 +94,21 @@ fn within(found: Vec<Option<u64>>, at_most: u64) {
 
 #[test]
 fn more_errors_are_found_soon() {
-    within(errors(2.0, 200_000, SEEDS), 18_000);
-    within(errors(5.0, 200_000, SEEDS), 3_000);
+    within(errors(2.0, 200_000, SEEDS), 14_000);
+    within(errors(5.0, 200_000, SEEDS), 2_000);
     within(errors(20.0, 200_000, SEEDS), 1_000);
 }
 
 #[test]
 fn slow_answers_are_found_soon() {
-    within(exceedances(0.02, 100_000, SEEDS), 2_400);
-    within(exceedances(0.05, 100_000, SEEDS), 400);
+    within(exceedances(0.02, 100_000, SEEDS), 1_800);
+    within(exceedances(0.05, 100_000, SEEDS), 200);
 }
 
 #[test]
 fn shifts_are_found_soon() {
-    within(shifts(0.1, 10_000, SEEDS), 850);
-    within(shifts(0.2, 10_000, SEEDS), 300);
+    within(shifts(0.1, 10_000, SEEDS), 740);
+    within(shifts(0.2, 10_000, SEEDS), 230);
 }
 
 #[test]
