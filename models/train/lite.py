@@ -40,6 +40,8 @@ OPERATORS = {
     "where": 109,
     "quantize": 114,
 }
+# The code of every operator that goes by a name of its own.
+CUSTOM = 32
 RELU = 1
 # Options by operator: their code, then each option's place, kind and default.
 OPTIONS = {
@@ -164,9 +166,12 @@ def _buffer(out, data):
 
 
 def _code(out, operator, version):
-    code = OPERATORS[operator]
+    """An operator that the format does not know goes by its name."""
+    code = OPERATORS.get(operator, CUSTOM)
+    name = out.CreateString(operator) if code == CUSTOM else 0
     out.StartObject(4)
     out.PrependInt8Slot(0, code, 0)
+    out.PrependUOffsetTRelativeSlot(1, name, 0)
     out.PrependInt32Slot(2, version, 1)
     out.PrependInt32Slot(3, code, 0)
     return out.EndObject()

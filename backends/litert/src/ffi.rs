@@ -172,9 +172,11 @@ impl Source {
         let compile = || {
             // SAFETY: all three are alive; the library copies what it needs of the options. The model
             // lives as long as the result: it is kept beside it.
-            api.object(functions.DestroyCompiledModel, |place| unsafe {
+            let compiled = api.object(functions.DestroyCompiledModel, |place| unsafe {
                 create(environment.raw(), model, options, place)
-            })
+            });
+            // There is no object yet that could be asked for the words.
+            compiled.map_err(|it| format!("{it}: an operator that LiteRT lacks, or else what its lines on standard error say"))
         };
         let (object, is_idle) = match delegate {
             Some(delegate) => delegate.during(compile)?,

@@ -11,7 +11,7 @@ use crate::delegate::Delegate;
 use crate::ffi::{Environment, Source};
 use crate::instance::LiteInstance;
 use crate::signature::Side;
-use crate::{NAME, signature};
+use crate::{NAME, operators, signature};
 
 /// What the instances share: the file. What is made of it to run is each one's own.
 pub(crate) struct Shared {
@@ -43,8 +43,18 @@ impl LiteModel {
         let threads = options.intra_op_threads;
         let mut trial = source.compile(threads, delegate.as_ref()).map_err(refused)?;
         delegate.as_ref().map_or(Ok(()), |it| it.check(trial.is_idle)).map_err(refused)?;
-        let signature = signature::read((&inputs, &outputs), &mut trial)?;
+        let (signature, is_allocated) = signature::read((&inputs, &outputs), &mut trial)?;
         drop(trial);
+        if !is_allocated {
+            // Compiling leaves out whether the operators are known: only what is laid out for a run asks
+            // each of them. As the file has the lengths: others might be refused for their own sake.
+            let mut trial = source.compile(threads, delegate.as_ref()).map_err(refused)?;
+            let laid_out = trial.shapes(outputs.len(), true);
+            laid_out
+                .err()
+                .and_then(|it| operators::lacking(&it))
+                .map_or(Ok(()), |it| Err(refused(it)))?;
+        }
         Ok(LiteModel { shared: Arc::new(Shared { source, signature, threads, delegate }) })
     }
 }

@@ -29,12 +29,14 @@ pub(crate) struct Port {
     pub(crate) quantization: Option<Quantization>,
 }
 
-/// Both sides as the server sees them. `trial` is a compiled model that serves for this alone.
+/// Both sides as the server sees them, and whether `trial` could be laid out for a run on the way. It is a compiled
+/// model that serves for this alone.
 pub(crate) fn read(
     (inputs, outputs): (&[Port], &[Port]),
     trial: &mut Compiled,
-) -> Result<Signature, BackendError> {
+) -> Result<(Signature, bool), BackendError> {
     let resized = two_rows(inputs, outputs.len(), trial);
+    let is_allocated = resized.is_some();
     let batched = resized.is_some_and(|shapes| shapes.iter().all(|it| it.first() == Some(&2)));
     let graph = |ports: &[Port]| -> Result<Vec<GraphTensor>, BackendError> {
         ports.iter().map(|it| tensor(it, batched)).collect()
@@ -47,7 +49,7 @@ pub(crate) fn read(
     };
     mean(&mut signature.inputs, inputs);
     mean(&mut signature.outputs, outputs);
-    Ok(signature)
+    Ok((signature, is_allocated))
 }
 
 /// The outputs' shapes when every input has two rows; `None` if that cannot be, or not be known.

@@ -8,6 +8,7 @@ use backend_api::{Axis, BackendError, Device, GraphTensor, Instance, Model, Sign
 use tract_onnx::model::ParseResult;
 use tract_onnx::pb::{GraphProto, NodeProto};
 use tract_onnx::prelude::*;
+use tract_onnx::tract_core::ops::element_wise::ElementWiseOp;
 
 use crate::instance::TractInstance;
 use crate::{NAME, signature};
@@ -75,6 +76,7 @@ fn read(artifact: &Path) -> Result<TractModel, BackendError> {
     }
     name_axes(&mut model, &signature::inputs(graph)?).map_err(refused)?;
     let optimized = model.into_optimized().map_err(refused)?;
+    try_each(&optimized).map_err(refused)?;
     let signature = signature::declared(graph, &optimized)?;
     let plan = optimized.into_runnable().map_err(refused)?;
     Ok(TractModel { plan, signature: Arc::new(signature) })
@@ -106,6 +108,23 @@ fn refuse_wrong_answers(graph: &GraphProto) -> Result<(), BackendError> {
             );
             return Err(BackendError::Unsupported { engine: NAME, reason });
         }
+    }
+    Ok(())
+}
+
+/// Computes one zero with each operation that takes its elements one by one: tract asks for their type only when one runs.
+fn try_each(model: &TypedModel) -> TractResult<()> {
+    for node in &model.nodes {
+        let Some(ElementWiseOp(op, out)) = node.op_as::<ElementWiseOp>() else { continue };
+        let datum = model.node_input_facts(node.id)?.first().map(|it| it.datum_type);
+        // A text without characters is no number: of these nothing is known before.
+        let Some(datum) = datum.filter(|it| *it != DatumType::String) else { continue };
+        let mut zero = Tensor::zero_dt(datum, &[1])?;
+        let tried = match op.output_type(datum) {
+            Some(_) => op.eval_out_of_place(&zero, *out).map(drop),
+            None => op.eval_in_place(&mut zero, *out),
+        };
+        tried.map_err(|it| it.context(format!("operation '{}' of {datum:?}", node.name)))?;
     }
     Ok(())
 }

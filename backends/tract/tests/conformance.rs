@@ -50,3 +50,20 @@ fn inputs_that_do_not_fit_are_the_callers_fault() {
         assert!(matches!(result, Err(BackendError::Input { .. })), "{other:?}: {result:?}");
     }
 }
+
+/// tract asks for the type of elements only when an operation runs.
+#[test]
+fn an_operation_without_code_for_its_type_is_refused_at_load() {
+    let lacking = |name: &str| {
+        let path = fixtures().join("lacking").join(name).with_extension("onnx");
+        Tract.load(&path, &Options::default())
+    };
+    for name in ["hard_swish_fp64", "frob"] {
+        let error = lacking(name).err().expect("refused");
+        assert!(matches!(error, BackendError::Unsupported { .. }), "{name}: {error:?}");
+    }
+    let error = lacking("hard_swish_fp64").err().expect("refused").to_string();
+    assert!(error.contains("F64") && error.contains("HardSwish"), "{error}");
+    // What it can do it does.
+    assert!(lacking("conv_fp64").is_ok());
+}

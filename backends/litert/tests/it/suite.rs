@@ -72,6 +72,23 @@ fn strings_are_refused_at_load() {
 }
 
 #[test]
+fn an_operator_that_it_lacks_is_refused_at_load() {
+    let Some(litert) = litert() else { return };
+    for (name, says) in [
+        ("frob", ["unresolved custom op: AcmeFrob", "an operator that LiteRT lacks"]),
+        ("frob_fixed", ["unresolved custom op: AcmeFrob", "delegate = \"FILE\""]),
+        ("edgetpu", ["edgetpu-custom-op", "device = \"edgetpu\""]),
+        ("future", ["LiteRT's status 3", "an operator that LiteRT lacks"]),
+    ] {
+        let path = fixtures().join(name).with_extension("tflite");
+        let error = litert.load(&path, &Options::default()).err().expect("refused");
+        assert!(matches!(error, BackendError::Unsupported { .. }), "{name}: {error:?}");
+        let error = error.to_string();
+        assert!(says.iter().all(|it| error.contains(it)), "{name}: {error}");
+    }
+}
+
+#[test]
 fn a_library_that_is_not_there_is_an_error_of_the_load() {
     let litert = LiteRt::at(Path::new("/nowhere/libLiteRt.so.2.1.4"));
     assert_eq!(litert.version(), "2.1.4", "nothing is opened to tell it");
