@@ -114,8 +114,21 @@ pub(crate) fn of_load(device: &Device, reason: String) -> BackendError {
         let reason = format!("device {device}: {}; {FIX}", reason.trim());
         return BackendError::DeviceLost { reason };
     }
+    if LACKING.iter().any(|it| reason.contains(it)) {
+        return BackendError::Unsupported { engine: NAME, reason };
+    }
     BackendError::Artifact { reason }
 }
+
+/// What ONNX Runtime says of a sound file that it cannot run: an operator that nobody registered, one without code
+/// for its types on these providers, a version of the operators or of the format that is newer than the library.
+const LACKING: [&str; 5] = [
+    "is not a registered function/op",
+    "No Op registered for ",
+    "Could not find an implementation for ",
+    " is under development ",
+    "Unsupported model IR version",
+];
 
 /// How ONNX Runtime begins to say that NVIDIA's libraries gave it an error.
 const FAILURES: [&str; 4] = ["CUDA failure ", "CUBLAS failure ", "CUDNN failure ", "CUDA error"];
@@ -215,6 +228,31 @@ mod tests {
             (Err(text), Err(expect)) => assert!(text.starts_with(expect), "{text}"),
             (made, expect) => panic!("{made:?}, expected {expect:?}"),
         }
+    }
+
+    #[test]
+    fn a_sound_file_that_it_cannot_run_is_not_a_broken_one() {
+        let check = |reason: &str, expect: bool| {
+            for device in [Device::Cpu, Device::Cuda(0)] {
+                let error = of_load(&device, reason.to_owned());
+                assert_eq!(matches!(error, BackendError::Unsupported { .. }), expect, "{error}");
+            }
+        };
+        let load = "Load model from model.onnx failed:";
+        check(
+            &format!("{load}Fatal error: com.acme:Frob(-1) is not a registered function/op"),
+            true,
+        );
+        check(&format!("{load}Error No Op registered for Frob with domain_version of 17"), true);
+        check("Could not find an implementation for Conv(11) node with name ''", true);
+        let opset = "Opset 99 is under development and support for this is limited.";
+        check(&format!("{load}ONNX Runtime only *guarantees* support for others. {opset}"), true);
+        check(
+            &format!("{load}Unsupported model IR version: 99, max supported IR version: 13"),
+            true,
+        );
+        check(&format!("{load}Protobuf parsing failed."), false);
+        check(&format!("{load}Type 'tensor(uint16)' of input parameter (x) is invalid."), false);
     }
 
     #[test]

@@ -133,6 +133,21 @@ fn without_a_wish_it_is_the_processor_here() {
     }
 }
 
+/// Of these another engine may know more.
+#[test]
+fn what_it_lacks_is_refused_as_that() {
+    for (name, says) in [
+        ("frob", "com.acme:Frob"),
+        ("later", "is under development"),
+        ("conv_fp64", "Could not find an implementation for Conv"),
+    ] {
+        let path = fixtures().join("lacking").join(name).with_extension("onnx");
+        let error = onnxruntime().load(&path, &Options::default()).err().expect("refused");
+        assert!(matches!(error, BackendError::Unsupported { .. }), "{name}: {error:?}");
+        assert!(error.to_string().contains(says), "{error}");
+    }
+}
+
 #[test]
 fn a_missing_library_is_an_error() {
     let error =
