@@ -66,7 +66,18 @@ impl Options {
         match &self.device {
             DeviceWish::Auto | DeviceWish::On(Device::Cpu) => Ok(()),
             DeviceWish::On(device) => {
-                let reason = format!("it computes on the processor alone, device is {device}");
+                let others = match device {
+                    Device::Cuda(_) => {
+                        "engine onnxruntime knows NVIDIA GPUs, and so do pjrt, with the plugin for them, and candle, where \
+                         it was built for them"
+                    }
+                    Device::Tpu(_) | Device::CpuPart(_) | Device::Cpu => {
+                        "engine pjrt knows tpu:N and cpu:N, with the plugin that has them"
+                    }
+                    Device::EdgeTpu => "engine litert knows edgetpu",
+                };
+                let reason =
+                    format!("it computes on the processor alone, device is {device}: {others}");
                 Err(BackendError::Unsupported { engine, reason })
             }
         }
@@ -180,7 +191,12 @@ mod tests {
         let wish =
             |text: &str| Options { device: text.parse().expect("known"), ..Options::default() };
         assert!(wish("cpu").on_processor("fake").is_ok());
-        let error = wish("cuda:1").on_processor("fake").expect_err("refused").to_string();
-        assert!(error.ends_with("computes on the processor alone, device is cuda:1"), "{error}");
+        for (device, other) in
+            [("cuda:1", "onnxruntime"), ("tpu:1", "pjrt"), ("cpu:1", "pjrt"), ("edgetpu", "litert")]
+        {
+            let error = wish(device).on_processor("fake").expect_err("refused").to_string();
+            let says = format!("on the processor alone, device is {device}: engine {other} knows");
+            assert!(error.contains(&says), "{error}");
+        }
     }
 }

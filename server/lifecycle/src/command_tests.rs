@@ -82,7 +82,11 @@ async fn check_load_error(files: &[(&str, &str)], expect: &str) {
 async fn a_load_of_nothing_fails_and_says_why() {
     let nothing = "the folder holds no versions: <model>/<number>/";
     check_load_error(&[("m/notes.txt", "")], nothing).await;
-    check_load_error(&[("m/1/notes.txt", "")], "version 1: no file that an engine reads").await;
+    check_load_error(
+        &[("m/1/notes.txt", "")],
+        "version 1: no file that an engine reads (model.fake)",
+    )
+    .await;
     let specific = "version_policy = { specific = [9] }";
     check_load_error(
         &[("m/1/model.fake", &constant(1)), ("m/model.toml", specific)],

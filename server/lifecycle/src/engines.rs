@@ -151,7 +151,7 @@ impl Engines {
         if let Some(it) = self.missing.iter().find(|it| Some(it.name) == wanted) {
             return Err(LoadError::lasting(absent(it)));
         }
-        let mut reasons = Vec::new();
+        let (mut reasons, mut refused) = (Vec::new(), Vec::new());
         for engine in self.asked(wanted) {
             let artifact = folder.join(engine.artifact());
             if !artifact.is_file() {
@@ -162,6 +162,7 @@ impl Engines {
                 // What one engine does not know another may; a broken file is broken for all.
                 Err(it @ (BackendError::Unsupported { .. } | BackendError::Unavailable { .. })) => {
                     reasons.push(it.to_string());
+                    refused.push(&**engine);
                 }
                 // Here, or elsewhere, it may yet be had.
                 Err(it @ BackendError::DeviceLost { .. }) => {
@@ -177,16 +178,56 @@ impl Engines {
                 }
             }
         }
-        if reasons.is_empty() {
-            let is_there = |it: &&Missing| it.artifact.is_some_and(|it| folder.join(it).is_file());
-            if let Some(it) = self.missing.iter().find(is_there).filter(|_| wanted.is_none()) {
-                return Err(LoadError::lasting(absent(it)));
-            }
-            let names: Vec<&str> = self.artifacts();
-            let reason = format!("no {} in {}", names.join(" or "), folder.display());
-            return Err(LoadError::lasting(reason));
+        if refused.is_empty() {
+            return Err(LoadError::lasting(self.unasked(wanted, folder)));
         }
+        reasons.extend(self.untried(&refused));
         Err(LoadError::lasting(reasons.join("; ")))
+    }
+
+    /// Why none was asked: what it would have read, and what lies there instead.
+    fn unasked(&self, wanted: Option<&str>, folder: &Path) -> String {
+        let is_there = |it: &&str| folder.join(it).is_file();
+        let lacks = |it: &&Missing| it.artifact.is_some_and(|it| is_there(&it));
+        if let Some(it) = self.missing.iter().find(lacks).filter(|_| wanted.is_none()) {
+            return absent(it);
+        }
+        let shown = folder.display();
+        let mut reasons = match self.asked(wanted).first().zip(wanted) {
+            Some((engine, name)) => {
+                vec![format!("engine {name} reads {}, which is not in {shown}", engine.artifact())]
+            }
+            None => Vec::new(),
+        };
+        let others = self.artifacts().into_iter().filter(is_there);
+        reasons.extend(others.map(|it| {
+            let must_name = if wanted.is_none() { " if the model names it" } else { "" };
+            format!(
+                "{it} is there, which engine {} reads{must_name}",
+                self.readers(it).join(" or ")
+            )
+        }));
+        if reasons.is_empty() {
+            reasons.push(format!("no {} in {shown}", self.artifacts().join(" or ")));
+        }
+        reasons.join("; ")
+    }
+
+    /// Which engines were not tried that read the same file as these.
+    fn untried(&self, refused: &[&dyn Backend]) -> Option<String> {
+        let artifact = refused.first()?.artifact();
+        let is_new = |it: &String| refused.iter().all(|refused| !it.starts_with(refused.name()));
+        let others: Vec<String> = self.readers(artifact).into_iter().filter(is_new).collect();
+        (!others.is_empty())
+            .then(|| format!("{artifact} is also read by engine {}", others.join(" or ")))
+    }
+
+    /// The engines that read files of that name, as far as it is known of those that are missing.
+    fn readers(&self, artifact: &str) -> Vec<String> {
+        let here = self.available().filter(|it| it.artifact() == artifact);
+        let missing = self.missing.iter().filter(|it| it.artifact == Some(artifact));
+        let missing = missing.map(|it| format!("{} (not available here)", it.name));
+        here.map(|it| it.name().to_owned()).chain(missing).collect()
     }
 }
 

@@ -33,7 +33,7 @@ pub(crate) struct Folder {
     /// Versions that could be loaded: artifact there, folder at rest.
     present: BTreeMap<Version, FoundVersion>,
     /// Versions that could not, and why.
-    absent: BTreeMap<Version, &'static str>,
+    absent: BTreeMap<Version, String>,
     /// Versions, or the whole folder, that are there and cannot be read, and why. What was seen
     /// of them before stands.
     unreadable: BTreeMap<Option<Version>, String>,
@@ -104,14 +104,13 @@ impl Folder {
             match seen {
                 Ok(seen) if !is_settled(Part::Version(version), seen.look) => {
                     rest = false;
-                    self.absent.insert(version, WRITTEN);
+                    self.absent.insert(version, WRITTEN.to_owned());
                 }
-                Ok(seen) if seen.has_artifact => {
-                    self.present.insert(version, seen.clone());
-                    continue;
-                }
-                Ok(_) => {
-                    self.absent.insert(version, "no file that an engine reads");
+                Ok(seen) => {
+                    match &seen.lacks {
+                        None => drop(self.present.insert(version, seen.clone())),
+                        Some(why) => drop(self.absent.insert(version, why.clone())),
+                    }
                     continue;
                 }
                 Err(fault) => drop(unreadable.insert(Some(version), fault.clone())),
@@ -169,7 +168,7 @@ impl Folder {
         match &config.versions {
             VersionPolicy::Specific(wanted) => {
                 let mut wanted = wanted.iter().filter(|it| !self.present.contains_key(it));
-                wanted.any(|it| self.absent.get(it) == Some(&WRITTEN))
+                wanted.any(|it| self.absent.get(it).is_some_and(|it| it == WRITTEN))
             }
             VersionPolicy::Latest(_) | VersionPolicy::All => false,
         }
@@ -235,7 +234,7 @@ impl Folder {
             (false, true) if !self.is_configured => WRITTEN.to_owned(),
             (false, true) => "not wanted by the version policy".to_owned(),
         };
-        let absent = self.absent.iter().map(|(it, why)| (*it, (*why).to_owned()));
+        let absent = self.absent.iter().map(|(it, why)| (*it, why.clone()));
         let unreadable = self.unreadable.iter().filter_map(|(it, why)| Some(((*it)?, why.clone())));
         let present = self.present.keys().map(move |it| (*it, why.clone()));
         absent.chain(unreadable).chain(present)

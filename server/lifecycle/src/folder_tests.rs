@@ -33,8 +33,7 @@ fn check(is_new: bool, scans: &[(Scan, (Option<u64>, bool))]) -> Folder {
     let mut folder = Folder::new(ModelName::new("m").expect("a name"), &defaults, is_new);
     for (n, (scan, expect)) in scans.iter().enumerate() {
         let text = scan.config.map(|it| Ok(it.to_owned()));
-        let version =
-            || Ok(FoundVersion { folder: PathBuf::new(), look: look(), has_artifact: true });
+        let version = || Ok(FoundVersion { folder: PathBuf::new(), look: look(), lacks: None });
         let found = FoundModel {
             config: FoundConfig { text, look: look() },
             versions: scan.versions.iter().map(|&it| (Version(it), version())).collect(),

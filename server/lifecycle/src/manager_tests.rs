@@ -82,7 +82,7 @@ async fn a_version_without_an_artifact_is_waited_for() {
     house.is_ready().await;
     assert_eq!(
         (house.shown().as_str(), house.reason(1).as_str()),
-        ("m/1:END", "no file that an engine reads")
+        ("m/1:END", "no file that an engine reads (model.fake)")
     );
     house.put("m/1/model.fake", &constant(1));
     house.shows("m/1:AVAILABLE").await;
@@ -276,8 +276,11 @@ fn loads_of_one_turn_share_a_scan() {
     let answers = answers.into_iter().map(|mut it| it.try_recv().expect("an answer"));
     let words: Vec<String> =
         answers.map(|it| it.expect_err("nothing to load").to_string()).collect();
-    let nothing =
-        |it| format!("load failed for model '{it}': version 1: no file that an engine reads");
+    let nothing = |it| {
+        format!(
+            "load failed for model '{it}': version 1: no file that an engine reads (model.fake)"
+        )
+    };
     assert_eq!(words[..2], [nothing("a"), nothing("b")]);
     assert_eq!(words[2], "failed to load 'nobody': the repository has no folder of that name");
 }

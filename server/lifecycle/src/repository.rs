@@ -67,8 +67,8 @@ pub(crate) struct FoundVersion {
     pub(crate) folder: PathBuf,
     /// How it looks, with everything in it.
     pub(crate) look: Look,
-    /// Is there a file that some engine reads, or that says why there is none?
-    pub(crate) has_artifact: bool,
+    /// Why nothing can be loaded: there is no file that some engine reads, or that says why there is none.
+    pub(crate) lacks: Option<String>,
 }
 
 /// Looks at one model in full. `artifacts` are the file names that engines read.
@@ -107,7 +107,9 @@ fn scan_version(
     // What MLflow left counts too: if nothing of it can be served, its load says why.
     let known = || artifacts.iter().copied().chain([server_proof::FILE]);
     let has_artifact = known().any(|it| files.iter().any(|file| file == it));
-    Ok(FoundVersion { look: walk.look(), has_artifact, folder })
+    let lacks =
+        (!has_artifact).then(|| format!("no file that an engine reads ({})", artifacts.join(", ")));
+    Ok(FoundVersion { look: walk.look(), lacks, folder })
 }
 
 struct Walk {

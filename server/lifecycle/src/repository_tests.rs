@@ -45,7 +45,7 @@ fn models_and_versions_are_folders() {
     let wine = model(&found, "wine");
     assert_eq!(wine.config.text, Some(Ok("engine = \"tract\"".to_owned())));
     let has_artifact =
-        |version| wine.versions[&Version(version)].as_ref().map(|it| it.has_artifact);
+        |version| wine.versions[&Version(version)].as_ref().map(|it| it.lacks.is_none());
     assert_eq!((has_artifact(1), has_artifact(2), wine.versions.len()), (Ok(true), Ok(false), 2));
 }
 
@@ -68,7 +68,7 @@ fn links_are_followed() {
     let root = tempfile::tempdir().expect("scratch");
     write(root.path(), "..data/m/1/model.onnx", "a");
     std::os::unix::fs::symlink("..data/m", root.path().join("m")).expect("link");
-    assert!(version(&look(root.path())).expect("readable").has_artifact);
+    assert!(version(&look(root.path())).expect("readable").lacks.is_none());
 }
 
 #[test]
@@ -114,7 +114,7 @@ fn links_that_lead_nowhere_are_not_there() {
     }
     let found = look(root.path());
     assert_eq!((found.faults(), found.models.len()), (0, 1), "{found:?}");
-    assert!(version(&found).expect("readable").has_artifact);
+    assert!(version(&found).expect("readable").lacks.is_none());
 }
 
 #[test]

@@ -48,7 +48,7 @@ impl Single {
             }
         })?;
         let whole = versions.into_iter().filter_map(|(version, it)| Some((version, it.ok()?)));
-        let versions = whole.filter(|(_, it)| it.has_artifact);
+        let versions = whole.filter(|(_, it)| it.lacks.is_none());
         let versions = versions.map(|(version, it)| (version, it.folder)).collect();
         Ok(Single { model: model.clone(), folder, text: config.text.transpose()?, versions })
     }
