@@ -2,9 +2,11 @@
 //!
 //! Nothing here is linked: a machine without the library gets an error that says where it was
 //! looked for, and `backend-tract` takes over. This is the only crate that knows `ort`, and
-//! `value.rs` and `binding.rs` the only files with unsafe code: the library is called on the caller's memory,
-//! both sides, or on memory bound before, which the safe wrapper does not offer.
+//! `value.rs` and `binding.rs` the only files with unsafe code but `interface.rs`, which looks at the library before
+//! `ort` does: the library is called on the caller's memory, both sides, or on memory bound before, which the
+//! safe wrapper does not offer.
 
+mod interface;
 mod library;
 mod model;
 mod provider;
@@ -42,6 +44,7 @@ impl OnnxRuntime {
         let absolute = path
             .canonicalize()
             .map_err(|it| unavailable(format!("library {}: {it}", path.display())))?;
+        interface::check(&absolute).map_err(unavailable)?;
         let builder = ort::init_from(&absolute).map_err(|it| unavailable(it.to_string()))?;
         let environment = builder
             .with_name("salver")

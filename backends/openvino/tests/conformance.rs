@@ -1,6 +1,7 @@
 //! The seam's suite against the real library.
 
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use backend_api::{Backend as _, BackendError, Options, conformance::conformance};
 use backend_openvino::{DTYPES, LIBRARY, OpenVino};
@@ -51,4 +52,28 @@ fn another_library_is_an_error_too() {
     let loaded = OpenVino::at(libc).load(&fixtures().join("double.onnx"), &Options::default());
     let error = loaded.err().expect("refused").to_string();
     assert!(error.contains("ov_get_openvino_version"), "it says what is missing: {error}");
+}
+
+/// What is said of a library of that version, as `cc` makes it.
+#[track_caller]
+fn check_version(version: &str, expect: &str) {
+    let folder = tempfile::tempdir().expect("scratch");
+    let library = folder.path().join("libopenvino_c.so");
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fake_openvino.c");
+    let mut cc = Command::new("cc");
+    let cc = cc.args(["-shared", "-fPIC", "-o"]).arg(&library).arg(source);
+    let made = cc.arg(format!("-DVERSION={version}")).status();
+    assert!(made.expect("a C compiler").success());
+    let loaded = OpenVino::at(&library).load(&fixtures().join("double.onnx"), &Options::default());
+    let error = loaded.err().expect("refused");
+    assert!(matches!(error, BackendError::Unavailable { .. }), "{error:?}");
+    assert!(error.to_string().contains(expect), "{error}");
+}
+
+#[test]
+fn another_version_is_refused_in_words() {
+    let old = r#"is version "2024.6.0-17404", needed is 2025.1 or newer"#;
+    check_version("\"2024.6.0-17404\"", old);
+    check_version("NULL", r#"is version "", needed is 2025.1 or newer"#);
+    check_version("\"2026.1.0\"", "there is no device (status -1)");
 }

@@ -167,7 +167,7 @@ impl Client {
         let (options, options_len) = (options.as_ptr(), options.len());
         // What they point at lives until the call is over.
         let told = ClientCreate { options, options_len, ..ClientCreate::default() };
-        let client = api.call(told).map_err(named)?.client;
+        let client = api.call(told).map_err(|it| named(it + place::wants(path)))?.client;
         let mut opened = Client { api, client, devices: Vec::new() };
         let devices = opened.addressable().map_err(named)?.to_vec();
         let (_, platform, _) = opened.versions().map_err(named)?;

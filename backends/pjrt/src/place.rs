@@ -2,7 +2,21 @@
 //!
 //! Pure. Devices go by the plugin's name for its platform and their place in its list: `tpu:1`.
 
+use std::path::Path;
+
 use backend_api::{Device, DeviceWish, Options};
+
+/// What a plugin wants that finds no device, by its file's name; to be said behind its own words.
+pub(crate) fn wants(plugin: &Path) -> &'static str {
+    let name = plugin.file_name().map(|it| it.to_string_lossy()).unwrap_or_default();
+    if name.starts_with("libtpu") {
+        "; it is for machines with TPUs: xla_cpu_pjrt.so is for processors, xla_cuda_plugin.so for NVIDIA GPUs"
+    } else if name.starts_with("xla_cuda") {
+        "; it is for machines with NVIDIA GPUs: xla_cpu_pjrt.so is for processors, libtpu.so for TPUs"
+    } else {
+        ""
+    }
+}
 
 /// What the plugin's devices are called; an error if nobody could name them.
 pub(crate) fn names(platform: &str, count: usize) -> Result<Vec<Device>, String> {

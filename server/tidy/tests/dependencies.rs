@@ -58,6 +58,7 @@ const WRAPPED: &[(&str, &[&str])] = &[
             "backend-cuda",
             "backend-litert",
             "backend-nvml",
+            "backend-onnxruntime",
             "backend-openvino",
             "backend-pjrt",
         ],

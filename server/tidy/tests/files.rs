@@ -19,6 +19,7 @@ const UNSAFE: &[&str] = &[
     "backends/litert/src/library.rs",
     "backends/nvml/src/ffi.rs",
     "backends/onnxruntime/src/binding.rs",
+    "backends/onnxruntime/src/interface.rs",
     "backends/onnxruntime/src/value.rs",
     "backends/openvino/src/ffi.rs",
     "backends/pjrt/src/ffi.rs",

@@ -12,12 +12,12 @@ use backend_litert::LiteRt;
 use super::{fixtures, litert};
 
 /// A library, and the folder that it lies in.
-struct Built {
+pub(super) struct Built {
     folder: tempfile::TempDir,
-    library: PathBuf,
+    pub(super) library: PathBuf,
 }
 
-fn built(source: &Path, flags: &[&str]) -> Built {
+pub(super) fn built(source: &Path, flags: &[&str]) -> Built {
     let folder = tempfile::tempdir().expect("scratch");
     let library = folder.path().join("libdelegate.so");
     let mut cc = Command::new("cc");

@@ -8,7 +8,7 @@ use backend_api::{
 };
 use backend_litert::{DTYPES, LiteRt};
 
-use super::{fixtures, litert};
+use super::{delegate::built, fixtures, litert};
 
 #[test]
 fn passes_the_suite() {
@@ -103,4 +103,23 @@ fn another_library_is_an_error_too() {
     let libc = Path::new("libc.so.6"); // found by the system, without any of the functions
     let error = LiteRt::at(libc).open().expect_err("refused").to_string();
     assert!(error.contains("LiteRtCreateEnvironment"), "it says what is missing: {error}");
+}
+
+/// Later versions have the same names for functions of other arguments.
+#[test]
+fn another_version_is_refused_in_words() {
+    let scratch = tempfile::tempdir().expect("scratch");
+    let source = scratch.path().join("litert.c");
+    let both = "void LiteRtCreateModelFromFile(void) {}\n";
+    for more in
+        ["void LiteRtCreateModelFromFd(void) {}\nvoid LiteRtGetNumLayoutElements(void) {}\n", ""]
+    {
+        std::fs::write(&source, format!("{both}{more}")).expect("write");
+        let library = built(&source, &[]);
+        let litert = LiteRt::at(&library.library);
+        let error = litert.load(&fixtures().join("double.tflite"), &Options::default());
+        let error = error.err().expect("refused");
+        assert!(matches!(error, BackendError::Unavailable { .. }), "{error:?}");
+        assert!(error.to_string().contains("is of another version than 2.1"), "{error}");
+    }
 }

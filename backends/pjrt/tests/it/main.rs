@@ -2,6 +2,7 @@
 //! checks nothing: `make test` fetches it.
 
 mod devices;
+mod foreign;
 mod layouts;
 mod recorded;
 mod suite;
