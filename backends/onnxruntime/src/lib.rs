@@ -24,6 +24,7 @@ use backend_api::{Backend, BackendError, Device, Model, Options};
 use ort::environment::Environment;
 
 pub use library::LIBRARY;
+pub use provider::lacking_gpus;
 
 /// Name of the engine in configuration, logs and errors.
 pub const NAME: &str = "onnxruntime";

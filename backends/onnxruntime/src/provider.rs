@@ -14,10 +14,23 @@ use ort::ep::{
 
 use crate::{NAME, lost};
 
-/// What makes a GPU available, for errors.
-const FIX: &str = "needed are the library of PyPI's onnxruntime-gpu (--onnxruntime-library FILE, with its \
-                   libonnxruntime_providers_*.so beside it), the CUDA and cuDNN libraries that it was \
-                   built for (LD_LIBRARY_PATH), and an NVIDIA driver; `salver devices` shows what is here";
+/// What makes a GPU available.
+macro_rules! needs {
+    () => {
+        "needed are the library of PyPI's onnxruntime-gpu (--onnxruntime-library FILE, with its \
+         libonnxruntime_providers_*.so beside it), the CUDA and cuDNN libraries that it was \
+         built for (LD_LIBRARY_PATH), and an NVIDIA driver"
+    };
+}
+
+/// The same, for errors.
+const FIX: &str = concat!(needs!(), "; `salver devices` shows what is here");
+
+/// Why a server is without GPUs, if its library is: a device and the fix, for people.
+pub fn lacking_gpus() -> Option<String> {
+    let words = concat!("device cuda: this ONNX Runtime was built without CUDA; ", needs!());
+    (!has::<CUDA>()).then(|| words.to_owned())
+}
 
 /// Where to try, in this order; the last failure counts.
 pub(crate) fn candidates(options: &Options) -> Result<Vec<Device>, BackendError> {

@@ -30,12 +30,18 @@ pub(crate) fn open(libraries: &Libraries) -> anyhow::Result<Engines> {
 
 /// Opens an engine's library, if that is still to be done, and asks it for its devices.
 pub(crate) fn check(engine: &str, libraries: &Libraries) -> Result<Vec<String>, String> {
+    #[cfg(feature = "onnxruntime")]
+    if engine == backend_onnxruntime::NAME {
+        // It is open already, or it would not be asked.
+        return Ok(backend_onnxruntime::lacking_gpus().into_iter().collect());
+    }
     #[cfg(feature = "openvino")]
     if engine == backend_openvino::NAME {
         use backend_openvino::{LIBRARY, OpenVino};
         let named = libraries.openvino_dir.as_deref().and_then(|it| LIBRARY.in_folder(it));
         let path = named.map_or_else(|| find(&LIBRARY), Ok)?;
         OpenVino::at(&path).open().map_err(words)?;
+        return Ok(vec!["for models that name it: engine = \"openvino\"".to_owned()]);
     }
     #[cfg(feature = "litert")]
     if engine == backend_litert::NAME {
@@ -49,7 +55,11 @@ pub(crate) fn check(engine: &str, libraries: &Libraries) -> Result<Vec<String>, 
         let path = libraries.pjrt_plugin.clone().map_or_else(plugin, Ok)?;
         let options = pjrt_options(libraries).map_err(|it| it.to_string())?;
         let engine = backend_pjrt::Pjrt::at(&path, None).with_options(options);
-        return engine.describe().map_err(words);
+        let mut lines = engine.describe().map_err(words)?;
+        if !lines.iter().any(|it| it.starts_with("device tpu:")) {
+            lines.push(NO_TPU.to_owned());
+        }
+        return Ok(lines);
     }
     #[cfg(feature = "candle")]
     if engine == backend_candle::NAME {
@@ -57,6 +67,11 @@ pub(crate) fn check(engine: &str, libraries: &Libraries) -> Result<Vec<String>, 
     }
     Ok(Vec::new())
 }
+
+/// What a plugin that has no TPU leaves open.
+#[cfg(feature = "pjrt")]
+const NO_TPU: &str = "device tpu: this plugin has none; on a machine with TPUs --pjrt-plugin FILE with libtpu.so of PyPI's \
+                      libtpu, or that file beside the server or in lib/pjrt";
 
 /// Why an engine is not available, without its name.
 #[cfg(any(feature = "openvino", feature = "litert", feature = "pjrt"))]

@@ -92,6 +92,12 @@ def test_devices(alone, tmp_path):
     assert engines["litert"]["reads"] == "model.tflite"
     assert any(it.startswith("device cpu") and ", id 0" in it for it in engines["pjrt"]["devices"])
     assert any(it.startswith("device edgetpu: ") for it in engines["litert"]["devices"])
+    (gpu,) = [it for it in engines["onnxruntime"]["devices"] if it.startswith("device cuda")]
+    assert gpu.startswith("device cuda: this ONNX Runtime was built without CUDA; needed are")
+    assert "onnxruntime-gpu" in gpu
+    (tpu,) = [it for it in engines["pjrt"]["devices"] if it.startswith("device tpu")]
+    assert "libtpu.so of PyPI's libtpu" in tpu
+    assert engines["openvino"]["devices"] == ['for models that name it: engine = "openvino"']
     text = salver("devices", binary=alone).stdout
     for engine in ("onnxruntime", "openvino", "litert", "pjrt"):
         assert f"engine {engine} not available: no " in text
