@@ -71,6 +71,11 @@ pub trait Model: Send + Sync {
     /// and so on, behind the last one from the first again. There is at least one.
     fn devices(&self) -> Vec<Device>;
 
+    /// Which part of the engine computes, where it has several: `cpu`, `cuda`, `tensorrt`.
+    fn provider(&self) -> Option<&'static str> {
+        None
+    }
+
     /// Scratch for one more run at a time.
     fn instance(&self, device: &Device) -> Result<Box<dyn Instance>, BackendError>;
 }

@@ -24,6 +24,8 @@ use crate::{NAME, provider, signature};
 pub(crate) struct Shared {
     pub(crate) session: QuietSession,
     pub(crate) device: Device,
+    /// The first of the session's providers.
+    provider: &'static str,
     /// Held by a run on a GPU, where runs take turns unless told otherwise.
     turn: Option<Mutex<()>>,
     /// Are runs to use memory that was bound before?
@@ -118,6 +120,7 @@ impl OnnxModel {
         let shared = Arc::new(Shared {
             is_bound: is_bound(options, (&device, &signature)),
             session: QuietSession::new(session, device.clone()),
+            provider: provider::name(&device, gpu),
             device,
             turn: takes_turns.then(Mutex::default),
             graphs: graphs.transpose()?,
@@ -139,6 +142,10 @@ impl Model for OnnxModel {
 
     fn devices(&self) -> Vec<Device> {
         vec![self.shared.device.clone()]
+    }
+
+    fn provider(&self) -> Option<&'static str> {
+        Some(self.shared.provider)
     }
 
     fn instance(&self, device: &Device) -> Result<Box<dyn Instance>, BackendError> {

@@ -167,6 +167,15 @@ pub(crate) fn providers(
     Ok(providers)
 }
 
+/// What the first of them is called.
+pub(crate) fn name(device: &Device, gpu: &GpuOptions) -> &'static str {
+    match device {
+        Device::Cuda(_) if gpu.tensorrt.is_some() => "tensorrt",
+        Device::Cuda(_) => "cuda",
+        Device::Cpu | Device::CpuPart(_) | Device::Tpu(_) | Device::EdgeTpu => "cpu",
+    }
+}
+
 fn cuda(number: i32, gpu: &GpuOptions) -> ExecutionProviderDispatch {
     let search = match gpu.conv_search {
         ConvSearch::Exhaustive => ConvAlgorithmSearch::Exhaustive,
@@ -221,6 +230,14 @@ mod tests {
         check(&Device::Cpu, reason, false);
         let input = BackendError::Input { reason: reason.to_owned() };
         assert_eq!(of_device(&gpu, input.clone()), input);
+    }
+
+    #[test]
+    fn the_first_provider_gives_its_name() {
+        let plain = GpuOptions::default();
+        let trt = GpuOptions { tensorrt: Some(backend_api::TensorRt::default()), ..plain.clone() };
+        let names = [(&Device::Cpu, &trt), (&Device::Cuda(1), &plain), (&Device::Cuda(1), &trt)];
+        assert_eq!(names.map(|(device, gpu)| name(device, gpu)), ["cpu", "cuda", "tensorrt"]);
     }
 
     /// What becomes of a load where these fail with these words.

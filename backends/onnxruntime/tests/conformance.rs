@@ -128,7 +128,7 @@ fn without_a_wish_it_is_the_processor_here() {
         let device = device.parse().expect("a device");
         let options = Options { device, ..Options::default() };
         let model = onnxruntime().load(&fixtures().join("double.onnx"), &options).expect("loads");
-        assert_eq!(model.devices(), [Device::Cpu]);
+        assert_eq!((model.devices(), model.provider()), (vec![Device::Cpu], Some("cpu")));
         assert!(model.instance(&Device::Cuda(0)).is_err(), "there is no model");
     }
 }

@@ -78,6 +78,7 @@ fn load_fenced(engines: &Engines, cores: &Cores, job: &LoadJob) -> Result<Loaded
     let mut devices = model.devices();
     devices.truncate(config.instances.max(1));
     let device = devices.first().cloned().unwrap_or(Device::Cpu);
+    let provider = model.provider();
     let lengths = AxisLengths { named: config.warmup_axes.clone(), more: 0 };
     let signature = served_signature(job, &*model, (&device, &lengths))?;
     let mut batching = config.batching.clone();
@@ -104,7 +105,7 @@ fn load_fenced(engines: &Engines, cores: &Cores, job: &LoadJob) -> Result<Loaded
         batching,
         padding,
         timeout: config.timeout,
-        facts: facts(&proof.facts, &devices),
+        facts: facts(&proof.facts, &devices, provider),
     };
     let warm_up = warm_up(job, (&signature, &plan.batching), lengths);
     let identity = (job.model.clone(), job.version);
@@ -113,11 +114,16 @@ fn load_fenced(engines: &Engines, cores: &Cores, job: &LoadJob) -> Result<Loaded
     Ok(Loaded { workers, engine: engine.name(), proof, took: started.elapsed() })
 }
 
-/// What is known of the version, and where it runs, if that is not the processor.
-fn facts(proven: &BTreeMap<String, String>, devices: &[Device]) -> BTreeMap<String, String> {
+/// What is known of the version, where it runs, if that is not the processor, and which part of its engine runs it.
+fn facts(
+    proven: &BTreeMap<String, String>,
+    devices: &[Device],
+    provider: Option<&str>,
+) -> BTreeMap<String, String> {
     let names: Vec<String> = devices.iter().map(ToString::to_string).collect();
     let elsewhere = (devices != [Device::Cpu]).then(|| ("device".to_owned(), names.join(",")));
-    proven.clone().into_iter().chain(elsewhere).collect()
+    let provider = provider.map(|it| ("provider".to_owned(), it.to_owned()));
+    proven.clone().into_iter().chain(elsewhere).chain(provider).collect()
 }
 
 /// The model's signature, as runs bear it out; without a batch axis if requests must not be joined.

@@ -97,3 +97,15 @@ fn warm_up_runs_what_can_come() {
         &[1, 16],
     );
 }
+
+#[test]
+fn where_and_through_what_a_version_runs_is_known() {
+    let check = |devices: &[Device], provider, expect: &str| {
+        let facts = facts(&BTreeMap::from([("a".to_owned(), "b".to_owned())]), devices, provider);
+        let facts: Vec<String> = facts.iter().map(|(name, it)| format!("{name}={it}")).collect();
+        assert_eq!(facts.join(" "), expect);
+    };
+    check(&[Device::Cpu], None, "a=b");
+    check(&[Device::Cpu], Some("cpu"), "a=b provider=cpu");
+    check(&[Device::Cuda(1)], Some("tensorrt"), "a=b device=cuda:1 provider=tensorrt");
+}
