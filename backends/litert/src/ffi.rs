@@ -61,9 +61,9 @@ impl Environment {
 
     /// With those of the library's own accelerators.
     fn of(api: &Arc<Api>, accelerators: c_int) -> Result<Environment, String> {
-        // No others are looked for; the library's own log is silent, for what goes wrong is an error
-        // here.
-        let options = [RawOption::whole(24, accelerators.into()), RawOption::whole(25, 4)];
+        // No others are looked for. The library's own log cannot be had silent: version 2.1.4 exports none
+        // of its functions, and heeds no option of an environment for it.
+        let options = [RawOption::whole(24, accelerators.into())];
         let count = c_int::try_from(options.len()).unwrap_or(0);
         // SAFETY: as many options as it is told, copied by the call.
         let object = api.object(api.functions.DestroyEnvironment, |place| unsafe {
