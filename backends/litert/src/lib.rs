@@ -8,6 +8,7 @@
 mod delegate;
 mod model;
 mod signature;
+mod whole;
 mod operators;
 mod instance;
 mod ffi;

@@ -1,7 +1,6 @@
 //! A loaded file, shared by all instances.
 
 use std::ffi::CString;
-use std::fs::File;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -11,7 +10,7 @@ use crate::delegate::Delegate;
 use crate::ffi::{Environment, Source};
 use crate::instance::LiteInstance;
 use crate::signature::Side;
-use crate::{NAME, operators, signature};
+use crate::{NAME, operators, signature, whole};
 
 /// What the instances share: the file. What is made of it to run is each one's own.
 pub(crate) struct Shared {
@@ -34,7 +33,9 @@ impl LiteModel {
     ) -> Result<LiteModel, BackendError> {
         let refused = |reason: String| BackendError::Unsupported { engine: NAME, reason };
         let unreadable = |reason: String| BackendError::Artifact { reason };
-        File::open(artifact).map_err(|it| unreadable(format!("{}: {it}", artifact.display())))?;
+        let shown = artifact.display();
+        let whole = whole::check(artifact).map_err(|it| unreadable(format!("{shown}: {it}")))?;
+        whole.map_err(|it| unreadable(format!("{shown}: {it}")))?;
         let path = artifact.to_str().and_then(|it| CString::new(it).ok());
         let path = path.ok_or_else(|| refused("the file's path is not UTF-8".to_owned()))?;
         let source = Arc::new(environment.read(&path).map_err(unreadable)?);

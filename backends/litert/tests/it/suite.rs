@@ -71,6 +71,21 @@ fn strings_are_refused_at_load() {
     litert.load(&fixtures().join("text.tflite"), &Options::default()).err().expect("refused");
 }
 
+/// The library would follow offsets out of the file, and end the process.
+#[test]
+fn a_file_that_was_cut_off_is_refused() {
+    let Some(litert) = litert() else { return };
+    let scratch = tempfile::tempdir().expect("scratch");
+    let path = scratch.path().join("model.tflite");
+    let bytes = std::fs::read(fixtures().join("digits.tflite")).expect("readable");
+    for len in [10, 100, 1_000, bytes.len() / 2, bytes.len() - 100] {
+        std::fs::write(&path, &bytes[..len]).expect("write");
+        let error = litert.load(&path, &Options::default()).err().expect("refused");
+        assert!(matches!(error, BackendError::Artifact { .. }), "{error:?}");
+        assert!(error.to_string().contains(&format!("({len} bytes)")), "{error}");
+    }
+}
+
 #[test]
 fn an_operator_that_it_lacks_is_refused_at_load() {
     let Some(litert) = litert() else { return };
