@@ -17,6 +17,8 @@ mod error;
 mod fit;
 mod gpu;
 mod library;
+#[cfg(feature = "onnx")]
+pub mod onnx;
 mod options;
 mod output;
 mod shape;

@@ -8,6 +8,7 @@ use crate::bound::Bound;
 use crate::graphs;
 use crate::model::Shared;
 use crate::provider;
+use crate::ranges;
 use crate::value::{self, Memory, Value};
 
 /// Runs the session on memory that was bound to it, or else on the caller's own.
@@ -59,6 +60,9 @@ impl OnnxInstance {
 impl Instance for OnnxInstance {
     fn run(&mut self, inputs: &[Tensor], outputs: &mut [Output]) -> Result<(), BackendError> {
         check_counts(&self.shared, inputs.len(), outputs.len())?;
+        if let Some(ranges) = &self.shared.ranges {
+            ranges::check(ranges, &self.shared.signature, inputs)?;
+        }
         if let Some(bound) = &mut self.bound
             && bound.run(inputs, outputs)?
         {

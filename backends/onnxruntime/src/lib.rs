@@ -10,6 +10,7 @@ mod interface;
 mod library;
 mod model;
 mod provider;
+mod ranges;
 mod signature;
 mod instance;
 mod lost;

@@ -5,6 +5,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicI32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use backend_api::onnx::Ranges;
 use backend_api::{
     BackendError, DType, Device, Instance, Model, Optimization, Options, Precision, Signature,
     Tensor, TensorSpec, elsewhere,
@@ -17,7 +18,7 @@ use crate::binding::QuietSession;
 use crate::bound::Bound;
 use crate::graphs::{Graph, during_session, without};
 use crate::instance::OnnxInstance;
-use crate::{NAME, provider, signature};
+use crate::{NAME, provider, ranges, signature};
 
 /// What the instances share. The session's weights exist once, whatever the number of instances:
 /// `Run` may be called from several threads at a time.
@@ -32,6 +33,8 @@ pub(crate) struct Shared {
     pub(crate) is_bound: bool,
     pub(crate) graphs: Option<Graphs>,
     pub(crate) signature: Signature,
+    /// What is held against the inputs of each run, where the library does not.
+    pub(crate) ranges: Option<Ranges>,
     pub(crate) input_names: Vec<CString>,
     pub(crate) output_names: Vec<CString>,
 }
@@ -118,6 +121,7 @@ impl OnnxModel {
         let takes_turns = matches!(device, Device::Cuda(_)) && !gpu.concurrent_runs;
         let graphs = gpu.cuda_graphs.as_deref().map(Graphs::of);
         let shared = Arc::new(Shared {
+            ranges: ranges::on(&device, artifact, &signature)?,
             is_bound: is_bound(options, (&device, &signature)),
             session: QuietSession::new(session, device.clone()),
             provider: provider::name(&device, gpu),

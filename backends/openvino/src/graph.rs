@@ -1,128 +1,21 @@
-//! What an ONNX file says of itself: OpenVINO drops the names of axes and the order of its checks.
+//! What a model takes and gives, as its ONNX file says it: OpenVINO drops the names of axes.
 //!
-//! The few fields of `onnx.proto` that are needed, by their numbers there; the others, weights
-//! among them, are skipped. Calls nothing of OpenVINO.
+//! Calls nothing of OpenVINO.
 
-use std::fs;
-use std::path::Path;
-
+use backend_api::onnx::{DimKind, Graph, ValueInfo};
 use backend_api::{Axis, BackendError, DType, GraphTensor};
-use prost::Message;
 
 use crate::NAME;
 
-/// A graph: nodes in an order in which they can run, as the format demands.
-#[derive(Clone, PartialEq, Message)]
-pub(crate) struct Graph {
-    #[prost(message, repeated, tag = "1")]
-    pub(crate) node: Vec<Node>,
-    #[prost(message, repeated, tag = "5")]
-    pub(crate) initializer: Vec<Weight>,
-    #[prost(message, repeated, tag = "11")]
-    pub(crate) input: Vec<ValueInfo>,
-    #[prost(message, repeated, tag = "12")]
-    pub(crate) output: Vec<ValueInfo>,
+/// The inputs that a caller must give: old files list their weights among them.
+pub(crate) fn inputs(graph: &Graph) -> Result<Vec<GraphTensor>, BackendError> {
+    let weight = |it: &&ValueInfo| graph.initializer.iter().any(|weight| weight.name == it.name);
+    graph.input.iter().filter(|it| !weight(it)).map(graph_tensor).collect()
 }
 
-/// One operation.
-#[derive(Clone, PartialEq, Message)]
-pub(crate) struct Node {
-    #[prost(string, repeated, tag = "1")]
-    pub(crate) input: Vec<String>,
-    #[prost(string, repeated, tag = "2")]
-    pub(crate) output: Vec<String>,
-    #[prost(string, tag = "4")]
-    pub(crate) op_type: String,
-    #[prost(message, repeated, tag = "5")]
-    pub(crate) attribute: Vec<Attribute>,
-}
-
-/// A setting of an operation.
-#[derive(Clone, PartialEq, Message)]
-pub(crate) struct Attribute {
-    #[prost(string, tag = "1")]
-    pub(crate) name: String,
-    #[prost(int64, tag = "3")]
-    pub(crate) i: i64,
-}
-
-/// A tensor that comes with the model; its elements are left where they are.
-#[derive(Clone, PartialEq, Message)]
-pub(crate) struct Weight {
-    #[prost(int64, repeated, packed = "false", tag = "1")]
-    pub(crate) dims: Vec<i64>,
-    #[prost(string, tag = "8")]
-    pub(crate) name: String,
-}
-
-#[derive(Clone, PartialEq, Message)]
-struct ModelFile {
-    #[prost(message, optional, tag = "7")]
-    graph: Option<Graph>,
-}
-
-/// An input or output of the graph.
-#[derive(Clone, PartialEq, Message)]
-pub(crate) struct ValueInfo {
-    #[prost(string, tag = "1")]
-    name: String,
-    #[prost(message, optional, tag = "2")]
-    kind: Option<Kind>,
-}
-
-#[derive(Clone, PartialEq, Message)]
-struct Kind {
-    /// Absent for sequences, maps and the like.
-    #[prost(message, optional, tag = "1")]
-    tensor: Option<TensorKind>,
-}
-
-#[derive(Clone, PartialEq, Message)]
-struct TensorKind {
-    #[prost(int32, tag = "1")]
-    element: i32,
-    #[prost(message, optional, tag = "2")]
-    shape: Option<ShapeKind>,
-}
-
-#[derive(Clone, PartialEq, Message)]
-struct ShapeKind {
-    #[prost(message, repeated, tag = "1")]
-    dim: Vec<DimKind>,
-}
-
-#[derive(Clone, PartialEq, Message)]
-struct DimKind {
-    #[prost(int64, optional, tag = "1")]
-    value: Option<i64>,
-    #[prost(string, optional, tag = "2")]
-    name: Option<String>,
-}
-
-impl Graph {
-    /// Reads a file. What is no ONNX is found here, before OpenVINO sees it.
-    pub(crate) fn read(artifact: &Path) -> Result<Graph, BackendError> {
-        let unreadable = |reason: String| BackendError::Artifact { reason };
-        let shown = artifact.display();
-        let bytes = fs::read(artifact).map_err(|it| unreadable(format!("{shown}: {it}")))?;
-        if bytes.is_empty() {
-            return Err(unreadable(format!("{shown}: the file is empty")));
-        }
-        let file = ModelFile::decode(bytes.as_slice())
-            .map_err(|it| unreadable(format!("{shown}: no ONNX model: {it}")))?;
-        file.graph.ok_or_else(|| unreadable(format!("{shown}: the file holds no graph")))
-    }
-
-    /// The inputs that a caller must give: old files list their weights among them.
-    pub(crate) fn inputs(&self) -> Result<Vec<GraphTensor>, BackendError> {
-        let weight = |it: &&ValueInfo| self.initializer.iter().any(|weight| weight.name == it.name);
-        self.input.iter().filter(|it| !weight(it)).map(graph_tensor).collect()
-    }
-
-    /// The outputs; no axes where the file leaves the shape out.
-    pub(crate) fn outputs(&self) -> Result<Vec<GraphTensor>, BackendError> {
-        self.output.iter().map(graph_tensor).collect()
-    }
+/// The outputs; no axes where the file leaves the shape out.
+pub(crate) fn outputs(graph: &Graph) -> Result<Vec<GraphTensor>, BackendError> {
+    graph.output.iter().map(graph_tensor).collect()
 }
 
 fn graph_tensor(declared: &ValueInfo) -> Result<GraphTensor, BackendError> {

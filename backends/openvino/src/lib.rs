@@ -3,11 +3,10 @@
 //! Nothing is linked, and nothing is opened before the first model asks: a server whose models do
 //! not want OpenVINO pays nothing for it. `ffi.rs` is the only file with unsafe code; it calls the
 //! library's C interface on the caller's memory, both sides. What OpenVINO would answer wrongly
-//! without a word (64-bit numbers, indexes out of range) is refused: `graph.rs`, `ranges.rs`.
+//! without a word (64-bit numbers, indexes out of range) is refused: `graph.rs`, `backend_api::onnx`.
 
 mod library;
 mod graph;
-mod ranges;
 mod signature;
 mod model;
 mod instance;

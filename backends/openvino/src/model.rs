@@ -4,15 +4,14 @@ use std::ffi::CString;
 use std::path::Path;
 use std::sync::Arc;
 
+use backend_api::onnx::{Graph, Ranges};
 use backend_api::{
     BackendError, DType, Device, Instance, Model, Options, Precision, Signature, elsewhere,
 };
 
 use crate::ffi::{Compiled, Core, Settings};
-use crate::graph::Graph;
 use crate::instance::OpenVinoInstance;
-use crate::ranges::Ranges;
-use crate::{NAME, signature};
+use crate::{NAME, graph, signature};
 
 /// What the instances share. Weights exist once; scratch once for each instance.
 pub(crate) struct Shared {
@@ -33,15 +32,15 @@ impl OpenVinoModel {
         options: &Options,
     ) -> Result<OpenVinoModel, BackendError> {
         let refused = |reason: String| BackendError::Unsupported { engine: NAME, reason };
-        let graph = Graph::read(artifact)?;
-        let declared = (graph.inputs()?, graph.outputs()?);
+        let file = Graph::read(artifact)?;
+        let declared = (graph::inputs(&file)?, graph::outputs(&file)?);
         let path = artifact.to_str().and_then(|it| CString::new(it).ok());
         let path = path.ok_or_else(|| refused("the file's path is not UTF-8".to_owned()))?;
         let compiled = core.compile(&path, &settings(options)).map_err(refused)?;
         let signature = signature::read(declared, &compiled)?;
         let inputs: Vec<(&str, DType)> =
             signature.inputs.iter().map(|it| (&*it.name, it.dtype)).collect();
-        let ranges = Ranges::of_graph(&graph, &inputs);
+        let ranges = Ranges::of_graph(&file, &inputs, true);
         let shared = Shared { compiled: Arc::new(compiled), signature, ranges };
         Ok(OpenVinoModel { shared: Arc::new(shared) })
     }

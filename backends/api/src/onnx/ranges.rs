@@ -1,27 +1,28 @@
 //! Which whole numbers an input may hold.
 //!
-//! OpenVINO computes INT64 in 32 bits, and gathers zeros from beyond the end of a table: both give
-//! an answer where ONNX demands an error. So what is known to be out of range is refused before
-//! it runs. Checked are the inputs themselves, not what the graph makes of them.
+//! OpenVINO, and ONNX Runtime on NVIDIA GPUs, gather zeros from beyond the end of a table; OpenVINO computes INT64
+//! in 32 bits besides. Both give an answer where ONNX demands an error. So what is known to be out of range is refused
+//! before it runs. Checked are the inputs themselves, not what the graph makes of them.
 
 use std::collections::HashMap;
 use std::ops::RangeInclusive;
 
-use backend_api::{BackendError, DType, Tensor};
-
-use crate::graph::{Graph, Node};
+use super::{Graph, Node};
+use crate::dtype::DType;
+use crate::error::BackendError;
+use crate::tensor::Tensor;
 
 /// Operations whose first output holds the numbers of their first input.
 const PASSING_ON: &[&str] = &["Cast", "Flatten", "Identity", "Reshape", "Squeeze", "Unsqueeze"];
 
 /// For each input the numbers that it may hold; `None` where there is nothing to check.
-pub(crate) struct Ranges(Vec<Option<RangeInclusive<i64>>>);
+pub struct Ranges(Vec<Option<RangeInclusive<i64>>>);
 
 impl Ranges {
-    /// `inputs` are names and types, in order.
-    pub(crate) fn of_graph(graph: &Graph, inputs: &[(&str, DType)]) -> Ranges {
+    /// `inputs` are names and types, in order; `is_narrow`: INT64 is computed in 32 bits.
+    pub fn of_graph(graph: &Graph, inputs: &[(&str, DType)], is_narrow: bool) -> Ranges {
         let whole = |dtype: DType| {
-            (dtype == DType::Int64).then(|| i64::from(i32::MIN)..=i64::from(i32::MAX))
+            (is_narrow && dtype == DType::Int64).then(|| i64::from(i32::MIN)..=i64::from(i32::MAX))
         };
         let mut ranges: Vec<_> = inputs.iter().map(|(_, dtype)| whole(*dtype)).collect();
         // Which tensors of the graph hold an input's own numbers.
@@ -44,9 +45,10 @@ impl Ranges {
         Ranges(ranges)
     }
 
-    /// Are the numbers of `tensor`, input number `n`, within range? It must be aligned.
-    pub(crate) fn check(&self, n: usize, name: &str, tensor: &Tensor) -> Result<(), BackendError> {
+    /// Are the numbers of `tensor`, input number `n`, within range?
+    pub fn check(&self, n: usize, name: &str, tensor: &Tensor) -> Result<(), BackendError> {
         let Some(range) = self.0.get(n).and_then(Option::as_ref) else { return Ok(()) };
+        let tensor = tensor.aligned();
         let outside = if let Some(numbers) = tensor.view::<i64>() {
             numbers.iter().copied().enumerate().find(|(_, it)| !range.contains(it))
         } else if let Some(numbers) = tensor.view::<i32>() {
@@ -82,7 +84,7 @@ fn gathered(graph: &Graph, node: &Node) -> Option<i64> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::graph::{Attribute, Weight};
+    use crate::onnx::{Attribute, Weight};
 
     /// A table of 4 rows of 7, gathered from along `axis` with what `steps` make of input `ids`.
     #[track_caller]
@@ -100,7 +102,11 @@ mod tests {
         node.push(Node { input, output: vec![], op_type: "Gather".to_owned(), attribute });
         let table = Weight { dims: vec![4, 7], name: "table".to_owned() };
         let graph = Graph { node, initializer: vec![table], ..Graph::default() };
-        assert_eq!(Ranges::of_graph(&graph, &[("ids", dtype)]).0, [expect]);
+        let narrow = Ranges::of_graph(&graph, &[("ids", dtype)], true);
+        assert_eq!(narrow.0, std::slice::from_ref(&expect));
+        let wide = Ranges::of_graph(&graph, &[("ids", dtype)], false);
+        let of_table = |it: &RangeInclusive<i64>| *it.end() < i64::from(i32::MAX);
+        assert_eq!(wide.0, [expect.filter(of_table)]);
     }
 
     #[test]
