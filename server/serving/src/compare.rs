@@ -14,7 +14,7 @@ pub(crate) const CLASSES: usize = 16;
 pub(crate) struct Difference {
     /// Another class, label or text for some row; or another type or shape altogether.
     pub(crate) flipped: bool,
-    /// The second holds what is no number.
+    /// The second holds what is no number, and the first does not.
     pub(crate) nonfinite: bool,
     /// Mean of second minus first over all numbers; `None` if there are none.
     pub(crate) mean: Option<f64>,
@@ -59,6 +59,8 @@ pub(crate) fn compare(first: &[Tensor], second: &[Tensor]) -> Difference {
         }
     }
     seen.mean = (numbers > 0).then(|| sum / numbers as f64);
+    // What the first answers so too is nothing that the second does worse.
+    seen.nonfinite = seen.nonfinite && !is_nonfinite(first);
     seen
 }
 
@@ -99,6 +101,34 @@ pub(crate) fn is_nonfinite(outputs: &[Tensor]) -> bool {
         let Some(numbers) = floats(it, left) else { return false };
         left = left.saturating_sub(numbers.len());
         numbers.iter().any(|it| !it.is_finite())
+    })
+}
+
+/// Is every number of every input one? They are looked at to the last, since one is enough to excuse an answer.
+pub(crate) fn is_finite(inputs: &[Tensor]) -> bool {
+    inputs.iter().all(|it| {
+        let tensor = it.aligned();
+        let halves = || tensor.data().as_chunks::<2>().0.iter();
+        match tensor.dtype() {
+            DType::Fp32 => {
+                tensor.view().is_none_or(|it: &[f32]| it.iter().all(|it| it.is_finite()))
+            }
+            DType::Fp64 => {
+                tensor.view().is_none_or(|it: &[f64]| it.iter().all(|it| it.is_finite()))
+            }
+            DType::Fp16 => halves().all(|it| half::f16::from_le_bytes(*it).is_finite()),
+            DType::Bf16 => halves().all(|it| half::bf16::from_le_bytes(*it).is_finite()),
+            DType::Bool
+            | DType::Uint8
+            | DType::Uint16
+            | DType::Uint32
+            | DType::Uint64
+            | DType::Int8
+            | DType::Int16
+            | DType::Int32
+            | DType::Int64
+            | DType::Bytes => true,
+        }
     })
 }
 

@@ -1,5 +1,8 @@
 use super::*;
 
+use backend_api::Shape;
+use bytes::Bytes;
+
 fn numbers(dims: &[usize], elements: &[f32]) -> Tensor {
     Tensor::from_elements(dims, elements).expect("elements")
 }
@@ -42,8 +45,32 @@ fn what_is_no_number_is_seen_and_not_averaged() {
         std::slice::from_ref(&b),
         Difference { nonfinite: true, mean: Some(1.0), max: 1.0, ..Difference::default() },
     );
+    // What the served version answers so too is not the other's fault.
+    let bad = [numbers(&[2], &[f32::INFINITY, 2.0])];
+    check(
+        &bad,
+        std::slice::from_ref(&b),
+        Difference { mean: Some(1.0), max: 1.0, ..Difference::default() },
+    );
     assert!(is_nonfinite(&[b]));
     assert!(!is_nonfinite(&[numbers(&[1], &[1.0])]));
+}
+
+#[test]
+fn one_input_that_is_no_number_is_enough() {
+    let long = |last: f32| {
+        let mut elements = vec![1.0; ELEMENTS_MAX + 1];
+        elements[ELEMENTS_MAX] = last;
+        numbers(&[elements.len()], &elements)
+    };
+    assert!(is_finite(&[long(1.0), long(f32::MAX)]));
+    assert!(!is_finite(&[long(1.0), long(f32::NAN)]));
+    let half = |it: half::f16| {
+        let (shape, data) = (Shape::new(&[1]), Bytes::copy_from_slice(&it.to_le_bytes()));
+        Tensor::new(DType::Fp16, shape.expect("small"), data).expect("a half")
+    };
+    assert!(is_finite(&[half(half::f16::MAX)]) && !is_finite(&[half(half::f16::INFINITY)]));
+    assert!(is_finite(&[Tensor::from_elements(&[1], &[7_i64]).expect("a label")]));
 }
 
 #[test]

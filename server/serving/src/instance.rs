@@ -11,7 +11,7 @@ use backend_api::{BackendError, Device, Instance, Model};
 
 use crate::batch::{self, BatchAnswer};
 use crate::busy::Busy;
-use crate::compare::is_nonfinite;
+use crate::compare::{is_finite, is_nonfinite};
 use crate::error::InferError;
 use crate::lane::Pulled;
 use crate::patience::Outcome;
@@ -146,8 +146,10 @@ impl Runner {
         let (patience, tally) =
             (&self.servable.ledger().patience, self.servable.metrics().requests.tally());
         if tally.looks() {
-            let bad = answer.outputs.iter().filter(|it| is_nonfinite(it)).count();
-            tally.nonfinite(bad as u64);
+            let both = batch.iter().zip(&answer.outputs);
+            // Whoever asks with what is no number is answered in kind: no fault of the model's.
+            let bad = both.filter(|(asked, it)| is_nonfinite(it) && is_finite(&asked.inputs));
+            tally.nonfinite(bad.count() as u64);
         }
         let server_base::Timing { compute_input, compute_infer, compute_output, .. } =
             answer.timing;

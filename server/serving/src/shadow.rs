@@ -13,7 +13,7 @@ use backend_api::Tensor;
 use crossbeam_channel::{Receiver, Sender, bounded};
 use server_base::Kind;
 
-use crate::compare::{CLASSES, Difference, compare, is_nonfinite};
+use crate::compare::{CLASSES, Difference, compare};
 use crate::dispute::Dispute;
 use crate::error::InferError;
 use crate::reply::Answer;
@@ -39,7 +39,7 @@ pub struct Pairs {
     pub compared: u64,
     /// Of these: another class, label or text.
     pub flips: u64,
-    /// Of these: the shadow's held what is no number.
+    /// Of these: the shadow's held what is no number, and the served one did not.
     pub nonfinite: u64,
     /// Of these: were to be logged for what they disagree on, and were let go for lack of room.
     pub unlogged: u64,
@@ -248,7 +248,7 @@ fn compare_all(pairs: &Receiver<Both>, into: &Mutex<Pairs>) {
     crate::priority::give_way();
     for Both { served, shadow, rows } in pairs {
         let seen = compare(&served, &shadow);
-        let disagree = seen.flipped || seen.nonfinite && !is_nonfinite(&served);
+        let disagree = seen.flipped || seen.nonfinite;
         let mut unlogged = false;
         match rows {
             Rows::Kept(dispute) if disagree => dispute.disagree(),

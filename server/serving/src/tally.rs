@@ -39,7 +39,7 @@ pub struct Counts {
     pub errors: u64,
     /// Answers that took longer than was asked about.
     pub slow: u64,
-    /// Answers with a number in them that is none, or infinite.
+    /// Answers with a number in them that is none, or infinite, though all that was asked with are finite.
     pub nonfinite: u64,
 }
 
@@ -92,7 +92,7 @@ impl Tally {
         self.looks.load(Ordering::Relaxed)
     }
 
-    /// So many answers of a batch held what is no number.
+    /// So many answers of a batch held what is no number, though their inputs held none.
     pub(crate) fn nonfinite(&self, answers: u64) {
         self.nonfinite.fetch_add(answers, Ordering::Relaxed);
     }

@@ -113,6 +113,24 @@ async fn other_answers_are_measured_and_not_returned() {
 }
 
 #[tokio::test]
+async fn what_is_no_number_in_both_answers_is_no_fault() {
+    let house = House::new("double x", "double x", 10_000);
+    house.served.servable().watch(None, true);
+    // Twice the largest number is infinite, in both versions: the same answer, however bad it is.
+    assert_eq!(house.ask([f32::MAX, 1.0]).await, [f32::INFINITY, 2.0]);
+    let pairs = house.know(|it| it.compared == 1).await;
+    assert_eq!((pairs.nonfinite, pairs.flips), (0, 0));
+    assert_eq!(house.served.servable().counts().nonfinite, 1, "it was asked with numbers");
+    // Who asks with what is no number is answered so.
+    assert_eq!(house.ask([f32::INFINITY, 1.0]).await, [f32::INFINITY, 2.0]);
+    house.know(|it| it.compared == 2 && it.nonfinite == 0).await;
+    assert_eq!(house.served.servable().counts().nonfinite, 1, "and this time not");
+    let house = House::new("copy x", "double x", 10_000);
+    assert_eq!(house.ask([f32::MAX, 1.0]).await, [f32::MAX, 1.0]);
+    house.know(|it| it.compared == 1 && it.nonfinite == 1).await;
+}
+
+#[tokio::test]
 async fn a_shadow_that_fails_harms_nobody() {
     let house = House::new("double x", "double x\non 13 fail\non 14 panic", 10_000);
     assert_eq!(house.ask([13.0, 1.0]).await, [26.0, 2.0]);
