@@ -8,13 +8,13 @@ use std::collections::{BTreeSet, VecDeque};
 use std::hash::{BuildHasher as _, Hasher as _, RandomState};
 use std::pin::pin;
 use std::rc::Rc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use futures_util::StreamExt as _;
 use futures_util::future::LocalBoxFuture;
 use futures_util::stream::FuturesUnordered;
-use server_registry::{Pulled, RegistryError, Rounds, Seen, Uri, Watch};
+use server_registry::{Progress, Pulled, Puller, RegistryError, Rounds, Seen, Uri, Watch};
 use tokio::time::timeout;
 
 use crate::desk::{Desk, is_silent};
@@ -153,6 +153,19 @@ impl Drop for Awaited<'_> {
     }
 }
 
+/// Has a registry said what there is to fetch? Then it answers, and what breaks off after that is this one
+/// model's trouble.
+#[derive(Default)]
+struct Answered(AtomicBool);
+
+impl Progress for Answered {
+    fn expects(&self, _: u64) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+
+    fn moved(&self, _: u64) {}
+}
+
 /// If the registry does not help, what the cache has is placed, and the registry's error returned.
 async fn first(
     desk: &Desk<'_>,
@@ -164,7 +177,8 @@ async fn first(
         let words = format!("{uri}: its registry did not answer for another model");
         return Err(RegistryError::Unavailable(words));
     }
-    let puller = desk.puller();
+    let answered = Answered::default();
+    let puller = Puller { progress: &answered, ..desk.puller() };
     let mut pull = pin!(puller.pull(uri));
     let pulled = match timeout(FIRST_MAX, &mut pull).await {
         Ok(pulled) => pulled,
@@ -181,7 +195,7 @@ async fn first(
             placed
         }
         Err(error) => {
-            if is_silent(&error) {
+            if is_silent(&error) && !answered.0.load(Ordering::Relaxed) {
                 silent.set(true);
             }
             take_cached(desk, uri).await;
@@ -205,3 +219,7 @@ async fn take_cached(desk: &Desk<'_>, uri: &Uri) {
 fn draw() -> f64 {
     RandomState::new().build_hasher().finish() as f64 / u64::MAX as f64
 }
+
+#[cfg(test)]
+#[path = "keeper_tests.rs"]
+mod tests;
