@@ -77,7 +77,7 @@ impl Rounds {
         if seen.as_ref().is_err_and(silent) {
             self.free = Instant::now() + self.silence.failed(draw);
         } else {
-            self.silence.succeeded(draw);
+            self.silence.succeeded();
         }
         Some((turn.watch.uri().clone(), seen))
     }

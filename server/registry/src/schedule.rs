@@ -27,10 +27,14 @@ impl Schedule {
         self.interval.mul_f64(draw.clamp(0.0, 1.0))
     }
 
-    /// The pause after a look that went well. `draw` in `0..=1` is random: it spreads models that
-    /// started together.
-    pub(crate) fn succeeded(&mut self, draw: f64) -> Duration {
+    /// All went well: the next failure is the first again.
+    pub(crate) fn succeeded(&mut self) {
         self.failures = 0;
+    }
+
+    /// The pause after a look that was answered. `draw` in `0..=1` is random: it spreads models that
+    /// started together.
+    pub(crate) fn pause(&self, draw: f64) -> Duration {
         // A tenth early to a tenth late: on average the interval.
         self.interval.mul_f64(0.9 + 0.2 * draw.clamp(0.0, 1.0))
     }

@@ -8,7 +8,8 @@ fn failures_double_the_pause_up_to_a_quarter_of_an_hour() {
     let mut schedule = Schedule::new(Duration::from_secs(10));
     let pauses: Vec<u64> = (0..7).map(|_| schedule.failed(0.0).as_secs()).collect();
     assert_eq!(pauses, [60, 120, 240, 480, 900, 900, 900]);
-    assert_eq!(schedule.succeeded(0.5), Duration::from_secs(10));
+    assert_eq!(schedule.pause(0.5), Duration::from_secs(10));
+    schedule.succeeded();
     assert_eq!(schedule.failed(0.0), MINUTE);
     assert_eq!(schedule.failed(1.0), 3 * MINUTE);
 }
@@ -44,7 +45,7 @@ proptest! {
 
     #[test]
     fn a_steady_rhythm_stays_within_a_tenth(interval in 1u64..7200, draw in 0.0f64..=1.0) {
-        let pause = Schedule::new(Duration::from_secs(interval)).succeeded(draw).as_secs_f64();
+        let pause = Schedule::new(Duration::from_secs(interval)).pause(draw).as_secs_f64();
         let interval = interval as f64;
         prop_assert!((pause - interval).abs() <= interval * 0.1001);
     }

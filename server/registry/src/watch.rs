@@ -71,7 +71,14 @@ impl Watch {
     pub async fn look(&mut self, draw: f64) -> (Result<Seen, RegistryError>, Duration) {
         let known = self.known.as_deref();
         match source::look(&self.uri, self.source.as_ref(), known, self.look_max).await {
-            Ok(resolution) => (Ok(seen(known, &resolution)), self.schedule.succeeded(draw)),
+            Ok(resolution) => {
+                let seen = seen(known, &resolution);
+                // A change is no success before it is pulled: what fails every time is tried less and less.
+                if seen == Seen::Same {
+                    self.schedule.succeeded();
+                }
+                (Ok(seen), self.schedule.pause(draw))
+            }
             Err(error) => (Err(error), self.schedule.failed(draw)),
         }
     }
@@ -79,6 +86,7 @@ impl Watch {
     /// What was found has been pulled, and was this.
     pub fn pulled(&mut self, identity: &str) {
         self.known = Some(identity.to_owned());
+        self.schedule.succeeded();
     }
 
     /// What was found could not be pulled: how long to wait before the next look. `draw` as for `first`.

@@ -72,8 +72,13 @@ async fn a_change_is_seen_until_it_is_pulled() {
     assert_eq!(look(&mut watch).await, Seen::Changed);
     assert_eq!(look(&mut watch).await, Seen::Changed);
     assert_eq!(watch.failed(0.0), MINUTE, "a pull that failed is not tried again at once");
+    assert_eq!(look(&mut watch).await, Seen::Changed);
+    assert_eq!(watch.failed(0.0), 2 * MINUTE, "and less and less often, though the looks succeed");
+    assert_eq!(look(&mut watch).await, Seen::Changed);
     watch.pulled("etag \"2\"");
+    assert_eq!(watch.failed(0.0), MINUTE, "what was pulled is over");
     assert_eq!(look(&mut watch).await, Seen::Same);
+    assert_eq!(watch.failed(0.0), MINUTE, "and so is what is the same");
 }
 
 #[tokio::test]
