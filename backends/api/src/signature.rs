@@ -1,5 +1,6 @@
 //! What a model takes and gives.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
@@ -15,6 +16,16 @@ pub enum Dim {
     Rows,
     /// Differs from request to request; the name, where the model has one, is for people.
     Free(Arc<str>),
+}
+
+impl Dim {
+    /// The name by which axes of several inputs are one: see [`crate::check_run`].
+    fn shared_name(&self) -> Option<&Arc<str>> {
+        match self {
+            Dim::Free(name) => Some(name).filter(|it| !it.is_empty() && ***it != *UNBATCHED_ROWS),
+            Dim::Fixed(_) | Dim::Rows => None,
+        }
+    }
 }
 
 /// What the whole numbers of a quantised tensor stand for: `scale * (number - zero_point)`.
@@ -69,6 +80,18 @@ impl TensorSpec {
         Shape::new(&self.dims.iter().map(length).collect::<Option<Vec<usize>>>()?).ok()
     }
 
+    /// The same but for what its free axes are called?
+    fn is_like(&self, other: &TensorSpec) -> bool {
+        let alike = |(a, b): (&Dim, &Dim)| match (a, b) {
+            (Dim::Free(_), Dim::Free(_)) => true,
+            (Dim::Free(_) | Dim::Fixed(_) | Dim::Rows, _) => a == b,
+        };
+        let parts = |it: &TensorSpec| (it.dtype, it.quantization, it.dims.len());
+        self.name == other.name
+            && parts(self) == parts(other)
+            && self.dims.iter().zip(&other.dims).all(alike)
+    }
+
     /// Is the first axis the batch axis?
     pub fn has_rows(&self) -> bool {
         self.dims.first() == Some(&Dim::Rows)
@@ -95,7 +118,13 @@ impl fmt::Display for TensorSpec {
                 Dim::Free(name) => out.write_str(if name.is_empty() { "?" } else { name })?,
             }
         }
-        out.write_str("]")
+        out.write_str("]")?;
+        match &self.quantization {
+            Some(Quantization { scale, zero_point }) => {
+                write!(out, " = {scale} * (number - {zero_point})")
+            }
+            None => Ok(()),
+        }
     }
 }
 
@@ -159,6 +188,27 @@ impl Signature {
         }
     }
 
+    /// May it stand in for `other`: are all inputs and outputs the same to whoever asks?
+    ///
+    /// What free axes are called is for people. But inputs that share an axis by its name must be equally
+    /// long there, so what is shared here must be shared there: else it would refuse what `other` takes.
+    pub fn stands_in_for(&self, other: &Signature) -> bool {
+        let alike = |it: &[TensorSpec], others: &[TensorSpec]| {
+            it.len() == others.len() && it.iter().zip(others).all(|(a, b)| a.is_like(b))
+        };
+        if !alike(&self.inputs, &other.inputs) || !alike(&self.outputs, &other.outputs) {
+            return false;
+        }
+        let mut met: BTreeMap<&Arc<str>, Option<&Arc<str>>> = BTreeMap::new();
+        let inputs = self.inputs.iter().zip(&other.inputs);
+        let mut axes = inputs.flat_map(|(a, b)| a.dims.iter().zip(&b.dims));
+        axes.all(|(a, b)| {
+            let Some(name) = a.shared_name() else { return true };
+            let others = b.shared_name();
+            met.insert(name, others).is_none_or(|first| first.is_some() && first == others)
+        })
+    }
+
     /// May rows of several requests be joined into one run?
     pub fn is_batched(&self) -> bool {
         !self.inputs.is_empty() && self.inputs.iter().chain(&self.outputs).all(TensorSpec::has_rows)
@@ -175,6 +225,19 @@ impl Signature {
             }
         }
         self
+    }
+}
+
+impl fmt::Display for Signature {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let sides = [("", &self.inputs), (" -> ", &self.outputs)];
+        for (before, specs) in sides {
+            out.write_str(before)?;
+            for (n, spec) in specs.iter().enumerate() {
+                write!(out, "{}{spec}", if n == 0 { "" } else { ", " })?;
+            }
+        }
+        Ok(())
     }
 }
 

@@ -54,3 +54,45 @@ fn shapes_are_held_against_the_axes() {
     assert_eq!(input.to_wire(), [-1, 4, -1]);
     assert_eq!(input.to_string(), "x FP32 [rows,4,free]");
 }
+
+/// Inputs and outputs, axes as text, under names by their places.
+fn signature(inputs: &[&str], outputs: &[&str]) -> Signature {
+    let named = |(n, it): (usize, &&str)| GraphTensor { name: format!("t{n}"), ..tensor(it) };
+    let all = |side: &[&str]| side.iter().enumerate().map(named).collect();
+    Signature::of_graph(all(inputs), all(outputs))
+}
+
+#[track_caller]
+fn check_stands_in(it: &[&str], other: &[&str], expect: bool) {
+    let (it, other) = (signature(it, &["N,2"]), signature(other, &["N,2"]));
+    assert_eq!(it.stands_in_for(&other), expect, "{it} for {other}");
+}
+
+#[test]
+fn free_axes_may_have_other_names() {
+    check_stands_in(&["N,seq", "N,seq"], &["N,length", "N,length"], true);
+    check_stands_in(&["N,?"], &["N,length"], true);
+    check_stands_in(&["N,seq"], &["N,?"], true);
+    check_stands_in(&["N,seq", "N,seq"], &["N,a", "N,b"], false); // would refuse lengths that differ
+    check_stands_in(&["N,seq", "N,seq"], &["N,?", "N,?"], false);
+    check_stands_in(&["N,a", "N,b"], &["N,seq", "N,seq"], true);
+    check_stands_in(&["N,seq"], &["N,4"], false);
+    check_stands_in(&["N,4"], &["N,seq"], false);
+    check_stands_in(&["N,4"], &["N,4,seq"], false);
+    check_stands_in(&["N,4"], &["N,4", "N,4"], false);
+    let (one, other) = (signature(&["N,4"], &["N,a"]), signature(&["N,4"], &["N,b"]));
+    assert!(one.stands_in_for(&other), "and outputs too");
+    // Served unbatched the rows are free as well, and need not agree.
+    let unbatched = signature(&["N,4", "N,4"], &["N,2"]).unbatched();
+    assert!(unbatched.stands_in_for(&unbatched));
+}
+
+#[test]
+fn signatures_are_written_for_people() {
+    let mut it = signature(&["N,4", "N,seq"], &["N,?"]);
+    assert_eq!(it.to_string(), "t0 FP32 [rows,4], t1 FP32 [rows,seq] -> t0 FP32 [rows,?]");
+    let before = it.clone();
+    it.outputs[0].quantization = Some(Quantization { scale: 0.5, zero_point: 3 });
+    assert!(!it.stands_in_for(&before));
+    assert!(it.to_string().ends_with("t0 FP32 [rows,?] = 0.5 * (number - 3)"), "{it}");
+}

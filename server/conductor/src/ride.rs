@@ -303,14 +303,14 @@ impl Ride {
         }
     }
 
-    /// Are the signatures the same? Nothing to compare with is none of the candidate's faults.
+    /// Does the candidate take and give the same? Nothing to compare with is none of the candidate's faults.
     fn validate(&mut self, both: &Both) {
         let (Some(stable), Some(canary)) = (&both.stable, &both.canary) else { return };
-        if stable.signature() == canary.signature() {
+        let (a, b) = (stable.signature(), canary.signature());
+        if b.stands_in_for(a) {
             self.validated = true;
         } else {
-            let (a, b) = (stable.signature(), canary.signature());
-            self.fault = Some(Fault::SignatureChanged(format!("{b:?} instead of {a:?}")));
+            self.fault = Some(Fault::SignatureChanged(format!("{b} instead of {a}")));
         }
     }
 

@@ -26,10 +26,14 @@ struct House {
 }
 
 fn start(fake: &Fake, script: &str, version: u64) -> Workers {
+    start_with(fake, ("rows,2", script), version)
+}
+
+fn start_with(fake: &Fake, (axes, script): (&str, &str), version: u64) -> Workers {
     let folder = tempfile::tempdir().expect("scratch");
     let artifact = folder.path().join("model.fake");
-    std::fs::write(&artifact, format!("input x FP32 rows,2\noutput y FP32 rows,2 = {script}\n"))
-        .expect("write");
+    let text = format!("input x FP32 {axes}\noutput y FP32 {axes} = {script}\n");
+    std::fs::write(&artifact, text).expect("write");
     let model: Arc<dyn Model> = fake.load(&artifact, &Options::default()).expect("loads").into();
     let signature = model.signature().clone();
     let name = ModelName::new("m").expect("a name");
@@ -196,20 +200,13 @@ async fn a_share_is_a_share() {
 
 #[tokio::test]
 async fn a_version_of_another_signature_is_no_shadow() {
-    let house = House::new("double x", "double x", 10_000);
-    let folder = tempfile::tempdir().expect("scratch");
-    let artifact = folder.path().join("model.fake");
-    std::fs::write(&artifact, "input x FP32 rows,3\noutput y FP32 rows,3 = double x\n")
-        .expect("write");
-    let model: Arc<dyn Model> =
-        house.fake.load(&artifact, &Options::default()).expect("loads").into();
-    let signature = model.signature().clone();
-    let plan = house.served.servable().plan().clone();
-    let name = ModelName::new("m").expect("a name");
-    let warm_up: WarmUp = Arc::new(|_| Ok(()));
-    let stranger =
-        Servable::start((name, Version(3)), (model, signature), plan, &Cores::new(2), &warm_up)
-            .expect("starts");
-    let shadow = Shadow::start(Arc::clone(stranger.servable()), 10_000).expect("a thread");
-    assert!(!house.served.servable().set_shadow(Some(shadow)));
+    let fake = Fake::new();
+    for (served, other, fits) in
+        [("rows,2", "rows,3", false), ("rows,n", "rows,2", false), ("rows,n", "rows,m", true)]
+    {
+        let served = start_with(&fake, (served, "double x"), 1);
+        let other = start_with(&fake, (other, "double x"), 2);
+        let shadow = Shadow::start(Arc::clone(other.servable()), 10_000).expect("a thread");
+        assert_eq!(served.servable().set_shadow(Some(shadow)), fits, "{:?}", other.servable());
+    }
 }

@@ -33,7 +33,9 @@ fn a_first_axis_that_can_be_resized_is_rows() {
     check("resizable", &["x FP32 [rows,4]", "y FP32 [rows,4]"]);
     check("fixed", &["x FP32 [1,4]", "y FP32 [1,4]"]);
     check("positive", &["x FP32 [?]", "at INT64 [1,?]"]);
-    check("digits_int8", &["image INT8 [rows,1,8,8]", "probabilities INT8 [rows,10]"]);
+    let image = "image INT8 [rows,1,8,8] = 0.0627451 * (number - -128)";
+    let probabilities = "probabilities INT8 [rows,10] = 0.00390625 * (number - -128)";
+    check("digits_int8", &[image, probabilities]);
 }
 
 #[test]

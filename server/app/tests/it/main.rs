@@ -1,5 +1,7 @@
 //! The whole server in one process, on real sockets, with scripted models.
 
+#[cfg(feature = "rollouts")]
+mod bench;
 mod house;
 
 mod cancel;
