@@ -3,11 +3,12 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::cache::{Fact, Listing, replace};
+use crate::cache::{Fact, Flock, Listing, replace};
 use crate::digest::Digest;
 use crate::error::{RegistryError, local};
 use crate::path::RelativePath;
@@ -15,6 +16,9 @@ use crate::uri::Uri;
 
 /// The only format so far.
 const VERSION: u32 = 1;
+
+/// How long another operator is waited for, who reads and writes one small file.
+const ADD_MAX: Duration = Duration::from_secs(60);
 
 /// Pins, by address.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -72,6 +76,23 @@ impl Lock {
             }
             read => read,
         }
+    }
+
+    /// Pins more in a file, one operator at a time: what others have pinned meanwhile stays. Makes the file
+    /// if there is none.
+    pub async fn add(
+        path: &Path,
+        pins: impl IntoIterator<Item = (Uri, Pinned)>,
+    ) -> Result<(), RegistryError> {
+        let aside = beside(path);
+        let _held = Flock::wait(&aside, ADD_MAX).await?;
+        let mut lock = Lock::read_or_new(path)?;
+        for (uri, pinned) in pins {
+            lock.pin(&uri, pinned);
+        }
+        lock.write(path)?;
+        // Held still: whoever has it open finds that it is gone, and makes another.
+        fs::remove_file(&aside).map_err(local("remove", &aside))
     }
 
     /// Writes it; a reader finds the old file or the new one.
@@ -160,6 +181,12 @@ impl Pinned {
         });
         Err(RegistryError::Policy(format!("{uri} is not what models.lock pins{first}")))
     }
+}
+
+/// What is locked while the file is read and written. The file itself is replaced, so it cannot be that.
+fn beside(path: &Path) -> PathBuf {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    path.with_file_name(format!(".{name}.held"))
 }
 
 #[cfg(test)]

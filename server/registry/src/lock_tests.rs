@@ -67,3 +67,29 @@ fn another_model_is_told_by_its_first_difference() {
     check(&[("a", "1")], Some("and is nothing"));
     check(&[("a", "1"), ("b", "2"), ("c", "")], Some("c is pinned to nothing"));
 }
+
+#[test]
+fn operators_at_once_lose_no_pins() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("models.lock");
+    let (_, one) = pinned(&[("model.onnx", "a")]);
+    let (_, pinned) = one.0.iter().next().expect("a pin");
+    // Each pins several, one after the other, as fast as it can.
+    std::thread::scope(|scope| {
+        for operator in 0..4 {
+            let (path, pinned) = (&path, pinned.clone());
+            scope.spawn(move || {
+                let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build();
+                let runtime = runtime.expect("a runtime");
+                for n in 0..5 {
+                    let uri = format!("s3://models/{operator}/{n}").parse().expect("an address");
+                    let added = runtime.block_on(Lock::add(path, [(uri, pinned.clone())]));
+                    added.expect("pinned");
+                }
+            });
+        }
+    });
+    assert_eq!(Lock::read(&path).expect("a lock").iter().count(), 20);
+    let names = std::fs::read_dir(folder.path()).expect("a list").count();
+    assert_eq!(names, 1, "nothing else is left");
+}

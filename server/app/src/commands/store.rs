@@ -98,14 +98,10 @@ pub(crate) fn lock(uris: &[String], args: &StoreArgs) -> Result<String, Registry
             OutputFormat::Text => told(uri, &pulled, pulled.lease.folder()),
             OutputFormat::Json => object(&pulled, pulled.lease.folder()).to_string(),
         });
-        pins.push((uri, Pinned { identity, listing }));
+        pins.push((uri.clone(), Pinned { identity, listing }));
     }
-    // Read again: the pulls took their time, and someone may have pinned others meanwhile.
-    let mut lock = Lock::read_or_new(&path)?;
-    for (uri, pinned) in pins {
-        lock.pin(uri, pinned);
-    }
-    lock.write(&path)?;
+    // Not into what was read above: the pulls took their time, and someone may have pinned others meanwhile.
+    block_on(Lock::add(&path, pins))?;
     Ok(lines.join("\n"))
 }
 
