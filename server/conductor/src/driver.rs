@@ -201,13 +201,11 @@ impl Driver {
     async fn answer(&mut self, ask: Ask) {
         // Nobody who listens any more is no error.
         match ask {
-            Ask::Start { model, to, from, plan, reply } => {
-                let asked = Asked { from, to, is_declared: false, is_ordered: false };
-                let started = self.begin(&model, asked, *plan).await;
-                drop(reply.send(started));
+            Ask::Start { model, to, from, plan, order, reply } => {
+                drop(reply.send(self.start(&model, (from, to), *plan, &order).await));
             }
-            Ask::Command { model, command, reply } => {
-                drop(reply.send(self.command(&model, command).await));
+            Ask::Command { model, command, order, reply } => {
+                drop(reply.send(self.tell(&model, command, &order).await));
             }
             Ask::Promote { model, to, order, reply } => {
                 drop(reply.send(self.promote(&model, to, &order).await));

@@ -5,6 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use serde_json::json;
 use server_base::{Journal, files};
 use server_replicas::Saved;
 use server_rollout::Evidence;
@@ -55,10 +56,16 @@ impl Files {
         files::replace(&path, &aside, &text)
     }
 
-    /// One line for each decision.
-    pub(crate) fn audit(&self, evidence: &Evidence) -> io::Result<()> {
+    /// One line for each decision, with what all lines have: see `Driver::note`. `digest` is the candidate's.
+    pub(crate) fn audit(&self, evidence: &Evidence, digest: Option<&str>) -> io::Result<()> {
         let Some(audit) = &self.audit else { return Ok(()) };
-        audit.append(&serde_json::to_vec(evidence).map_err(io::Error::other)?)
+        let subject = &evidence.subject;
+        let mut line = serde_json::to_value(evidence).map_err(io::Error::other)?;
+        line["event"] = json!("rollout");
+        line["model"] = json!(subject.model().as_str());
+        line["version"] = json!(subject.canary().0);
+        line["digest"] = json!(digest);
+        audit.append(line.to_string().as_bytes())
     }
 
     /// One line for whatever else was wanted.
@@ -95,14 +102,25 @@ mod tests {
         let actions = saved.rollout.command(Moment(9), Command::Abort).expect("possible");
         for it in actions {
             if let server_rollout::Action::Record(evidence) = it {
-                files.audit(&evidence).expect("written");
-                files.audit(&evidence).expect("written");
+                files.audit(&evidence, Some("sha256:ab")).expect("written");
+                files.audit(&evidence, None).expect("written");
             }
         }
         files.write(&saved).expect("written over");
         assert_eq!(files.read().expect("read"), [saved]);
         let audit = fs::read_to_string(folder.path().join("new/audit.jsonl")).expect("there");
-        assert_eq!(audit.lines().count(), 2);
+        let lines = audit.lines().map(|it| serde_json::from_str(it).expect("JSON"));
+        let lines: Vec<serde_json::Value> = lines.collect();
+        let told = |it: &serde_json::Value| {
+            ["event", "model", "version", "digest", "verdict"].map(|key| it[key].clone())
+        };
+        let all = |digest| {
+            let (event, model, verdict) =
+                (json!("rollout"), json!("Größe x"), json!("rolled_back"));
+            [event, model, json!(2), digest, verdict]
+        };
+        let expect = [all(json!("sha256:ab")), all(serde_json::Value::Null)];
+        assert_eq!(lines.iter().map(told).collect::<Vec<_>>(), expect);
     }
 
     #[test]

@@ -17,11 +17,13 @@ pub(crate) enum Ask {
         from: Option<Version>,
         to: Version,
         plan: Box<Plan>,
+        order: Order,
         reply: Reply<Result<View, ConductorError>>,
     },
     Command {
         model: String,
         command: Command,
+        order: Order,
         reply: Reply<Result<View, ConductorError>>,
     },
     Promote {
@@ -46,7 +48,7 @@ pub(crate) enum Ask {
     },
 }
 
-/// Who wants something done at once, and why: for the audit log.
+/// Who wants something done, and why: for the audit log.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Order {
     /// As they call themselves.
@@ -198,15 +200,21 @@ impl Conductor {
         model: &str,
         (from, to): (Option<Version>, Version),
         plan: Plan,
+        order: Order,
     ) -> Result<View, ConductorError> {
         let (model, plan) = (model.to_owned(), Box::new(plan));
-        self.ask(|reply| Ask::Start { model, from, to, plan, reply }).await?
+        self.ask(|reply| Ask::Start { model, from, to, plan, order, reply }).await?
     }
 
     /// Tells a rollout what to do.
-    pub async fn command(&self, model: &str, command: Command) -> Result<View, ConductorError> {
+    pub async fn command(
+        &self,
+        model: &str,
+        command: Command,
+        order: Order,
+    ) -> Result<View, ConductorError> {
         let model = model.to_owned();
-        self.ask(|reply| Ask::Command { model, command, reply }).await?
+        self.ask(|reply| Ask::Command { model, command, order, reply }).await?
     }
 
     /// Has a version take over as soon as it is loaded and validated, without steps in between.

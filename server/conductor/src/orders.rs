@@ -1,6 +1,6 @@
-//! What an operator wants at once: another version, or the one before, without steps in between.
+//! What an operator wants, and a line of the audit log for it.
 //!
-//! It is a rollout like any other, which is promoted as soon as its candidate is loaded and validated: so it is written down, survives a
+//! Another version at once, or the one before, without steps in between: it is a rollout like any other, which is promoted as soon as its candidate is loaded and validated: so it is written down, survives a
 //! restart, is told to the registry, is the same on all replicas, and can be taken back.
 
 use serde_json::json;
@@ -11,7 +11,7 @@ use server_rollout::{Command, Phase, Plan, RawPlan, State};
 use super::{Asked, Driver, moment};
 use crate::handle::{ConductorError, Order, View};
 use crate::ride::Ride;
-use crate::world::World;
+use crate::world::{World, digest_of};
 
 /// The least share there is, for the moment between the validation and the promotion.
 const STEPS: &str = "0.01,100";
@@ -28,6 +28,37 @@ fn plan() -> Result<Plan, ConductorError> {
 }
 
 impl Driver {
+    pub(super) async fn start(
+        &mut self,
+        model: &str,
+        (from, to): (Option<Version>, Version),
+        plan: Plan,
+        order: &Order,
+    ) -> Result<View, ConductorError> {
+        let asked = Asked { from, to, is_declared: false, is_ordered: false };
+        let done = self.begin(model, asked, plan).await;
+        self.note("rollout_start", (model, Some(to)), order, &done);
+        done
+    }
+
+    pub(super) async fn tell(
+        &mut self,
+        model: &str,
+        command: Command,
+        order: &Order,
+    ) -> Result<View, ConductorError> {
+        let to = self.ride(model).map(|it| it.rollout().subject().canary());
+        let done = self.command(model, command).await;
+        let event = match command {
+            Command::Promote => "rollout_promote",
+            Command::Hold => "rollout_hold",
+            Command::Resume => "rollout_resume",
+            Command::Abort => "rollout_abort",
+        };
+        self.note(event, (model, to), order, &done);
+        done
+    }
+
     pub(super) async fn promote(
         &mut self,
         model: &str,
@@ -149,6 +180,8 @@ impl Driver {
         done: &Result<View, ConductorError>,
     ) {
         let Order { by, reason, digest } = order;
+        let here = || digest_of(&self.lifecycle, model, to?);
+        let digest = digest.clone().or_else(here);
         let version = to.map(|it| it.0);
         let error = done.as_ref().err().map(ToString::to_string);
         let result = if error.is_some() { "refused" } else { "begun" };

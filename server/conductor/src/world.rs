@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use server_lifecycle::Lifecycle;
+use server_base::Version;
+use server_lifecycle::{Entry, Lifecycle};
 use server_rollout::Evidence;
 use server_serving::Serving;
 
@@ -51,8 +52,16 @@ impl<'a> World<'a> {
         if let Some(listener) = &self.beside.listener {
             listener.tell(evidence);
         }
-        if let Err(error) = self.files.audit(evidence) {
+        let digest = digest_of(self.lifecycle, model.as_str(), evidence.subject.canary());
+        if let Err(error) = self.files.audit(evidence, digest.as_deref()) {
             tracing::error!(%model, %error, "a decision cannot be written down");
         }
     }
+}
+
+/// Which bytes a version is, as far as the lifecycle has read them.
+pub(crate) fn digest_of(lifecycle: &Lifecycle, model: &str, version: Version) -> Option<String> {
+    let index = lifecycle.index();
+    let is_it = |it: &&Entry| it.model.as_str() == model && it.version == Some(version);
+    index.iter().find(is_it)?.digest.clone()
 }

@@ -36,9 +36,9 @@ pub enum RolloutCommand {
 pub struct RolloutOf {
     /// Name of the model
     pub model: String,
-    /// Which server.
+    /// Who and why.
     #[command(flatten)]
-    pub server: ServerArgs,
+    pub order: OrderArgs,
 }
 
 /// Arguments of `rollout start`. The server checks them, and names every fault at once.
@@ -59,7 +59,7 @@ pub struct RolloutArgs {
     /// duration_s_max=86400, shadow_rows=500, error_ratio_max=1, p99_tolerance=0.2, ..; repeat for more
     #[arg(long = "set", value_name = "KEY=VALUE")]
     pub settings: Vec<String>,
-    /// Which server.
+    /// Who and why.
     #[command(flatten)]
-    pub server: ServerArgs,
+    pub order: OrderArgs,
 }

@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 
 use super::predict::encoded;
 use super::table::table;
-use crate::cli::{OutputFormat, RolloutArgs, RolloutOf, ServerArgs};
+use crate::cli::{OrderArgs, OutputFormat, RolloutArgs, RolloutOf, ServerArgs};
 use crate::client::{Client, ClientError};
 
 /// Of a digest: enough to tell it from others.
@@ -26,8 +26,10 @@ pub(crate) fn start(args: &RolloutArgs) -> Result<String, ClientError> {
         let value = serde_json::from_str(value).unwrap_or_else(|_| Value::String(value.to_owned()));
         plan.insert(key.to_owned(), value);
     }
-    let body = json!({ "to": args.to, "from": args.from, "plan": plan }).to_string();
-    ask(&args.server, Method::POST, &path(&args.model, ""), body.into_bytes())
+    let OrderArgs { by, reason, server } = &args.order;
+    let body =
+        json!({ "to": args.to, "from": args.from, "plan": plan, "by": by, "reason": reason });
+    ask(server, Method::POST, &path(&args.model, ""), body.to_string().into_bytes())
 }
 
 /// All, or one.
@@ -48,7 +50,9 @@ pub(crate) fn status(model: Option<&str>, server: &ServerArgs) -> Result<String,
 
 /// Tells one what to do.
 pub(crate) fn command(verb: &str, of: &RolloutOf) -> Result<String, ClientError> {
-    ask(&of.server, Method::POST, &path(&of.model, &format!("/{verb}")), Vec::new())
+    let OrderArgs { by, reason, server } = &of.order;
+    let body = json!({ "by": by, "reason": reason }).to_string();
+    ask(server, Method::POST, &path(&of.model, &format!("/{verb}")), body.into_bytes())
 }
 
 fn path(model: &str, rest: &str) -> String {

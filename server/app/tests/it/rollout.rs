@@ -294,3 +294,50 @@ async fn an_operator_switches_at_once_and_back() {
     assert_eq!(orders, expect);
     bench.end().await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_told_a_rollout_what_is_written_down() {
+    let state = tempfile::tempdir().expect("scratch");
+    let bench = Bench::new(STABLE, Some(state.path().to_path_buf())).await;
+    let mut plan = plan();
+    plan["step_requests_min"] = json!(1_000_000_000);
+    let start = json!({ "to": 2, "plan": plan, "by": "anna", "reason": "a better one" });
+    let rollout = "/v2/models/m/rollout";
+    assert_eq!(bench.ask(Method::POST, rollout, &start).await.0, StatusCode::OK);
+    assert_eq!(bench.ask(Method::POST, rollout, &start).await.0, StatusCode::BAD_REQUEST);
+    bench.until(|view| view["weight"] == "10").await;
+    for verb in ["hold", "resume", "abort"] {
+        let body = json!({ "by": "bert", "reason": verb });
+        let (status, view) = bench.ask(Method::POST, &format!("{rollout}/{verb}"), &body).await;
+        assert_eq!(status, StatusCode::OK, "{view}");
+    }
+    let long = json!({ "by": "b".repeat(201) });
+    let (status, error) = bench.ask(Method::POST, &format!("{rollout}/hold"), &long).await;
+    assert_eq!(status, StatusCode::BAD_REQUEST);
+    assert_eq!(error["error"], "by: 201 characters, at most 200");
+    let audit = std::fs::read_to_string(state.path().join("audit.jsonl")).expect("written");
+    let lines: Vec<Value> =
+        audit.lines().map(|it| serde_json::from_str(it).expect("JSON")).collect();
+    let orders: Vec<String> = lines
+        .iter()
+        .filter(|it| it["by"] == "anna" || it["by"] == "bert")
+        .map(|it| format!("{} {} {} {}", it["event"], it["version"], it["reason"], it["result"]))
+        .collect();
+    let expect = [
+        r#""rollout_start" 2 "a better one" "begun""#,
+        r#""rollout_start" 2 "a better one" "refused""#,
+        r#""rollout_hold" 2 "hold" "begun""#,
+        r#""rollout_resume" 2 "resume" "begun""#,
+        r#""rollout_abort" 2 "abort" "begun""#,
+    ];
+    assert_eq!(orders, expect);
+    // Decisions are told apart by what all lines have.
+    let decisions: Vec<&Value> = lines.iter().filter(|it| it["event"] == "rollout").collect();
+    assert!(decisions.len() >= 4, "{audit}");
+    for it in decisions {
+        let digest = it["digest"].as_str().unwrap_or_default();
+        assert!(it["model"] == "m" && it["version"] == 2, "{it}");
+        assert!(digest.starts_with("sha256:"), "{it}");
+    }
+    bench.end().await;
+}

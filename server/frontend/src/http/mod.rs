@@ -36,7 +36,7 @@ use serde::Serialize;
 use server_base::{Kind, VersionChoice};
 use server_serving::{Answer, Finished, InferError, Reply, Servable, Trip};
 
-use crate::body::{Framing, Incoming, RequestBody, ResponseBody, collect, leaves_body_unread};
+use crate::body::{Framing, Incoming, RequestBody, ResponseBody, leaves_body_unread};
 use crate::dispatch::Shared;
 use crate::metadata::{ModelMetadata, SERVER_NAME, extensions};
 use crate::metrics::Durations;
@@ -188,19 +188,14 @@ impl Rest {
         }
     }
 
-    /// Tells a rollout what to do; whatever the body says is read and means nothing.
+    /// Tells a rollout what to do.
     async fn direct(
         &self,
         route: Route,
         request: Request<Incoming>,
         command: Command,
     ) -> Response<ResponseBody> {
-        let told = |shared, route: Route, request: Request<RequestBody>| async move {
-            match collect(request.into_body()).await {
-                Ok(_) => rollout::command(shared, &route.model, command).await,
-                Err(error) => failure(&error),
-            }
-        };
+        let told = |shared, route, request| rollout::command(shared, (route, request), command);
         self.command(route, request, told).await
     }
 

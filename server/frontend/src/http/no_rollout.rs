@@ -39,6 +39,10 @@ pub(crate) async fn start(
 }
 
 /// `POST /v2/models/{model}/rollout/{command}`.
-pub(super) async fn command(_: Arc<Shared>, _: &str, _: Command) -> Response<ResponseBody> {
+pub(super) async fn command(
+    _: Arc<Shared>,
+    _: (Route, Request<RequestBody>),
+    _: Command,
+) -> Response<ResponseBody> {
     absent("rollouts", "rollouts")
 }

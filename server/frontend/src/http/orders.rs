@@ -35,9 +35,9 @@ struct PromoteBody {
 /// The same, without a version.
 #[derive(Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-struct RollBackBody {
-    by: String,
-    reason: String,
+pub(super) struct WhoBody {
+    pub(super) by: String,
+    pub(super) reason: String,
 }
 
 /// `POST /v2/models/{model}/promote`.
@@ -66,7 +66,7 @@ pub(crate) async fn roll_back(
     route: Route,
     request: Request<RequestBody>,
 ) -> Response<ResponseBody> {
-    let RollBackBody { by, reason } = match read(request).await {
+    let WhoBody { by, reason } = match read(request).await {
         Ok(body) => body,
         Err(error) => return failure(&error),
     };
@@ -83,7 +83,7 @@ pub(crate) async fn forget(
     route: Route,
     request: Request<RequestBody>,
 ) -> Response<ResponseBody> {
-    let RollBackBody { by, reason } = match read(request).await {
+    let WhoBody { by, reason } = match read(request).await {
         Ok(body) => body,
         Err(error) => return failure(&error),
     };
@@ -121,7 +121,8 @@ fn named(
     }
 }
 
-fn order(by: String, reason: String, digest: Option<String>) -> Result<Order, String> {
+/// Who and why, if it is no longer than a line of the audit log may be.
+pub(super) fn order(by: String, reason: String, digest: Option<String>) -> Result<Order, String> {
     for (what, text, most) in [("by", &by, BY_CHARS_MAX), ("reason", &reason, REASON_CHARS_MAX)] {
         let chars = text.chars().count();
         if chars > most {

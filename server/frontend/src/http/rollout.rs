@@ -10,19 +10,22 @@ use server_conductor::{Conductor, ConductorError, View};
 pub(super) use server_rollout::Command;
 use server_rollout::RawPlan;
 
+use super::orders::{WhoBody, order};
 use super::repository::read;
 use super::route::Route;
 use super::{failure, json, refusal};
 use crate::body::{RequestBody, ResponseBody};
 use crate::dispatch::Shared;
 
-/// `{"to": 3, "from": 2, "plan": {"steps": "5,50,100"}}`.
+/// `{"to": 3, "from": 2, "plan": {"steps": "5,50,100"}, "by": "anna", "reason": ".."}`.
 #[derive(Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 struct StartBody {
     to: Option<u64>,
     from: Option<u64>,
     plan: RawPlan,
+    by: String,
+    reason: String,
 }
 
 /// `GET /v2/rollouts`: an array.
@@ -51,7 +54,7 @@ pub(crate) async fn start(
     route: Route,
     request: Request<RequestBody>,
 ) -> Response<ResponseBody> {
-    let StartBody { to, from, plan } = match read(request).await {
+    let StartBody { to, from, plan, by, reason } = match read(request).await {
         Ok(body) => body,
         Err(error) => return failure(&error),
     };
@@ -64,16 +67,26 @@ pub(crate) async fn start(
         Err(faults) => return refusal(Kind::Invalid, faults.to_string()),
     };
     let versions = (from.map(Version), Version(to));
-    shown(shared.conductor.start(&route.model, versions, plan).await)
+    match order(by, reason, None) {
+        Ok(order) => shown(shared.conductor.start(&route.model, versions, plan, order).await),
+        Err(why) => refusal(Kind::Invalid, why),
+    }
 }
 
-/// `POST /v2/models/{model}/rollout/{command}`.
+/// `POST /v2/models/{model}/rollout/{command}`. Who and why may be left out, and the body with them.
 pub(crate) async fn command(
     shared: Arc<Shared>,
-    model: &str,
+    (route, request): (Route, Request<RequestBody>),
     command: Command,
 ) -> Response<ResponseBody> {
-    shown(shared.conductor.command(model, command).await)
+    let WhoBody { by, reason } = match read(request).await {
+        Ok(body) => body,
+        Err(error) => return failure(&error),
+    };
+    match order(by, reason, None) {
+        Ok(order) => shown(shared.conductor.command(&route.model, command, order).await),
+        Err(why) => refusal(Kind::Invalid, why),
+    }
 }
 
 pub(super) fn shown(view: Result<View, ConductorError>) -> Response<ResponseBody> {
