@@ -158,7 +158,8 @@ impl Server {
         let operators = operators(shared, webhook, (&metrics, log.clone()));
         let control = ControlPort::start("control", (control, operators), metrics)?;
         let loaded = Loaded::new(&lifecycle, &settings.model_repository);
-        let supply = prepared.map(|it| it.start(Box::new(loaded))).transpose()?;
+        let supply =
+            prepared.map(|it| it.start(Box::new(loaded), server_serving::give_way)).transpose()?;
         Ok(Server {
             lifecycle,
             supply,

@@ -101,9 +101,10 @@ impl Prints {
         let (done, reading) = sync_channel(1);
         let folder = declared.folder.clone();
         let name = format!("content/{}", declared.model);
-        let started = thread::Builder::new()
-            .name(name)
-            .spawn(move || drop(done.send(server_lifecycle::digest(&folder))));
+        let started = thread::Builder::new().name(name).spawn(move || {
+            server_serving::give_way();
+            drop(done.send(server_lifecycle::digest(&folder)));
+        });
         match started {
             Ok(_) => self.reading = Some((declared.model.clone(), look, reading)),
             Err(error) => self.failed(&declared.model, look, &error),

@@ -133,8 +133,9 @@ impl Prepared {
         self.origins.clone()
     }
 
-    /// Begins to look.
-    pub fn start(self, world: Box<dyn World>) -> io::Result<Supply> {
+    /// Begins to look. `give_way` makes the calling thread, and those that it starts, give way to those that
+    /// speak to clients: bytes are hashed, written and unpacked by threads of the supply's.
+    pub fn start(self, world: Box<dyn World>, give_way: fn()) -> io::Result<Supply> {
         let Prepared {
             stock, house, folders, addresses, awaited, origins, decided, changed, ..
         } = self;
@@ -144,6 +145,7 @@ impl Prepared {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let (stop, stopped) = oneshot::channel();
         let thread = thread::Builder::new().name("supply".to_owned()).spawn(move || {
+            give_way();
             let desk = Desk::new((&stock, &*world), &origins, folders);
             runtime.block_on(async {
                 let work = async {
@@ -222,3 +224,7 @@ async fn keep_all(
     });
     join_all(keepers).await;
 }
+
+#[cfg(test)]
+#[path = "supply_tests.rs"]
+mod tests;
