@@ -27,6 +27,9 @@ pub struct Content {
     pub source: String,
     /// The digest of all its files, as `sha256:..`.
     pub digest: String,
+    /// What its registry says of it: tags and where it was made, by name. Few and short: they are in every answer
+    /// to who asks for its metadata.
+    pub facts: BTreeMap<String, String>,
 }
 
 /// All models that have one: one part of the server writes, others read.

@@ -8,6 +8,7 @@ use server_base::{ModelName, Origin, Origins, Version};
 use server_registry::{ErrorKind, Lease, Pulled, Puller, RegistryError, Silent, Uri};
 
 use crate::book::{Book, Placed};
+use crate::facts::{Facts, facts};
 use crate::folder::{Misplaced, ModelFolder};
 use crate::metrics::TargetMetrics;
 use crate::numbers;
@@ -71,12 +72,13 @@ impl<'a> Desk<'a> {
         let tree = lease.digest();
         let useless = self.useless(uri, &lease);
         let (lease, is_numbered) = (Arc::new(lease), record.version.is_some());
+        let facts = facts(&record);
         self.each(uri, |model| {
             let placed = match &useless {
                 Some(why) => Err(Misplaced::Unusable(why.clone())),
                 None => self
                     .number(model, record.version, tree)
-                    .and_then(|version| Ok((version, self.link(model, uri, (version, &lease))?))),
+                    .and_then(|it| Ok((it, self.link(model, uri, (it, &lease, &facts))?))),
             };
             let trouble = model.troubles.entry(uri.as_str().to_owned()).or_default();
             match placed {
@@ -114,10 +116,10 @@ impl<'a> Desk<'a> {
         &self,
         model: &mut Model,
         uri: &Uri,
-        (version, lease): (Version, &Arc<Lease>),
+        placed: (Version, &Arc<Lease>, &Facts),
     ) -> Result<bool, Misplaced> {
         let name = model.folder.target().model.clone();
-        model.folder.place(uri, (version, lease), |it| self.world.fate(&name, it))
+        model.folder.place(uri, placed, |it| self.world.fate(&name, it))
     }
 
     /// Why a tree cannot be a version, if it cannot.

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use server_base::{Content, Version};
 use server_registry::{Digest, Lease, Uri};
 
+use crate::facts::Facts;
 use crate::file::model_toml;
 use crate::supply::Fate;
 use crate::target::Target;
@@ -32,6 +33,8 @@ struct Link {
     lease: Arc<Lease>,
     /// The address that named it last, as people may see it.
     source: String,
+    /// What its registry says of it.
+    facts: Facts,
     is_shown: bool,
 }
 
@@ -68,7 +71,7 @@ impl ModelFolder {
     pub(crate) fn contents(&self) -> BTreeMap<Version, Content> {
         let content = |it: &Link| {
             let (source, digest) = (it.source.clone(), it.lease.digest().to_string());
-            Content { source, digest }
+            Content { source, digest, facts: it.facts.clone() }
         };
         self.linked.iter().map(|(version, it)| (*version, content(it))).collect()
     }
@@ -95,10 +98,15 @@ impl ModelFolder {
     }
 
     /// A version that no address names, and that is wanted all the same. One that is there stays.
-    pub(crate) fn keep(&mut self, version: Version, lease: Lease, source: &str) -> io::Result<()> {
+    pub(crate) fn keep(
+        &mut self,
+        version: Version,
+        (lease, source): (Lease, &str),
+        facts: Facts,
+    ) -> io::Result<()> {
         if !self.has(version) {
             let (lease, source) = (Arc::new(lease), source.to_owned());
-            self.linked.insert(version, Link { lease, source, is_shown: false });
+            self.linked.insert(version, Link { lease, source, facts, is_shown: false });
         }
         self.show()
     }
@@ -113,12 +121,16 @@ impl ModelFolder {
     pub(crate) fn place(
         &mut self,
         uri: &Uri,
-        (version, lease): (Version, &Arc<Lease>),
+        (version, lease, facts): (Version, &Arc<Lease>, &Facts),
         fate: impl Fn(Version) -> Fate,
     ) -> Result<bool, Misplaced> {
         let tree = lease.digest();
         let before = self.named_by(uri);
         if before == Some((version, tree)) {
+            // What people say of it may have changed.
+            if let Some(it) = self.linked.get_mut(&version) {
+                it.facts.clone_from(facts);
+            }
             return Ok(false);
         }
         let differs = |it: (Version, Digest)| it.0 == version && it.1 != tree;
@@ -129,7 +141,7 @@ impl ModelFolder {
             return Err(Misplaced::Unusable(words));
         }
         let (lease, source) = (Arc::clone(lease), uri.to_string());
-        self.linked.insert(version, Link { lease, source, is_shown: false });
+        self.linked.insert(version, Link { lease, source, facts: facts.clone(), is_shown: false });
         let last = self.named.insert(uri.as_str().to_owned(), version);
         let before = self.before;
         if *uri == self.target.source && last != Some(version) {

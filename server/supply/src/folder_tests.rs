@@ -58,9 +58,18 @@ impl Place {
     }
 
     fn name(&mut self, uri: &str, version: u64, content: &str) -> Result<bool, Misplaced> {
+        self.tell(uri, (version, content), &Facts::default())
+    }
+
+    fn tell(
+        &mut self,
+        uri: &str,
+        (version, content): (u64, &str),
+        facts: &Facts,
+    ) -> Result<bool, Misplaced> {
         let lease = self.lease(content);
         let uri: Uri = uri.parse().expect("an address");
-        self.folder.place(&uri, (Version(version), &lease), |_| Fate::Idle)
+        self.folder.place(&uri, (Version(version), &lease, facts), |_| Fate::Idle)
     }
 
     /// What the lifecycle would see: versions with their content, and the versions that are wanted.
@@ -91,6 +100,16 @@ fn what_is_named_is_linked_and_then_wanted() {
     it.shows("1=a 2=b [2]");
     it.name(CHAMPION, 2, "c").expect("the same number may get other content");
     it.shows("1=a 2=c [2]");
+}
+
+#[test]
+fn what_is_said_of_a_version_may_change() {
+    let mut it = place();
+    for word in ["pending", "approved"] {
+        let facts = Facts::from([("registry.tag.validation".to_owned(), word.to_owned())]);
+        it.tell(CHAMPION, (1, "a"), &facts).expect("placed");
+        assert_eq!(it.folder.contents()[&Version(1)].facts, facts);
+    }
 }
 
 #[test]
@@ -129,7 +148,7 @@ fn what_is_in_memory_and_what_was_last_stay() {
 fn what_a_rollout_wants_is_linked_without_an_address() {
     let mut it = place();
     let lease = Arc::into_inner(it.lease("old")).expect("ours alone");
-    it.folder.keep(Version(2), lease, "mlflow://h/wine/2").expect("kept");
+    it.folder.keep(Version(2), (lease, "mlflow://h/wine/2"), Facts::default()).expect("kept");
     it.shows("nothing");
     it.name(CHAMPION, 3, "new").expect("placed");
     it.shows("2=old 3=new [3]");
@@ -147,7 +166,9 @@ fn what_could_not_be_loaded_is_nothing_to_fall_back_to() {
     let uri: Uri = CHAMPION.parse().expect("an address");
     for (version, content) in [(1, "good"), (2, "broken"), (3, "broken too")] {
         let lease = it.lease(content);
-        it.folder.place(&uri, (Version(version), &lease), failed).expect("placed");
+        it.folder
+            .place(&uri, (Version(version), &lease, &Facts::default()), failed)
+            .expect("placed");
     }
     assert_eq!(it.folder.before(), Some(Version(1)));
     let text = fs::read_to_string(it.root.path().join("wine/model.toml")).expect("written");

@@ -9,6 +9,7 @@
 mod target;
 mod numbers;
 mod house;
+mod facts;
 mod file;
 mod book;
 mod folder;

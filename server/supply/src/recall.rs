@@ -16,6 +16,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval};
 
 use super::{Desk, say, words};
 use crate::book::{Book, Known};
+use crate::facts::{Facts, facts};
 use crate::metrics;
 use crate::target::Target;
 
@@ -146,7 +147,8 @@ impl Desk<'_> {
             return Err(RegistryError::Answer(why));
         }
         metrics::recalled(model, "fetched");
-        self.keep((&target, version), pulled.lease, &uri.to_string())
+        let facts = facts(&pulled.record);
+        self.keep((&target, version), (pulled.lease, &uri.to_string()), facts)
     }
 
     /// False if the cache does not have it any more.
@@ -160,7 +162,8 @@ impl Desk<'_> {
         let model = &target.model;
         tracing::info!(%model, %version, %tree, "a version that no address names any more comes from the cache");
         metrics::recalled(model, "cached");
-        self.keep((target, version), lease, known.source())?;
+        // What was said of it is not in the book.
+        self.keep((target, version), (lease, known.source()), Facts::default())?;
         Ok(true)
     }
 
@@ -177,14 +180,14 @@ impl Desk<'_> {
     fn keep(
         &self,
         (target, version): (&Target, Version),
-        lease: Lease,
-        source: &str,
+        leased: (Lease, &str),
+        facts: Facts,
     ) -> Result<(), RegistryError> {
         let mut models = self.models.borrow_mut();
         let Some(model) = models.iter_mut().find(|it| it.folder.target() == target) else {
             return Ok(());
         };
-        let kept = model.folder.keep(version, lease, source);
+        let kept = model.folder.keep(version, leased, facts);
         model.show(self.origins);
         let text = || format!("cannot fill the folder of {}", target.model);
         kept.map_err(|error| RegistryError::Local(text(), error))
@@ -247,7 +250,7 @@ impl Desk<'_> {
             metrics::recalled(&model, "cached");
             let mut models = self.models.borrow_mut();
             for it in models.iter_mut().filter(|it| *it.folder.target() == target) {
-                if let Err(error) = self.link(it, uri, (version, &lease)) {
+                if let Err(error) = self.link(it, uri, (version, &lease, &Facts::default())) {
                     tracing::warn!(%model, %version, ?error, "cannot be linked");
                 }
                 it.show(self.origins);

@@ -177,6 +177,16 @@ def test_what_cannot_be_served_changes_nothing(registry, serve):
     assert server.infer() == before, "moved back"
 
 
+def test_tags_and_provenance_are_served(registry, serve):
+    version = registry.publish_run({"model.onnx": wine(1)})
+    registry.client.set_model_version_tag(registry.name, version, "validation_status", "approved")
+    alias(registry, version)
+    server = serve(model(registry.uri("@champion"))).ready()
+    told = json.loads(server.ask("GET", "/v2/models/wine")[1])["parameters"]
+    assert told["registry.tag.validation_status"] == "approved"
+    assert told["registry.mlflow.run_id"] and told["salver.digest"].startswith("sha256:")
+
+
 def test_a_folder_and_a_registry_side_by_side(tmp_path, serve):
     shutil.copytree(SAMPLES / "wine", tmp_path / "models/wine")
     shutil.copytree(SAMPLES / "digits", tmp_path / "models/digits")

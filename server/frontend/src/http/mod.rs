@@ -264,6 +264,7 @@ impl Rest {
         let mut facts = servable.plan().facts.clone();
         let origin = self.shared.origins.get(servable.model().as_str());
         if let Some(it) = origin.as_ref().and_then(|it| it.versions.get(&servable.version())) {
+            facts.extend(it.facts.clone());
             facts.insert("salver.source".to_owned(), it.source.clone());
             facts.insert("salver.digest".to_owned(), it.digest.clone());
         }
