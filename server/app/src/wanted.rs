@@ -64,7 +64,7 @@ fn of_flag(flag: &str) -> Result<Target, String> {
 fn of_table(table: &Table) -> Result<Target, Vec<String>> {
     let mut settings = table.clone();
     let mut own = Table::new();
-    for key in ["name", "source", "poll_s", "promoted_alias"] {
+    for key in ["name", "source", "poll", "poll_s", "promoted_alias"] {
         own.extend(settings.remove(key).map(|it| (key.to_owned(), it)));
     }
     let mut section = Section::root(&own);
@@ -75,7 +75,7 @@ fn of_table(table: &Table) -> Result<Target, Vec<String>> {
     let source = section.with("source", |it| {
         address(it.as_str().ok_or_else(|| format!("{it} is no address in quotes"))?)
     });
-    let poll = section.integer("poll_s", POLL_S).map_or(POLL, |it| Duration::from_secs(it as u64));
+    let poll = poll(&mut section);
     for key in ["name", "source"].into_iter().filter(|it| !own.contains_key(*it)) {
         section.fault(key, "is missing");
     }
@@ -100,6 +100,33 @@ fn of_table(table: &Table) -> Result<Target, Vec<String>> {
         faults(target).iter().for_each(|(key, what)| section.fault(key, what));
     }
     section.finish(target)?.ok_or_else(|| vec!["name and source are missing".to_owned()])
+}
+
+/// `poll`, or `poll_s`, which has the unit in its name.
+fn poll(section: &mut Section<'_>) -> Duration {
+    let seconds = section.integer("poll_s", POLL_S);
+    let poll = section.with("poll", seconds_of);
+    if poll.is_some() && seconds.is_some() {
+        section.fault("poll", "poll_s says it too: expected one of them");
+    }
+    poll.or(seconds).map_or(POLL, |it| Duration::from_secs(it as u64))
+}
+
+/// Seconds: a whole number, or a text with its unit.
+fn seconds_of(value: &Value) -> Result<usize, String> {
+    let number = match value.as_str() {
+        Some(text) => [("s", 1), ("m", 60), ("h", 3600)].into_iter().find_map(|(unit, seconds)| {
+            text.strip_suffix(unit)?.parse::<usize>().ok()?.checked_mul(seconds)
+        }),
+        None => value.as_integer().and_then(|it| usize::try_from(it).ok()),
+    };
+    let (low, high) = (POLL_S.start(), POLL_S.end());
+    let wrong = || {
+        format!(
+            "{value} is no time from {low} s to {high} s: expected seconds, or \"30s\", \"5m\", \"1h\""
+        )
+    };
+    number.filter(|it| POLL_S.contains(it)).ok_or_else(wrong)
 }
 
 /// Labels that have an address; those that have a number stay where they are.

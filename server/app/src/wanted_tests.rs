@@ -28,6 +28,14 @@ fn flags_and_file_name_models() {
     assert_eq!(got, Ok(vec![wine.to_owned(), beer.to_owned()]));
 }
 
+#[test]
+fn how_often_a_registry_is_asked_is_a_time() {
+    for (poll, seconds) in [("7", 7), ("'30s'", 30), ("'5m'", 300), ("'24h'", 86_400)] {
+        let file = format!("[[model]]\nname = 'x'\nsource = 's3://a/b'\npoll = {poll}");
+        assert_eq!(read(&[], &file), Ok(vec![format!("x=s3://a/b||{seconds}|")]));
+    }
+}
+
 #[track_caller]
 fn refused(flags: &[&str], file: &str, says: &str) {
     let faults = read(flags, file).expect_err(says);
@@ -45,6 +53,11 @@ fn what_names_no_model_is_refused() {
     let whole = "[[model]]\nname = 'x'\nsource = 's3://a/b'\n";
     for (line, says) in [
         ("poll_s = 0", "poll_s: 0 is not a whole number from 1"),
+        ("poll = 0", "poll: 0 is no time from 1 s to 86400 s"),
+        ("poll = '25h'", "poll: \"25h\" is no time"),
+        ("poll = '-1s'", "poll: \"-1s\" is no time"),
+        ("poll = '30'", "poll: \"30\" is no time"),
+        ("poll = 3\npoll_s = 3", "poll: poll_s says it too"),
         ("version_policy = 'all'", "the addresses say which versions"),
         ("max_batch_sizes = 3", "model \"x\": max_batch_sizes: unknown key"),
         ("labels = { canary = 's4://x' }", "labels.canary: "),

@@ -7,6 +7,7 @@ mod drift;
 mod labels;
 #[cfg(feature = "parquet")]
 mod logs;
+mod meter;
 mod models;
 #[cfg(feature = "fleet")]
 mod monitor;
@@ -177,13 +178,17 @@ fn asked(result: Result<String, ClientError>) -> Outcome {
 
 /// Whether a registry did not answer is told apart, as for a server.
 fn kept(result: Result<String, RegistryError>) -> Outcome {
-    let error = match result {
-        Ok(text) => return print(&text),
-        Err(error) => error,
-    };
+    match result.map_err(told) {
+        Ok(text) => print(&text),
+        Err((why, outcome)) => complain(&why, outcome),
+    }
+}
+
+/// In words, and as a number for scripts.
+fn told(error: RegistryError) -> (String, Outcome) {
     let away = matches!(error.kind(), ErrorKind::Unavailable | ErrorKind::Slow);
     let outcome = if away { Outcome::Unreachable } else { Outcome::Failed };
-    complain(&format!("{:#}", anyhow::Error::from(error)), outcome)
+    (format!("{:#}", anyhow::Error::from(error)), outcome)
 }
 
 /// Prints a result. A reader that has gone away is no failure.

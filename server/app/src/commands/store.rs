@@ -1,20 +1,15 @@
 //! `salver models pull|verify|lock`: models of registries, on this machine's disk.
 
 use std::future::Future;
-use std::io::{self, IsTerminal as _, Write as _};
 use std::path::{Path, PathBuf};
-use std::sync::Mutex;
-use std::time::{Duration, Instant};
 
 use serde_json::json;
-use server_registry::{Digest, Fault, Lock, Pinned, Progress, Pulled, Puller, RegistryError, Uri};
+use server_registry::{Digest, Fault, Lock, Pinned, Pulled, Puller, RegistryError, Uri};
 use server_supply::Stock;
 
+use super::meter::Meter;
 use crate::cli::{OutputFormat, PullArgs, StoreArgs};
 use crate::stock;
-
-/// How often the bytes on a terminal move.
-const DRAW_EVERY: Duration = Duration::from_millis(100);
 
 /// What the commands need of a stock.
 pub(crate) fn puller<'a>(stock: &'a Stock, lock: &'a Lock, meter: &'a Meter) -> Puller<'a> {
@@ -135,47 +130,4 @@ pub(crate) fn block_on<T>(
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let failed = |error| RegistryError::Local("cannot start a runtime".to_owned(), error);
     runtime.map_err(failed)?.block_on(work)
-}
-
-/// Bytes so far, on a terminal.
-#[derive(Default)]
-pub(crate) struct Meter(Mutex<Drawn>);
-
-#[derive(Default)]
-struct Drawn {
-    expected: u64,
-    moved: u64,
-    at: Option<Instant>,
-}
-
-impl Meter {
-    fn update(&self, change: impl FnOnce(&mut Drawn)) {
-        let Ok(mut drawn) = self.0.lock() else { return };
-        change(&mut drawn);
-        let due = drawn.at.is_none_or(|it| it.elapsed() >= DRAW_EVERY);
-        if due && io::stderr().is_terminal() {
-            drawn.at = Some(Instant::now());
-            let (moved, expected) = (drawn.moved >> 20, drawn.expected >> 20);
-            let _ = write!(io::stderr().lock(), "\r{moved} of {expected} MiB ");
-        }
-    }
-
-    /// Leaves the line to what comes next.
-    pub(crate) fn done(&self) {
-        let Ok(mut drawn) = self.0.lock() else { return };
-        if drawn.at.is_some() {
-            let _ = write!(io::stderr().lock(), "\r\x1b[K");
-        }
-        *drawn = Drawn::default();
-    }
-}
-
-impl Progress for Meter {
-    fn expects(&self, bytes: u64) {
-        self.update(|it| it.expected += bytes);
-    }
-
-    fn moved(&self, bytes: u64) {
-        self.update(|it| it.moved += bytes);
-    }
 }

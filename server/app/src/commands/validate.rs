@@ -10,8 +10,9 @@ use server_lifecycle::{Defaults, Engines, LoadPolicy, ModelConfig, Single, Trans
 use server_registry::{ErrorKind, Pulled, RegistryError, Uri};
 use server_serving::Cores;
 
-use super::store::{Meter, block_on, puller};
-use super::{Outcome, complain, kept, print};
+use super::meter::Meter;
+use super::store::{block_on, puller};
+use super::{Outcome, complain, print, told};
 use crate::cli::{LogFormat, OutputFormat, ValidateArgs};
 use crate::{engines, stock, telemetry};
 
@@ -39,25 +40,36 @@ struct Loaded {
 pub(crate) fn validate(args: &ValidateArgs) -> Outcome {
     let uri: Uri = match args.uri.parse() {
         Ok(uri) => uri,
-        Err(error) => return complain(&error.to_string(), Outcome::Misused),
+        Err(error) => return fail(args, &error.to_string(), Outcome::Misused),
     };
     let started = telemetry::start_logs(LogFormat::Text, LOG_LEVEL);
     let opened = started.and_then(|()| engines::open(&args.libraries));
     let engines = match opened {
         Ok(engines) => engines,
-        Err(error) => return complain(&format!("{error:#}"), Outcome::Failed),
+        Err(error) => return fail(args, &format!("{error:#}"), Outcome::Failed),
     };
     let config = match configuration(args.config.as_deref(), &engines) {
         Ok(config) => config,
-        Err(faults) => return complain(&faults.join("\n  "), Outcome::Misused),
+        Err(faults) => return fail(args, &faults.join("\n  "), Outcome::Misused),
     };
     match examine(args, &uri, (&engines, &config)) {
         Ok(verdict) => conclude(args.store.output, &uri, &verdict),
         Err(error) if error.kind() == ErrorKind::Invalid => {
-            complain(&error.to_string(), Outcome::Misused)
+            fail(args, &error.to_string(), Outcome::Misused)
         }
-        Err(error) => kept(Err(error)),
+        Err(error) => {
+            let (why, outcome) = told(error);
+            fail(args, &why, outcome)
+        }
     }
+}
+
+/// Nothing could be said of the model itself. Whoever reads JSON reads the reason there too.
+fn fail(args: &ValidateArgs, why: &str, outcome: Outcome) -> Outcome {
+    if args.store.output == OutputFormat::Json {
+        print(&serde_json::json!({ "good": false, "reason": why }).to_string());
+    }
+    complain(why, outcome)
 }
 
 fn configuration(file: Option<&Path>, engines: &Engines) -> Result<ModelConfig, Vec<String>> {

@@ -29,3 +29,6 @@ def test_validate_says_whether_a_model_would_serve(tmp_path):
     ]:
         done = run(tmp_path, "validate", *words)
         assert done.returncode == code and says in done.stderr, done
+        done = run(tmp_path, "validate", *words, "--output", "json")
+        told = json.loads(done.stdout)
+        assert (done.returncode, told["good"]) == (code, False) and says in told["reason"], done
