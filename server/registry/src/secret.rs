@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::fs::File;
+use std::io::Read as _;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -9,6 +11,9 @@ use http::HeaderValue;
 use serde::Deserialize;
 
 use crate::error::RegistryError;
+
+/// Largest file with a credential: tokens have a few thousand characters at most.
+const FILE_BYTES_MAX: u64 = 64 << 10;
 
 /// Text that is never printed: `Debug` says that it is there, `Display` does not exist.
 #[derive(Clone, PartialEq, Eq)]
@@ -31,7 +36,7 @@ impl fmt::Debug for Secret {
     }
 }
 
-/// The process's environment as it was given to this crate, which reads none itself. Values are
+/// The process's environment as it was given to this crate, which asks the process for none. Values are
 /// secrets, all of them: which are is not for us to guess.
 #[derive(Clone, Debug, Default)]
 pub struct Environment(BTreeMap<String, Secret>);
@@ -40,6 +45,27 @@ impl Environment {
     /// The value of a variable that is set and not empty.
     pub fn get(&self, name: &str) -> Option<&str> {
         self.0.get(name).map(Secret::expose).filter(|it| !it.is_empty())
+    }
+
+    /// A credential: the value of the variable, or else what the file holds that `NAME_FILE` names, without the
+    /// line feed at its end. Read each time: a mounted secret may have been replaced.
+    pub(crate) fn credential(&self, name: &str) -> Result<Option<Secret>, RegistryError> {
+        if let Some(value) = self.get(name) {
+            return Ok(Some(Secret::new(value)));
+        }
+        let variable = format!("{name}_FILE");
+        let Some(path) = self.get(&variable) else { return Ok(None) };
+        let mut text = String::new();
+        let read =
+            File::open(path).and_then(|it| it.take(FILE_BYTES_MAX + 1).read_to_string(&mut text));
+        let doing = || format!("{variable}: cannot read {path}");
+        read.map_err(|error| RegistryError::Local(doing(), error))?;
+        if text.len() as u64 > FILE_BYTES_MAX {
+            let words = format!("{variable}: {path} has more than {FILE_BYTES_MAX} bytes");
+            return Err(RegistryError::Invalid(words));
+        }
+        let text = text.trim_end_matches(['\r', '\n']);
+        Ok(Some(text).filter(|it| !it.is_empty()).map(Secret::new))
     }
 
     /// Every variable whose name begins so.

@@ -17,6 +17,40 @@ fn an_empty_variable_is_none() {
     assert_eq!(environment.get("A"), None);
 }
 
+/// What `NAME` is, by what is set and by what the file holds; `Err`: what the error says.
+#[track_caller]
+fn check_credential(set: &str, file: Option<&str>, expect: Result<Option<&str>, &str>) {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("secret");
+    if let Some(text) = file {
+        std::fs::write(&path, text).expect("written");
+    }
+    let variables = [("NAME", set), ("NAME_FILE", path.to_str().expect("UTF-8"))];
+    let variables = variables.map(|(name, value)| (name.to_owned(), value.to_owned()));
+    let environment: Environment = variables.into_iter().collect();
+    match (environment.credential("NAME"), expect) {
+        (Ok(found), Ok(expect)) => assert_eq!(found.as_ref().map(Secret::expose), expect),
+        (Err(error), Err(says)) => {
+            let words = error.to_string();
+            assert!(words.starts_with("NAME_FILE: ") && words.contains(says), "{words}");
+            assert!(!words.contains("hush"), "{words}");
+        }
+        (found, expect) => panic!("{found:?} instead of {expect:?}"),
+    }
+}
+
+#[test]
+fn a_credential_may_stand_in_a_file() {
+    check_credential("", Some("hush\n"), Ok(Some("hush")));
+    check_credential("", Some("hush hush\r\n"), Ok(Some("hush hush")));
+    check_credential("set", Some("hush"), Ok(Some("set")));
+    check_credential("set", None, Ok(Some("set"))); // then the file is not looked at
+    check_credential("", Some("\n"), Ok(None));
+    check_credential("", None, Err("cannot read"));
+    check_credential("", Some(&"hush".repeat(20_000)), Err("more than 65536 bytes"));
+    assert_eq!(Environment::default().credential("NAME").expect("nothing to read"), None);
+}
+
 #[track_caller]
 fn check(config: &str, host: &str, expect: Option<(&str, &str)>) {
     let login = docker_login(config, host).expect("a configuration");

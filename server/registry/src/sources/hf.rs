@@ -65,7 +65,8 @@ impl Hub {
         let named = environment.get("HF_ENDPOINT").unwrap_or(HUB);
         let wrong = |_| RegistryError::Invalid(format!("HF_ENDPOINT {named:?} is no address"));
         let server = Url::parse(&format!("{}/", named.trim_end_matches('/'))).map_err(wrong)?;
-        let authorization = environment.get("HF_TOKEN").map(bearer).transpose()?;
+        let authorization = environment.credential("HF_TOKEN")?;
+        let authorization = authorization.map(|it| bearer(it.expose())).transpose()?;
         let (repo, revision, folder) = (repo.clone(), revision.clone(), folder.clone());
         Ok(Hub { http, server, repo, revision, folder, authorization })
     }

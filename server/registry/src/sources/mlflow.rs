@@ -23,7 +23,7 @@ use super::web;
 use crate::error::RegistryError;
 use crate::http::{Ask, Trust, Want, parsed, refusal};
 use crate::path::RelativePath;
-use crate::secret::{basic, bearer};
+use crate::secret::{Environment, Secret, basic, bearer};
 use crate::source::{Fetched, Form, Manifest, Remote, Resolution, Source};
 use crate::uri::{MlflowVersion, Place, Uri};
 use crate::verdict::Verdict;
@@ -53,15 +53,7 @@ impl Mlflow {
         (model, at): (String, MlflowVersion),
         workspace: Option<&str>,
     ) -> Result<Mlflow, RegistryError> {
-        let environment = registries.environment();
-        let get = |name| environment.get(name);
-        let authorization = match (get("MLFLOW_TRACKING_USERNAME"), get("MLFLOW_TRACKING_TOKEN")) {
-            (Some(user), _) => {
-                Some(basic(user, get("MLFLOW_TRACKING_PASSWORD").unwrap_or_default())?)
-            }
-            (None, Some(token)) => Some(bearer(token)?),
-            (None, None) => None,
-        };
+        let authorization = authorization(registries.environment())?;
         let wrong = |_| RegistryError::Invalid("workspace: not fit for a header".to_owned());
         let workspace = workspace.map(HeaderValue::try_from).transpose().map_err(wrong)?;
         let (elsewhere, signs) = (Mutex::new(None), AtomicBool::new(true));
@@ -352,6 +344,16 @@ impl Source for Mlflow {
         let path = format!("api/2.0/mlflow-artifacts/artifacts/{}", encoded(path));
         web::fetch(http, self.ask(Method::GET, &path, &[])?, want, from).await
     }
+}
+
+/// Who asks: by name and password, or by a token.
+fn authorization(environment: &Environment) -> Result<Option<HeaderValue>, RegistryError> {
+    let get = |name| environment.credential(name);
+    if let Some(user) = get("MLFLOW_TRACKING_USERNAME")? {
+        let password = get("MLFLOW_TRACKING_PASSWORD")?;
+        return basic(user.expose(), password.as_ref().map_or("", Secret::expose)).map(Some);
+    }
+    get("MLFLOW_TRACKING_TOKEN")?.map(|it| bearer(it.expose())).transpose()
 }
 
 fn newest(answer: VersionsAnswer, none: &str) -> Result<ModelVersion, RegistryError> {

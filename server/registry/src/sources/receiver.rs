@@ -52,7 +52,7 @@ impl Receiver {
 
 impl Registries {
     /// Who takes messages at that address: `http://` or `https://`. `token` names the variable that may hold
-    /// a bearer token for it.
+    /// a bearer token for it, or with `_FILE` the file that does.
     pub fn receiver(&self, address: &str, token: &str) -> Result<Receiver, RegistryError> {
         let wrong = || RegistryError::Invalid(format!("{address:?} is no http://HOST/PATH"));
         if address.contains('@') {
@@ -63,7 +63,8 @@ impl Registries {
         if !matches!(url.scheme(), "http" | "https") || url.host_str().is_none() {
             return Err(wrong());
         }
-        let login = self.environment().get(token).map(bearer).transpose()?;
+        let login = self.environment().credential(token)?;
+        let login = login.map(|it| bearer(it.expose())).transpose()?;
         Ok(Receiver { http: self.http().clone(), url, login })
     }
 }
