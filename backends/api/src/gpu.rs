@@ -61,6 +61,25 @@ impl Options {
         }
     }
 
+    /// Where an engine of processors and NVIDIA GPUs is to try the model, in this order; `has_gpus`: it was built
+    /// for them. `None`: the wish is for something that it does not have.
+    pub fn places(&self, has_gpus: bool) -> Option<Vec<Device>> {
+        match &self.device {
+            DeviceWish::On(Device::Cpu) => Some(vec![Device::Cpu]),
+            DeviceWish::On(device @ Device::Cuda(_)) => has_gpus.then(|| vec![device.clone()]),
+            DeviceWish::On(Device::CpuPart(_) | Device::Tpu(_) | Device::EdgeTpu) => None,
+            DeviceWish::Auto => {
+                let gpus = if has_gpus { self.allowed_gpus() } else { Vec::new() };
+                if has_gpus && gpus.is_empty() {
+                    tracing::warn!(
+                        "device auto: no GPU has room, or all have failed the model; the processor instead"
+                    );
+                }
+                Some(gpus.into_iter().chain([Device::Cpu]).collect())
+            }
+        }
+    }
+
     /// Refuses a wish for a GPU, in the name of an engine that computes on processors alone.
     pub fn on_processor(&self, engine: &'static str) -> Result<(), BackendError> {
         match &self.device {
@@ -82,6 +101,24 @@ impl Options {
             }
         }
     }
+}
+
+/// What was made on the first of these devices that would have it. Each failure but the last, which under `auto` is
+/// the processor's, is a warning: there the file is read too, and what is wrong with it said.
+pub fn first<T>(
+    places: &[Device],
+    mut make: impl FnMut(&Device) -> Result<T, BackendError>,
+) -> Result<T, BackendError> {
+    let Some((last, others)) = places.split_last() else {
+        return Err(BackendError::Run { reason: "there is no device to try".to_owned() });
+    };
+    for device in others {
+        match make(device) {
+            Ok(made) => return Ok(made),
+            Err(error) => tracing::warn!(%device, %error, "device auto: the next is tried"),
+        }
+    }
+    make(last)
 }
 
 /// By how much the memory on a GPU grows that is kept for the next run.
@@ -159,6 +196,47 @@ mod tests {
         assert_eq!(allowed("auto", Some(&[2, 0])), [Device::Cuda(2), Device::Cuda(0)]);
         assert_eq!(allowed("auto", Some(&[])), []);
         assert_eq!(allowed("auto", None), [Device::Cuda(0)]);
+    }
+
+    #[test]
+    fn what_an_engine_tries_is_what_it_has() {
+        let places = |wish: &str, gpus: Option<&[u32]>, has_gpus| {
+            let (device, gpus) = (wish.parse().expect("known"), gpus.map(<[u32]>::to_vec));
+            Options { device, gpus, ..Options::default() }.places(has_gpus)
+        };
+        for has_gpus in [false, true] {
+            assert_eq!(places("cpu", Some(&[1]), has_gpus), Some(vec![Device::Cpu]));
+            assert_eq!(places("tpu:1", None, has_gpus), None);
+            assert_eq!(places("cpu:0", None, has_gpus), None);
+            assert_eq!(places("edgetpu", None, has_gpus), None);
+        }
+        assert_eq!(places("cuda:2", None, true), Some(vec![Device::Cuda(2)]));
+        assert_eq!(places("cuda:2", None, false), None);
+        assert_eq!(places("auto", None, true), Some(vec![Device::Cuda(0), Device::Cpu]));
+        let some = Some(vec![Device::Cuda(1), Device::Cuda(0), Device::Cpu]);
+        assert_eq!(places("auto", Some(&[1, 0]), true), some);
+        assert_eq!(places("auto", Some(&[]), true), Some(vec![Device::Cpu]));
+        assert_eq!(places("auto", Some(&[1, 0]), false), Some(vec![Device::Cpu]));
+    }
+
+    #[test]
+    fn the_next_is_tried_where_one_fails_and_the_last_one_counts() {
+        let there = [Device::Cuda(1), Device::Cuda(0), Device::Cpu];
+        let made = |places: &[Device], works: fn(&Device) -> bool| {
+            let failed = |it: &Device| BackendError::Artifact { reason: it.to_string() };
+            first(places, |it| works(it).then(|| it.clone()).ok_or_else(|| failed(it)))
+        };
+        let failed = |reason: &str| Err(BackendError::Artifact { reason: reason.to_owned() });
+        assert_eq!(made(&there, |_| true), Ok(Device::Cuda(1)));
+        assert_eq!(made(&there, |it| *it == Device::Cuda(0)), Ok(Device::Cuda(0)));
+        assert_eq!(made(&there, |it| *it == Device::Cpu), Ok(Device::Cpu));
+        assert_eq!(made(&there, |_| false), failed("cpu"));
+        assert_eq!(
+            made(&there[..1], |_| false),
+            failed("cuda:1"),
+            "what was asked for is not gone on from"
+        );
+        assert!(made(&[], |_| true).is_err());
     }
 
     #[test]

@@ -32,7 +32,7 @@ pub use dtype::DType;
 pub use element::Element;
 pub use error::{BackendError, TensorError};
 pub use fit::check_run;
-pub use gpu::{ArenaGrowth, ConvSearch, DeviceWish, GpuOptions, TensorRt};
+pub use gpu::{ArenaGrowth, ConvSearch, DeviceWish, GpuOptions, TensorRt, first};
 pub use library::Library;
 pub use options::{DelegateOptions, Optimization, Options, Precision, SessionOptions};
 pub use output::Output;

@@ -4,7 +4,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use backend_api::{BackendError, Device, Instance, Model, Options, Signature, elsewhere};
+use backend_api::{BackendError, Device, Instance, Model, Options, Signature, elsewhere, first};
 use candle_core::Device as CandleDevice;
 
 use crate::instance::CandleInstance;
@@ -38,7 +38,7 @@ pub(crate) struct CandleModel {
 impl CandleModel {
     pub(crate) fn load(artifact: &Path, options: &Options) -> Result<CandleModel, BackendError> {
         let candidates = place::candidates(options, cuda::IS_BUILT)?;
-        place::first(&options.device, &candidates, |device| {
+        first(&candidates, |device| {
             // Shapes are checked before they are computed with; what is overlooked must not end a loader.
             let built = catch_unwind(AssertUnwindSafe(|| build(artifact, device)));
             let panicked = |_| unreadable("candle panicked while putting the network together");

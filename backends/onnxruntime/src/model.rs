@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use backend_api::onnx::Ranges;
 use backend_api::{
     BackendError, DType, Device, Instance, Model, Optimization, Options, Precision, Signature,
-    Tensor, TensorSpec, elsewhere,
+    Tensor, TensorSpec, elsewhere, first,
 };
 use ort::environment::Environment;
 use ort::session::builder::{GraphOptimizationLevel, SessionBuilder};
@@ -200,7 +200,7 @@ fn open(
     for device in &candidates {
         provider::providers(device, options)?;
     }
-    provider::first(&options.device, candidates, |device| {
+    first(&candidates, |device| {
         let providers = provider::providers(device, options)?;
         let unreadable = |it: ort::Error| BackendError::Artifact { reason: it.to_string() };
         let plain = builder(environment, options).map_err(unreadable)?;
@@ -212,7 +212,9 @@ fn open(
         })?;
         let _unrecorded = during_session(device);
         // Only here does ONNX Runtime turn to the GPU.
-        placed.commit_from_file(artifact).map_err(|it| provider::of_load(device, it.to_string()))
+        let session = placed.commit_from_file(artifact);
+        let session = session.map_err(|it| provider::of_load(device, it.to_string()))?;
+        Ok((session, device.clone()))
     })
 }
 

@@ -48,49 +48,19 @@ pub(crate) fn candidates(options: &Options) -> Result<Vec<Device>, BackendError>
 }
 
 fn found(options: &Options) -> Result<Vec<Device>, BackendError> {
-    match &options.device {
-        DeviceWish::On(Device::Cpu) => Ok(vec![Device::Cpu]),
-        DeviceWish::On(Device::Cuda(number)) if has::<CUDA>() => Ok(vec![Device::Cuda(*number)]),
+    let refused = || match &options.device {
         DeviceWish::On(device @ Device::Cuda(_)) => {
-            Err(lacking(device, "this ONNX Runtime was built without CUDA"))
+            lacking(device, "this ONNX Runtime was built without CUDA")
         }
-        DeviceWish::On(device) => {
+        device @ (DeviceWish::Auto | DeviceWish::On(_)) => {
             let reason = format!(
                 "it computes on the processor and on NVIDIA GPUs, device is {device}: engine pjrt knows \
                  tpu:N and cpu:N, litert edgetpu"
             );
-            Err(BackendError::Unsupported { engine: NAME, reason })
+            BackendError::Unsupported { engine: NAME, reason }
         }
-        DeviceWish::Auto if has::<CUDA>() => {
-            let gpus = options.allowed_gpus();
-            if gpus.is_empty() {
-                tracing::warn!(
-                    "device auto: no GPU has room, or all have failed the model; the processor instead"
-                );
-            }
-            Ok(gpus.into_iter().chain([Device::Cpu]).collect())
-        }
-        DeviceWish::Auto => Ok(vec![Device::Cpu]),
-    }
-}
-
-/// What was made on the first of them that would have it. Under `auto` each failure but the last, which is the
-/// processor's, is a warning: there the file is read too, and what is wrong with it said.
-pub(crate) fn first<T>(
-    wish: &DeviceWish,
-    candidates: Vec<Device>,
-    mut make: impl FnMut(&Device) -> Result<T, BackendError>,
-) -> Result<(T, Device), BackendError> {
-    for device in candidates {
-        match make(&device) {
-            Ok(made) => return Ok((made, device)),
-            Err(error) if *wish == DeviceWish::Auto && device != Device::Cpu => {
-                tracing::warn!(%device, %error, "device auto: the next is tried, the processor last");
-            }
-            Err(error) => return Err(error),
-        }
-    }
-    Err(lacking(&Device::Cpu, "no device would have the model")) // not reached: it is last
+    };
+    options.places(has::<CUDA>()).ok_or_else(refused)
 }
 
 /// Was the library built with this provider? Whether it works is seen when a session wants it.
@@ -216,6 +186,8 @@ fn tensorrt(number: i32, gpu: &GpuOptions) -> Option<ExecutionProviderDispatch> 
 mod tests {
     use super::*;
 
+    use backend_api::first;
+
     #[track_caller]
     fn check(device: &Device, reason: &str, expect: bool) {
         let error = of_device(device, BackendError::Run { reason: reason.to_owned() });
@@ -248,11 +220,11 @@ mod tests {
             DeviceWish::On(device) => vec![device.clone()],
             DeviceWish::Auto => vec![Device::Cuda(1), Device::Cuda(0), Device::Cpu],
         };
-        let made = first(&wish, candidates, |device| {
+        let made = first(&candidates, |device| {
             let failed = fails.iter().find(|it| it.0 == *device);
-            failed.map_or(Ok(()), |it| Err(of_load(device, it.1.to_owned())))
+            failed.map_or(Ok(device.clone()), |it| Err(of_load(device, it.1.to_owned())))
         });
-        let text = made.map(|it| it.1).map_err(|it| it.to_string());
+        let text = made.map_err(|it| it.to_string());
         match (text, expect) {
             (Ok(device), Ok(expect)) => assert_eq!(device, expect),
             (Err(text), Err(expect)) => assert!(text.starts_with(expect), "{text}"),
