@@ -3,21 +3,14 @@
 #![expect(unsafe_code, reason = "the fake's GPU memory is the test's own")]
 #![expect(clippy::disallowed_methods, reason = "whether there is a GPU is said by the environment")]
 
-use std::path::{Path, PathBuf};
+mod fake;
+
+use std::path::Path;
 use std::process::Command;
 
 use backend_cuda::{CudaError, DeviceAddress, Driver, HANDLE_BYTES};
 
-/// The library, and the folder that it lies in.
-fn built(flags: &[&str]) -> (tempfile::TempDir, PathBuf) {
-    let folder = tempfile::tempdir().expect("scratch");
-    let library = folder.path().join("libcuda.so");
-    let source = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fake_cuda.c");
-    let mut cc = Command::new("cc");
-    let made = cc.args(["-shared", "-fPIC", "-o"]).arg(&library).arg(source).args(flags).status();
-    assert!(made.expect("a C compiler").success());
-    (folder, library)
-}
+use fake::{built, foreign};
 
 fn address(memory: &mut [u8]) -> DeviceAddress {
     memory.as_mut_ptr() as DeviceAddress
@@ -75,16 +68,6 @@ fn a_copy_that_is_refused_is_an_error_after_those_before_it() {
     let error = error.expect_err("one too many").to_string();
     assert_eq!(error, "CUDA error: cuMemcpyHtoDAsync: CUDA_ERROR_OUT_OF_MEMORY (2)");
     assert_eq!((there[15], there[16]), (9, 0), "none is under way when the call is over");
-}
-
-/// Memory of another process, as the fake has it: a file, whose path is the handle.
-fn foreign(content: &[u8]) -> (tempfile::NamedTempFile, [u8; HANDLE_BYTES]) {
-    let file = tempfile::NamedTempFile::new_in("/tmp").expect("a file");
-    std::fs::write(file.path(), content).expect("written");
-    let path = file.path().as_os_str().as_encoded_bytes();
-    let mut handle = [0; HANDLE_BYTES];
-    handle[..path.len()].copy_from_slice(path);
-    (file, handle)
 }
 
 /// Contexts, streams and handles that have not been given back.

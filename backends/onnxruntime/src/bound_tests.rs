@@ -1,7 +1,10 @@
 use super::*;
 
-use std::path::{Path, PathBuf};
-use std::process::Command;
+#[path = "../../cuda/tests/fake/mod.rs"]
+#[expect(dead_code, reason = "no memory of another process is copied from here")]
+mod fake;
+
+use std::path::Path;
 use std::sync::PoisonError;
 
 use backend_api::{GpuOptions, Options, SessionOptions};
@@ -104,12 +107,7 @@ fn a_run_that_fails_keeps_no_memory() {
 /// The way to a GPU and back, with the host's memory for the GPU's and a driver of a few lines of C.
 #[test]
 fn tensors_are_carried_to_where_they_are_read() {
-    let folder = tempfile::tempdir().expect("scratch");
-    let library = folder.path().join("libcuda.so");
-    let source = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../cuda/tests/fake_cuda.c");
-    let mut cc = Command::new("cc");
-    let made = cc.args(["-shared", "-fPIC", "-o"]).arg(&library).arg(source).status();
-    assert!(made.expect("a C compiler").success());
+    let (_folder, library) = fake::built(&[]);
     let stream = Driver::open(Some(&library)).expect("opens").stream(0).expect("a stream");
     let shared = shared("pair.onnx");
     let far = || Place::far(&shared).expect("a place");

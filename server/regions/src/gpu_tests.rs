@@ -2,41 +2,22 @@
 
 use super::*;
 
-use std::path::PathBuf;
-use std::process::Command;
+#[path = "../../../backends/cuda/tests/fake/mod.rs"]
+mod fake;
 
 use crate::{Limits, Place, RegionKind, Regions};
 
-/// The library, and the folder that it lies in.
-fn driver(flag: &str) -> (tempfile::TempDir, PathBuf) {
-    let folder = tempfile::tempdir().expect("scratch");
-    let library = folder.path().join("libcuda.so");
-    let source = concat!(env!("CARGO_MANIFEST_DIR"), "/../../backends/cuda/tests/fake_cuda.c");
-    let mut cc = Command::new("cc");
-    let made = cc.args(["-shared", "-fPIC", flag, "-o"]).arg(&library).arg(source).status();
-    assert!(made.expect("a C compiler").success());
-    (folder, library)
-}
+use fake::{built, foreign};
 
 fn regions(library: &Path) -> Regions {
     let limits = Limits { regions_max: 4, bytes_max: 100 };
     Regions::new(limits).with_gpus(Some(Gpus::open(Some(library))))
 }
 
-/// A client's memory on a GPU, as the fake has it: a file, whose path is the handle.
-fn memory(content: &[u8]) -> (tempfile::NamedTempFile, [u8; HANDLE_BYTES]) {
-    let file = tempfile::NamedTempFile::new_in("/tmp").expect("a file");
-    std::fs::write(file.path(), content).expect("written");
-    let path = file.path().as_os_str().as_encoded_bytes();
-    let mut handle = [0; HANDLE_BYTES];
-    handle[..path.len()].copy_from_slice(path);
-    (file, handle)
-}
-
 #[test]
 fn memory_of_a_gpu_is_read_and_written() {
-    let (_folder, library) = driver("-O0");
-    let (regions, (file, handle)) = (regions(&library), memory(b"0123456789"));
+    let (_folder, library) = built(&[]);
+    let (regions, (file, handle)) = (regions(&library), foreign(b"0123456789"));
     assert_eq!(regions.gpus_lack(), None);
     regions.register_cuda("r", (1, &handle), 8).expect("registered");
     let span = regions.span("r", 2, 4).expect("within");
@@ -56,8 +37,8 @@ fn memory_of_a_gpu_is_read_and_written() {
 
 #[test]
 fn what_is_wrong_is_said() {
-    let (_folder, library) = driver("-O0");
-    let (regions, (_file, handle)) = (regions(&library), memory(&[0; 64]));
+    let (_folder, library) = built(&[]);
+    let (regions, (_file, handle)) = (regions(&library), foreign(&[0; 64]));
     let check = |given: (i64, &[u8]), bytes, says: &str| {
         let error = regions.register_cuda("r", given, bytes).expect_err(says);
         assert!(error.to_string().contains(says), "{error}");
@@ -76,7 +57,7 @@ fn what_is_wrong_is_said() {
 
 #[test]
 fn without_a_driver_the_reason_is_said() {
-    let (_folder, library) = driver("-DCOUNT=0");
+    let (_folder, library) = built(&["-DCOUNT=0"]);
     let regions = regions(&library);
     let error = regions.register_cuda("r", (0, &[0; 64]), 1).expect_err("no GPU");
     assert_eq!(error.kind(), server_base::Kind::Unimplemented);
