@@ -27,7 +27,8 @@ pub const NAME: &str = "fake";
 #[derive(Clone, Default)]
 pub struct Fake {
     shared: Arc<Shared>,
-    on_gpus: bool,
+    /// How many it counts.
+    gpus: u32,
 }
 
 /// What a test sees of all models of one [`Fake`].
@@ -46,10 +47,10 @@ impl Fake {
         Fake::default()
     }
 
-    /// As if it computed on GPUs: on as many as there are said to be.
+    /// As if it computed on GPUs, each model on so many of those that it may use.
     #[must_use]
-    pub fn on_gpus(mut self) -> Fake {
-        self.on_gpus = true;
+    pub fn on_gpus(mut self, count: u32) -> Fake {
+        self.gpus = count;
         self
     }
 
@@ -98,17 +99,19 @@ impl Backend for Fake {
     }
 
     fn devices(&self) -> Vec<Device> {
-        let gpu = self.on_gpus.then_some(Device::Cuda(0));
-        std::iter::once(Device::Cpu).chain(gpu).collect()
+        std::iter::once(Device::Cpu).chain((0..self.gpus).map(Device::Cuda)).collect()
     }
 
     fn load(&self, artifact: &Path, options: &Options) -> Result<Box<dyn Model>, BackendError> {
-        let device = if self.on_gpus {
-            options.allowed_gpus().into_iter().next().unwrap_or(Device::Cpu)
-        } else {
+        let mut devices = Vec::new();
+        if self.gpus == 0 {
             options.on_processor(NAME)?;
-            Device::Cpu
-        };
+        } else {
+            devices.extend(options.allowed_gpus().into_iter().take(self.gpus as usize));
+        }
+        if devices.is_empty() {
+            devices.push(Device::Cpu);
+        }
         self.shared.loads_begun.fetch_add(1, Ordering::Relaxed);
         let unreadable = |reason: String| BackendError::Artifact { reason };
         let text = std::fs::read_to_string(artifact)
@@ -127,7 +130,7 @@ impl Backend for Fake {
         Ok(Box::new(FakeModel {
             script: Arc::new(script),
             signature,
-            device,
+            devices,
             shared: Arc::clone(&self.shared),
         }))
     }
@@ -136,7 +139,7 @@ impl Backend for Fake {
 struct FakeModel {
     script: Arc<Script>,
     signature: Signature,
-    device: Device,
+    devices: Vec<Device>,
     shared: Arc<Shared>,
 }
 
@@ -146,11 +149,11 @@ impl Model for FakeModel {
     }
 
     fn devices(&self) -> Vec<Device> {
-        vec![self.device.clone()]
+        self.devices.clone()
     }
 
     fn instance(&self, device: &Device) -> Result<Box<dyn Instance>, BackendError> {
-        if *device != self.device {
+        if !self.devices.contains(device) {
             return Err(elsewhere(NAME, device));
         }
         Ok(Box::new(FakeInstance::new(

@@ -133,12 +133,15 @@ impl Engines {
         }
     }
 
-    /// Might one that would load the version in `folder` have it on a GPU?
-    pub(crate) fn may_use_gpus(&self, wanted: Option<&str>, folder: &Path) -> bool {
-        let has_gpus =
-            |it: &dyn Backend| it.devices().iter().any(|it| matches!(it, Device::Cuda(_)));
-        let asked = self.asked(wanted);
-        asked.into_iter().any(|it| has_gpus(&**it) && folder.join(it.artifact()).is_file())
+    /// On how many GPUs one that would load the version in `folder` might have it: an engine that counts several
+    /// spreads instances over them, one that knows GPUs and does not count them takes one.
+    pub(crate) fn gpus_used(&self, wanted: Option<&str>, folder: &Path) -> usize {
+        let gpus = |it: &&Arc<dyn Backend>| {
+            it.devices().iter().filter(|it| matches!(it, Device::Cuda(_))).count()
+        };
+        let asked = self.asked(wanted).into_iter();
+        let reading = asked.filter(|it| folder.join(it.artifact()).is_file());
+        reading.map(|it| gpus(&it)).max().unwrap_or(0)
     }
 
     /// Loads the version in `folder` with the wanted engine, or with the first that can.

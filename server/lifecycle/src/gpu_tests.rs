@@ -4,12 +4,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use backend_fake::Fake;
 use server_base::Kind;
 use server_serving::InferError;
 
 use crate::config::LoadPolicy;
 use crate::eviction::RESIDENCE;
-use crate::house::{House, constant, house_on_gpus, house_with};
+use crate::house::{House, constant, house_of, house_on_gpus, house_with};
 use crate::memory::LEAST;
 use crate::placement::{Free, Gpu, Gpus, Survey};
 
@@ -41,6 +42,24 @@ async fn auto_takes_the_emptiest_gpu_or_the_processor() {
         house.shows("m/1:AVAILABLE").await;
         assert_eq!(device(&house, "m").as_deref(), expect);
     }
+}
+
+/// A model whose instances are on two GPUs takes its weights' memory on both, also before it is there.
+#[tokio::test]
+async fn what_is_spread_is_promised_on_each_gpu() {
+    let free = LEAST * 3 / 2;
+    let slow = format!("{}load_waits\n", constant(1));
+    let files = [("m/model.toml", "[instances]\ncount = 2\n"), ("m/1/model.fake", &*slow)];
+    let house = house_of(Fake::new().on_gpus(2), &files, |it| {
+        it.gpus = two(&Arc::new(AtomicU64::new(free)), free);
+    });
+    house.fake.loads().await_waiting(1);
+    house.put("n/1/model.fake", &constant(2));
+    house.shows("m/1:LOADING n/1:AVAILABLE").await;
+    assert_eq!(device(&house, "n"), None, "no GPU has room for one more");
+    house.fake.loads().open();
+    house.shows("m/1:AVAILABLE n/1:AVAILABLE").await;
+    assert_eq!(device(&house, "m").as_deref(), Some("cuda:0,cuda:1"));
 }
 
 /// A driver that hangs, or a processor's model that is large, concerns nobody else.

@@ -85,10 +85,14 @@ pub(crate) fn house_with(files: &[(&str, &str)], change: impl FnOnce(&mut Option
 
 /// Of an engine that takes any GPU.
 pub(crate) fn house_on_gpus(files: &[(&str, &str)], change: impl FnOnce(&mut Options)) -> House {
-    house_of(Fake::new().on_gpus(), files, change)
+    house_of(Fake::new().on_gpus(1), files, change)
 }
 
-fn house_of(fake: Fake, files: &[(&str, &str)], change: impl FnOnce(&mut Options)) -> House {
+pub(crate) fn house_of(
+    fake: Fake,
+    files: &[(&str, &str)],
+    change: impl FnOnce(&mut Options),
+) -> House {
     let root = tempfile::tempdir().expect("scratch");
     files.iter().for_each(|(path, content)| put(root.path(), path, content));
     let engines = engines(&fake);

@@ -55,10 +55,11 @@ impl Means {
     /// Where it may be loaded. What no engine would have on a GPU asks no driver and takes no GPU's memory.
     fn place(&self, need: Need, job: &LoadJob) -> Result<Placed<'_>, LoadError> {
         let (engine, wish) = (job.config.engine.as_deref(), &job.config.options.device);
-        if !self.engines.may_use_gpus(engine, &job.folder) {
+        let gpus = self.engines.gpus_used(engine, &job.folder);
+        if gpus == 0 {
             return Ok((None, None));
         }
-        self.placement.place(wish, need)
+        self.placement.place(wish, (need, gpus.min(job.config.instances.max(1))))
     }
 
     fn load(&self, need: Need, job: &mut LoadJob) -> End {

@@ -116,22 +116,25 @@ pub(crate) struct Placement {
     promised: Mutex<BTreeMap<u32, u64>>,
 }
 
-/// Memory that is promised until this is dropped.
+/// Memory that is promised until this is dropped, on each of these GPUs.
 #[derive(Debug)]
 pub(crate) struct Promise<'a> {
     placement: &'a Placement,
-    number: u32,
+    numbers: Vec<u32>,
     bytes: u64,
 }
 
-/// The GPUs that may be tried, in this order, and the memory of the first; `None`: nobody knows.
+/// The GPUs that may be tried, in this order, and the memory of those that are going to be used; `None`: nobody
+/// knows.
 pub(crate) type Placed<'a> = (Option<Vec<u32>>, Option<Promise<'a>>);
 
 impl Drop for Promise<'_> {
     fn drop(&mut self) {
         let mut promised = self.placement.promised.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(bytes) = promised.get_mut(&self.number) {
-            *bytes = bytes.saturating_sub(self.bytes);
+        for number in &self.numbers {
+            if let Some(bytes) = promised.get_mut(number) {
+                *bytes = bytes.saturating_sub(self.bytes);
+            }
         }
     }
 }
@@ -141,8 +144,13 @@ impl Placement {
         Placement { gpus, ..Placement::default() }
     }
 
-    /// See [`Placed`].
-    pub(crate) fn place(&self, wish: &DeviceWish, need: Need) -> Result<Placed<'_>, LoadError> {
+    /// See [`Placed`]. The model's instances are going to be on so many GPUs, if there are as many: each of them gets
+    /// all its weights.
+    pub(crate) fn place(
+        &self,
+        wish: &DeviceWish,
+        (need, spread): (Need, usize),
+    ) -> Result<Placed<'_>, LoadError> {
         if !of_gpu(wish) {
             return Ok((None, None));
         }
@@ -160,11 +168,12 @@ impl Placement {
             }
         }
         let order = choose(wish, need, &gpus)?;
-        let promise = order.first().map(|&number| {
-            *promised.entry(number).or_default() += need.bytes;
-            Promise { placement: self, number, bytes: need.bytes }
-        });
-        Ok((Some(order), promise))
+        let numbers: Vec<u32> = order.iter().copied().take(spread).collect();
+        for number in &numbers {
+            *promised.entry(*number).or_default() += need.bytes;
+        }
+        let promise = Promise { placement: self, numbers, bytes: need.bytes };
+        Ok((Some(order), Some(promise)))
     }
 }
 

@@ -66,15 +66,38 @@ fn what_was_asked_for_is_had_or_refused_with_what_there_is() {
 fn what_is_promised_is_not_promised_twice() {
     let placement =
         Placement::new(Gpus::new(|| Survey::Gpus(vec![gpu(0, Ok(150)), gpu(1, Ok(120))])));
-    let place = || placement.place(&DeviceWish::Auto, Need { bytes: 100 * MIB, avoid: None });
+    let need = Need { bytes: 100 * MIB, avoid: None };
+    let place = || placement.place(&DeviceWish::Auto, (need, 1));
     let (first, promise) = place().expect("room");
     assert_eq!(first, Some(vec![0, 1]));
     let (second, other) = place().expect("room");
     assert_eq!(second, Some(vec![1]));
     let (third, none) = place().expect("the processor");
-    assert_eq!((third, none.is_none()), (Some(vec![]), true));
-    drop((promise, other));
+    assert_eq!(third, Some(vec![]));
+    drop((promise, other, none));
     assert_eq!(place().expect("room").0, Some(vec![0, 1]));
+}
+
+/// Instances on several GPUs, as one engine spreads them: each GPU gets the weights.
+#[test]
+fn what_is_spread_is_promised_on_each_gpu() {
+    let seen = [gpu(0, Ok(150)), gpu(1, Ok(300)), gpu(2, Ok(250))];
+    let placement = Placement::new(Gpus::new(move || Survey::Gpus(seen.to_vec())));
+    let need = Need { bytes: 100 * MIB, avoid: None };
+    let place = |spread: usize| placement.place(&DeviceWish::Auto, (need, spread)).expect("room");
+    let (all, spread) = place(2);
+    assert_eq!(all, Some(vec![1, 2, 0]));
+    // 150, 200 and 150 MiB are left.
+    let (next, one) = place(1);
+    assert_eq!(next, Some(vec![1, 0, 2]));
+    // 150, 100 and 150.
+    let (rest, more) = place(9);
+    assert_eq!(rest, Some(vec![0, 2, 1]), "as many as there are");
+    assert_eq!(place(1).0, Some(vec![]));
+    drop((one, more));
+    assert_eq!(place(1).0, Some(vec![1, 0, 2]));
+    drop(spread);
+    assert_eq!(place(1).0, Some(vec![1, 2, 0]), "nothing is promised any more");
 }
 
 #[test]
@@ -82,7 +105,7 @@ fn a_driver_that_does_not_answer_is_not_waited_for_by_an_engine() {
     let placement = Placement::new(Gpus::new(|| Survey::Silent));
     let need = Need { bytes: 1, avoid: None };
     let place = |wish: &str| {
-        let placed = placement.place(&wish.parse().expect("a wish"), need);
+        let placed = placement.place(&wish.parse().expect("a wish"), (need, 1));
         placed.map(|it| it.0).map_err(|it| (it.fault, it.reason))
     };
     assert_eq!((place("auto"), place("cpu")), (Ok(Some(vec![])), Ok(None)));
@@ -96,7 +119,7 @@ fn where_nobody_knows_the_engine_decides() {
     let placement = Placement::default();
     let place = |wish: &str, avoid| {
         let need = Need { bytes: u64::MAX, avoid };
-        placement.place(&wish.parse().expect("a wish"), need).expect("not refused").0
+        placement.place(&wish.parse().expect("a wish"), (need, 1)).expect("not refused").0
     };
     assert_eq!(
         (place("auto", None), place("cuda:3", None), place("cpu", None)),
