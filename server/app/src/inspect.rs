@@ -127,10 +127,8 @@ fn engines(libraries: &Libraries) -> anyhow::Result<Vec<Engine>> {
     let available = opened.available().map(|it| {
         let (engine, reads) = (it.name(), Some(it.artifact()));
         match engines::check(engine, libraries) {
-            Ok(mut devices) => {
-                let gpus = it.devices().into_iter().filter(|it| *it != Device::Cpu);
-                devices.extend(gpus.map(|it| format!("device {it}, as far as the library says")));
-                let version = Some(it.version());
+            Ok(seen) => {
+                let (devices, version) = (described(seen, it.devices()), Some(it.version()));
                 Engine { engine, available: true, reads, version, devices, ..Engine::default() }
             }
             Err(reason) => lacking(engine, reads, reason),
@@ -139,6 +137,15 @@ fn engines(libraries: &Libraries) -> anyhow::Result<Vec<Engine>> {
     let missing = opened.missing().iter();
     let missing = missing.map(|it| lacking(it.name, it.artifact, it.reason.clone()));
     Ok(available.chain(missing).collect())
+}
+
+/// What an engine's devices are: those that were looked at, or else what its library was built for.
+fn described(seen: Vec<String>, built_for: Vec<Device>) -> Vec<String> {
+    if !seen.is_empty() {
+        return seen;
+    }
+    let others = built_for.into_iter().filter(|it| *it != Device::Cpu);
+    others.map(|it| format!("device {it}, as far as the library says")).collect()
 }
 
 fn lacking(engine: &'static str, reads: Option<&'static str>, reason: String) -> Engine {

@@ -57,3 +57,14 @@ fn what_lacks_says_how_it_is_had() {
         assert!(!line.available && fix.contains(&format!("`make {engine}`")), "{engine}: {fix}");
     }
 }
+
+/// candle looks for itself: that it was built for GPUs does not mean that there is one.
+#[test]
+fn what_was_looked_at_counts_for_more_than_what_was_built() {
+    let built = || vec![Device::Cpu, Device::Cuda(0)];
+    let none =
+        "device cuda: built for CUDA 13.0, not available: the driver shows no GPU".to_owned();
+    assert_eq!(described(vec![none.clone()], built()), [none]);
+    assert_eq!(described(Vec::new(), built()), ["device cuda:0, as far as the library says"]);
+    assert!(described(Vec::new(), vec![Device::Cpu]).is_empty());
+}
