@@ -48,6 +48,15 @@ pub enum RegionError {
         /// What is missing, and what would help.
         why: String,
     },
+    /// So many calls to a GPU's driver wait for one that has not come back.
+    #[error(
+        "memory of GPUs cannot be used now: NVIDIA's driver does not answer, {waiting} calls wait for it; try \
+         again later"
+    )]
+    Busy {
+        /// As many as may wait.
+        waiting: usize,
+    },
     /// The object is smaller than what is to be registered of it, or that is nothing.
     #[error("Unable to register shared memory region '{region}': {why}")]
     Size {
@@ -127,6 +136,7 @@ impl RegionError {
             RegionError::Unknown { .. } => Kind::NotFound,
             RegionError::Full { .. } => Kind::Overloaded,
             RegionError::NoGpu { .. } => Kind::Unimplemented,
+            RegionError::Busy { .. } => Kind::Unavailable,
             RegionError::Exists { .. }
             | RegionError::Name { .. }
             | RegionError::Key { .. }
@@ -148,6 +158,7 @@ impl RegionError {
             RegionError::Key { .. } => "key",
             RegionError::Object { .. } => "object",
             RegionError::NoGpu { .. } => "no_gpu",
+            RegionError::Busy { .. } => "busy",
             RegionError::Size { .. } => "size",
             RegionError::Full { .. } => "full",
             RegionError::Outside { .. } => "outside",

@@ -16,7 +16,7 @@ mod error;
 pub mod metrics;
 
 pub use error::RegionError;
-pub use gpu::Gpus;
+pub use gpu::{Gpus, Ticket};
 pub use region::{Place, Region};
-pub use regions::{Limits, RegionKind, Regions};
+pub use regions::{DriverWork, Limits, RegionKind, Regions};
 pub use span::Span;

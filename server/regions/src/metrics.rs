@@ -29,7 +29,7 @@ pub const SERIES: &[Series] = &[
         name: REFUSED,
         kind: SeriesKind::Counter,
         labels: &["reason"],
-        help: "Registrations and uses of clients' memory that were refused: unknown, exists, name, key, object (not there, or not allowed), size, full, no_gpu, outside (of the region), shrunk (the object), too_small (for an output), failed.",
+        help: "Registrations and uses of clients' memory that were refused: unknown, exists, name, key, object (not there, or not allowed), size, full, no_gpu, busy (its driver), outside (of the region), shrunk (the object), too_small (for an output), failed.",
         buckets: &[],
     },
 ];

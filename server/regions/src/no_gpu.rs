@@ -6,6 +6,7 @@ use std::path::Path;
 use bytes::Bytes;
 
 use crate::error::RegionError;
+use crate::regions::DriverWork;
 
 const LACK: &str = "this build is without NVIDIA's driver, which `--features nvml` adds";
 
@@ -23,6 +24,14 @@ impl Gpus {
         Some(LACK.to_owned())
     }
 
+    pub(crate) fn aside(
+        &self,
+        _: DriverWork,
+        _: impl FnOnce() + Send + 'static,
+    ) -> Result<Ticket, RegionError> {
+        Err(RegionError::NoGpu { why: LACK.to_owned() })
+    }
+
     pub(crate) fn memory(
         &self,
         _: &str,
@@ -32,6 +41,10 @@ impl Gpus {
         Err(RegionError::NoGpu { why: LACK.to_owned() })
     }
 }
+
+/// For an errand, which is never taken.
+#[derive(Debug)]
+pub struct Ticket;
 
 /// There is no value of this type.
 #[derive(Debug)]

@@ -81,6 +81,11 @@ impl Region {
         self.held
     }
 
+    /// Does it lie on a GPU?
+    pub(crate) fn is_far(&self) -> bool {
+        matches!(self.source, Source::Cuda(_))
+    }
+
     /// A copy of so many bytes, which lie within the region.
     pub(crate) fn read(&self, offset: u64, bytes: usize) -> Result<Bytes, RegionError> {
         match &self.source {

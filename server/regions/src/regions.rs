@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use arc_swap::ArcSwap;
 
 use crate::error::RegionError;
-use crate::gpu::Gpus;
+use crate::gpu::{Gpus, Ticket};
 use crate::key::{self, NAME_BYTES_MAX};
 use crate::metrics::{self, refused};
 use crate::object::Object;
@@ -36,6 +36,15 @@ impl Default for Limits {
         // requests may take, for clients keep several tensors ready.
         Limits { regions_max: 1_024, bytes_max: 4 << 30 }
     }
+}
+
+/// What a GPU's driver is called for; each kind of work has a thread.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DriverWork {
+    /// Memory is opened: [`Regions::register_cuda`].
+    Opens,
+    /// Spans on GPUs are read and written.
+    Copies,
 }
 
 /// What memory is meant.
@@ -95,6 +104,23 @@ impl Regions {
         Regions { gpus, ..self }
     }
 
+    /// May memory of GPUs be shared, if it can be?
+    pub fn allows_gpus(&self) -> bool {
+        self.gpus.is_some()
+    }
+
+    /// Has a thread of the driver's do what may take as long as the driver, in turn. If the ticket is dropped before
+    /// it has begun, it is withdrawn, and nothing of it is kept.
+    pub fn aside(
+        &self,
+        work: DriverWork,
+        errand: impl FnOnce() + Send + 'static,
+    ) -> Result<Ticket, RegionError> {
+        let not_allowed = || RegionError::NoGpu { why: NOT_ALLOWED.to_owned() };
+        let gpus = self.gpus.as_ref().ok_or_else(not_allowed);
+        gpus.and_then(|it| it.aside(work, errand)).map_err(refused)
+    }
+
     /// Why memory of GPUs cannot be registered; `None`: it can.
     pub fn gpus_lack(&self) -> Option<String> {
         self.gpus.as_ref().map_or(Some(NOT_ALLOWED.to_owned()), Gpus::lack)
@@ -126,7 +152,7 @@ impl Regions {
     }
 
     /// Makes the first `bytes` of memory on a GPU known under a name. The handle is what another process was given
-    /// for it. May take as long as the driver, so not on a thread that others wait for.
+    /// for it. Takes as long as the driver, so it is for [`Regions::aside`].
     pub fn register_cuda(
         &self,
         name: &str,

@@ -41,6 +41,11 @@ impl Span {
         self.bytes
     }
 
+    /// Does it lie on a GPU? Then reading and writing take as long as the driver: see [`crate::Regions::aside`].
+    pub fn is_far(&self) -> bool {
+        self.region.is_far()
+    }
+
     /// A copy of them as they are now. The caller has seen to it that there is memory for it.
     pub fn read(&self) -> Result<Bytes, RegionError> {
         // More than can be addressed cannot be there.

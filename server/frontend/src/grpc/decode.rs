@@ -36,13 +36,7 @@ pub(crate) fn request<'a>(
             targets.push(place, memory.output(&output.name, at)?);
         }
     }
-    let timeout = match parameters.get("timeout").and_then(|it| it.parameter_choice.as_ref()) {
-        None => call_timeout,
-        Some(choice) => {
-            let asked = timeout_parameter(choice)?;
-            Some(call_timeout.map_or(asked, |it| it.min(asked)))
-        }
-    };
+    let timeout = timeout(&parameters, call_timeout)?;
     let inputs = if raw_input_contents.is_empty() {
         inputs.into_iter().map(|it| typed_input(it, memory)).collect::<Result<_, _>>()?
     } else {
@@ -51,6 +45,25 @@ pub(crate) fn request<'a>(
     let outputs = outputs.into_iter().map(|it| it.name.into()).collect();
     let model = model_name.into();
     Ok((InferRequest { model, version, inputs, outputs, timeout }, targets))
+}
+
+/// Where the inputs of a message are that lie in their client's memory.
+pub(crate) fn elsewhere_of(
+    message: &ModelInferRequest,
+) -> impl Iterator<Item = Result<At<'_>, InferError>> {
+    message.inputs.iter().filter_map(|it| elsewhere(&it.name, &it.parameters).transpose())
+}
+
+/// How long the caller waits, by the message's parameters and the call.
+pub(crate) fn timeout(
+    parameters: &Parameters,
+    call: Option<Duration>,
+) -> Result<Option<Duration>, InferError> {
+    let Some(choice) = parameters.get("timeout").and_then(|it| it.parameter_choice.as_ref()) else {
+        return Ok(call);
+    };
+    let asked = timeout_parameter(choice)?;
+    Ok(Some(call.map_or(asked, |it| it.min(asked))))
 }
 
 /// The request parameter `timeout`, in microseconds.

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, header};
 use prost::Message as _;
 use proto::inference::ModelInferRequest;
-use server_base::{InferRequest, Protocol, VersionChoice};
+use server_base::{InferRequest, InferResponse, Protocol, VersionChoice};
 use server_serving::{
     Answer, Caller, Finished, InferError, Permit, Reply, Servable, Submitted, Trip,
 };
@@ -18,7 +18,7 @@ use super::{call, decode, encode, framing, status_of, weight};
 use crate::body::{Framing, Incoming, RequestBody, ResponseBody, collect};
 use crate::dispatch::Shared;
 use crate::headers::{self, Headers, Notes, VERSION_HEADER};
-use crate::memory::{Memory, Targets};
+use crate::memory::{self, Copies, Far, Memory, Targets};
 use crate::metrics::Durations;
 
 /// The method's path.
@@ -74,11 +74,12 @@ impl Answered {
 pub(crate) enum Unbegun {
     /// The whole answer.
     Refused(Response<()>),
-    /// Its model is to be loaded first: see [`Unary::late`].
-    Asleep(Box<Late>),
+    /// Its model is to be loaded first, or tensors of it lie on a GPU, whose driver must not be waited for here: see
+    /// [`Unary::late`].
+    Late(Box<Late>),
 }
 
-/// A call whose model is loaded on demand and not there yet.
+/// A call that could not begin at once.
 pub(crate) struct Late {
     trip: Trip,
     headers: HeaderMap,
@@ -142,17 +143,17 @@ impl Unary {
             Ok((Some((submitted, how)), _)) => Ok(Call { trip, submitted, how }),
             Ok((None, message)) => {
                 let late = Late { trip, headers: headers.clone(), message };
-                Err(Unbegun::Asleep(Box::new(late)))
+                Err(Unbegun::Late(Box::new(late)))
             }
             Err(error) => Err(Unbegun::Refused(self.refused(trip, &error))),
         }
     }
 
-    /// Answers a call whose model has to be loaded first.
+    /// Answers a call that could not begin at once.
     pub(crate) async fn late(&self, late: Box<Late>) -> Response<ResponseBody> {
         let Late { mut trip, headers, message } = *late;
         let answered = self.infer((&headers, &message), &mut trip).await;
-        self.response(trip, answered)
+        self.response(trip, answered).await
     }
 
     /// Ends it with what the model gave.
@@ -175,7 +176,7 @@ impl Unary {
     pub(crate) async fn call(&self, request: Request<Incoming>) -> Response<ResponseBody> {
         let mut trip = self.shared.serving.trip(Protocol::Grpc);
         let answered = self.answer(request, &mut trip).await;
-        self.response(trip, answered)
+        self.response(trip, answered).await
     }
 
     async fn answer(
@@ -200,7 +201,14 @@ impl Unary {
         message: (&HeaderMap, &Message),
         trip: &mut Trip,
     ) -> Result<(Submitted, Answer, How), InferError> {
-        let Asked { request, how, .. } = self.decode(message, trip)?;
+        let mut copies = Copies::default();
+        let Asked { request, how, .. } = loop {
+            match self.decode(message, copies, trip)? {
+                Ok(asked) => break asked,
+                Err(far) => copies = memory::fetch(&self.shared, far).await?,
+            }
+            trip.resume();
+        };
         let (submitted, answer) = self.shared.serving.infer(request, trip).await?;
         Ok((submitted, answer, how))
     }
@@ -225,15 +233,20 @@ impl Unary {
         Ok(Message { bytes, timeout: call::timeout(headers) })
     }
 
-    /// Pushes what a message asks for; nothing if its model is not loaded yet.
+    /// Pushes what a message asks for; nothing if it is to be waited for first.
     fn submit(
         &self,
         message: (&HeaderMap, &Message),
         trip: &mut Trip,
         reply: Reply,
     ) -> Result<Option<(Submitted, How)>, InferError> {
-        let Asked { request, how, servable } = self.decode(message, trip)?;
-        let Some(servable) = servable else { return Ok(None) };
+        let decoded = self.decode(message, Copies::default(), trip)?;
+        let Ok(Asked { request, how, servable: Some(servable) }) = decoded else {
+            return Ok(None);
+        };
+        if how.targets.are_far() {
+            return Ok(None);
+        }
         match self.shared.serving.submit(servable, request, trip, reply) {
             Ok(submitted) => Ok(Some((submitted, how))),
             Err(InferError::Asleep { .. }) => Ok(None),
@@ -248,12 +261,13 @@ impl Unary {
     }
 
     /// First of all it is found out for whom a message is: what is wrong with it is then counted
-    /// there.
+    /// there. What lies on GPUs is to be copied first, and then it is decoded again, with the copies.
     fn decode<'a>(
         &self,
         (headers, message): (&HeaderMap, &'a Message),
+        copies: Copies,
         trip: &mut Trip,
-    ) -> Result<Asked<'a>, InferError> {
+    ) -> Result<Result<Asked<'a>, Far>, InferError> {
         let Message { bytes, timeout } = message;
         let said = headers.get(VERSION_HEADER).map(HeaderValue::as_bytes);
         let by = Headers::Map(headers);
@@ -262,7 +276,8 @@ impl Unary {
             let servable = self.address(&request.model, &request.version, (&by, trip))?;
             trip.is_called(&id);
             trip.decoded();
-            return Ok(Asked { request, how: How { id, targets: Targets::default() }, servable });
+            let how = How { id, targets: Targets::default() };
+            return Ok(Ok(Asked { request, how, servable }));
         }
         // What the message says in few bytes may take many in memory.
         trip.unfolds(weight::of(bytes)?)?;
@@ -272,10 +287,15 @@ impl Unary {
         let choice = headers::choice(VersionChoice::parse(&message.model_version)?, said)?;
         let servable = self.address(&message.model_name, &choice, (&by, trip))?;
         trip.is_called(&id);
-        let mut memory = Memory::of(&self.shared, trip);
+        let mut memory = Memory::of(&self.shared, trip, copies);
+        let time = decode::timeout(&message.parameters, *timeout)?;
+        let elsewhere = decode::elsewhere_of(&message);
+        if let Some(far) = memory.far(elsewhere, (servable.as_deref(), time))? {
+            return Ok(Err(far));
+        }
         let (request, targets) = decode::request(message, choice, *timeout, &mut memory)?;
         trip.decoded();
-        Ok(Asked { request, how: How { id, targets }, servable })
+        Ok(Ok(Asked { request, how: How { id, targets }, servable }))
     }
 
     fn address(
@@ -291,12 +311,15 @@ impl Unary {
         }
     }
 
-    fn response(
+    async fn response(
         &self,
         trip: Trip,
         answered: Result<(Submitted, Answer, How), InferError>,
     ) -> Response<ResponseBody> {
         let answered = match answered {
+            Ok((submitted, answer, how)) if how.targets.are_far() => {
+                self.carried(trip, (&submitted, answer), &how).await
+            }
             Ok((submitted, answer, how)) => self.answered(trip, (&submitted, answer), &how),
             Err(error) => Err(self.refused(trip, &error)),
         };
@@ -310,14 +333,41 @@ impl Unary {
         &self,
         mut trip: Trip,
         (submitted, answer): (&Submitted, Answer),
-        How { id, targets }: &How,
+        how: &How,
     ) -> Result<Answered, Response<()>> {
         let notes = Notes { version: submitted.chosen(), logged: answer.logged() };
         let response = submitted.response(answer, &mut trip);
+        self.encoded(trip, (notes, &response), how)
+    }
+
+    /// The same, where outputs go to GPUs.
+    async fn carried(
+        &self,
+        mut trip: Trip,
+        (submitted, answer): (&Submitted, Answer),
+        how: &How,
+    ) -> Result<Answered, Response<()>> {
+        let notes = Notes { version: submitted.chosen(), logged: answer.logged() };
+        let response = submitted.response(answer, &mut trip);
+        let until = submitted.deadline();
+        let carried = how.targets.carry(&self.shared, &response.outputs, until).await;
+        trip.resume();
+        match carried {
+            Ok(()) => self.encoded(trip, (notes, &response), how),
+            Err(error) => Err(self.refused(trip, &error)),
+        }
+    }
+
+    fn encoded(
+        &self,
+        mut trip: Trip,
+        (notes, response): (Notes, &InferResponse<'_>),
+        How { id, targets }: &How,
+    ) -> Result<Answered, Response<()>> {
         if let Err(error) = targets.write(&response.outputs) {
             return Err(self.refused(trip, &error));
         }
-        let message = encode::framed(&response, id, notes.logged, targets);
+        let message = encode::framed(response, id, notes.logged, targets);
         trip.encoded();
         Ok(Answered { message, notes, permit: self.finish(trip, None) })
     }

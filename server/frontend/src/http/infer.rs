@@ -7,7 +7,7 @@ use std::time::Instant;
 use backend_api::{DType, Dim, Shape, Tensor, TensorSpec, strings};
 use bytes::Bytes;
 use http::{Request, Response};
-use server_base::{InferRequest, NamedTensor, Protocol, VersionChoice};
+use server_base::{InferRequest, InferResponse, NamedTensor, Protocol, VersionChoice};
 use server_serving::{
     Answer, Caller, Finished, InferError, Permit, Reply, Servable, Submitted, Trip,
 };
@@ -22,7 +22,7 @@ use super::said::Said;
 use crate::body::{Framing, Incoming, RequestBody, ResponseBody, collect, discard};
 use crate::dispatch::Shared;
 use crate::headers::Notes;
-use crate::memory::{Memory, Targets};
+use crate::memory::{self, Copies, Far, Memory, Targets};
 
 /// How the caller wants the answer.
 struct Format {
@@ -55,8 +55,9 @@ pub(super) type Failed = Box<(InferError, Finished)>;
 pub(crate) enum Unbegun {
     /// It never will.
     Refused(Failed),
-    /// Its model is loaded on demand: see [`late`].
-    Asleep(Box<Trip>),
+    /// Its model is loaded on demand, or tensors of it lie on a GPU, whose driver must not be waited for here: see
+    /// [`late`].
+    Late(Box<Trip>),
 }
 
 /// Begins a prediction whose body is here.
@@ -67,18 +68,23 @@ pub(crate) fn begin(
     reply: Reply,
 ) -> Result<Call, Unbegun> {
     let mut trip = shared.serving.trip(Protocol::Http);
-    let begun = (|| {
+    let begun = (|| -> Result<Option<(Submitted, Format)>, InferError> {
         enter(shared, &mut trip)?;
         trip.grow(body.len())?;
         let (choice, servable) = address(shared, (model, version, &said), &mut trip)?;
         let addressed = Addressed { model, choice, servable: Some(Arc::clone(&servable)) };
         let parts = binary::split(said.json_length, body)?;
-        let (request, format) = decode(shared, addressed, (said, &parts), &mut trip)?;
-        Ok((shared.serving.submit(servable, request, &mut trip, reply)?, format))
+        let content = (said, &parts, Copies::default());
+        match decode(shared, addressed, content, &mut trip)? {
+            Ok((request, format)) if !format.targets.are_far() => {
+                Ok(Some((shared.serving.submit(servable, request, &mut trip, reply)?, format)))
+            }
+            Ok(_) | Err(_) => Ok(None),
+        }
     })();
     match begun {
-        Ok((submitted, format)) => Ok(Call { trip, submitted, format }),
-        Err(InferError::Asleep { .. }) => Err(Unbegun::Asleep(Box::new(trip))),
+        Ok(Some((submitted, format))) => Ok(Call { trip, submitted, format }),
+        Ok(None) | Err(InferError::Asleep { .. }) => Err(Unbegun::Late(Box::new(trip))),
         Err(error) => {
             let finished = trip.finish(Some(&error));
             Err(Unbegun::Refused(Box::new((error, finished))))
@@ -86,7 +92,7 @@ pub(crate) fn begin(
     }
 }
 
-/// A prediction that could not begin because its model was asleep, from there to its answer.
+/// A prediction that could not begin at once, from there to its answer.
 pub(crate) async fn late(
     shared: &Shared,
     (model, version): (&str, &str),
@@ -187,9 +193,23 @@ async fn complete(
         trip.resume();
     }
     let parts = binary::split(said.json_length, body)?;
-    let (request, format) = decode(shared, addressed, (said, &parts), trip)?;
+    let mut copies = Copies::default();
+    let (request, format) = loop {
+        match decode(shared, addressed.clone(), (said, &parts, copies), trip)? {
+            Ok(decoded) => break decoded,
+            Err(far) => copies = memory::fetch(shared, far).await?,
+        }
+        trip.resume();
+    };
     let (submitted, answer) = shared.serving.infer(request, trip).await?;
-    encode((&submitted, answer), &format, trip, Vec::new())
+    if !format.targets.are_far() {
+        return encode((&submitted, answer), &format, trip, Vec::new());
+    }
+    let notes = Notes { version: submitted.chosen(), logged: answer.logged() };
+    let response = submitted.response(answer, trip);
+    format.targets.carry(shared, &response.outputs, submitted.deadline()).await?;
+    trip.resume();
+    encode_with((notes, response), &format, trip, Vec::new())
 }
 
 fn enter(shared: &Shared, trip: &mut Trip) -> Result<Arc<Permit>, InferError> {
@@ -209,6 +229,7 @@ fn address(
 }
 
 /// For whom a request is.
+#[derive(Clone)]
 struct Addressed<'a> {
     model: &'a str,
     choice: VersionChoice,
@@ -216,12 +237,16 @@ struct Addressed<'a> {
     servable: Option<Arc<Servable>>,
 }
 
+/// What is asked, and how it is to be answered; or what is to be copied from GPUs first, and then it is decoded
+/// again, with the copies.
+type Decoded<'a> = Result<(InferRequest<'a>, Format), Far>;
+
 fn decode<'a>(
     shared: &Shared,
     addressed: Addressed<'a>,
-    (said, parts): (Said<'_>, &'a Parts),
+    (said, parts, copies): (Said<'_>, &'a Parts, Copies),
     trip: &mut Trip,
-) -> Result<(InferRequest<'a>, Format), InferError> {
+) -> Result<Decoded<'a>, InferError> {
     let Addressed { model, choice: version, servable } = addressed;
     let (model, timeout) = (model.into(), said.timeout()?);
     let binary = parts.tensors.clone();
@@ -234,18 +259,21 @@ fn decode<'a>(
         let request = InferRequest { model, version, inputs, outputs: SmallVec::new(), timeout };
         trip.decoded();
         let (binary, targets) = (WantsBinary::all(), Targets::default());
-        return Ok((request, Format { id: None, binary, targets }));
+        return Ok(Ok((request, Format { id: None, binary, targets })));
     }
     let body = InferBody::parse(&parts.json)?;
     let timeout = [timeout, body.timeout()].into_iter().flatten().min();
     trip.is_called(body.id.as_deref().unwrap_or_default().as_bytes());
-    let mut memory = Memory::of(shared, trip);
+    let mut memory = Memory::of(shared, trip, copies);
+    if let Some(far) = memory.far(body.elsewhere(), (servable.as_deref(), timeout))? {
+        return Ok(Err(far));
+    }
     let (wants, targets) = (body.wants_binary(), body.targets(&memory)?);
     let format = Format { binary: wants, targets, id: body.id.map(Cow::into_owned) };
     let outputs = body.outputs.into_iter().map(|it| it.name).collect();
     let inputs = tensors(body.inputs, binary, &mut memory)?;
     trip.decoded();
-    Ok((InferRequest { model, version, inputs, outputs, timeout }, format))
+    Ok(Ok((InferRequest { model, version, inputs, outputs, timeout }, format)))
 }
 
 fn encode(
@@ -254,9 +282,18 @@ fn encode(
     trip: &mut Trip,
     memory: Vec<u8>,
 ) -> Result<Encoded, InferError> {
-    let is_binary = |it| format.binary.at(it);
     let notes = Notes { version: submitted.chosen(), logged: answer.logged() };
-    let (response, id) = (submitted.response(answer, trip), format.id.as_deref());
+    let response = submitted.response(answer, trip);
+    encode_with((notes, response), format, trip, memory)
+}
+
+fn encode_with(
+    (notes, response): (Notes, InferResponse<'_>),
+    format: &Format,
+    trip: &mut Trip,
+    memory: Vec<u8>,
+) -> Result<Encoded, InferError> {
+    let (is_binary, id) = (|it| format.binary.at(it), format.id.as_deref());
     format.targets.write(&response.outputs)?;
     let how = (is_binary, &format.targets);
     let mut encoded = response::encode(response, id, how, memory);

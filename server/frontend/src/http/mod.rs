@@ -61,8 +61,8 @@ pub(crate) type Ended = Result<(Encoded, Finished), Box<Response<ResponseBody>>>
 pub(crate) enum NotBegun {
     /// The whole answer.
     Refused(Box<Response<ResponseBody>>),
-    /// Its model is to be loaded first: see [`Rest::late`].
-    Asleep(Box<Trip>),
+    /// Its model is to be loaded first, or a GPU's driver has to be called: see [`Rest::late`].
+    Late(Box<Trip>),
 }
 
 /// The REST interface.
@@ -104,11 +104,11 @@ impl Rest {
     ) -> Result<Call, NotBegun> {
         infer::begin(&self.shared, address, content, reply).map_err(|it| match it {
             Unbegun::Refused(it) => NotBegun::Refused(Box::new(self.refused(&it.0, &it.1))),
-            Unbegun::Asleep(trip) => NotBegun::Asleep(trip),
+            Unbegun::Late(trip) => NotBegun::Late(trip),
         })
     }
 
-    /// Answers a prediction whose model has to be loaded first.
+    /// Answers a prediction that could not begin at once.
     pub(crate) async fn late(
         &self,
         address: (&str, &str),

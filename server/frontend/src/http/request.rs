@@ -125,6 +125,11 @@ impl<'a> InferBody<'a> {
         WantsBinary { named: named.collect(), others }
     }
 
+    /// Where the inputs are that lie in their client's memory.
+    pub(crate) fn elsewhere(&self) -> impl Iterator<Item = Result<At<'_>, InferError>> {
+        self.inputs.iter().filter_map(|it| it.parameters.at(&it.name).transpose())
+    }
+
     /// Which outputs go into their client's memory.
     pub(crate) fn targets(&self, memory: &Memory<'_>) -> Result<Targets, InferError> {
         let mut targets = Targets::default();

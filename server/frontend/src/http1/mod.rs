@@ -55,7 +55,7 @@ struct Open {
     active: Active,
 }
 
-/// A prediction whose model is being loaded.
+/// A prediction whose model is being loaded, or that waits for a GPU's driver.
 struct Late {
     answer: Pin<Box<dyn Future<Output = http::Ended> + Send>>,
     active: Active,
@@ -175,7 +175,7 @@ impl Plain {
             Err(NotBegun::Refused(refused)) => {
                 self.writer.response(*refused, self.leaving, active);
             }
-            Err(NotBegun::Asleep(trip)) => {
+            Err(NotBegun::Late(trip)) => {
                 let rest = Arc::clone(&self.rest);
                 let answer = Box::pin(async move {
                     let (address, content) = head.parts(&message);

@@ -93,7 +93,7 @@ impl Calls {
                 self.free.push(number);
                 match unbegun {
                     Unbegun::Refused(refused) => drop(respond.send_response(refused, true)),
-                    Unbegun::Asleep(late) => {
+                    Unbegun::Late(late) => {
                         let (unary, limits) = (Arc::clone(&self.unary), Arc::clone(&self.limits));
                         tokio::spawn(async move {
                             let late = unary.late(late);
