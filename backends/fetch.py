@@ -88,6 +88,27 @@ PINS = {
         },
         libraries={"onnxruntime/capi/libonnxruntime.so.1.31.1": "libonnxruntime.so.1.31.1"},
     ),
+    # With CUDA and TensorRT, 315 MB: fetched only where it is asked for. It is built for CUDA 13, whose libraries it needs.
+    "onnxruntime-gpu": Pin(
+        title="ONNX Runtime for NVIDIA GPUs",
+        distribution="onnxruntime-gpu",
+        version="1.31.1",
+        wheels={
+            "x86_64": (
+                "manylinux_2_28_x86_64",
+                "e26c475fe361b2015f45b4b824bd13f0bb20204e59b62814e6f0acd5f3d491a6",
+            ),
+        },
+        libraries={
+            f"onnxruntime/capi/{name}": name
+            for name in (
+                "libonnxruntime_providers_shared.so",
+                "libonnxruntime_providers_tensorrt.so",
+                "libonnxruntime_providers_cuda.so",
+                "libonnxruntime.so.1.31.1",
+            )
+        },
+    ),
     # What serving ONNX files on a CPU needs: the other devices and formats are most of the wheel.
     "openvino": Pin(
         title="OpenVINO",
