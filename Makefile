@@ -155,8 +155,18 @@ java: # Debian's runtime, if it may be installed; without one `test-spark` runs 
 		test "$$(id -u)" = 0 && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq openjdk-17-jre-headless >/dev/null; \
 	} || echo "there is no Java runtime, and none can be installed from here: test-spark runs nothing"
 
-test-gpu: ## The suite and the speed on an NVIDIA GPU; says what is missing where there is none
-	@$(PYTHON) loadtest/gpu.py || { code=$$?; test $$code = 77; }
+# Such as --only driver pjrt, --minutes 5, --device cpu; `loadtest/gpu/run.py --help` lists the rest.
+GPU_FLAGS ?=
+
+test-gpu: ## The suites and the speed on an NVIDIA GPU; says what is missing where there is none
+	@# Nothing checked is no failure where there is no GPU, and one where there is.
+	@$(PYTHON) loadtest/gpu/run.py --lib $(LIB) $(GPU_FLAGS) || { code=$$?; test $$code = 77 && ! nvidia-smi -L >/dev/null 2>&1; }
+
+test-gpu-prepare: onnxruntime-gpu ## Build, strip and split what `make test-gpu` needs where there is no compiler and no network
+	$(PYTHON) loadtest/gpu/run.py --prepare --lib $(LIB)
+
+onnxruntime-gpu: ## Fetch ONNX Runtime's libraries for NVIDIA GPUs, pinned
+	@$(PYTHON) backends/fetch.py $@ $(LIB)/$@
 
 candle-cuda: ## Build the server in which candle knows NVIDIA GPUs; fetches a CUDA toolkit, needs no GPU
 	@$(PYTHON) backends/fetch.py cuda-toolkit $(LIB)/cuda-toolkit
@@ -169,7 +179,7 @@ edge-arm: ## That, for 64-bit ARM; asks it for a prediction under qemu, where th
 	@# Without a cross compiler nothing is built, and that is said.
 	$(PYTHON) loadtest/edge.py --arm --lib $(LIB) || { code=$$?; test $$code = 77; }
 
-.PHONY: test-gpu candle-cuda edge edge-arm
+.PHONY: test-gpu test-gpu-prepare onnxruntime-gpu candle-cuda edge edge-arm
 
 fixtures: $(VENV)/models/ready $(VENV)/pjrt/ready ## Make the test models of LiteRT, candle and PJRT again
 	cd models && $(abspath $(VENV))/models/bin/python ../backends/litert/fixtures/make.py
