@@ -3,8 +3,8 @@
     make candle-cuda
     python3 backends/candle/cuda.py --toolkit .lib/cuda-toolkit --target target/candle-cuda
 
-Leaves `salver`, and `gpu-suite` for `make test-gpu`, in the target folder. Takes a quarter of an hour at the first
-time, most of it for candle's code for GPUs.
+Leaves `salver`, and `gpu-suite` and `raw-candle` for `make test-gpu`, in the target folder. Takes a quarter of an
+hour at the first time, most of it for candle's code for GPUs.
 
 The programs are not linked with NVIDIA's libraries, so that they start where there are none and say what is missing:
 the functions are left open, and found when they are first called (src/cuda/library.rs). For that they are built with
@@ -51,6 +51,8 @@ def main() -> int:
     built = [(cargo(env, words), target / "salver")]
     words = ["test", "--no-run", *common, "-p", "backend-candle", "--features", "cuda", "--test", "gpu"]
     built.append((cargo(env, words), target / "gpu-suite"))
+    words = ["build", *common, "-p", "backend-candle", "--features", "cuda", "--example", "raw-candle"]
+    built.append((cargo(env, words), target / "raw-candle"))
     for program, name in built:
         faults = check(program)
         if faults:
