@@ -155,7 +155,7 @@ def xla_flags(plugin: Path) -> str:
     if toolkit:
         flags["xla_gpu_cuda_data_dir"] = str(toolkit)
     with plugin.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
-        known = {name: value for name, value in flags.items() if content.find(name.encode()) >= 0}
+        known = {name: value for name, value in flags.items() if content.find(name.encode() + b"\0") >= 0}
     given = os.environ.get("XLA_FLAGS", "")
     return " ".join([*([given] if given else []), *(f"--{name}={value}" for name, value in known.items())])
 

@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import tempfile
@@ -144,7 +145,7 @@ def sampled(run: Run):
     try:
         yield samples
     finally:
-        process.terminate()
+        os.killpg(process.pid, signal.SIGTERM)
         out, _ = process.communicate()
         samples += [float(it) for it in out.split() if it.isdigit()]
 

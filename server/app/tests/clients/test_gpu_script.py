@@ -6,15 +6,17 @@ import struct
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
-from server import BINARY, PATIENCE_S, ROOT
+from server import BINARY, PATIENCE_S, ROOT, wait_for
 
 SCRIPTS = ROOT / "loadtest/gpu"
 sys.path.insert(0, str(SCRIPTS))
 
 import cubins  # noqa: E402
 import pack  # noqa: E402
+import served  # noqa: E402
 
 H200 = "echo 'NVIDIA H200, 580.159.03, 143771 MiB'"
 
@@ -119,7 +121,8 @@ def test_xla_is_told_only_what_it_knows(machine):
     machine.nvidia_smi(H200)
     program(machine.programs / "pjrt-suite", 'echo "flags: $XLA_FLAGS; $NVIDIA_TF32_OVERRIDE $SALVER_TEST_PJRT_DEVICE"')
     plugin = machine.folder / "xla_cuda_plugin.so"
-    for content, expect in ((b"xla_gpu_enable_triton_gemm", "--xla_gpu_enable_triton_gemm=false"), (b"nothing", "")):
+    name = b"xla_gpu_enable_triton_gemm"
+    for content, expect in ((name + b"\0", "--xla_gpu_enable_triton_gemm=false"), (name + b"_any\0", "")):
         plugin.write_bytes(content)
         code, said = machine.command("--only", "pjrt", "--plugin", str(plugin))
         assert code == 0, said
@@ -141,6 +144,17 @@ def test_a_dry_run_passes_pjrts_suite_on_the_processor(machine):
     assert "says nothing of a GPU" in said
     assert "| PJRT's suite | passed |" in said
     assert "skipped" not in said
+
+
+def test_how_busy_the_gpu_is_is_sampled_beside_the_load(machine, monkeypatch):
+    said = machine.folder / "said"
+    lines = "0 3 96 97 98 N/A 97 12 0"
+    machine.nvidia_smi(f'for it in {lines}; do echo "$it"; done', f"touch {said}", "sleep 600")
+    monkeypatch.setenv("PATH", machine.env["PATH"])
+    with served.sampled(SimpleNamespace(here=SimpleNamespace(dry=False))) as samples:
+        wait_for(said.exists, "it has said nine lines")
+    assert samples == [0, 3, 96, 97, 98, 97, 12, 0]
+    assert served.steady(samples) == [96, 97, 98, 97], "neither warm-up nor end"
 
 
 def test_packs_become_the_files_again(tmp_path):
