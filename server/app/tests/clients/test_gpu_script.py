@@ -217,6 +217,50 @@ def fat(*entries):
     return bytearray(head + block + names + b"".join(rows))
 
 
+CARGO = """
+shift
+for it; do
+  case "$before $it" in
+    "--test "*|"--example "*) names="$names $it" ;;
+    "-p server-app") names="$names salver" ;;
+    "-p loadtest") names="$names loadtest" ;;
+  esac
+  before=$it
+done
+for it in $names; do echo "{\\"target\\": {\\"name\\": \\"$it\\"}, \\"executable\\": \\"/bin/true\\"}"; done
+echo '{"reason": "build-finished", "success": true}'
+"""
+
+
+def test_what_is_prepared_is_found_on_a_machine_that_has_only_the_packs(machine):
+    machine.env["CARGO"] = str(program(machine.folder / "cargo", CARGO))
+    library = machine.folder / "onnxruntime-gpu"
+    library.mkdir()
+    (library / "libonnxruntime_providers_cuda.so").write_bytes(fat((2, 90, b"k" * 48), (2, 80, b"o" * 32)))
+    (library / "libonnxruntime.so.1.31.1").write_bytes(b"not for a GPU")
+    script = [sys.executable, SCRIPTS / "run.py", "--lib", machine.folder]
+    code, said = machine.command("--prepare", command=script)
+    assert code == 0, said
+    assert "are for other GPUs: zeroed" in said and "without candle-suite" in said
+    packed = machine.folder / "target/gpu"
+    for made in ("programs", "onnxruntime-gpu", "compressed"):
+        (packed / made).rename(machine.folder / f"{made}-of-ours")
+    library.rename(machine.folder / "library-of-ours")
+    (packed / "origin").unlink()
+    # Nothing that is built has any other name there, and no library of ours is in the way.
+    machine.nvidia_smi(H200)
+    code, said = machine.command("--only", "driver", "pjrt", "onnxruntime", command=script)
+    assert code == 0, said
+    assert "| CUDA's driver | passed |" in said
+    assert "| PJRT's suite | not checked: no xla_cuda_plugin.so" in said
+    assert "| ONNX Runtime's suite | not checked: no libcudart.so*" in said, "the library and the program are there"
+    assert ", built 2" in said, "the commit has come along"
+    carried = (machine.folder / "salver-gpu/onnxruntime-gpu/libonnxruntime_providers_cuda.so").read_bytes()
+    assert b"k" * 48 in carried and b"o" * 32 not in carried
+    names = {it.name for it in (machine.folder / "salver-gpu/programs").iterdir()}
+    assert names == {"driver", "loadtest", "onnxruntime-suite", "pjrt-suite", "raw", "raw-pjrt", "salver", "seam"}
+
+
 def test_code_for_other_gpus_is_zeroed_and_nothing_else():
     kept, other, text = b"k" * 48, b"o" * 32, b"p" * 16
     library = fat((2, 80, other), (2, 90, kept), (1, 90, text), (2, 120, other))
