@@ -13,7 +13,7 @@ from here import Here
 from models import PACKAGES, file, lacks
 from report import ROOT
 from speeds import START_S, lacking, ms, raw, seam
-from steps import Failed, Run, Step, call, figures
+from steps import MEASURED, Failed, Run, Step, call, figures
 from suites import pjrt_environment
 
 SCRIPT = Path(__file__).parent / "same_weights.py"
@@ -144,6 +144,6 @@ def engines_lack(it: Here) -> list[str]:
 
 
 STEPS = (
-    Step("torch", "ONNX Runtime beside PyTorch", torch_lacks, torch),
-    Step("engines", "PJRT and candle beside ONNX Runtime", engines_lack, engines),
+    Step("torch", "ONNX Runtime beside PyTorch", torch_lacks, torch, MEASURED),
+    Step("engines", "PJRT and candle beside ONNX Runtime", engines_lack, engines, MEASURED),
 )

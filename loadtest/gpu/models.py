@@ -10,7 +10,7 @@ from pathlib import Path
 
 from here import Here
 from report import ROOT
-from steps import Failed, Run, Step, call
+from steps import MADE, Failed, Run, Step, call
 
 BENCH = ROOT / "models/bench"
 NAMES = ("mlp", "encoder", "resnet50")
@@ -96,7 +96,7 @@ def difference(full: Path, half: Path) -> float:
     return float(np.abs(a - b).max() / np.abs(a).max())
 
 
-STEPS = (Step("models", "The models that are measured", lacking, make, well="made"),)
+STEPS = (Step("models", "The models that are measured", lacking, make, well=MADE),)
 
 if __name__ == "__main__":
     halve(Path(sys.argv[1]), Path(sys.argv[2]))

@@ -5,7 +5,7 @@ Each row is printed as soon as it is measured.
 
 from here import Here
 from models import HALF, file, lacks
-from steps import Failed, Run, Step, figures
+from steps import MEASURED, Failed, Run, Step, figures
 
 # Model of models/bench, rows of a batch, length of free axes.
 SPEEDS = (
@@ -87,6 +87,6 @@ def lacking(*programs: str, models: tuple[str, ...]):
 
 MODELS = tuple(dict.fromkeys(model for model, _, _ in SPEEDS))
 STEPS = (
-    Step("speeds", "ONNX Runtime, bare", lacking("raw", models=MODELS), speeds),
-    Step("ways", "ONNX Runtime, ways of running", lacking("seam", models=MODELS), ways),
+    Step("speeds", "ONNX Runtime, bare", lacking("raw", models=MODELS), speeds, MEASURED),
+    Step("ways", "ONNX Runtime, ways of running", lacking("seam", models=MODELS), ways, MEASURED),
 )

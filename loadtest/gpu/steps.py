@@ -12,7 +12,8 @@ from here import Here
 from report import Clock, Report
 
 
-PASSED = "passed"
+# What a step is when it went well. Measuring judges nothing: a target that is missed is said beside its figure.
+PASSED, MEASURED, MADE = "passed", "measured", "made"
 
 
 class Failed(Exception):
@@ -39,7 +40,6 @@ class Step:
     title: str
     lacking: Callable[[Here], list[str]]
     run: Callable[[Run], None]
-    # What it is when it went well; making something is no check.
     well: str = PASSED
 
 
