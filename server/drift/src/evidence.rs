@@ -4,17 +4,20 @@
 use serde::Serialize;
 
 use crate::binning::Shares;
+use crate::cast::{index, whole};
 use crate::categories::CategoryState;
+use crate::column::Kind;
 use crate::compare::of_numbers;
 use crate::distance::{
     hellinger, jensen_shannon, kullback_leibler, largest_difference, psi, total_variation,
 };
 use crate::numbers::NumberState;
 use crate::profile::{Categories, Numbers};
-use crate::proportion::homogeneity;
+use crate::proportion::{chi_square, homogeneity, two_proportions};
 use crate::sample::Sample;
 use crate::smirnov;
 use crate::statistics::{Method, Statistics, present};
+use crate::test::Test;
 
 /// Bins of the profile that make one bin of a histogram statistic: 128 / 8 = 16 of them, since
 /// the noise of PSI grows with the number of bins.
@@ -34,6 +37,8 @@ pub struct Evidence {
     pub statistics: Statistics,
     /// How they were computed.
     pub method: Method,
+    /// The statistic that judges by default, as [`Test::by_default`] says; none of embeddings.
+    pub default: Option<Test>,
     /// What the p-value is of: `ks`, `homogeneity`, or of embeddings `mmd` or `mmd_witness`.
     pub test: &'static str,
     /// Probability of such a difference, or a greater one, without drift; both sides are samples.
@@ -68,25 +73,28 @@ pub fn of_numbers_state(profile: &Numbers, state: &NumberState) -> Evidence {
     };
     let (left, right) = (coarse(&profile.counts), coarse(&state.counts));
     let complete = profile.sample.len() as u64 == rows;
-    let (statistics, method, ks) = match state.raw().filter(|it| complete && !it.is_empty()) {
-        Some(raw) => {
-            let reference = Sample::new(profile.sample.iter().copied());
-            let current = Sample::new(raw.iter().copied());
-            let (statistics, _) = of_numbers(&reference, &current, profile.whole);
-            let ks = smirnov::kolmogorov_smirnov(&reference, &current);
-            (statistics, Method::Exact, ks)
-        }
-        None => {
-            let ks = smirnov::of_counts(&profile.counts, &state.counts);
-            let statistics = Statistics {
-                ks: present(ks.p),
-                ks_statistic: present(ks.statistic),
-                wasserstein: present(binned_wasserstein(profile, state)),
-                ..of_shares(&Shares::of_counts(&left, &right))
-            };
-            (statistics, Method::Binned, ks)
-        }
-    };
+    let seen = whole(state.distinct.estimate().round());
+    let about = index(profile.distinct.max(seen));
+    let (statistics, method, ks, distinct) =
+        match state.raw().filter(|it| complete && !it.is_empty()) {
+            Some(raw) => {
+                let reference = Sample::new(profile.sample.iter().copied());
+                let current = Sample::new(raw.iter().copied());
+                let (statistics, distinct) = of_numbers(&reference, &current, profile.whole);
+                let ks = smirnov::kolmogorov_smirnov(&reference, &current);
+                (statistics, Method::Exact, ks, distinct)
+            }
+            None => {
+                let ks = smirnov::of_counts(&profile.counts, &state.counts);
+                let statistics = Statistics {
+                    ks: present(ks.p),
+                    ks_statistic: present(ks.statistic),
+                    wasserstein: present(binned_wasserstein(profile, state)),
+                    ..of_shares(&Shares::of_counts(&left, &right))
+                };
+                (statistics, Method::Binned, ks, about)
+            }
+        };
     let starts = profile.edges.iter().skip(FINE_PER_COARSE - 1).step_by(FINE_PER_COARSE);
     let edges: Vec<f64> = starts.copied().collect();
     let name = |at: usize| {
@@ -97,6 +105,7 @@ pub fn of_numbers_state(profile: &Numbers, state: &NumberState) -> Evidence {
     Evidence {
         statistics,
         method,
+        default: Test::by_default(Kind::Numerical, index(rows), distinct),
         test: "ks",
         p: ks.p,
         effect: ks.statistic,
@@ -107,10 +116,15 @@ pub fn of_numbers_state(profile: &Numbers, state: &NumberState) -> Evidence {
 }
 
 /// Of categories: those of the profile, and all others as one.
+///
+/// Without others every count is there, so the numbers are those of the raw values. One that the
+/// reference lacks makes `chisquare` 0 then and else, as Evidently has it: what was never seen was not
+/// to be expected. `p`, by which `auto` goes, takes both sides for samples, where one new row says little.
 pub fn of_categories_state(profile: &Categories, state: &CategoryState) -> Evidence {
     let mut left: Vec<u64> = profile.counts.iter().map(|it| it.1).collect();
     let mut right = state.counts.clone();
-    if profile.others + state.others > 0 {
+    let complete = profile.others + state.others == 0;
+    if !complete {
         left.push(profile.others);
         right.push(state.others);
     }
@@ -121,23 +135,39 @@ pub fn of_categories_state(profile: &Categories, state: &CategoryState) -> Evide
         profile.counts.get(at).map_or_else(|| "(any other)".to_owned(), |it| it.0.to_string())
     };
     let effect = total_variation(&shares);
+    let z = if complete { share_of_two(profile, &left, &right) } else { None };
     let statistics = Statistics {
         tvd_statistic: present(effect),
         linf: present(largest_difference(&shares)),
-        chisquare: present(p),
+        chisquare: present(chi_square(&left, &right)),
+        z,
         ..of_shares(&shares)
     };
+    let reference_rows = left.iter().sum();
     Evidence {
         statistics,
-        method: Method::Binned,
+        method: if complete { Method::Exact } else { Method::Binned },
+        default: Test::by_default(Kind::Categorical, index(reference_rows), left.len()),
         test: "homogeneity",
         // A single category on both sides is no difference.
         p: if p.is_nan() { 1.0 } else { p },
         effect,
-        reference_rows: left.iter().sum(),
+        reference_rows,
         rows: right.iter().sum(),
         top_bins: top_bins(&left, &right, name),
     }
+}
+
+/// Of at most two categories: is the share the same of all but the first in their order? The profile
+/// has the most frequent one first.
+fn share_of_two(profile: &Categories, left: &[u64], right: &[u64]) -> Option<f64> {
+    let order = profile.counts.iter().enumerate();
+    let first = order.min_by(|a, b| a.1.0.cmp(&b.1.0)).map(|it| it.0)?;
+    let others = |counts: &[u64]| {
+        let rows: u64 = counts.iter().sum();
+        (rows - counts.get(first).copied().unwrap_or(0), rows)
+    };
+    (left.len() <= 2).then(|| two_proportions(others(left), others(right))).and_then(present)
 }
 
 /// To six digits: an edge is named to be found, not to be computed with.

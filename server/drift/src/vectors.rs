@@ -137,6 +137,7 @@ impl Vectors {
                 ..Statistics::default()
             },
             method: if all { Method::Exact } else { Method::Sample },
+            default: None,
             test,
             p: found.map_or(f64::NAN, |it| it.p),
             // Of two worlds that have nothing in common it is 2, for a kernel that is at most 1.

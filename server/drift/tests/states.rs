@@ -260,6 +260,55 @@ fn categories_are_compared_with_those_of_the_profile() {
     assert!(close(evidence.effect, expect.tvd_statistic.expect("TVD"), 1e-12));
     assert!(close(evidence.statistics.psi.expect("PSI"), expect.psi.expect("PSI"), 1e-12));
     assert!(evidence.p < 1e-6);
+    assert_eq!((evidence.method, evidence.statistics.z), (Method::Binned, None));
+    assert_eq!(evidence.statistics.chisquare, Some(0.0), "as Evidently has it of what is new");
     assert_eq!(evidence.top_bins[0].name, "(any other)");
     assert_eq!(state.new.top()[0].0, "k5");
+}
+
+/// Every count is there, so the numbers are Evidently's, whichever category the profile has first.
+#[test]
+fn categories_that_are_all_known_have_the_numbers_of_the_raw_values() {
+    // Each of ten is as likely as the others.
+    let draw = |seed, n, ten: &str| {
+        let mut random = Random::new(seed);
+        let words: Vec<Box<str>> = ten.chars().map(|it| it.to_string().into()).collect();
+        let word = |at: u64| words.get(usize::try_from(at).expect("one of ten")).cloned();
+        Values::Words((0..n).map(|_| word(random.below(10))).collect())
+    };
+    // `n` is before `y`, and in the second case behind it in the profile.
+    for (reference, current) in
+        [("nnnnnnyyyy", "nnnnnyyyyy"), ("nnnnyyyyyy", "nnnnnyyyyy"), ("mmmnnnyyyy", "mmnnnnyyyy")]
+    {
+        let two = !reference.contains('m');
+        let (reference, current) = (draw(1, 900, reference), draw(2, 400, current));
+        let Shape::Categorical(profile) = feature(&reference, Kind::Categorical) else {
+            panic!("categories")
+        };
+        let lookup = Lookup::new(&profile);
+        let mut state = CategoryState::new(&profile);
+        let Values::Words(words) = &current else { panic!("words") };
+        words.iter().flatten().for_each(|it| state.add_word(&lookup, it));
+        let evidence = of_categories_state(&profile, &state);
+        let expect = compare(&reference, &current, Some(Kind::Categorical)).expect("comparable");
+        assert_eq!((evidence.method, evidence.default), (Method::Exact, expect.default));
+        assert_eq!(expect.statistics.z.is_some(), two);
+        let (got, expect) = (evidence.statistics, expect.statistics);
+        for (name, got, expect) in [
+            ("chisquare", got.chisquare, expect.chisquare),
+            ("z", got.z, expect.z),
+            ("psi", got.psi, expect.psi),
+            ("jensenshannon", got.jensenshannon, expect.jensenshannon),
+            ("kl_div", got.kl_div, expect.kl_div),
+            ("hellinger", got.hellinger, expect.hellinger),
+            ("tvd_statistic", got.tvd_statistic, expect.tvd_statistic),
+            ("linf", got.linf, expect.linf),
+        ] {
+            let near = |(got, expect)| close(got, expect, 1e-12);
+            assert_eq!(got.is_some(), expect.is_some(), "{name}");
+            assert!(got.zip(expect).is_none_or(near), "{name}: {got:?} instead of {expect:?}");
+        }
+        let chisquare = got.chisquare.expect("two categories at least");
+        assert!(evidence.p > 2.0 * chisquare, "{} counts the reference's rows too", evidence.p);
+    }
 }
