@@ -12,10 +12,7 @@ use crate::proportion::{chi_square, two_proportions};
 use crate::sample::Sample;
 use crate::smirnov::kolmogorov_smirnov;
 use crate::statistics::{Method, Statistics, present};
-use crate::test::Test;
-
-/// Chi-square is asked of numbers with at most so many different values.
-const FEW_VALUES: usize = 5;
+use crate::test::{FEW_VALUES, Test};
 
 /// What was found out about a column.
 #[derive(Clone, Debug, PartialEq, Serialize)]

@@ -1,7 +1,10 @@
 //! How a model is watched: as its configuration says it, and checked.
 
-use serde::{Deserialize, Serialize};
+use serde::de::{Error as _, IntoDeserializer as _, value};
+use serde::{Deserialize, Deserializer, Serialize};
 
+use crate::column::Kind;
+use crate::profile::{Feature, Shape};
 use crate::quality::QualityLimits;
 use crate::test::Test;
 use crate::threshold::{Auto, Fixed, Thresholds};
@@ -46,10 +49,30 @@ pub struct RawMonitorPlan {
     false_alarm_windows: Option<f64>,
     rows_min: Option<u64>,
     effect_min: Option<f64>,
-    test: Option<Test>,
+    test: Option<RawTest>,
     threshold: Option<f64>,
     drift_share: Option<f64>,
     quality: QualityLimits,
+}
+
+/// A statistic, or whichever judges a feature by default.
+#[derive(Clone, Copy, Debug)]
+enum RawTest {
+    Default,
+    Fixed(Test),
+}
+
+impl<'de> Deserialize<'de> for RawTest {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<RawTest, D::Error> {
+        let word = String::deserialize(from)?;
+        if word == "default" {
+            return Ok(RawTest::Default);
+        }
+        let test = Test::deserialize(word.as_str().into_deserializer());
+        test.map(RawTest::Fixed).map_err(|error: value::Error| {
+            D::Error::custom(format!("{error}, or `default` for the one that fits each feature"))
+        })
+    }
 }
 
 /// Checked.
@@ -90,6 +113,8 @@ pub enum Origin {
 pub enum Rule {
     /// By a statistic and a number.
     Fixed(Fixed),
+    /// By the statistic that judges each feature by default, and its customary threshold.
+    Default,
     /// Calibrated to an expected run length.
     Auto {
         /// Time, or windows, between two false alarms.
@@ -112,10 +137,29 @@ pub enum Between {
 }
 
 impl Rule {
+    /// Can a feature of the kind whose reference has so many different values ever be judged?
+    pub fn judges(&self, feature: &Feature) -> bool {
+        let (kind, distinct) = match &feature.shape {
+            Shape::Numerical(it) => (Kind::Numerical, it.distinct),
+            Shape::Categorical(it) => {
+                let others = u64::from(it.others > 0);
+                (Kind::Categorical, it.counts.len() as u64 + others)
+            }
+            // They are measured, and an alarm by the calibrated rule alone.
+            Shape::Vectors(_) => return matches!(self, Rule::Auto { .. }),
+        };
+        let distinct = usize::try_from(distinct).unwrap_or(usize::MAX);
+        match self {
+            Rule::Fixed(it) => it.test.applies(kind, distinct),
+            Rule::Default | Rule::Auto { .. } => true,
+        }
+    }
+
     /// For a window whose last step took so long.
     pub fn thresholds(&self, step_s: f64) -> Thresholds {
         match *self {
             Rule::Fixed(fixed) => Thresholds::Fixed(fixed),
+            Rule::Default => Thresholds::Default,
             Rule::Auto { between, rows_min, effect_min } => {
                 let windows_between = match between {
                     Between::Windows(it) => it,
@@ -196,12 +240,20 @@ impl RawMonitorPlan {
         if self.threshold.is_some() && self.test.is_none() {
             faults.push("threshold: expected a test beside it".to_owned());
         }
+        if self.threshold.is_some() && matches!(self.test, Some(RawTest::Default)) {
+            let text = "threshold: with test = \"default\" each test has its own: expected none";
+            faults.push(text.to_owned());
+        }
     }
 
     fn rule(&self) -> Rule {
-        if let Some(test) = self.test {
-            let threshold = self.threshold.unwrap_or(test.threshold());
-            return Rule::Fixed(Fixed { test, threshold });
+        match self.test {
+            Some(RawTest::Fixed(test)) => {
+                let threshold = self.threshold.unwrap_or(test.threshold());
+                return Rule::Fixed(Fixed { test, threshold });
+            }
+            Some(RawTest::Default) => return Rule::Default,
+            None => {}
         }
         let days = self.false_alarm_days.unwrap_or(FALSE_ALARM_DAYS);
         let auto = Auto::default();
@@ -277,6 +329,10 @@ mod tests {
             (r#"{"window_s": 0}"#, "window_s: 0 is not from 1 to 2678400"),
             (r#"{"threshold": 0.1}"#, "threshold: expected a test beside it"),
             (
+                r#"{"test": "default", "threshold": 0.1}"#,
+                "threshold: with test = \"default\" each test has its own: expected none",
+            ),
+            (
                 r#"{"profile": "a", "learn_rows": 100}"#,
                 "profile and learn_rows: expected one of them",
             ),
@@ -284,6 +340,18 @@ mod tests {
             assert_eq!(plan(json), Err(vec![expect.to_owned()]), "{json}");
         }
         assert_eq!(plan(r#"{"test": "psi", "effect_min": 0.1}"#).map_err(|it| it.len()), Err(1));
+        let strange = serde_json::from_str::<RawMonitorPlan>(r#"{"test": "anderson"}"#);
+        let said = strange.expect_err("no such test").to_string();
+        assert!(said.contains("anderson") && said.contains("`psi`") && said.contains("`default`"));
+    }
+
+    #[test]
+    fn a_test_is_one_for_all_or_the_one_that_fits() {
+        let rule = |json| plan(json).expect("a plan").rule;
+        let fixed = |test, threshold| Rule::Fixed(Fixed { test, threshold });
+        assert_eq!(rule(r#"{"test": "default"}"#), Rule::Default);
+        assert_eq!(rule(r#"{"test": "tvd"}"#), fixed(Test::Tvd, 0.1));
+        assert_eq!(rule(r#"{"test": "z", "threshold": 0.01}"#), fixed(Test::Z, 0.01));
     }
 
     #[test]

@@ -66,6 +66,8 @@ impl Statistics {
             Test::Z => self.z,
             Test::KullbackLeibler => self.kl_div,
             Test::Hellinger => self.hellinger,
+            Test::Tvd => self.tvd_statistic,
+            Test::Linf => self.linf,
         };
         score.unwrap_or(f64::NAN)
     }

@@ -9,7 +9,7 @@ use crate::column::Kind;
 const SMALL_ROWS: usize = 1000;
 
 /// Numbers of at most so many different values are tested as categories.
-const FEW_VALUES: usize = 5;
+pub(crate) const FEW_VALUES: usize = 5;
 
 /// A statistic that can judge a column.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -32,6 +32,10 @@ pub enum Test {
     KullbackLeibler,
     /// Hellinger distance.
     Hellinger,
+    /// Total variation distance; categories.
+    Tvd,
+    /// Largest difference of a share; categories.
+    Linf,
 }
 
 impl Test {
@@ -50,6 +54,25 @@ impl Test {
         }
     }
 
+    /// Whether it has anything to say of such a column whose reference has so many different
+    /// values. What it says of a window can still be nothing: a number that only ever had two values
+    /// comes with a third one, and there is no `z`.
+    pub fn applies(self, kind: Kind, distinct: usize) -> bool {
+        match (kind, self) {
+            (Kind::Text | Kind::Other, _) => false,
+            (Kind::Numerical, Test::Tvd | Test::Linf) => false,
+            (Kind::Categorical, Test::Ks | Test::Wasserstein) => false,
+            (_, Test::Z) => distinct <= 2,
+            (Kind::Numerical, Test::ChiSquare) => distinct <= FEW_VALUES,
+            (
+                Kind::Numerical | Kind::Categorical,
+                Test::Psi | Test::JensenShannon | Test::KullbackLeibler | Test::Hellinger,
+            )
+            | (Kind::Numerical, Test::Ks | Test::Wasserstein)
+            | (Kind::Categorical, Test::ChiSquare | Test::Tvd | Test::Linf) => true,
+        }
+    }
+
     /// As in the JSON.
     pub fn name(self) -> &'static str {
         match self {
@@ -61,6 +84,8 @@ impl Test {
             Test::Z => "z",
             Test::KullbackLeibler => "kl_div",
             Test::Hellinger => "hellinger",
+            Test::Tvd => "tvd",
+            Test::Linf => "linf",
         }
     }
 
@@ -84,7 +109,9 @@ impl Test {
             | Test::JensenShannon
             | Test::Wasserstein
             | Test::KullbackLeibler
-            | Test::Hellinger => score >= threshold,
+            | Test::Hellinger
+            | Test::Tvd
+            | Test::Linf => score >= threshold,
         }
     }
 }

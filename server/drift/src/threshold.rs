@@ -26,6 +26,8 @@ use crate::test::Test;
 pub enum Thresholds {
     /// By a statistic and a number.
     Fixed(Fixed),
+    /// By the statistic that judges each feature by default, and its customary threshold.
+    Default,
     /// Calibrated.
     Auto(Auto),
 }
@@ -106,7 +108,28 @@ impl Thresholds {
     pub fn finest(&self, features: usize) -> f64 {
         match self {
             Thresholds::Auto(it) => 1.0 / (it.windows_between.max(1.0) * features.max(1) as f64),
-            Thresholds::Fixed(_) => 1.0,
+            Thresholds::Fixed(_) | Thresholds::Default => 1.0,
+        }
+    }
+
+    /// What decides about a feature by a fixed threshold. None: nothing does, or `auto`.
+    pub fn fixed(&self, evidence: &Evidence) -> Option<Fixed> {
+        match self {
+            Thresholds::Fixed(it) => Some(*it),
+            Thresholds::Default => {
+                evidence.default.map(|test| Fixed { test, threshold: test.threshold() })
+            }
+            Thresholds::Auto(_) => None,
+        }
+    }
+
+    /// Can the feature be judged by what was found out about it?
+    pub fn judges(&self, evidence: &Evidence) -> bool {
+        match self {
+            Thresholds::Auto(_) => true,
+            Thresholds::Fixed(_) | Thresholds::Default => {
+                self.fixed(evidence).is_some_and(|it| !evidence.statistics.score(it.test).is_nan())
+            }
         }
     }
 
@@ -124,11 +147,15 @@ impl Thresholds {
             top_bins: evidence.top_bins.clone(),
         };
         match self {
-            Thresholds::Fixed(fixed) => features
-                .iter()
-                .filter(|it| fixed.test.drifted(it.1.statistics.score(fixed.test), fixed.threshold))
-                .map(|it| alarm(&it.0, &it.1, fixed.test.name(), fixed.threshold))
-                .collect(),
+            Thresholds::Fixed(_) | Thresholds::Default => {
+                let over = |it: &(String, Evidence)| {
+                    let Fixed { test, threshold } = self.fixed(&it.1)?;
+                    let score = it.1.statistics.score(test);
+                    let drifted = test.drifted(score, threshold);
+                    drifted.then(|| alarm(&it.0, &it.1, test.name(), threshold))
+                };
+                features.iter().filter_map(over).collect()
+            }
             Thresholds::Auto(auto) => {
                 let judged: Vec<&(String, Evidence)> = features
                     .iter()

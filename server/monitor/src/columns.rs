@@ -4,11 +4,12 @@ use arrow_array::{Array, RecordBatch};
 use arrow_schema::Schema;
 use serde::{Deserialize, Serialize};
 use server_drift::{
-    EMBEDDINGS_MAX, Feature, FeatureState, Pane, Profile, Reference, Role, RowHashes, Shape, Source,
+    EMBEDDINGS_MAX, Feature, FeatureState, Pane, Profile, Reference, RowHashes, Rule, Shape, Source,
 };
 
 use crate::cells::{self, Cells, Type};
 use crate::embeddings::{self, Vectors};
+use crate::verdict;
 
 /// More are watched of no version: each takes 64 KB, and at most eight of them 4 MB.
 pub(crate) const FEATURES_MAX: usize = 512;
@@ -92,6 +93,12 @@ impl Basis {
         Ok(Basis { source, rows, distinct_rows, columns, absent })
     }
 
+    /// Columns that the rule can never judge.
+    pub(crate) fn unjudged(&self, rule: &Rule) -> Vec<&str> {
+        let mute = self.columns.iter().filter(|it| !rule.judges(&it.1));
+        mute.map(|it| it.0.as_str()).collect()
+    }
+
     /// Ready to be held against, for windows of so many steps.
     pub(crate) fn references(&self, steps: usize) -> Vec<Reference> {
         self.columns.iter().map(|it| Reference::new(it.1.clone(), steps)).collect()
@@ -105,10 +112,7 @@ pub(crate) fn is_value(column: &str) -> bool {
 
 /// As in the log.
 fn named(feature: &Feature) -> String {
-    match feature.role {
-        Role::Input => format!("in.{}", feature.name),
-        Role::Output => format!("out.{}", feature.name),
-    }
+    verdict::named(feature.role, &feature.name)
 }
 
 /// The name of an embedding, if the log holds its vectors.

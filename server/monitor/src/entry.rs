@@ -186,6 +186,7 @@ impl Entry {
         self.last = serde_json::to_value(verdict).ok();
         let threshold = match self.monitor.plan().rule {
             Rule::Fixed(it) => (it.test.name(), it.threshold),
+            Rule::Default => ("default", f64::NAN),
             Rule::Auto { .. } => ("level", verdict.windows_between.map_or(f64::NAN, f64::recip)),
         };
         if let Some(it) = &mut self.metrics {

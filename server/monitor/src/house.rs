@@ -170,6 +170,10 @@ impl Monitors {
             let absent = basis.absent.join("; ");
             tracing::warn!(%model, %version, absent, "features of the reference cannot be watched");
         }
+        let unjudged = basis.unjudged(&plan.rule).join(", ");
+        if !unjudged.is_empty() {
+            tracing::warn!(%model, %version, unjudged, "the test that is set says nothing of these features");
+        }
         Ok(Some(basis))
     }
 

@@ -147,7 +147,17 @@ impl Monitor {
             let basis = Basis::of(&profile, &batch.schema(), (None, self.plan.windowing.steps));
             let watching = basis.and_then(|it| Watching::new(&self.plan, it));
             match watching {
-                Ok(it) => self.stage = Stage::Watching(Box::new(it)),
+                Ok(it) => {
+                    let unjudged = it.basis.unjudged(&self.plan.rule).join(", ");
+                    if !unjudged.is_empty() {
+                        tracing::warn!(
+                            model = self.model,
+                            unjudged,
+                            "the test that is set says nothing of these features"
+                        );
+                    }
+                    self.stage = Stage::Watching(Box::new(it));
+                }
                 Err(error) => {
                     tracing::error!(model = self.model, error, "nothing could be learned: anew");
                     self.stage = Stage::Learning(Learner::new(learner.progress().1, &self.plan));

@@ -156,6 +156,41 @@ fn fixed_thresholds_go_by_the_share_of_features() {
     }
 }
 
+/// Nobody may take for unchanged what the test cannot see.
+#[test]
+fn what_a_fixed_test_says_nothing_of_is_not_judged() {
+    let weather = Weather { shift: 1.5, ..CALM };
+    // Of x, which is numbers, of kind, which is three words, and of y, which is one of two numbers.
+    for (test, expect) in [
+        ("ks", [true, false, false]),
+        ("wasserstein", [true, false, false]),
+        ("z", [false, false, true]),
+        ("chisquare", [false, true, true]),
+        ("tvd", [false, true, true]),
+        ("linf", [false, true, true]),
+        ("psi", [true; 3]),
+        ("default", [true; 3]),
+    ] {
+        let text = format!(r#"{{"window_rows": 500, "test": "{test}"}}"#);
+        let mut monitor = monitor(&text);
+        let rule = monitor.plan().rule;
+        let basis = monitor.basis().expect("it watches").clone();
+        let verdicts = show(&mut monitor, &mut Drawn::new(14), 500, weather);
+        let judged: Vec<bool> = verdicts[0].features.iter().map(|it| it.judged).collect();
+        assert_eq!(judged, expect, "{test}");
+        let noted = verdicts[0].features.iter().map(|it| it.note.is_none());
+        assert_eq!(noted.collect::<Vec<bool>>(), expect, "{test}: why is said");
+        let names = ["in.x", "in.kind", "out.y"].into_iter().zip(expect);
+        let mute: Vec<&str> = names.filter(|it| !it.1).map(|it| it.0).collect();
+        assert_eq!(basis.unjudged(&rule), mute, "{test}: known beforehand");
+        let inputs = verdicts[0].drift.dataset;
+        assert_eq!(inputs.columns, expect[..2].iter().filter(|it| **it).count(), "{test}");
+        // x has shifted, and where it alone is judged all of what is judged has.
+        assert_eq!(verdicts[0].drift.is_alarm, expect[0], "{test}: {inputs:?}");
+        assert_eq!(verdicts[0].predictions.is_alarm, expect[2], "{test}");
+    }
+}
+
 #[test]
 fn a_clock_that_jumps_ends_one_window() {
     let mut monitor = monitor(r#"{"window_s": 100}"#);

@@ -5,12 +5,15 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 use server_base::{Finding, FindingKind, ModelName, Version};
-use server_drift::QualityFault;
+use server_drift::{EMBEDDINGS_MAX, QualityFault};
 
 use crate::verdict::{FeatureVerdict, Of, Side, Verdict, column};
 
 /// Alarms that a sentence names.
 const NAMED_MAX: usize = 3;
+
+/// Notes that it quotes: as many as there are embeddings.
+const NOTES_MAX: usize = EMBEDDINGS_MAX;
 
 /// A finding that is written down before it is told.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -120,7 +123,14 @@ fn sentence<'a>(
     features: impl Iterator<Item = &'a FeatureVerdict>,
 ) -> String {
     let notes = features.filter_map(|it| Some(format!("; {}: {}", column(it), it.note.as_ref()?)));
-    alarmed(side, rows) + &notes.collect::<String>()
+    let mut notes: Vec<String> = notes.collect();
+    // By a test that fits none of them each of 512 has one.
+    let more = notes.len().saturating_sub(NOTES_MAX);
+    notes.truncate(NOTES_MAX);
+    if more > 0 {
+        notes.push(format!("; and {more} more that are not judged, or in part"));
+    }
+    alarmed(side, rows) + &notes.concat()
 }
 
 fn alarmed(side: &Side, rows: u64) -> String {
@@ -204,6 +214,7 @@ pub(crate) fn brief(feature: &FeatureVerdict) -> Value {
         "mmd_squared": evidence.statistics.mmd_squared,
         "mean_euclidean": evidence.statistics.mean_euclidean,
         "mean_cosine": evidence.statistics.mean_cosine,
+        "score": feature.score,
         "note": feature.note,
         "rows": evidence.rows,
         "reference_rows": evidence.reference_rows,

@@ -2,8 +2,8 @@
 
 use serde::Serialize;
 use server_drift::{
-    Alarm, DatasetVerdict, Evidence, FeatureState, MonitorPlan, Pane, QualityFault, Reference,
-    Role, Rule, Thresholds,
+    Alarm, DatasetVerdict, Evidence, FeatureState, Fixed, MonitorPlan, Pane, QualityFault,
+    Reference, Role, Rule, Thresholds,
 };
 
 use crate::columns::Basis;
@@ -56,6 +56,9 @@ pub(crate) struct FeatureVerdict {
     /// What else is to be known of it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) note: Option<String>,
+    /// By a fixed rule: what it was judged by.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) score: Option<Score>,
     /// Is it an alarm?
     pub(crate) drifted: bool,
     /// Was it judged at all?
@@ -64,6 +67,15 @@ pub(crate) struct FeatureVerdict {
     /// Share of the rows without a usable value.
     pub(crate) missing: f64,
     pub(crate) histogram: Histogram,
+}
+
+/// What a fixed rule goes by.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub(crate) struct Score {
+    pub(crate) test: &'static str,
+    /// None: the test says nothing of it.
+    pub(crate) value: Option<f64>,
+    pub(crate) threshold: f64,
 }
 
 impl Verdict {
@@ -75,9 +87,10 @@ impl Verdict {
     ) -> Verdict {
         let Subject { plan, basis, references } = subject;
         let states = references.iter().zip(&window.features);
-        let finest = plan.rule.thresholds(step_s).finest(references.len());
+        let rule = plan.rule.thresholds(step_s);
+        let finest = rule.finest(references.len());
         let mut features: Vec<FeatureVerdict> =
-            states.filter_map(|it| feature(plan, it, (window.rows, finest))).collect();
+            states.filter_map(|it| feature((plan, &rule), it, (window.rows, finest))).collect();
         let (thresholds, alarms) = alarms(plan, &features, step_s);
         for it in &mut features {
             it.drifted = alarms.iter().any(|alarm| alarm.feature == column(it));
@@ -95,7 +108,7 @@ impl Verdict {
             rows: window.rows,
             windows_between: match thresholds {
                 Thresholds::Auto(it) => Some(it.windows_between),
-                Thresholds::Fixed(_) => None,
+                Thresholds::Fixed(_) | Thresholds::Default => None,
             },
             drift: side(Of::Inputs),
             predictions: side(Of::Outputs),
@@ -127,14 +140,19 @@ impl Verdict {
 
 /// As in the log, so that an input and an output of one name are two.
 pub(crate) fn column(feature: &FeatureVerdict) -> String {
-    match feature.role {
-        Role::Input => format!("in.{}", feature.name),
-        Role::Output => format!("out.{}", feature.name),
+    named(feature.role, &feature.name)
+}
+
+/// The same by its parts.
+pub(crate) fn named(role: Role, name: &str) -> String {
+    match role {
+        Role::Input => format!("in.{name}"),
+        Role::Output => format!("out.{name}"),
     }
 }
 
 fn feature(
-    plan: &MonitorPlan,
+    (plan, rule): (&MonitorPlan, &Thresholds),
     (reference, state): (&Reference, &FeatureState),
     (rows, finest): (u64, f64),
 ) -> Option<FeatureVerdict> {
@@ -143,13 +161,23 @@ fn feature(
     // What is only unusual is judged, and told as well.
     let broken = faults.iter().any(QualityFault::is_broken);
     let usable = evidence.rows;
+    // What says nothing must not be taken for one that has not drifted.
+    let mute = usable > 0 && !broken && !rule.judges(&evidence);
+    let score = rule.fixed(&evidence).map(|Fixed { test, threshold }| Score {
+        test: test.name(),
+        value: Some(evidence.statistics.score(test)).filter(|it| !it.is_nan()),
+        threshold,
+    });
+    let notes = [digests(state), mute.then(|| unjudged(score.as_ref()))];
+    let notes: Vec<String> = notes.into_iter().flatten().collect();
     Some(FeatureVerdict {
         name: reference.feature().name.clone(),
         role: reference.feature().role,
         is_embedding: reference.feature().is_embedding(),
-        note: note(state),
+        note: (!notes.is_empty()).then(|| notes.join("; ")),
+        score,
         drifted: false,
-        judged: !broken && usable > 0,
+        judged: !broken && usable > 0 && !mute,
         faults,
         missing: share(rows.saturating_sub(usable), rows),
         histogram: Histogram::of(&reference.feature().shape, state),
@@ -170,8 +198,16 @@ fn alarms(
     (thresholds, thresholds.alarms(&judged))
 }
 
+/// Why there is no verdict although there are values.
+fn unjudged(score: Option<&Score>) -> String {
+    match score {
+        Some(it) => format!("not judged: {} has no value for it", it.test),
+        None => "not judged: no test is the default one for it".to_owned(),
+    }
+}
+
 /// Of an embedding: what of it the log does not hold.
-fn note(state: &FeatureState) -> Option<String> {
+fn digests(state: &FeatureState) -> Option<String> {
     let FeatureState::Vectors(it) = state else { return None };
     let digests = it.digests;
     (digests > 0).then(|| {
@@ -207,7 +243,7 @@ fn side(plan: &MonitorPlan, features: &[FeatureVerdict], (of, alarms): (Of, &[Al
         // How often that happens by chance is what was asked for.
         Rule::Auto { .. } => !alarms.is_empty(),
         // Of many features some always are beyond a fixed threshold.
-        Rule::Fixed(_) => of != Of::Embeddings && dataset.drift,
+        Rule::Fixed(_) | Rule::Default => of != Of::Embeddings && dataset.drift,
     };
     Side { is_alarm, alarms, dataset }
 }

@@ -22,7 +22,13 @@ pub(crate) fn view(monitor: &Monitor, shown: &Shown<'_>) -> Value {
     let (rows, of) = monitor.progress();
     let reference = monitor.basis().map(|it| {
         let features: Vec<&str> = it.columns.iter().map(|it| it.0.as_str()).collect();
-        json!({ "source": it.source, "rows": it.rows, "features": features, "absent": it.absent })
+        json!({
+            "source": it.source,
+            "rows": it.rows,
+            "features": features,
+            "absent": it.absent,
+            "unjudged": it.unjudged(&plan.rule),
+        })
     });
     let origin = match &plan.origin {
         Origin::Carried => json!("carried"),
