@@ -68,8 +68,12 @@ pub struct Alarm {
     pub feature: String,
     /// The test.
     pub test: &'static str,
+    /// What a fixed test came to; none where the p-value was held against a level.
+    pub score: Option<f64>,
     /// How it was computed.
     pub method: Method,
+    /// What effect and p-value are of, whichever test judged: as in [`Evidence::test`].
+    pub effect_of: &'static str,
     /// The size of the difference, from 0 to 1.
     pub effect: f64,
     /// The p-value.
@@ -135,10 +139,12 @@ impl Thresholds {
 
     /// The alarms of one window. Evidence without a p-value or score is never one.
     pub fn alarms(&self, features: &[(String, Evidence)]) -> Vec<Alarm> {
-        let alarm = |name: &str, evidence: &Evidence, test, threshold| Alarm {
+        let alarm = |name: &str, evidence: &Evidence, test, (score, threshold)| Alarm {
             feature: name.to_owned(),
             test,
+            score,
             method: evidence.method,
+            effect_of: evidence.test,
             effect: evidence.effect,
             p: evidence.p,
             threshold,
@@ -152,7 +158,7 @@ impl Thresholds {
                     let Fixed { test, threshold } = self.fixed(&it.1)?;
                     let score = it.1.statistics.score(test);
                     let drifted = test.drifted(score, threshold);
-                    drifted.then(|| alarm(&it.0, &it.1, test.name(), threshold))
+                    drifted.then(|| alarm(&it.0, &it.1, test.name(), (Some(score), threshold)))
                 };
                 features.iter().filter_map(over).collect()
             }
@@ -167,7 +173,7 @@ impl Thresholds {
                 judged
                     .into_iter()
                     .filter(|it| over(&it.1))
-                    .map(|it| alarm(&it.0, &it.1, it.1.test, level))
+                    .map(|it| alarm(&it.0, &it.1, it.1.test, (None, level)))
                     .collect()
             }
         }
@@ -176,13 +182,34 @@ impl Thresholds {
 
 impl fmt::Display for Alarm {
     fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Alarm { feature, test, effect, p, threshold, rows, reference_rows, .. } = self;
-        write!(to, "{feature} drifted: {test} effect {effect:.3}, p {p:.2e}, threshold ")?;
-        write!(to, "{threshold:.2e}, {rows} rows against {reference_rows}")?;
+        let Alarm { feature, test, effect_of, effect, p, threshold, .. } = self;
+        let Alarm { rows, reference_rows, .. } = self;
+        match self.score {
+            Some(score) => {
+                let (score, threshold) = (Short(score), Short(*threshold));
+                write!(to, "{feature} drifted: {test} {score}, threshold {threshold} ")?;
+                write!(to, "({effect_of} effect {effect:.3}, p {p:.2e})")?;
+            }
+            None => {
+                write!(to, "{feature} drifted: {test} effect {effect:.3}, p {p:.2e}, threshold ")?;
+                write!(to, "{threshold:.2e}")?;
+            }
+        }
+        write!(to, ", {rows} rows against {reference_rows}")?;
         for bin in &self.top_bins {
             write!(to, "; {}: {:.1} %", bin.name, 100.0 * bin.reference)?;
             write!(to, " -> {:.1} %", 100.0 * bin.current)?;
         }
         Ok(())
+    }
+}
+
+/// A score for people: distances with their digits, p-values with their power of ten.
+struct Short(f64);
+
+impl fmt::Display for Short {
+    fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Short(it) = *self;
+        if it == 0.0 || it.abs() >= 1e-3 { write!(to, "{it:.3}") } else { write!(to, "{it:.2e}") }
     }
 }

@@ -90,6 +90,27 @@ fn an_alarm_names_what_led_to_it() {
 }
 
 #[test]
+fn an_alarm_by_a_fixed_test_names_what_that_came_to() {
+    let mut random = Random::new(1);
+    let features = reference(&mut random);
+    let seen = vec![("age".to_owned(), evidence(&mut random, &features[0], 500, 1.0))];
+    let rule = Thresholds::Fixed(Fixed { test: Test::Wasserstein, threshold: 0.1 });
+    let alarm = &rule.alarms(&seen)[0];
+    assert_eq!((alarm.score, alarm.test), (seen[0].1.statistics.wasserstein, "wasserstein"));
+    assert!(alarm.score.is_some_and(|it| (0.9..1.1).contains(&it)), "{:?}", alarm.score);
+    let words = alarm.to_string();
+    let expect = format!(
+        "age drifted: wasserstein {:.3}, threshold 0.100 (ks effect {:.3}, p {:.2e}), 500 rows",
+        alarm.score.unwrap_or_default(),
+        alarm.effect,
+        alarm.p
+    );
+    assert!(words.starts_with(&expect), "{words}");
+    // By default numbers of that many rows are judged by just that.
+    assert_eq!(Thresholds::Default.alarms(&seen), rule.alarms(&seen));
+}
+
+#[test]
 fn few_rows_and_small_differences_are_no_alarm() {
     let mut random = Random::new(1);
     let features = reference(&mut random);
