@@ -9,11 +9,12 @@ use arrow_array::RecordBatch;
 use arrow_array::cast::AsArray as _;
 use arrow_array::types::UInt32Type;
 use serde_json::Value;
-use server_base::{Findings, ModelName, Version};
-use server_drift::{MonitorPlan, Rule};
+use server_base::{FindingKind, Findings, ModelName, Version};
+use server_drift::MonitorPlan;
 use server_feedback::Files;
 
 use crate::columns::Basis;
+use crate::last::Last;
 use crate::metrics::{self, VersionMetrics};
 use crate::monitor::{Monitor, Standing};
 use crate::state::{self, Row, Saved, Saving, Stretch};
@@ -102,7 +103,24 @@ impl Entry {
         self.untold = saved.untold;
         self.stretch = Stretch::default();
         self.again = Again::Perhaps(saved.stretch);
+        self.show();
         Ok(())
+    }
+
+    /// What was found by the last window, by whichever process.
+    fn show(&mut self) {
+        let Some(metrics) = &mut self.metrics else { return };
+        if let Some(it) = self.last.as_ref().and_then(Last::of) {
+            metrics.show(&it);
+        }
+        let found = self.history.back().and_then(|it| it["found"].as_object());
+        for (kind, found) in found.into_iter().flatten() {
+            if let (Some(kind), Some(it)) =
+                (FindingKind::of_label(kind), found["is_alarm"].as_bool())
+            {
+                metrics.stands(kind, it);
+            }
+        }
     }
 
     /// Is it what would be made for that version now?
@@ -123,7 +141,10 @@ impl Entry {
     /// It is loaded as long as somebody holds that.
     pub(crate) fn present(&mut self, presence: &Arc<()>) {
         self.presence = Arc::downgrade(presence);
-        self.metrics.get_or_insert_with(|| VersionMetrics::new(&self.model, self.version));
+        if self.metrics.is_none() {
+            self.metrics = Some(VersionMetrics::new(&self.model, self.version));
+            self.show();
+        }
     }
 
     /// What it holds data against, once it knows.
@@ -184,13 +205,9 @@ impl Entry {
         }
         self.untold.extend(findings);
         self.last = serde_json::to_value(verdict).ok();
-        let threshold = match self.monitor.plan().rule {
-            Rule::Fixed(it) => (it.test.name(), it.threshold),
-            Rule::Default => ("default", f64::NAN),
-            Rule::Auto { .. } => ("level", verdict.windows_between.map_or(f64::NAN, f64::recip)),
-        };
-        if let Some(it) = &mut self.metrics {
-            it.window(verdict, threshold);
+        let last = self.last.as_ref().and_then(Last::of);
+        if let (Some(metrics), Some(last)) = (&mut self.metrics, last) {
+            metrics.window(&last);
         }
     }
 

@@ -1,5 +1,7 @@
 //! Rows of the log, a reference and a listener for the tests. All drawn, all seeded.
 
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use arrow_array::{
@@ -7,6 +9,7 @@ use arrow_array::{
     UInt32Array,
 };
 use arrow_schema::Schema;
+use metrics::{Counter, Gauge, Histogram, Key, KeyName, Metadata, Recorder, SharedString, Unit};
 use server_base::{Finding, Findings};
 use server_drift::profile::{FORMAT, distinct_rows};
 use server_drift::random::Random;
@@ -152,4 +155,45 @@ impl Findings for Heard {
 pub(crate) fn most(expected: f64) -> usize {
     let most = expected + 3.3 * expected.sqrt();
     (0..1_000).find(|it| *it as f64 > most).unwrap_or(0)
+}
+
+/// What series show, by their name and the labels that are no model and no version.
+#[derive(Debug, Default)]
+pub(crate) struct Series(Mutex<BTreeMap<String, (bool, Arc<AtomicU64>)>>);
+
+impl Series {
+    pub(crate) fn read(&self) -> BTreeMap<String, f64> {
+        let all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let value = |(is_gauge, it): &(bool, Arc<AtomicU64>)| {
+            let bits = it.load(Ordering::Relaxed);
+            if *is_gauge { f64::from_bits(bits) } else { bits as f64 }
+        };
+        all.iter().map(|it| (it.0.clone(), value(it.1))).collect()
+    }
+
+    fn of(&self, key: &Key, is_gauge: bool) -> Arc<AtomicU64> {
+        let labels = key.labels().filter(|it| !["model", "version"].contains(&it.key()));
+        let parts: Vec<&str> =
+            [key.name()].into_iter().chain(labels.map(|it| it.value())).collect();
+        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(&all.entry(parts.join(" ")).or_insert_with(|| (is_gauge, Arc::default())).1)
+    }
+}
+
+impl Recorder for Series {
+    fn describe_counter(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
+    fn describe_gauge(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
+    fn describe_histogram(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
+
+    fn register_counter(&self, key: &Key, _: &Metadata<'_>) -> Counter {
+        Counter::from_arc(self.of(key, false))
+    }
+
+    fn register_gauge(&self, key: &Key, _: &Metadata<'_>) -> Gauge {
+        Gauge::from_arc(self.of(key, true))
+    }
+
+    fn register_histogram(&self, _: &Key, _: &Metadata<'_>) -> Histogram {
+        Histogram::noop()
+    }
 }

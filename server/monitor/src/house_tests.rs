@@ -7,7 +7,7 @@ use server_base::{Finding, FindingKind, LogConfig, Subject};
 use server_feedback::{Disk, Position, Rows as LogRows, Sink as _};
 use server_lifecycle::Monitors as _;
 
-use crate::fixture::{Heard, Rows, Weather, plan, profile};
+use crate::fixture::{Heard, Rows, Series, Weather, plan, profile};
 use crate::sink::MonitorSink;
 
 const CALM: Weather = Weather { shift: 0.0, nan: 0.0, strange: 0.0, trouble: false };
@@ -127,6 +127,34 @@ fn a_restart_goes_on_with_the_window() {
     let (monitors, _, _presence) = house.start();
     assert_eq!(house.heard(), [], "nothing is told again");
     assert_eq!(monitors.views("m", None)[0]["history"].as_array().map(Vec::len), Some(1));
+}
+
+/// Whoever reads the series must not take a restart for a monitor that stands still.
+#[test]
+fn a_restart_shows_what_the_last_window_was() {
+    let house = House::new(r#"{"window_rows": 500, "test": "wasserstein", "drift_share": 0.1}"#);
+    let live = |process: &dyn Fn()| {
+        let series = Series::default();
+        ::metrics::with_local_recorder(&series, process);
+        series.read()
+    };
+    let before = live(&|| {
+        let (_, mut sink, _presence) = house.start();
+        let shifted = Weather { shift: 1.5, ..CALM };
+        sink.write(&rows(Rows::new(5).draw(500, shifted))).expect("takes rows");
+        flush(&mut sink);
+    });
+    let after = live(&|| drop(house.start()));
+    assert!(before["salver_drift_score in.x wasserstein"] > 1.0, "{before:?}");
+    assert!(before["salver_drift_last_evaluation_timestamp_seconds"] > 0.0);
+    assert_eq!(before["salver_drift_threshold wasserstein"], 0.1);
+    assert_eq!(before["salver_drift_alarm drift"], 1.0);
+    for (name, value) in &before {
+        let is_count = name.contains("_total");
+        let expect = if is_count { 0.0 } else { *value };
+        let got = after.get(name).copied().unwrap_or(f64::MIN);
+        assert!(got == expect || (got.is_nan() && expect.is_nan()), "{name}: {got}, not {expect}");
+    }
 }
 
 #[test]

@@ -21,6 +21,7 @@ mod histogram;
 mod telling;
 mod state;
 mod view;
+mod last;
 pub mod fleet;
 pub mod metrics;
 

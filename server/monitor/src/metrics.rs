@@ -3,7 +3,7 @@
 use metrics::{Counter, Gauge, counter, gauge};
 use server_base::{FindingKind, ModelName, Series, SeriesKind, Version};
 
-use crate::verdict::{Verdict, column};
+use crate::last::Last;
 
 /// Features of a version that have series; the others are counted.
 const FEATURES_SHOWN_MAX: usize = 64;
@@ -29,7 +29,7 @@ pub const SERIES: &[Series] = &[
         &["model", "version", "feature", "method"],
         "How different the last window was: effect (from 0 to 1: the largest distance of the \
          distribution functions, the total variation, or of embeddings the root of half of the squared \
-         maximum mean discrepancy) and psi.",
+         maximum mean discrepancy), psi, and with a fixed test what that came to.",
     ),
     Series::plain(
         P_VALUE,
@@ -99,16 +99,27 @@ pub(crate) fn failed(what: &'static str) {
 
 /// Handles of one version, held while it is loaded.
 pub(crate) struct VersionMetrics {
-    labels: [(&'static str, String); 2],
+    labels: Labels,
     seen: Counter,
     left_out: Counter,
     windows: Counter,
     samples: Gauge,
     time: Gauge,
     unshown: Gauge,
-    threshold: Option<Gauge>,
-    kinds: Vec<(FindingKind, Gauge, Counter)>,
-    features: Vec<(String, [Gauge; 4])>,
+    thresholds: Vec<(String, Gauge)>,
+    kinds: Vec<(FindingKind, (Gauge, Counter))>,
+    features: Vec<Feature>,
+}
+
+/// Of one feature.
+struct Feature {
+    name: String,
+    effect: Gauge,
+    psi: Gauge,
+    p: Gauge,
+    missing: Gauge,
+    /// What a fixed rule went by, each with its test: the one that fits changes with the values.
+    scores: Vec<(String, Gauge)>,
 }
 
 impl VersionMetrics {
@@ -125,7 +136,7 @@ impl VersionMetrics {
             samples: gauge!(SAMPLES, &labels),
             time: gauge!(TIME, &labels),
             unshown: gauge!(UNSHOWN, &labels),
-            threshold: None,
+            thresholds: Vec::new(),
             kinds: Vec::new(),
             features: Vec::new(),
             labels,
@@ -138,56 +149,99 @@ impl VersionMetrics {
     }
 
     /// A window is complete.
-    #[expect(clippy::cast_precision_loss, reason = "gauges")]
-    pub(crate) fn window(&mut self, verdict: &Verdict, threshold: (&'static str, f64)) {
+    pub(crate) fn window(&mut self, last: &Last) {
         self.windows.increment(1);
-        self.samples.set(verdict.rows as f64);
-        self.time.set(verdict.to_s);
-        let [(_, model), (_, version)] = self.labels.clone();
-        let gauge = self.threshold.get_or_insert_with(
-            || gauge!(THRESHOLD, "model" => model, "version" => version, "method" => threshold.0),
-        );
-        gauge.set(threshold.1);
-        self.unshown.set(verdict.features.len().saturating_sub(FEATURES_SHOWN_MAX) as f64);
-        for it in verdict.features.iter().take(FEATURES_SHOWN_MAX) {
-            let [effect, psi, p, missing] = self.feature(column(it));
+        self.show(last);
+    }
+
+    /// The last window, which may have been complete before this process began.
+    #[expect(clippy::cast_precision_loss, reason = "gauges")]
+    pub(crate) fn show(&mut self, last: &Last) {
+        self.samples.set(last.rows as f64);
+        self.time.set(last.to_s);
+        for (method, threshold) in last.thresholds() {
+            self.threshold(method).set(threshold);
+        }
+        self.unshown.set(last.features.len().saturating_sub(FEATURES_SHOWN_MAX) as f64);
+        for it in last.features.iter().take(FEATURES_SHOWN_MAX) {
+            let labels = self.labels.clone();
+            let feature = self.feature(it.column());
             let evidence = &it.evidence;
-            effect.set(evidence.effect);
-            psi.set(evidence.statistics.psi.unwrap_or(f64::NAN));
-            p.set(evidence.p);
-            missing.set(it.missing);
+            feature.effect.set(evidence.effect.unwrap_or(f64::NAN));
+            feature.psi.set(evidence.statistics.psi.unwrap_or(f64::NAN));
+            feature.p.set(evidence.p.unwrap_or(f64::NAN));
+            feature.missing.set(it.missing);
+            feature.score(labels, it.score.as_ref().map(|it| (it.test.as_str(), it.value)));
         }
     }
 
     /// A window was an alarm of that kind, or was none.
     pub(crate) fn found(&mut self, kind: FindingKind, is_alarm: bool) {
+        let (_, counter) = self.stands(kind, is_alarm);
+        counter.increment(u64::from(is_alarm));
+    }
+
+    /// The last window was, or was none; it has been counted.
+    pub(crate) fn stands(&mut self, kind: FindingKind, is_alarm: bool) -> &(Gauge, Counter) {
         let at = self.kinds.iter().position(|it| it.0 == kind).unwrap_or_else(|| {
             let [(_, model), (_, version)] = self.labels.clone();
             let labels =
                 [("model", model), ("version", version), ("kind", kind.label().to_owned())];
-            self.kinds.push((kind, gauge!(ALARM, &labels), counter!(ALARMS, &labels)));
+            self.kinds.push((kind, (gauge!(ALARM, &labels), counter!(ALARMS, &labels))));
             self.kinds.len() - 1
         });
-        if let Some((_, gauge, counter)) = self.kinds.get(at) {
-            gauge.set(f64::from(u8::from(is_alarm)));
-            counter.increment(u64::from(is_alarm));
-        }
+        let (_, handles) = &self.kinds[at];
+        handles.0.set(f64::from(u8::from(is_alarm)));
+        handles
     }
 
-    fn feature(&mut self, name: String) -> &[Gauge; 4] {
-        let at = self.features.iter().position(|it| it.0 == name).unwrap_or_else(|| {
+    fn threshold(&mut self, method: &str) -> &Gauge {
+        let at = self.thresholds.iter().position(|it| it.0 == method).unwrap_or_else(|| {
             let [(_, model), (_, version)] = self.labels.clone();
-            let labels = vec![("model", model), ("version", version), ("feature", name.clone())];
-            let score = |method: &str| {
-                let mut labels = labels.clone();
-                labels.push(("method", method.to_owned()));
-                gauge!(SCORE, &labels)
+            let labels = [("model", model), ("version", version), ("method", method.to_owned())];
+            self.thresholds.push((method.to_owned(), gauge!(THRESHOLD, &labels)));
+            self.thresholds.len() - 1
+        });
+        &self.thresholds[at].1
+    }
+
+    fn feature(&mut self, name: String) -> &mut Feature {
+        let at = self.features.iter().position(|it| it.name == name).unwrap_or_else(|| {
+            let [model, version] = self.labels.clone();
+            let labels = [model, version, ("feature", name.clone())];
+            let feature = Feature {
+                effect: score(&self.labels, &name, "effect"),
+                psi: score(&self.labels, &name, "psi"),
+                p: gauge!(P_VALUE, &labels),
+                missing: gauge!(MISSING, &labels),
+                scores: Vec::new(),
+                name,
             };
-            let gauges =
-                [score("effect"), score("psi"), gauge!(P_VALUE, &labels), gauge!(MISSING, &labels)];
-            self.features.push((name, gauges));
+            self.features.push(feature);
             self.features.len() - 1
         });
-        &self.features[at].1
+        &mut self.features[at]
+    }
+}
+
+type Labels = [(&'static str, String); 2];
+
+fn score(labels: &Labels, feature: &str, method: &str) -> Gauge {
+    let [model, version] = labels.clone();
+    let labels = [model, version, ("feature", feature.to_owned()), ("method", method.to_owned())];
+    gauge!(SCORE, &labels)
+}
+
+impl Feature {
+    /// By that test, and by no other any more. The PSI is there anyway.
+    fn score(&mut self, labels: Labels, judged: Option<(&str, Option<f64>)>) {
+        let (test, value) = judged.unwrap_or_default();
+        if !["", "psi"].contains(&test) && !self.scores.iter().any(|it| it.0 == test) {
+            self.scores.push((test.to_owned(), score(&labels, &self.name, test)));
+        }
+        for (of, gauge) in &self.scores {
+            let value = if of == test { value } else { None };
+            gauge.set(value.unwrap_or(f64::NAN));
+        }
     }
 }
