@@ -44,7 +44,7 @@ pub use tune::TuneArgs;
 
 /// Exit codes, as `salver help` tells them.
 const AFTER_HELP: &str = "\
-Exit codes: 0 done, 1 failed, 2 wrong usage, 69 server cannot be reached, 78 faulty configuration.";
+Exit codes: 0 done, 1 failed, 2 wrong usage, 65 data that cannot be looked at, 69 server cannot be reached, 78 faulty configuration.";
 
 /// Serves trained models over gRPC and HTTP.
 #[derive(Debug, Parser)]

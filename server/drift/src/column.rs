@@ -66,6 +66,13 @@ pub struct Number(f64);
 pub type Tally = BTreeMap<Category, u64>;
 
 impl Values {
+    /// True and false as 1 and 0.
+    pub fn of_flags(flags: &[Option<bool>]) -> Values {
+        let number = |it: &Option<bool>| it.map_or(f64::NAN, |it| f64::from(u8::from(it)));
+        let whole = flags.iter().all(Option::is_some);
+        Values::Numbers { values: flags.iter().map(number).collect(), whole }
+    }
+
     /// Rows, missing ones included.
     pub fn rows(&self) -> usize {
         match self {

@@ -39,6 +39,9 @@ pub struct Comparison {
     pub reference_missing: usize,
     /// Such rows of what was looked at.
     pub current_missing: usize,
+    /// Why there is nothing else.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
 }
 
 /// Why two columns cannot be compared.
@@ -70,12 +73,58 @@ pub enum CompareError {
     },
 }
 
-/// Compares two columns; `kind` as the current side would have it, unless it is given.
+impl Comparison {
+    /// Of columns that cannot be compared; `current`: if there is such a column at all.
+    pub fn failed(reference: &Values, current: Option<&Values>, error: String) -> Comparison {
+        let kind = current.unwrap_or(reference).kind();
+        let none =
+            Comparison::of(kind, reference, current.unwrap_or(&Values::Other(String::new())));
+        Comparison { error: Some(error), ..none }
+    }
+
+    /// By the test that is the default one for so many different values on both sides together.
+    fn judge(&mut self, distinct: usize) {
+        if let Some(test) = Test::by_default(self.kind, self.reference_rows, distinct) {
+            self.default = Some(test);
+            self.threshold = Some(test.threshold());
+            self.drift = test.drifted(self.statistics.score(test), test.threshold());
+        }
+    }
+
+    /// Nothing is known yet.
+    fn of(kind: Kind, reference: &Values, current: &Values) -> Comparison {
+        Comparison {
+            kind,
+            statistics: Statistics::default(),
+            default: None,
+            drift: false,
+            threshold: None,
+            method: Method::Exact,
+            reference_rows: reference.rows() - reference.missing(),
+            current_rows: current.rows() - current.missing(),
+            reference_missing: reference.missing(),
+            current_missing: current.missing(),
+            error: None,
+        }
+    }
+}
+
+/// Compares two columns; `kind` as the current side would have it, unless it is given. True and false
+/// are 1 and 0 beside numbers.
 pub fn compare(
     reference: &Values,
     current: &Values,
     kind: Option<Kind>,
 ) -> Result<Comparison, CompareError> {
+    match (reference, current) {
+        (Values::Flags(it), Values::Numbers { .. }) => {
+            return compare(&Values::of_flags(it), current, kind);
+        }
+        (Values::Numbers { .. }, Values::Flags(it)) => {
+            return compare(reference, &Values::of_flags(it), kind);
+        }
+        _ => {}
+    }
     if std::mem::discriminant(reference) != std::mem::discriminant(current) {
         return Err(CompareError::TypesDiffer {
             reference: reference.type_name().to_owned(),
@@ -83,18 +132,7 @@ pub fn compare(
         });
     }
     let kind = kind.unwrap_or_else(|| current.kind());
-    let mut comparison = Comparison {
-        kind,
-        statistics: Statistics::default(),
-        default: None,
-        drift: false,
-        threshold: None,
-        method: Method::Exact,
-        reference_rows: reference.rows() - reference.missing(),
-        current_rows: current.rows() - current.missing(),
-        reference_missing: reference.missing(),
-        current_missing: current.missing(),
-    };
+    let mut comparison = Comparison::of(kind, reference, current);
     let unfit = || CompareError::Unfit { found: current.type_name().to_owned(), wanted: kind };
     let distinct = match (kind, reference, current) {
         (Kind::Text | Kind::Other, ..) => return Ok(comparison),
@@ -118,11 +156,7 @@ pub fn compare(
         }
         (Kind::Numerical, ..) => return Err(unfit()),
     };
-    if let Some(test) = Test::by_default(kind, comparison.reference_rows, distinct) {
-        comparison.default = Some(test);
-        comparison.threshold = Some(test.threshold());
-        comparison.drift = test.drifted(comparison.statistics.score(test), test.threshold());
-    }
+    comparison.judge(distinct);
     Ok(comparison)
 }
 

@@ -76,7 +76,7 @@ pub struct CompareArgs {
     /// Share of drifted columns from which on the data as a whole drifted
     #[arg(long, default_value_t = 0.5, value_name = "SHARE")]
     pub drift_share: f64,
-    /// Exit with 1 if the data as a whole drifted
+    /// Exit with 1 if the data as a whole drifted; with 65 if not, but columns could not be compared
     #[arg(long)]
     pub fail_on_drift: bool,
     /// How to print

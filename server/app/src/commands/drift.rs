@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use anyhow::{Context as _, anyhow, bail};
+use anyhow::{Context as _, bail};
 use serde::Serialize;
 use server_dataset::Table;
 use server_drift::{Comparison, DatasetVerdict, Kind};
@@ -27,7 +27,8 @@ pub(crate) fn compare(args: &CompareArgs) -> Outcome {
     }
     let compared = match columns(args) {
         Ok(compared) => compared,
-        Err(error) => return complain(&format!("{error:#}"), Outcome::Failed),
+        // 1 is for drift.
+        Err(error) => return complain(&format!("{error:#}"), Outcome::Unfit),
     };
     let judged = compared.iter().filter(|it| it.1.default.is_some());
     let dataset = DatasetVerdict::of(judged.map(|it| it.1.drift), args.drift_share);
@@ -37,28 +38,45 @@ pub(crate) fn compare(args: &CompareArgs) -> Outcome {
             let columns = compared.iter().map(|it| (it.0.as_str(), &it.1)).collect();
             match serde_json::to_string(&Report { columns, dataset }) {
                 Ok(text) => text,
-                Err(error) => return complain(&error.to_string(), Outcome::Failed),
+                Err(error) => return complain(&error.to_string(), Outcome::Unfit),
             }
         }
     };
     let printed = print(&text);
-    if args.fail_on_drift && dataset.drift { Outcome::Failed } else { printed }
+    let mut gone_wrong = false;
+    for (name, error) in compared.iter().filter_map(|it| Some((&it.0, it.1.error.as_ref()?))) {
+        gone_wrong = true;
+        complain(&format!("column {name:?}: {error}"), Outcome::Unfit);
+    }
+    match (args.fail_on_drift, printed) {
+        (true, Outcome::Done) if dataset.drift => Outcome::Failed,
+        // Whoever asks whether it drifted must not take this for a no.
+        (true, Outcome::Done) if gone_wrong => Outcome::Unfit,
+        (_, Outcome::Failed) => Outcome::Unfit,
+        (_, printed) => printed,
+    }
 }
 
-/// Every column of the reference that is asked for, compared.
+/// Every column of the reference that is asked for, compared; one that cannot be says why, and keeps
+/// nobody from knowing about the others.
 fn columns(args: &CompareArgs) -> anyhow::Result<Vec<(String, Comparison)>> {
     let reference = read(&args.reference)?;
     let current = read(&args.current)?;
     let wanted = Wanted::new(&args.columns, &reference, &args.reference)?;
     let mut compared = Vec::new();
     for (name, kind) in wanted.0 {
-        let absent = |table: &Table, path: &Path| {
-            anyhow!("column {name:?}: {} lacks it; it has {}", path.display(), table.names())
+        // Whoever named it was told already.
+        let Some(left) = reference.column(&name) else { continue };
+        let right = current.column(&name);
+        let comparison = match right.map(|it| server_drift::compare(left, it, kind)) {
+            Some(Ok(it)) => it,
+            Some(Err(error)) => Comparison::failed(left, right, error.to_string()),
+            None => {
+                let names = current.names();
+                let error = format!("{} lacks it; it has {names}", args.current.display());
+                Comparison::failed(left, None, error)
+            }
         };
-        let left = reference.column(&name).ok_or_else(|| absent(&reference, &args.reference))?;
-        let right = current.column(&name).ok_or_else(|| absent(&current, &args.current))?;
-        let comparison =
-            server_drift::compare(left, right, kind).with_context(|| format!("column {name:?}"))?;
         compared.push((name, comparison));
     }
     Ok(compared)
@@ -106,10 +124,11 @@ fn shown(compared: &[(String, Comparison)], dataset: &DatasetVerdict) -> String 
             Kind::Text => ("text", false),
             Kind::Other => ("other", false),
         };
-        let verdict = match (it.default, verdict) {
-            (None, _) => "not compared",
-            (Some(_), true) => "DRIFT",
-            (Some(_), false) => "same",
+        let verdict = match (&it.error, it.default, verdict) {
+            (Some(_), ..) => "ERROR",
+            (None, None, _) => "not compared",
+            (None, Some(_), true) => "DRIFT",
+            (None, Some(_), false) => "same",
         };
         rows.push([
             name.clone(),

@@ -62,6 +62,9 @@ pub(crate) enum Outcome {
     Done,
     /// It did not.
     Failed,
+    /// What is to be looked at cannot be.
+    #[cfg(feature = "drift")]
+    Unfit,
     /// Nobody answers at the address.
     Unreachable,
     /// What is asked for contradicts itself, or what is there.
@@ -71,12 +74,14 @@ pub(crate) enum Outcome {
 }
 
 impl From<Outcome> for ExitCode {
-    /// The last two are those of sysexits.h: EX_UNAVAILABLE and EX_CONFIG.
+    /// The last three are those of sysexits.h: EX_DATAERR, EX_UNAVAILABLE and EX_CONFIG.
     fn from(outcome: Outcome) -> ExitCode {
         ExitCode::from(match outcome {
             Outcome::Done => 0,
             Outcome::Failed => 1,
             Outcome::Misused => 2,
+            #[cfg(feature = "drift")]
+            Outcome::Unfit => 65,
             Outcome::Unreachable => 69,
             Outcome::Misconfigured => 78,
         })

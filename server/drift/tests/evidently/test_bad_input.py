@@ -1,5 +1,7 @@
 """What `salver drift compare` says of files that cannot be compared."""
 
+import json
+import math
 import os
 import subprocess
 
@@ -11,7 +13,7 @@ SALVER = os.environ["SALVER_BIN"]
 GOOD = pd.DataFrame({"x": [1.0, 2.0], "c": ["a", "a"]})
 
 
-def complaint(folder, reference, current, *arguments):
+def compare(folder, reference, current, *arguments):
     paths = []
     for side, table in (("reference", reference), ("current", current)):
         paths.append(folder / f"{side}.{'csv' if isinstance(table, str) else 'parquet'}")
@@ -20,29 +22,80 @@ def complaint(folder, reference, current, *arguments):
         else:
             table.to_parquet(paths[-1])
     command = [SALVER, "drift", "compare", "--reference", paths[0], "--current", paths[1]]
-    done = subprocess.run([*command, *arguments], capture_output=True, text=True, timeout=60)
-    assert done.returncode == 1 and not done.stdout, done
-    return done.stderr
+    return subprocess.run([*command, *arguments], capture_output=True, text=True, timeout=60)
 
 
 @pytest.mark.parametrize(
     ("reference", "current", "arguments", "words"),
     [
-        (GOOD, GOOD[["x"]], [], ['column "c"', "current.parquet", "lacks it", "it has x"]),
         (GOOD, GOOD, ["--columns", "y"], ['column "y"', "reference.parquet", "it has x, c"]),
-        (GOOD, GOOD.assign(x="a"), [], ['column "x"', "holds numbers", "text"]),
-        (GOOD, GOOD.assign(x=float("nan")), [], ['column "x"', "no usable value among 2 rows"]),
         (GOOD, GOOD[:0], [], ["current.parquet", "no rows"]),
         (GOOD, "x,c\n1,a\n2\n", [], ["current.csv", "line: 3"]),
         (GOOD, "x,x\n1,2\n", [], ["two columns named", '"x"']),
-        (GOOD, GOOD, ["--numerical", "c"], ['column "c"', "holds text", "Numerical"]),
         (GOOD, GOOD, ["--numerical", "x", "--categorical", "x"], ['column "x"', "both"]),
     ],
 )
 def test_faults_are_named(tmp_path, reference, current, arguments, words):
-    said = complaint(tmp_path, reference, current, *arguments)
+    done = compare(tmp_path, reference, current, *arguments)
+    assert done.returncode == 65 and not done.stdout, "1 is for drift"
     for word in words:
-        assert word in said, said
+        assert word in done.stderr, done
+
+
+WORDS = GOOD.assign(x="a")
+EMPTY = GOOD.assign(x=float("nan"))
+CASES = {
+    "missing": (GOOD, GOOD[["c"]], [], ["current.parquet", "lacks it", "it has c"]),
+    "text against numbers": (GOOD, WORDS, [], ["holds numbers", "text"]),
+    "numbers against text": (WORDS, GOOD, [], ["holds text", "numbers"]),
+    "nothing but NaN": (GOOD, EMPTY, [], ["no usable value among 2 rows"]),
+    "nothing but NaN before": (EMPTY, GOOD, [], ["reference has no usable"]),
+    "text as numbers": (WORDS, WORDS, ["--numerical", "x"], ["holds text", "Numerical"]),
+}
+STATISTICS = ["psi", "jensenshannon", "ks", "ks_statistic", "wasserstein", "chisquare", "z"]
+STATISTICS += ["kl_div", "hellinger", "tvd_statistic", "linf", "default", "threshold"]
+
+
+@pytest.mark.parametrize(("reference", "current", "arguments", "words"), CASES.values(), ids=CASES)
+def test_a_bad_column_is_one_of_many(tmp_path, reference, current, arguments, words):
+    done = compare(tmp_path, reference, current, "--output", "json", *arguments)
+    assert done.returncode == 0, done
+    said = json.loads(done.stdout)
+    bad, good = said["columns"]["x"], said["columns"]["c"]
+    assert {bad[it] for it in STATISTICS} == {None} and bad["drift"] is False
+    assert good["default"] == "z" and good["drift"] is False and "error" not in good
+    assert said["dataset"]["columns"] == 1, "it is judged by the others"
+    for word in words:
+        assert word in bad["error"] and word in done.stderr, done
+    shown = compare(tmp_path, reference, current, *arguments)
+    assert shown.returncode == 0 and "ERROR" in shown.stdout, shown
+
+
+def test_drift_and_faults_are_told_apart(tmp_path):
+    many = pd.DataFrame({"x": [float(it) for it in range(200)], "c": ["a"] * 200})
+    bad = many.assign(c=1)
+
+    def code(current):
+        return compare(tmp_path, many, current, "--fail-on-drift").returncode
+
+    assert code(many) == 0
+    assert code(many.assign(x=many.x + 500)) == 1
+    assert code(bad) == 65, "who asks whether it drifted does not hear no"
+    assert code(bad.assign(x=many.x + 500)) == 1
+    assert code(many[["c"]]) == 65
+    assert code(many[:0]) == 65
+
+
+def test_true_and_false_are_one_and_zero_beside_numbers(tmp_path):
+    numbers = pd.DataFrame({"x": [0, 1, 1, 1] * 50})
+    flags = pd.DataFrame({"x": [True, False, False, False] * 50})
+    turned = numbers.assign(x=1 - numbers.x)
+    for reference, current in [(numbers, flags), (flags, numbers), (numbers, turned)]:
+        done = compare(tmp_path, reference, current, "--output", "json")
+        column = json.loads(done.stdout)["columns"]["x"]
+        assert column["default"] == "z" and column["drift"] is True, column
+        # Shares of 3/4 and 1/4 among 200 rows each are ten standard deviations apart.
+        assert column["z"] == pytest.approx(math.erfc(10 / math.sqrt(2)), rel=1e-9), column
 
 
 def test_a_file_of_another_format_is_refused(tmp_path):
@@ -51,4 +104,4 @@ def test_a_file_of_another_format_is_refused(tmp_path):
         path = tmp_path / name
         command = [SALVER, "drift", "compare", "--reference", path, "--current", path]
         done = subprocess.run(command, capture_output=True, text=True, timeout=60)
-        assert done.returncode == 1 and word in done.stderr and name in done.stderr, done
+        assert done.returncode == 65 and word in done.stderr and name in done.stderr, done
