@@ -173,6 +173,13 @@ def tell(callers, salver, airflow, options):
     return judge(story, callers, salver, airflow, (state, calm, shares), options)
 
 
+def has_alarm(it):
+    """Does any object in it, however deep, say that it is an alarm?"""
+    if isinstance(it, dict):
+        return it.get("is_alarm") is True or any(map(has_alarm, it.values()))
+    return isinstance(it, list) and any(map(has_alarm, it))
+
+
 def judge(story, callers, salver, airflow, seen, options):
     (state, calm, shares), target = seen, options.page
     runs = airflow.runs()
@@ -189,7 +196,7 @@ def judge(story, callers, salver, airflow, seen, options):
             (f"the rollout ended {state}, expected promoted", state != "promoted"),
             (f"{failed} requests failed, expected none", failed > 0),
             (f"right about {sum(last) / max(len(last), 1):.1f} % at the end, expected 95", sum(last) < 95 * len(last)),
-            ("an alarm before the new vintage", json.dumps(calm).count('"is_alarm":true') > 0),
+            ("an alarm before the new vintage", has_alarm(calm)),
         ]
         if is_so
     ]
