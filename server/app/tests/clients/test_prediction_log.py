@@ -1,11 +1,19 @@
 """Predictions are logged: as rows that others read, durably where that was promised."""
 
+import contextlib
+import http.client
+import itertools
 import json
+import os
+import random
 import struct
+import subprocess
+import threading
 
 import duckdb
 import grpc
 import pyarrow.dataset
+import pyarrow.parquet
 import pytest
 from recorded import cases
 from server import wait_for
@@ -178,3 +186,71 @@ def test_a_promise_that_cannot_be_kept_is_not_made(serve):
     server = serve("mode = 'fail_closed'", log_dir=None)
     line = server.index()["wine", "2"]
     assert line["state"] == "UNAVAILABLE" and "--log-dir" in line["reason"]
+
+
+# Kills of the whole server; `make test-long` has more of them.
+ROUNDS = int(os.environ.get("SALVER_CRASH_ROUNDS", "4"))
+CALLERS = 4
+
+
+class Storm:
+    """Callers who ask until nobody answers any more. `durable` is what they were told is."""
+
+    def __init__(self):
+        self.names, self.asked, self.durable = itertools.count(), set(), []
+
+    def calls(self, server):
+        threads = [threading.Thread(target=self.call, args=(server,)) for _ in range(CALLERS)]
+        for it in threads:
+            it.start()
+        return threads
+
+    def call(self, server):
+        with contextlib.suppress(OSError, http.client.HTTPException):
+            while True:
+                name = f"storm-{next(self.names)}"
+                self.asked.add(name)
+                answer = by_json(server, name)
+                if answer.headers.get("x-salver-logged") == "durable":
+                    self.durable.append(name)
+
+
+def delivered(server):
+    """Ends the server cleanly, once its sinks have all there is."""
+    lag = lambda: [it.value for it in server.scrape("salver_log_sink_lag_bytes")]  # noqa: E731
+    wait_for(lambda: set(lag()) == {0}, "all is delivered")
+    assert server.stop() == 0
+
+
+def events(tmp_path):
+    """Of each request the names and numbers of its rows, one for each time that they are there."""
+    found = {}
+    columns = ["request_id", "event_id", "row_index"]
+    for path in files(tmp_path):
+        for row in pyarrow.parquet.read_table(path, columns=columns).to_pylist():
+            event = (row["event_id"], row["row_index"])
+            found.setdefault(row["request_id"], []).append(event)
+    return found
+
+
+def test_kills_lose_nothing_that_was_said_to_be_durable(serve, tmp_path):
+    storm, moment = Storm(), random.Random(7)
+    for _ in range(ROUNDS):
+        server = serve("mode = 'at_least_once'")
+        callers = storm.calls(server)
+        # At any moment of what the callers and the log are at.
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            server.process.wait(moment.uniform(0.2, 1.2))
+        assert server.process.poll() is None, "nobody else has ended it"
+        server.process.kill()
+        server.wait()
+        for it in callers:
+            it.join()
+    told = len(storm.durable)
+    delivered(serve("mode = 'at_least_once'"))
+    found = events(tmp_path)
+    lost = [it for it in storm.durable if it not in found]
+    print(f"{ROUNDS} kills: {told} told durable, {len(lost)} of them lost")
+    assert told > ROUNDS and not lost, lost
+    assert found.keys() <= storm.asked, "and nothing that nobody asked"
+    assert all(len(set(it)) == 1 for it in found.values()), "what is there twice has one name"
