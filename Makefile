@@ -78,11 +78,13 @@ drift-power: ## Draw what thresholds of drift find and what they cry wolf about,
 
 .PHONY: drift-power
 
-test-long: docker-registry $(VENV)/registry/ready $(VENV)/tests/ready build ## What takes minutes: 200 kills of a process that logs and of the server, 100 moves of an alias under load, false alarms of monitors
+test-long: docker-registry $(VENV)/registry/ready $(VENV)/tests/ready build ## What takes minutes: 200 kills of a process that logs and of the server, a receiver that hangs for ten minutes, 100 moves of an alias under load, false alarms of monitors
 	SALVER_CRASH_ROUNDS=200 $(CARGO) test --locked -p server-feedback --test crash -- --nocapture
 	$(CARGO) test --locked -p server-monitor --lib -- --ignored --nocapture
 	SWAPS=100 SALVER_BIN=$(CARGO_TARGET_DIR)/release/salver LIB=$(LIB) \
 		$(VENV)/registry/bin/python -m pytest -q -rs server/app/tests/registry/test_serve.py -k moves_under_load
+	SALVER_HANG_S=600 SALVER_BIN=$(CARGO_TARGET_DIR)/release/salver LIB=$(LIB) \
+		$(VENV)/registry/bin/python -m pytest -q -rs server/app/tests/registry/test_log_sinks.py -k receiver_that_hangs
 	SALVER_CRASH_ROUNDS=200 SALVER_BIN=$(CARGO_TARGET_DIR)/release/salver \
 		$(VENV)/tests/bin/python -m pytest -q -rs server/app/tests/clients/test_prediction_log.py -k kills_lose_nothing
 

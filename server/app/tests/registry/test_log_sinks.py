@@ -8,8 +8,10 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections import Counter
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 
 import confluent_kafka
 import pyarrow.parquet
@@ -94,11 +96,14 @@ def test_a_store_that_is_away_is_nobody_elses_trouble(started, s3, logging):
 
 
 class Receiver(ThreadingHTTPServer):
-    """Takes events, but for the first few requests."""
+    """Takes events, but for the first few requests, and those that come while it hangs: it reads them, and says
+    nothing."""
 
     def __init__(self, refuses):
         super().__init__(("127.0.0.1", 0), Taking)
         self.refuses, self.taken, self.lock = refuses, [], threading.Lock()
+        self.hung, self.answers = 0, threading.Event()
+        self.answers.set()
         self.address = f"127.0.0.1:{self.server_port}/events"
         threading.Thread(target=self.serve_forever, daemon=True).start()
 
@@ -106,6 +111,11 @@ class Receiver(ThreadingHTTPServer):
 class Taking(BaseHTTPRequestHandler):
     def do_POST(self):
         body = self.rfile.read(int(self.headers["content-length"]))
+        if not self.server.answers.is_set():
+            self.server.hung += 1
+            self.server.answers.wait()
+            self.close_connection = True
+            return
         with self.server.lock:
             self.server.refuses -= 1
             if refused := self.server.refuses >= 0:
@@ -132,6 +142,7 @@ def receiver():
 
     yield start
     for it in servers:
+        it.answers.set()
         it.shutdown()
         it.server_close()
 
@@ -153,6 +164,43 @@ def test_rows_go_as_events(receiver, logging):
     assert event["specversion"] == "1.0" and event["source"].startswith("/models/wine/versions/")
     assert event["id"] == f"{event['data']['event_id']}.{event['data']['row_index']}"
     assert event["data"]["status"] == "OK" and "hush" not in server.text()
+
+
+# Longer than a sink waits for an answer, which is 30 s; `make test-long` has the ten minutes.
+HANG_S = float(os.environ.get("SALVER_HANG_S", "33"))
+
+# More memory than the log's queue may take is none that a hanging receiver may cost.
+GROWN_BYTES_MAX = 64 << 20
+
+
+def resident(server):
+    """Bytes of memory."""
+    text = Path(f"/proc/{server.process.pid}/status").read_text()
+    return 1024 * int(next(it for it in text.splitlines() if it.startswith("VmRSS:")).split()[1])
+
+
+def test_a_receiver_that_hangs_is_nobody_elses_trouble(receiver, logging):
+    taking = receiver()
+    server = logging(f"parquet,cloudevents+http://{taking.address}")
+    for _ in range(ROWS):
+        server.infer()
+    events = lambda: {it["id"] for _, batch in list(taking.taken) for it in batch}  # noqa: E731
+    wait_for(lambda: len(events()) == ROWS, "events")
+    taking.answers.clear()
+    before, asked, slowest = resident(server), ROWS, 0.0
+    until = time.monotonic() + HANG_S
+    while (began := time.monotonic()) < until:
+        server.infer()  # each has been synced to the disk when it is answered
+        asked, slowest = asked + 1, max(slowest, time.monotonic() - began)
+    grown = resident(server) - before
+    print(f"{asked} rows in {HANG_S} s, the slowest answer took {slowest:.3f} s, {grown >> 10} KiB more memory")
+    assert taking.hung >= 1 and failures(server, "cloudevents") >= 1, "it was asked, and has not answered"
+    assert slowest < 10 and grown < GROWN_BYTES_MAX
+    count = lambda: sum(pyarrow.parquet.read_metadata(it).num_rows for it in (server.folder / "log/parquet").glob("model=*/**/*.parquet"))  # noqa: E731
+    wait_for(lambda: count() == asked, "the other sink goes on")
+    assert failures(server, "parquet") == 0 and len(events()) == ROWS
+    taking.answers.set()
+    wait_for(lambda: len(events()) == asked, "all rows")
 
 
 def test_requests_go_as_kserves_events(receiver, logging):
