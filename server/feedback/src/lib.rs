@@ -14,6 +14,7 @@ mod queue;
 mod schema;
 mod rows;
 mod values;
+mod marks;
 mod redact;
 mod writer;
 mod batch;

@@ -9,7 +9,9 @@ use arrow_schema::{DataType, Field, Schema, SchemaRef};
 use backend_api::DType;
 use serde::{Deserialize, Serialize};
 
-use crate::schema::{DTYPE, HASHED, SHAPE, TENSOR, VALUE_BYTES_MAX, fixed, scalar, whole};
+use crate::schema::{
+    DTYPE, HASHED, SHAPE, TENSOR, TRUNCATED, VALUE_BYTES_MAX, fixed, scalar, truncated, whole,
+};
 
 /// More columns than a message has room for. A number, which it also may be, is not to be trusted.
 const COLUMNS_MAX: usize = 100_000;
@@ -19,6 +21,9 @@ struct Manifest {
     #[serde(skip_serializing_if = "Option::is_none")]
     max_value_bytes: Option<usize>,
     tensors: Vec<Entry>,
+    /// Does each row name what of it was cut? Older servers did not.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    marks: bool,
 }
 
 /// A tensor: `in` or `out`, its name, type and shape, whether its values are hashes, and its columns.
@@ -65,13 +70,14 @@ pub(crate) fn manifest(schema: &Schema) -> String {
     };
     let tensors = tensors.into_iter().map(named).collect();
     let max_value_bytes = schema.metadata().get(VALUE_BYTES_MAX).and_then(|it| it.parse().ok());
+    let marks = schema.field_with_name(TRUNCATED).is_ok();
     // Writing texts and numbers to memory does not fail.
-    serde_json::to_string(&Manifest { max_value_bytes, tensors }).unwrap_or_default()
+    serde_json::to_string(&Manifest { max_value_bytes, tensors, marks }).unwrap_or_default()
 }
 
 /// The columns that rows have. An error says what is not as it should be.
 pub fn columns_of(manifest: &str) -> Result<SchemaRef, String> {
-    let Manifest { max_value_bytes, tensors } =
+    let Manifest { max_value_bytes, tensors, marks } =
         serde_json::from_str(manifest).map_err(|it| it.to_string())?;
     let mut fields = fixed();
     for Entry(side, name, datatype, shape, hashed, columns) in &tensors {
@@ -99,6 +105,7 @@ pub fn columns_of(manifest: &str) -> Result<SchemaRef, String> {
             Field::new(format!("{side}.{name}"), kind.clone(), true).with_metadata(about.clone())
         }));
     }
+    fields.extend(marks.then(truncated));
     if fields.len() > COLUMNS_MAX {
         return Err(format!("{} columns are more than a row has", fields.len()));
     }

@@ -35,6 +35,9 @@ fn what_is_said_of_columns_is_understood() {
     assert_eq!(got.metadata(), &HashMap::from([(VALUE_BYTES_MAX.to_owned(), kept)]));
     let named = "[\"in\",\"named\",\"FP32\",\"rows,3\",false,3]";
     assert!(text.contains(named), "{text}");
+    // An older server's rows do not say what was cut.
+    let older = columns_of(&text.replace(",\"marks\":true", "")).expect("understood");
+    assert_eq!(older.fields().len() + 1, logged.fields().len());
 }
 
 #[test]

@@ -13,6 +13,7 @@ use arrow_schema::{DataType, Field};
 use backend_api::{DType, Shape, Tensor, strings};
 use half::{bf16, f16};
 
+use crate::marks;
 use crate::schema::{DTYPE, HASHED, LEFT_OUT, ROWS, SHAPE, TENSOR, VALUE_BYTES_MAX};
 
 /// A request as it was logged.
@@ -206,23 +207,32 @@ impl Source {
         if columns.iter().any(is_missing) {
             return Err(Gap::Missing);
         }
-        let [whole] = columns[..] else { return self.of_columns(&columns, rows, bytes_max) };
-        if matches!(whole.data_type(), DataType::Struct(_)) {
+        if let [whole] = columns[..]
+            && matches!(whole.data_type(), DataType::Struct(_))
+        {
             return self.of_structs(whole, rows);
         }
-        self.of_columns(&columns, rows, bytes_max)
+        self.of_columns(batch, rows, bytes_max)
     }
 
     fn of_columns(
         &self,
-        columns: &[&ArrayRef],
+        batch: &RecordBatch,
         rows: (usize, usize),
         bytes_max: usize,
     ) -> Result<Tensor, Gap> {
         let mut data = Vec::new();
+        let schema = batch.schema_ref();
         for row in rows.0..rows.1 {
-            for column in columns {
-                self.element(column, row, bytes_max, &mut data).ok_or(Gap::Cut)?;
+            for at in &self.columns {
+                let name = schema.field(*at).name();
+                // Of an older server's row nobody can tell but by its looks.
+                let room = match marks::is_whole(batch, (name, row)) {
+                    Some(true) => None,
+                    Some(false) if self.dtype == DType::Bytes => return Err(Gap::Cut),
+                    Some(false) | None => Some(bytes_max),
+                };
+                self.element(batch.column(*at), row, room, &mut data).ok_or(Gap::Cut)?;
             }
         }
         let count = rows.1 - rows.0;
@@ -240,7 +250,7 @@ impl Source {
         &self,
         column: &ArrayRef,
         row: usize,
-        bytes_max: usize,
+        bytes_max: Option<usize>,
         out: &mut Vec<u8>,
     ) -> Option<()> {
         macro_rules! number {
@@ -270,8 +280,9 @@ impl Source {
             }
             DType::Bytes => {
                 let text = column.as_string_opt::<i32>()?.value(row);
-                // Cut between characters, or not text at all: nobody can tell from the column.
-                if text.len() + 3 >= bytes_max || text.contains('\u{fffd}') {
+                // Cut between characters, or not text at all: nobody can tell from the column alone.
+                let looks_cut = |most| text.len() + 3 >= most || text.contains('\u{fffd}');
+                if bytes_max.is_some_and(looks_cut) {
                     return None;
                 }
                 strings::push(out, text.as_bytes()).ok()?;

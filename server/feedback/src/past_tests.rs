@@ -79,3 +79,22 @@ fn what_is_not_all_there_is_not_made_up() {
         Gap::Missing,
     );
 }
+
+/// What is as long as may be, and what holds the sign for what is no text, was that before too.
+#[test]
+fn texts_that_are_not_marked_are_whole() {
+    let (mut subject, mut record) = (subject("m"), record(hour(1), 2));
+    subject.signature.inputs.push(spec("user", DType::Bytes, &[Dim::Rows]));
+    subject.config.value_bytes_max = 8;
+    let users = Tensor::from_strings(&[2], &["12345678", "a\u{fffd}b"]).expect("fits");
+    record.inputs.push(users.clone());
+    let batch = form(subject).rows(&[record], hour(1)).expect("rows");
+    let past = requests(&batch);
+    let inputs = past[0].inputs.as_ref().expect("inputs");
+    assert_eq!(inputs[1].1.data(), users.data());
+    // A row of before there were marks is judged by its looks.
+    let place = batch.schema_ref().index_of("truncated").expect("a column");
+    let mut older = batch;
+    older.remove_column(place);
+    assert_eq!(requests(&older)[0].inputs.as_ref().err(), Some(&Gap::Cut));
+}

@@ -14,7 +14,7 @@ use server_base::{Kind, Record, Subject};
 use crate::list::{Entry, Head};
 use crate::redact::Key;
 use crate::schema::{Columns, Layout, Logged};
-use crate::values;
+use crate::{marks, values};
 
 /// How values are turned into columns.
 #[derive(Clone)]
@@ -42,6 +42,9 @@ impl Form {
         let logged = self.columns.inputs.iter().chain(&self.columns.outputs);
         for (number, logged) in logged.enumerate() {
             columns.extend(self.tensor(logged, (entries, number))?);
+        }
+        if self.columns.has_marks {
+            columns.push(marks::of(&self.columns, entries, self.subject.config.value_bytes_max)?);
         }
         RecordBatch::try_new(Arc::clone(&self.columns.schema), columns)
     }
@@ -118,9 +121,8 @@ impl Form {
     fn tensor(&self, logged: &Logged, from: Tensors<'_>) -> Result<Vec<ArrayRef>, ArrowError> {
         let bytes_max = self.subject.config.value_bytes_max;
         match (&logged.layout, &self.key) {
-            (layout, Some(key)) if logged.hashed => {
-                let width = if let Layout::Columns(width) = layout { *width } else { 1 };
-                Ok(values::hashes((logged, width), from, key))
+            (_, Some(key)) if logged.hashed => {
+                Ok(values::hashes((logged, logged.width()), from, key))
             }
             // Its values must not be seen, and there is no key to hash them with.
             (_, None) if logged.hashed => {

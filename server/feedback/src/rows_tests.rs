@@ -117,3 +117,53 @@ fn texts_are_cut_between_characters_and_clocks_may_be_anything() {
     assert_eq!(micros(UNIX_EPOCH - Duration::from_secs(9)), 0);
     assert_eq!(micros(hour(1)), 3_600_000_000);
 }
+
+#[test]
+fn texts_that_are_cut_are_named_and_have_the_digest_of_what_they_were() {
+    let mut subject = subject("m");
+    subject.signature.inputs.push(spec("word", DType::Bytes, &[Dim::Rows, Dim::Fixed(2)]));
+    subject.signature.outputs.push(spec("said", DType::Bytes, &[Dim::Rows]));
+    subject.config.value_bytes_max = 4;
+    let texts = |texts: &[&[u8]], dims: &[usize]| Tensor::from_strings(dims, texts).expect("fits");
+    let mut first = record(hour(1), 1);
+    first.inputs.push(texts(&[b"four", b"fiver"], &[1, 2]));
+    first.outputs.push(texts(&[b""], &[1]));
+    let mut second = record(hour(1), 2);
+    second.inputs.push(texts(&[b"a", b"b", b"a\xff", b"b"], &[2, 2]));
+    second.outputs.push(texts(&[b"all", b"too long"], &[2]));
+    let mut third = record(hour(1), 1);
+    (third.inputs, third.outputs) = (smallvec![], smallvec![]);
+    let batch = form(subject).rows(&[first, second, third], hour(1)).expect("rows");
+    assert_eq!(
+        texts_of(&batch),
+        [
+            vec![("in.word.1".to_owned(), crate::redact::digest(b"fiver"))],
+            vec![],
+            vec![
+                ("in.word.0".to_owned(), crate::redact::digest(b"a\xff")),
+                ("out.said".to_owned(), crate::redact::digest(b"too long")),
+            ],
+            vec![],
+        ]
+    );
+    assert_eq!(super::tests::texts(&batch, "in.word.1"), ["five", "b", "b", "-"]);
+    let plain = form(crate::fixture::subject("m")).rows(&[record(hour(1), 1)], hour(1));
+    assert!(plain.expect("rows").column_by_name("truncated").is_none(), "numbers are never cut");
+}
+
+/// Columns and digests of what is marked, row by row.
+fn texts_of(batch: &RecordBatch) -> Vec<Vec<(String, String)>> {
+    let lists = batch.column_by_name("truncated").expect("marks").as_list::<i32>();
+    let row = |row: usize| {
+        if lists.is_null(row) {
+            return Vec::new();
+        }
+        let marks = lists.value(row);
+        let part = |name: &str| {
+            let part = marks.as_struct().column_by_name(name).expect(name).clone();
+            part.as_string::<i32>().iter().flatten().map(str::to_owned).collect::<Vec<_>>()
+        };
+        part("column").into_iter().zip(part("sha256")).collect()
+    };
+    (0..batch.num_rows()).map(row).collect()
+}

@@ -45,6 +45,23 @@ pub(crate) struct Columns {
     pub(crate) schema: SchemaRef,
     pub(crate) inputs: Vec<Logged>,
     pub(crate) outputs: Vec<Logged>,
+    /// Is there, behind all others, the column that names what was cut?
+    pub(crate) has_marks: bool,
+}
+
+/// What names values that stand in a column of texts otherwise than they came.
+pub(crate) const TRUNCATED: &str = "truncated";
+
+/// For each of them its column, and what it was.
+pub(crate) fn mark() -> Fields {
+    let text = |name| Field::new(name, DataType::Utf8, false);
+    Fields::from(vec![text("column"), text("sha256")])
+}
+
+/// That column.
+pub(crate) fn truncated() -> Field {
+    let item = Field::new("item", DataType::Struct(mark()), false);
+    Field::new(TRUNCATED, DataType::List(Arc::new(item)), true)
 }
 
 /// The columns that a version's rows have. An error names what the configuration asks for and cannot
@@ -97,6 +114,19 @@ pub(crate) fn whole() -> Fields {
     ])
 }
 
+impl Logged {
+    /// Is it columns of texts, which are cut?
+    pub(crate) fn is_text(&self) -> bool {
+        let columns = matches!(self.layout, Layout::Columns(_));
+        self.dtype == DType::Bytes && columns && !self.hashed
+    }
+
+    /// Its columns.
+    pub(crate) fn width(&self) -> usize {
+        if let Layout::Columns(width) = self.layout { width } else { 1 }
+    }
+}
+
 impl Columns {
     /// An error names what the configuration asks for and cannot have.
     pub(crate) fn new(subject: &Subject) -> Result<Columns, String> {
@@ -116,6 +146,10 @@ impl Columns {
         };
         let inputs = all("in", &signature.inputs, &config.inputs)?;
         let outputs = all("out", &signature.outputs, &config.outputs)?;
+        let has_marks = inputs.iter().chain(&outputs).any(Logged::is_text);
+        if has_marks {
+            fields.push(truncated());
+        }
         let mut names = BTreeSet::new();
         if let Some(twice) = fields.iter().find(|it| !names.insert(it.name().clone())) {
             return Err(format!(
@@ -124,7 +158,7 @@ impl Columns {
             ));
         }
         let schema = Arc::new(Schema::new_with_metadata(fields, about(subject)));
-        Ok(Columns { schema, inputs, outputs })
+        Ok(Columns { schema, inputs, outputs, has_marks })
     }
 }
 

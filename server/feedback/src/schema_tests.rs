@@ -23,7 +23,9 @@ fn check(config: LogConfig, expect: Result<&[&str], &str>) {
         let fields = it.schema.fields().iter().skip(fixed().len());
         let word = |it: &arrow_schema::FieldRef| {
             let is_struct = matches!(it.data_type(), DataType::Struct(_));
+            let is_list = matches!(it.data_type(), DataType::List(_));
             let kind = if is_struct { "Struct".to_owned() } else { it.data_type().to_string() };
+            let kind = if is_list { "List".to_owned() } else { kind };
             format!("{} {kind}", it.name())
         };
         fields.map(word).collect::<Vec<_>>()
@@ -34,8 +36,14 @@ fn check(config: LogConfig, expect: Result<&[&str], &str>) {
 
 #[test]
 fn columns_follow_the_signature() {
-    let all =
-        ["in.x.0 Float32", "in.x.1 Float32", "in.user Utf8", "in.text Struct", "out.label Int64"];
+    let all = [
+        "in.x.0 Float32",
+        "in.x.1 Float32",
+        "in.user Utf8",
+        "in.text Struct",
+        "out.label Int64",
+        "truncated List",
+    ];
     check(LogConfig::default(), Ok(&all));
     let names = |it: &[&str]| it.iter().map(|it| (*it).to_owned()).collect::<Vec<_>>();
     let named = LogConfig {
@@ -47,7 +55,8 @@ fn columns_follow_the_signature() {
     };
     check(named, Ok(&["in.age Float32", "in.height Float32", "in.user Utf8"]));
     let narrow = LogConfig { columns_max: 1, ..LogConfig::default() };
-    check(narrow, Ok(&["in.x Struct", "in.user Utf8", "in.text Struct", "out.label Int64"]));
+    let whole = ["in.x Struct", "in.user Utf8", "in.text Struct", "out.label Int64"];
+    check(narrow, Ok(&[whole.as_slice(), &["truncated List"]].concat()));
 }
 
 #[test]

@@ -66,7 +66,7 @@ pub(crate) fn hashes(
 }
 
 /// The record's tensor, if it has one of that type that its rows divide.
-fn tensor<'a>(logged: &Logged, entry: &Entry<'a>, number: usize) -> Option<View<'a>> {
+pub(crate) fn tensor<'a>(logged: &Logged, entry: &Entry<'a>, number: usize) -> Option<View<'a>> {
     let (view, rows) = (entry.tensor(number)?, entry.rows());
     let split = logged.has_rows || rows == 1;
     let fits = split && rows > 0 && view.elements % rows == 0;
