@@ -1,7 +1,8 @@
 //! The same guarded client for what this server calls beyond models: one request, one small answer.
 //!
 //! Redirects are not followed: what is sent bears credentials and asks for work, and was meant for the
-//! address that an operator wrote down. That one may be private.
+//! address that an operator wrote down. That one may be private, if that is allowed, but is never link-local or a
+//! cloud's metadata service.
 
 use http::{HeaderMap, Method, StatusCode};
 use url::Url;
@@ -14,6 +15,7 @@ use crate::limits::Limits;
 #[derive(Debug)]
 pub struct Outbound {
     http: Http,
+    private: bool,
 }
 
 /// A request.
@@ -41,14 +43,14 @@ pub struct Answered {
 }
 
 impl Outbound {
-    /// One client; each call has a connection of its own.
-    pub fn new(limits: Limits) -> Outbound {
-        Outbound { http: Http::new(AddressPolicy::default(), limits) }
+    /// One client; each call has a connection of its own. `private`: also to private addresses.
+    pub fn new(limits: Limits, private: bool) -> Outbound {
+        Outbound { http: Http::new(AddressPolicy::default(), limits), private }
     }
 
     /// Asks, and reads the whole answer, within the limits' times.
     pub async fn call(&self, call: Call) -> Result<Answered, RegistryError> {
-        let mut ask = Ask::new(call.method, call.url, Trust::Configured);
+        let mut ask = Ask::new(call.method, call.url, Trust::Told { private: self.private });
         ask.headers = call.headers;
         ask.body = call.body.into();
         ask.redirects = false;

@@ -20,8 +20,11 @@ fn event() -> Event {
 }
 
 fn config(text: &str) -> Config {
-    let table: toml::Table =
-        format!("[target.t]\nurl = \"http://host/base\"\n{text}").parse().expect("TOML");
+    config_at("http://host/base", text)
+}
+
+fn config_at(url: &str, text: &str) -> Config {
+    let table: toml::Table = format!("[target.t]\nurl = \"{url}\"\n{text}").parse().expect("TOML");
     let mut root = Section::root(&table);
     let config = Config::read(&mut root);
     root.finish(config).expect("no faults")
@@ -198,4 +201,46 @@ fn secrets_are_where_they_are_said_to_be_and_never_shown() {
     std::fs::write(&path, " \n").expect("written");
     let lacks = courier.lacks(&config);
     assert!(lacks[1].ends_with("the file is empty"), "{lacks:?}");
+}
+
+/// What came of telling a webhook at that address.
+async fn delivered(url: &str, text: &str) -> Result<Delivered, Trouble> {
+    let config = config_at(url, &format!("kind = \"webhook\"\ntimeout_s = 5\n{text}"));
+    let courier = Courier::new(&config, Environment::default());
+    courier.deliver(("t", &config.targets["t"]), &event(), Moment(1_763_769_600_123)).await
+}
+
+#[tokio::test]
+async fn a_target_lies_where_it_may() {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let url = format!("http://{}/", listener.local_addr().expect("an address"));
+    let answers = async {
+        let (mut stream, _) = listener.accept().await.expect("a connection");
+        let mut head = [0; 4];
+        stream.read_exact(&mut head).await.expect("a request");
+        let text = b"HTTP/1.1 202 Accepted\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
+        stream.write_all(text).await.expect("an answer");
+        stream.flush().await.expect("an answer");
+        let mut rest = Vec::new();
+        let _ = stream.read_to_end(&mut rest).await;
+    };
+    let (told, ()) = tokio::join!(delivered(&url, ""), answers);
+    assert!(told.is_ok(), "clusters are private: {told:?}");
+
+    let check = |told: Result<Delivered, Trouble>, expect: &str| match told {
+        Err(Trouble::Never(words)) => assert!(words.contains(expect), "{words}"),
+        other => panic!("{other:?} instead of a refusal for good"),
+    };
+    let closed = "allow_private_addresses = false";
+    check(delivered(&url, closed).await, "127.0.0.1, which is no public address");
+    let named = url.replace("127.0.0.1", "localhost");
+    check(delivered(&named, closed).await, "which is no public address");
+    let nobody = std::time::Duration::ZERO;
+    let came = tokio::time::timeout(nobody, listener.accept()).await;
+    assert!(came.is_err(), "nobody has tried to connect");
+    for address in ["169.254.169.254", "[fd00:ec2::254]", "[::ffff:169.254.169.254]"] {
+        let told = delivered(&format!("http://{address}/latest/meta-data"), "").await;
+        check(told, "metadata service");
+    }
 }

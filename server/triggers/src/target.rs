@@ -22,6 +22,8 @@ pub struct Target {
     pub auth: Auth,
     /// For connection, request and answer.
     pub timeout: Duration,
+    /// May it lie at a private address?
+    pub private: bool,
     /// What a run is given: names and texts with `{model}`, `{version}` and the like in them.
     pub parameters: BTreeMap<String, String>,
 }
@@ -160,6 +162,8 @@ impl Target {
         let url = section.with("url", address);
         let timeout = section.integer("timeout_s", 1..=300).unwrap_or(30);
         let timeout = Duration::from_secs(u64::try_from(timeout).unwrap_or(30));
+        // Clusters are private.
+        let private = section.boolean("allow_private_addresses").unwrap_or(true);
         let word = section.with("kind", |it| match it.as_str() {
             Some(word) if KINDS.contains(&word) => Ok(word),
             _ => Err(format!("{it} is none of {}", KINDS.join(", "))),
@@ -182,7 +186,7 @@ impl Target {
             let told = matches!(word, Some("airflow" | "github"));
             if told { BTreeMap::new() } else { usual.into() }
         });
-        Some(Target { kind: kind?, url: url?, auth: auth?, timeout, parameters })
+        Some(Target { kind: kind?, url: url?, auth: auth?, timeout, private, parameters })
     }
 }
 

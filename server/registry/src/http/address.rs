@@ -2,7 +2,8 @@
 //!
 //! A host that an operator wrote down may be anywhere: registries are often private. A host that came
 //! from elsewhere, in a redirect or in an answer, must be public, or this server becomes the way into
-//! the network behind it.
+//! the network behind it. What an operator has told this server to tell, with words that come from elsewhere,
+//! lies in between.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -13,6 +14,12 @@ pub(crate) enum Trust {
     Configured,
     /// A redirect, a registry's answer, a caller.
     Remote,
+    /// The configuration, of what is told something. It may be at a private address if that is allowed, and never
+    /// where a machine tells who it is.
+    Told {
+        /// Is a private address allowed?
+        private: bool,
+    },
 }
 
 /// What hosts named by others may be.
@@ -25,7 +32,33 @@ pub struct AddressPolicy {
 
 impl AddressPolicy {
     pub(crate) fn allows(self, address: IpAddr, trust: Trust) -> bool {
-        trust == Trust::Configured || self.allow_private || is_public(address)
+        match trust {
+            Trust::Configured => true,
+            Trust::Remote => is_public(address) || (self.allow_private && !is_metadata(address)),
+            Trust::Told { private } => is_public(address) || (private && !is_metadata(address)),
+        }
+    }
+}
+
+/// Is it one of this link alone, or where a cloud tells its machines their names and credentials? Nothing that
+/// anybody would name lies there.
+fn is_metadata(address: IpAddr) -> bool {
+    let v4 = match address {
+        IpAddr::V4(it) => Some(it),
+        IpAddr::V6(it) => inner_v4(it),
+    };
+    if let Some(it) = v4 {
+        // Alibaba's and Oracle's are not link-local.
+        return it.is_link_local()
+            || it == Ipv4Addr::new(100, 100, 100, 200)
+            || it == Ipv4Addr::new(192, 0, 0, 192);
+    }
+    match address {
+        // Amazon's, for machines that have no other protocol.
+        IpAddr::V6(it) => {
+            it.is_unicast_link_local() || it == Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254)
+        }
+        IpAddr::V4(_) => false,
     }
 }
 

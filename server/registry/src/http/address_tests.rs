@@ -32,3 +32,23 @@ fn only_what_others_name_must_be_public() {
     assert!(!strict.allows(private, Trust::Remote));
     assert!(AddressPolicy { allow_private: true }.allows(private, Trust::Remote));
 }
+
+#[test]
+fn nobody_is_told_where_a_machine_learns_who_it_is() {
+    let of = |text: &str| text.parse::<IpAddr>().expect("an address");
+    let policy = AddressPolicy { allow_private: true };
+    let inside = Trust::Told { private: true };
+    for text in ["169.254.169.254", "169.254.170.2", "100.100.100.200", "192.0.0.192", "fe80::1"] {
+        assert!(!policy.allows(of(text), inside), "{text}");
+        assert!(!policy.allows(of(text), Trust::Remote), "{text}");
+    }
+    for text in ["fd00:ec2::254", "::ffff:169.254.169.254", "64:ff9b::a9fe:a9fe"] {
+        assert!(!policy.allows(of(text), inside), "{text}");
+    }
+    for text in ["127.0.0.1", "10.0.0.1", "192.168.1.1", "::1", "fd00::1", "1.1.1.1"] {
+        assert!(AddressPolicy::default().allows(of(text), inside), "{text}");
+    }
+    let outside = Trust::Told { private: false };
+    assert!(!policy.allows(of("10.0.0.1"), outside) && !policy.allows(of("::1"), outside));
+    assert!(policy.allows(of("1.1.1.1"), outside));
+}

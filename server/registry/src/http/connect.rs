@@ -111,11 +111,21 @@ async fn addresses(
     let allowed = found.iter().filter(|it| policy.allows(it.ip(), trust));
     let allowed: Vec<SocketAddr> = allowed.take(ADDRESSES_MAX).copied().collect();
     match (allowed.is_empty(), found.first()) {
-        (true, Some(address)) => Err(RegistryError::Policy(format!(
-            "{} was named by a registry and lies at {}, which is no public address",
-            shown(url),
-            address.ip()
-        ))),
+        (true, Some(address)) => {
+            let (at, address) = (shown(url), address.ip());
+            Err(RegistryError::Policy(match trust {
+                Trust::Configured | Trust::Remote => format!(
+                    "{at} was named by a registry and lies at {address}, which is no public address"
+                ),
+                Trust::Told { private: false } => format!(
+                    "{at} lies at {address}, which is no public address: see allow_private_addresses"
+                ),
+                Trust::Told { private: true } => format!(
+                    "{at} lies at {address}, which is link-local or a cloud's metadata service: \
+                     nothing is told there"
+                ),
+            }))
+        }
         _ => Ok(allowed),
     }
 }

@@ -70,7 +70,8 @@ pub(crate) struct Courier {
 impl Courier {
     pub(crate) fn new(config: &Config, environment: Environment) -> Courier {
         let clients = config.targets.iter();
-        let clients = clients.map(|(name, it)| (name.clone(), Outbound::new(limits(it.timeout))));
+        let client = |it: &Target| Outbound::new(limits(it.timeout), it.private);
+        let clients = clients.map(|(name, it)| (name.clone(), client(it)));
         Courier { clients: clients.collect(), environment, tokens: Mutex::default() }
     }
 
