@@ -1,6 +1,7 @@
 """Predictions are logged: as rows that others read, durably where that was promised."""
 
 import contextlib
+import errno
 import http.client
 import itertools
 import json
@@ -254,3 +255,61 @@ def test_kills_lose_nothing_that_was_said_to_be_durable(serve, tmp_path):
     assert told > ROUNDS and not lost, lost
     assert found.keys() <= storm.asked, "and nothing that nobody asked"
     assert all(len(set(it)) == 1 for it in found.values()), "what is there twice has one name"
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """A disk of 32 MiB for the log."""
+    place = tmp_path / "log"
+    place.mkdir()
+    command = ["mount", "-t", "tmpfs", "-o", "size=32m", "salver-tests", str(place)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        pytest.skip(f"a small disk cannot be mounted here, which takes root: {done.stderr.strip()}")
+    yield place
+    subprocess.run(["umount", "-l", str(place)], check=True)
+
+
+def fill(place):
+    """Takes what room there is."""
+    path = place / "filler"
+    with open(path, "wb", buffering=0) as file:
+        for size in (1 << 20, 4096, 1):
+            with contextlib.suppress(OSError):
+                while True:
+                    file.write(bytes(size))
+    return path
+
+
+@pytest.mark.parametrize("mode", ["at_least_once", "fail_closed"])
+def test_a_full_disk_breaks_no_promise(small_disk, serve, tmp_path, mode):
+    server = serve(f"mode = '{mode}'")
+    durable, told = [], []
+
+    def ask():
+        name = f"full-{len(told)}"
+        answer = by_json(server, name)
+        told.append((answer.status, answer.headers.get("x-salver-logged")))
+        if told[-1] == (200, "durable"):
+            durable.append(name)
+        return told[-1]
+
+    for _ in range(20):
+        assert ask() == (200, "durable")
+    filler = fill(small_disk)
+    with pytest.raises(OSError) as error, open(small_disk / "more", "wb") as file:
+        file.write(bytes(4096))
+    assert error.value.errno == errno.ENOSPC
+    refused = (503, None) if mode == "fail_closed" else (200, "dropped")
+    wait_for(lambda: ask() == refused, "the disk is full")
+    for _ in range(20):
+        assert ask() in (refused, (200, "durable")), told
+    assert server.process.poll() is None
+    filler.unlink()
+    wait_for(lambda: ask() == (200, "durable"), "it writes again")
+    for _ in range(20):
+        assert ask() == (200, "durable")
+    delivered(server)
+    found = events(tmp_path)
+    assert [it for it in durable if it not in found] == []
+    assert all(len(set(it)) == 1 for it in found.values())
