@@ -52,11 +52,14 @@ fn typed(cells: Cells) -> Values {
     let all = |fits: fn(&str) -> bool| cells.iter().flatten().all(|it| fits(it.trim()));
     if all(|it| it.parse::<f64>().is_ok()) {
         let complete = cells.iter().all(Option::is_some);
-        let whole = complete && all(|it| it.parse::<i64>().is_ok());
+        let integer = |it: &Option<Box<str>>| it.as_ref().and_then(|it| it.trim().parse().ok());
+        if complete && let Some(integers) = cells.iter().map(integer).collect() {
+            return Values::of_integers(integers);
+        }
         let number = |it: &Option<Box<str>>| {
             it.as_ref().and_then(|it| it.trim().parse().ok()).unwrap_or(f64::NAN)
         };
-        return Values::Numbers { values: cells.iter().map(number).collect(), whole };
+        return Values::Numbers { values: cells.iter().map(number).collect(), whole: false };
     }
     if all(|it| flag(it).is_some()) {
         return Values::Flags(cells.iter().map(|it| it.as_deref().and_then(flag)).collect());
@@ -82,6 +85,7 @@ mod tests {
         let table = read(text.as_bytes()).expect("CSV");
         let shown = match &table.columns[0].1 {
             Values::Numbers { values, whole } => format!("{whole} {values:?}"),
+            Values::Large(values) => format!("large {values:?}"),
             Values::Flags(values) => format!("{values:?}"),
             Values::Words(values) => format!("{:?}", values.iter().flatten().collect::<Vec<_>>()),
             Values::Vectors(values) => format!("{values:?}"),
@@ -93,6 +97,12 @@ mod tests {
     #[test]
     fn columns_have_the_narrowest_type() {
         check("1 2 -3", "true [1.0, 2.0, -3.0]");
+        check("7000000000000000001 1", "large [7000000000000000001, 1]");
+        check(
+            "9007199254740992 -9007199254740992",
+            "true [9007199254740992.0, -9007199254740992.0]",
+        );
+        check("18446744073709551615 1", "false [1.8446744073709552e19, 1.0]");
         check("1 2.5 inf", "false [1.0, 2.5, inf]");
         check("1 NA 3", "false [1.0, NaN, 3.0]");
         check("True false", "[Some(true), Some(false)]");

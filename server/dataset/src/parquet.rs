@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use arrow::array::{Array, AsArray as _};
 use arrow::compute::cast;
-use arrow::datatypes::{DataType, Field, Float32Type, Float64Type};
+use arrow::datatypes::{DataType, Field, Float32Type, Float64Type, Int64Type};
 use arrow::error::ArrowError;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use server_drift::Values;
@@ -31,6 +31,11 @@ pub(crate) fn read(file: File) -> Result<Table, DatasetError> {
             append(values, array).map_err(|it| DatasetError::Parquet(it.into()))?;
         }
     }
+    for (_, values) in &mut columns {
+        if let Values::Large(integers) = values {
+            *values = Values::of_integers(std::mem::take(integers));
+        }
+    }
     Ok(Table { rows, columns })
 }
 
@@ -38,6 +43,9 @@ pub(crate) fn read(file: File) -> Result<Table, DatasetError> {
 fn empty(data_type: &DataType) -> Values {
     if let DataType::Dictionary(_, inner) = data_type {
         return empty(inner);
+    }
+    if matches!(data_type, DataType::Int64 | DataType::UInt64) {
+        return Values::Large(Vec::new());
     }
     if data_type.is_numeric() {
         return Values::Numbers { values: Vec::new(), whole: data_type.is_integer() };
@@ -62,6 +70,15 @@ fn vector(of: &dyn Array) -> Box<[f32]> {
 }
 
 fn append(to: &mut Values, array: &dyn Array) -> Result<(), ArrowError> {
+    if let Values::Large(values) = to {
+        let integers = cast(array, &DataType::Int64)?;
+        // What is missing is NaN, and what is beyond 2^63 is nearest as a float.
+        if integers.logical_null_count() == 0 {
+            values.extend(integers.as_primitive::<Int64Type>().values());
+            return Ok(());
+        }
+        *to = Values::Large(std::mem::take(values)).rounded();
+    }
     match to {
         Values::Numbers { values, whole } => {
             *whole &= array.logical_null_count() == 0;
@@ -82,7 +99,7 @@ fn append(to: &mut Values, array: &dyn Array) -> Result<(), ArrowError> {
             let lists = cast(array, &DataType::LargeList(item))?;
             values.extend(lists.as_list::<i64>().iter().map(|it| it.map(|it| vector(&it))));
         }
-        Values::Other(_) => {}
+        Values::Large(_) | Values::Other(_) => {}
     }
     Ok(())
 }

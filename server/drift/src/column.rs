@@ -18,6 +18,8 @@ pub enum Values {
         /// Of an integer type, and none is missing.
         whole: bool,
     },
+    /// Integers of which some have more digits than a 64-bit float holds, and none is missing.
+    Large(Vec<i64>),
     /// True, false or missing.
     Flags(Vec<Option<bool>>),
     /// Text, or missing.
@@ -27,6 +29,9 @@ pub enum Values {
     /// Something that has no statistics here, such as times: its type.
     Other(String),
 }
+
+/// Up to there, and down to its opposite, each integer is a 64-bit float of its own.
+const EXACT_MAX: i64 = 1 << 53;
 
 /// How a column is looked at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -66,6 +71,44 @@ pub struct Number(f64);
 pub type Tally = BTreeMap<Category, u64>;
 
 impl Values {
+    /// Of integers without a missing one.
+    pub fn of_integers(values: Vec<i64>) -> Values {
+        let exact = |it: &i64| (-EXACT_MAX..=EXACT_MAX).contains(it);
+        if values.iter().all(exact) {
+            Values::Large(values).rounded()
+        } else {
+            Values::Large(values)
+        }
+    }
+
+    /// Integers of any size as the floats that are nearest.
+    #[expect(clippy::cast_precision_loss, reason = "that is what it is for")]
+    pub fn rounded(self) -> Values {
+        let Values::Large(integers) = self else { return self };
+        let values = integers.into_iter().map(|it| it as f64).collect();
+        Values::Numbers { values, whole: true }
+    }
+
+    /// Its integers, if it holds nothing else and each is exact.
+    #[expect(clippy::cast_possible_truncation, reason = "each is an integer up to 2^53")]
+    pub(crate) fn integers(&self) -> Option<Vec<i64>> {
+        match self {
+            Values::Large(it) => Some(it.clone()),
+            Values::Numbers { values, whole: true } => {
+                #[expect(clippy::cast_precision_loss, reason = "a power of two")]
+                let most = EXACT_MAX as f64;
+                let exact = |it: &f64| it.abs() <= most && it.fract() == 0.0;
+                let all = values.iter().all(exact);
+                all.then(|| values.iter().map(|it| *it as i64).collect())
+            }
+            Values::Numbers { whole: false, .. }
+            | Values::Flags(_)
+            | Values::Words(_)
+            | Values::Vectors(_)
+            | Values::Other(_) => None,
+        }
+    }
+
     /// True and false as 1 and 0.
     pub fn of_flags(flags: &[Option<bool>]) -> Values {
         let number = |it: &Option<bool>| it.map_or(f64::NAN, |it| f64::from(u8::from(it)));
@@ -77,6 +120,7 @@ impl Values {
     pub fn rows(&self) -> usize {
         match self {
             Values::Numbers { values, .. } => values.len(),
+            Values::Large(values) => values.len(),
             Values::Flags(values) => values.len(),
             Values::Words(values) => values.len(),
             Values::Vectors(values) => values.len(),
@@ -88,6 +132,7 @@ impl Values {
     pub fn missing(&self) -> usize {
         match self {
             Values::Numbers { values, .. } => values.iter().filter(|it| !it.is_finite()).count(),
+            Values::Large(_) => 0,
             Values::Flags(values) => values.iter().filter(|it| it.is_none()).count(),
             Values::Words(values) => values.iter().filter(|it| it.is_none()).count(),
             Values::Vectors(values) => values.iter().filter(|it| it.is_none()).count(),
@@ -101,14 +146,8 @@ impl Values {
     /// floats, since that is what pandas makes of it.
     pub fn kind(&self) -> Kind {
         match self {
-            Values::Numbers { values, whole: true } => {
-                let mut seen = HashSet::new();
-                let few = values.iter().all(|it| {
-                    seen.insert(it.to_bits());
-                    seen.len() <= INTEGER_CATEGORIES_MAX
-                });
-                if few { Kind::Categorical } else { Kind::Numerical }
-            }
+            Values::Numbers { values, whole: true } => of_few(values.iter().map(|it| it.to_bits())),
+            Values::Large(values) => of_few(values.iter().copied()),
             Values::Numbers { whole: false, .. } => Kind::Numerical,
             Values::Flags(_) => Kind::Categorical,
             Values::Words(values) => {
@@ -124,7 +163,7 @@ impl Values {
     /// What the column holds, in a word, for messages.
     pub fn type_name(&self) -> &str {
         match self {
-            Values::Numbers { .. } => "numbers",
+            Values::Numbers { .. } | Values::Large(_) => "numbers",
             Values::Flags(_) => "true and false",
             Values::Words(_) => "text",
             Values::Vectors(_) => "vectors",
@@ -140,6 +179,11 @@ impl Values {
             Values::Numbers { values, .. } => {
                 values.iter().filter_map(|&it| Category::number(it)).for_each(&mut count);
             }
+            #[expect(clippy::cast_precision_loss, reason = "categories are 64-bit floats")]
+            Values::Large(values) => {
+                let categories = values.iter().filter_map(|&it| Category::number(it as f64));
+                categories.for_each(&mut count);
+            }
             Values::Flags(values) => {
                 values.iter().flatten().for_each(|&it| count(Category::Flag(it)));
             }
@@ -150,6 +194,16 @@ impl Values {
         }
         tally
     }
+}
+
+/// The kind of integers: categories if they are of few values.
+fn of_few<T: Eq + std::hash::Hash>(mut values: impl Iterator<Item = T>) -> Kind {
+    let mut seen = HashSet::new();
+    let few = values.all(|it| {
+        seen.insert(it);
+        seen.len() <= INTEGER_CATEGORIES_MAX
+    });
+    if few { Kind::Categorical } else { Kind::Numerical }
 }
 
 impl Category {

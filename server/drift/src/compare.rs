@@ -8,6 +8,7 @@ use crate::distance::{
     hellinger, hellinger_of_samples, jensen_shannon, kullback_leibler, largest_difference, psi,
     total_variation, wasserstein,
 };
+use crate::large::brought;
 use crate::proportion::{chi_square, two_proportions};
 use crate::sample::Sample;
 use crate::smirnov::kolmogorov_smirnov;
@@ -39,6 +40,9 @@ pub struct Comparison {
     pub reference_missing: usize,
     /// Such rows of what was looked at.
     pub current_missing: usize,
+    /// What else is to be known of the numbers.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub note: Option<String>,
     /// Why there is nothing else.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
@@ -104,6 +108,7 @@ impl Comparison {
             current_rows: current.rows() - current.missing(),
             reference_missing: reference.missing(),
             current_missing: current.missing(),
+            note: None,
             error: None,
         }
     }
@@ -117,12 +122,13 @@ pub fn compare(
     kind: Option<Kind>,
 ) -> Result<Comparison, CompareError> {
     match (reference, current) {
-        (Values::Flags(it), Values::Numbers { .. }) => {
+        (Values::Flags(it), Values::Numbers { .. } | Values::Large(_)) => {
             return compare(&Values::of_flags(it), current, kind);
         }
-        (Values::Numbers { .. }, Values::Flags(it)) => {
+        (Values::Numbers { .. } | Values::Large(_), Values::Flags(it)) => {
             return compare(reference, &Values::of_flags(it), kind);
         }
+        (Values::Large(_), _) | (_, Values::Large(_)) => return of_large(reference, current, kind),
         _ => {}
     }
     if std::mem::discriminant(reference) != std::mem::discriminant(current) {
@@ -157,6 +163,25 @@ pub fn compare(
         (Kind::Numerical, ..) => return Err(unfit()),
     };
     comparison.judge(distinct);
+    Ok(comparison)
+}
+
+/// Integers beyond what floats hold exactly, on one side at least.
+fn of_large(
+    reference: &Values,
+    current: &Values,
+    kind: Option<Kind>,
+) -> Result<Comparison, CompareError> {
+    let kind = kind.unwrap_or_else(|| current.kind());
+    let Some(it) = brought(reference, current, kind) else {
+        let [left, right] = [reference, current].map(|it| it.clone().rounded());
+        let note = "integers beyond 2^53, rounded to 64-bit floats like the other side".to_owned();
+        let comparison = compare(&left, &right, Some(kind))?;
+        return Ok(Comparison { note: Some(note), ..comparison });
+    };
+    let mut comparison = compare(&it.reference, &it.current, Some(kind))?;
+    comparison.note = Some(it.note);
+    comparison.judge(it.distinct);
     Ok(comparison)
 }
 

@@ -17,6 +17,7 @@ pub mod smirnov;
 pub mod proportion;
 pub mod test;
 pub mod statistics;
+mod large;
 pub mod compare;
 mod verdict;
 mod hash;

@@ -151,6 +151,11 @@ impl Feature {
         if let Values::Vectors(vectors) = values {
             return vectors_of(name, role, vectors).map(Some);
         }
+        if let Values::Large(_) = values {
+            // The log's own are seen as floats too.
+            let kind = kind.unwrap_or_else(|| values.kind());
+            return Feature::of(name, role, &values.clone().rounded(), Some(kind));
+        }
         let shape = match (kind.unwrap_or_else(|| values.kind()), values) {
             (Kind::Numerical, Values::Numbers { values, whole }) => {
                 Shape::Numerical(Numbers::of(&Sample::new(values.iter().copied()), *whole))
@@ -323,6 +328,8 @@ pub fn distinct_rows(columns: &[&Values]) -> u64 {
         for column in columns.iter().filter(|it| !matches!(it, Values::Vectors(_))) {
             let cell = match column {
                 Values::Numbers { values, .. } => values.get(row).map(|&it| hash::of_number(it)),
+                #[expect(clippy::cast_precision_loss, reason = "the log's own are seen as floats")]
+                Values::Large(values) => values.get(row).map(|&it| hash::of_number(it as f64)),
                 Values::Flags(values) => values.get(row).copied().flatten().map(u64::from),
                 Values::Words(values) => {
                     values.get(row).and_then(Option::as_deref).map(hash::of_word)

@@ -105,3 +105,37 @@ def test_a_file_of_another_format_is_refused(tmp_path):
         command = [SALVER, "drift", "compare", "--reference", path, "--current", path]
         done = subprocess.run(command, capture_output=True, text=True, timeout=60)
         assert done.returncode == 65 and word in done.stderr and name in done.stderr, done
+
+
+@pytest.mark.parametrize("form", ["parquet", "csv"])
+def test_integers_beyond_2_to_the_53_are_told_apart(tmp_path, form):
+    """As floats the first fifty are one number, and the two hundred a handful."""
+
+    def column(reference, current):
+        sides = [pd.DataFrame({"x": reference}), pd.DataFrame({"x": current})]
+        if form == "csv":
+            sides = [it.to_csv(index=False) for it in sides]
+        done = compare(tmp_path, *sides, "--output", "json")
+        assert done.returncode == 0, done
+        return json.loads(done.stdout)["columns"]["x"]
+
+    def plain(it):
+        return {key: value for key, value in it.items() if key != "note"}
+
+    small = [[it // 4 for it in range(200)], [(it // 4) % 30 for it in range(200)]]
+    for base in (2**60, -(2**62)):
+        got = column(*[[base + it for it in side] for side in small])
+        assert plain(got) == column(*small), "as those that are as far apart"
+        assert got["type"] == "num" and got["drift"] is True
+        assert "beyond 2^53" in got["note"] and "exactly" in got["note"]
+    ids = [7 * 10**18 + it for it in range(200)]
+    got = column(ids, ids[::-1])
+    assert (got["type"], got["default"], got["drift"]) == ("num", "ks", False)
+    few = [[2**60 + it % 3 for it in range(100)], [2**60 + it % 2 for it in range(100)]]
+    got = column(*few)
+    assert (got["type"], got["default"], got["drift"]) == ("cat", "chisquare", True)
+    assert plain(got) == column(*[[it - 2**60 for it in side] for side in few])
+    far = column([-(2**62), *range(100)], [2**62, *range(100)])
+    assert "53 bits" in far["note"] and far["type"] == "num"
+    mixed = column(ids, [it + 0.5 for it in range(200)])
+    assert mixed["drift"] is True and "rounded" in mixed["note"]
