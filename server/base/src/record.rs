@@ -40,16 +40,17 @@ impl EventId {
 impl EventId {
     /// As text, in ASCII. One is written for every row that is logged, so it is done by hand.
     pub fn text(self) -> [u8; 36] {
-        let (mut text, mut left) = ([b'-'; 36], self.0);
-        let places = text.iter_mut().enumerate().rev();
-        for (_, place) in places.filter(|(it, _)| !matches!(it, 8 | 13 | 18 | 23)) {
-            let digit = (left & 0xf) as u8;
-            *place = if digit < 10 { b'0' + digit } else { b'a' - 10 + digit };
-            left >>= 4;
+        let mut text = [b'-'; 36];
+        let places = [0, 2, 4, 6, 9, 11, 14, 16, 19, 21, 24, 26, 28, 30, 32, 34];
+        for (place, byte) in places.into_iter().zip(self.0.to_be_bytes()) {
+            text[place] = DIGITS[usize::from(byte >> 4)];
+            text[place + 1] = DIGITS[usize::from(byte & 0xf)];
         }
         text
     }
 }
+
+const DIGITS: &[u8; 16] = b"0123456789abcdef";
 
 impl fmt::Display for EventId {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -4,8 +4,12 @@
 
 #![expect(clippy::print_stdout, reason = "it says what it measured")]
 
+use std::fs;
 use std::io;
+use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
 use std::time::{Duration, Instant, SystemTime};
 
 use backend_api::{DType, Dim, Signature, Tensor, TensorSpec};
@@ -46,16 +50,95 @@ impl Sink for Keep {
     }
 }
 
+/// Parquet files, and how many rows are in those that are done.
+struct Counted {
+    files: ParquetSink,
+    rows: usize,
+    done: Arc<AtomicUsize>,
+}
+
+impl Sink for Counted {
+    fn name(&self) -> &'static str {
+        self.files.name()
+    }
+
+    fn write(&mut self, rows: &Rows) -> io::Result<()> {
+        self.rows += rows.batch.num_rows();
+        self.files.write(rows)
+    }
+
+    fn flush(&mut self, from: server_feedback::Position, of: &str) -> io::Result<()> {
+        self.files.flush(from, of)?;
+        self.done.fetch_add(std::mem::take(&mut self.rows), Ordering::Relaxed);
+        Ok(())
+    }
+
+    fn reset(&mut self) {
+        self.files.reset();
+    }
+
+    fn is_full(&self) -> bool {
+        self.files.is_full()
+    }
+}
+
 fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let folder = tempfile::tempdir()?;
-    let options = Options {
-        folder: folder.path().join("wal"),
+    stages()?;
+    whole()
+}
+
+fn options(folder: &Path) -> Options {
+    Options {
+        folder: folder.join("wal"),
         queue_bytes_max: 64 << 20,
         disk_bytes_max: 16 << 30,
-        roll: Duration::from_secs(3_600),
+        roll: Duration::from_secs(1),
         key: None,
         give_way: || {},
+    }
+}
+
+/// What all threads of the log take of processors, from records to files.
+fn whole() -> Result<(), Box<dyn std::error::Error>> {
+    let (folder, done) = (tempfile::tempdir()?, Arc::new(AtomicUsize::new(0)));
+    let sinks = |name: &str| -> io::Result<Vec<Box<dyn Sink>>> {
+        let files = ParquetSink::new(folder.path().join("parquet"), name)?;
+        Ok(vec![Box::new(Counted { files, rows: 0, done: Arc::clone(&done) })])
     };
+    let log = Log::start(options(folder.path()), &sinks)?;
+    let version = log.open(subject()?)?;
+    let records: Vec<Record> = (0..GROUP).map(record).collect();
+    for _ in 0..GROUPS {
+        let (last, others) = records.split_last().ok_or("no records")?;
+        others.iter().for_each(|it| version.offer(it));
+        wait(&version, last);
+    }
+    let rows = GROUP * GROUPS;
+    while done.load(Ordering::Relaxed) < rows {
+        thread::sleep(Duration::from_millis(10));
+    }
+    show("records to Parquet, of a processor, all threads of the log", rows, taken()?);
+    log.stop(Instant::now() + Duration::from_secs(60));
+    Ok(())
+}
+
+/// What the log's threads have taken of processors, to a hundredth of a second.
+fn taken() -> io::Result<Duration> {
+    let mut ticks = 0;
+    for entry in fs::read_dir("/proc/self/task")? {
+        let about = fs::read_to_string(entry?.path().join("stat"))?;
+        let Some((name, fields)) = about.rsplit_once(") ") else { continue };
+        if name.split_once('(').is_some_and(|it| it.1.starts_with("log")) {
+            let times = fields.split(' ').skip(11).take(2);
+            ticks += times.filter_map(|it| it.parse::<u64>().ok()).sum::<u64>();
+        }
+    }
+    Ok(Duration::from_millis(10 * ticks))
+}
+
+fn stages() -> Result<(), Box<dyn std::error::Error>> {
+    let folder = tempfile::tempdir()?;
+    let options = Options { roll: Duration::from_secs(3_600), ..options(folder.path()) };
     let (keep, kept) = std::sync::mpsc::sync_channel(GROUPS * 64);
     let sinks =
         |_: &str| -> io::Result<Vec<Box<dyn Sink>>> { Ok(vec![Box::new(Keep(keep.clone()))]) };

@@ -23,11 +23,16 @@ impl Encoder {
         Ok((Encoder { stream }, message))
     }
 
-    /// The batch's message.
-    pub(crate) fn encode(&mut self, batch: &RecordBatch) -> Result<Vec<u8>, ArrowError> {
+    /// The batch's message, behind what is in `out`, without a copy in between.
+    pub(crate) fn encode(
+        &mut self,
+        batch: &RecordBatch,
+        out: &mut Vec<u8>,
+    ) -> Result<(), ArrowError> {
+        std::mem::swap(self.stream.get_mut(), out);
         let written = self.stream.write(batch);
-        let message = std::mem::take(self.stream.get_mut());
-        written.map(|()| message)
+        std::mem::swap(self.stream.get_mut(), out);
+        written
     }
 }
 

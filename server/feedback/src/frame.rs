@@ -76,15 +76,11 @@ pub(crate) fn is_head(bytes: &[u8], number: u64) -> bool {
 }
 
 impl Frame<'_> {
-    /// As it lies on the disk. `None`: it is too long.
-    pub(crate) fn encode(&self) -> Option<Vec<u8>> {
-        let mut out = vec![0; PREFIX_BYTES];
-        let kind = if matches!(self.body, Body::Subject { .. }) { SUBJECT } else { ROWS };
-        out.push(kind);
-        out.extend_from_slice(&self.index.to_le_bytes());
-        out.extend_from_slice(&self.subject.to_le_bytes());
+    /// As it lies on the disk, into an empty buffer. `None`: it is too long.
+    pub(crate) fn encode(&self, out: &mut Vec<u8>) -> Option<()> {
         match &self.body {
             Body::Subject { model, version, schema } => {
+                begin(out, SUBJECT, (self.index, self.subject));
                 let name = model.as_str().as_bytes();
                 out.extend_from_slice(&version.0.to_le_bytes());
                 out.extend_from_slice(&u16::try_from(name.len()).ok()?.to_le_bytes());
@@ -92,18 +88,41 @@ impl Frame<'_> {
                 out.extend_from_slice(schema);
             }
             Body::Rows { hour, rows, batch } => {
-                out.extend_from_slice(&hour.to_le_bytes());
-                out.extend_from_slice(&rows.to_le_bytes());
+                begin_rows(out, (self.index, self.subject), (*hour, *rows));
                 out.extend_from_slice(batch);
             }
         }
-        let content = out.get(PREFIX_BYTES..)?;
-        let length = u32::try_from(content.len()).ok().filter(|it| fits(*it))?;
-        let sum = crc32fast::hash(content);
-        out[..4].copy_from_slice(&length.to_le_bytes());
-        out[4..8].copy_from_slice(&sum.to_le_bytes());
-        Some(out)
+        seal(out)
     }
+}
+
+/// The front of a frame of rows, into an empty buffer. The batch follows, and then [`seal`].
+pub(crate) fn begin_rows(
+    out: &mut Vec<u8>,
+    (index, subject): (u32, u32),
+    (hour, rows): (u32, u32),
+) {
+    begin(out, ROWS, (index, subject));
+    out.extend_from_slice(&hour.to_le_bytes());
+    out.extend_from_slice(&rows.to_le_bytes());
+}
+
+fn begin(out: &mut Vec<u8>, kind: u8, (index, subject): (u32, u32)) {
+    out.extend_from_slice(&[0; PREFIX_BYTES]);
+    out.push(kind);
+    out.extend_from_slice(&index.to_le_bytes());
+    out.extend_from_slice(&subject.to_le_bytes());
+}
+
+/// Length and check sum of the frame in the buffer, which is there up to its end. `None`: it is too long.
+pub(crate) fn seal(frame: &mut [u8]) -> Option<()> {
+    let (prefix, content) = frame.split_at_mut_checked(PREFIX_BYTES)?;
+    let length = u32::try_from(content.len()).ok().filter(|it| fits(*it))?;
+    let sum = crc32fast::hash(content);
+    let (at_length, at_sum) = prefix.split_at_mut_checked(4)?;
+    at_length.copy_from_slice(&length.to_le_bytes());
+    at_sum.copy_from_slice(&sum.to_le_bytes());
+    Some(())
 }
 
 fn fits(length: u32) -> bool {

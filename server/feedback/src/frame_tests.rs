@@ -11,7 +11,9 @@ fn segment(number: u64) -> (Vec<u8>, Vec<usize>) {
     for (index, body) in (0..).zip([subject, rows(b"first"), rows(b""), rows(b"the third, longer")])
     {
         let frame = Frame { index, subject: 0, body };
-        bytes.extend(frame.encode().expect("short"));
+        let mut encoded = Vec::new();
+        frame.encode(&mut encoded).expect("short");
+        bytes.extend(encoded);
         ends.push(bytes.len());
     }
     (bytes, ends)

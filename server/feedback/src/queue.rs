@@ -125,9 +125,11 @@ impl Queue {
         if lingers {
             thread::park_timeout(linger);
         }
+        // With room, so that whoever fills it takes nothing from the allocator.
+        let empty = Vec::with_capacity(SPARES_MAX);
         let mut state = self.lock();
         state.urgent = false;
-        let lists = std::mem::take(&mut state.lists);
+        let lists = std::mem::replace(&mut state.lists, empty);
         state.taken = std::mem::take(&mut state.records);
         // The bytes of a long record are counted before it is there: closed is closed when none is on
         // its way.

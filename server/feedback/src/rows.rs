@@ -1,5 +1,6 @@
 //! From records to rows of Arrow columns. Runs on the log's own thread.
 
+use std::ptr;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -52,56 +53,30 @@ impl Form {
     /// In the order of `schema::fixed`.
     fn fixed(&self, entries: &[Entry<'_>], now: SystemTime) -> Vec<ArrayRef> {
         let rows: usize = entries.iter().map(|it| it.rows()).sum();
-        let each = |of: fn(&Head) -> u32| -> ArrayRef {
-            let repeat = |it: &Entry<'_>| std::iter::repeat_n(of(it.head), it.rows());
-            Arc::new(UInt32Array::from_iter_values(entries.iter().flat_map(repeat)))
-        };
-        let words = |of: fn(&Head) -> &'static str| -> ArrayRef {
-            let mut column = StringBuilder::with_capacity(rows, rows * 8);
-            for entry in entries {
-                let word = of(entry.head);
-                (0..entry.rows()).for_each(|_| column.append_value(word));
-            }
-            Arc::new(column.finish())
-        };
-        let texts = |of: fn(&Entry<'_>) -> Option<String>| -> ArrayRef {
-            let mut column = StringBuilder::with_capacity(rows, 0);
-            for entry in entries {
-                let text = of(entry);
-                (0..entry.rows()).for_each(|_| column.append_option(text.as_deref()));
-            }
-            Arc::new(column.finish())
-        };
-        let times = |of: &dyn Fn(&Head) -> i64| -> ArrayRef {
-            let repeat = |it: &Entry<'_>| std::iter::repeat_n(of(it.head), it.rows());
-            let values = entries.iter().flat_map(repeat);
-            Arc::new(TimestampMicrosecondArray::from_iter_values(values).with_timezone("+00:00"))
-        };
-        let now = micros(now);
-        let (events, requests) = names(entries, rows);
-        let row_index = entries.iter().flat_map(|it| (0..it.rows()).map(number));
-        let digest = self.subject.digest.as_deref();
-        let rate = |it: &Entry<'_>| std::iter::repeat_n(it.head.probability, it.rows());
+        let of = Of { entries, rows };
+        let (events, requests) = of.names();
+        let mut row_index = Vec::with_capacity(rows);
+        entries.iter().for_each(|it| row_index.extend((0..it.rows()).map(number)));
         vec![
             events,
             requests,
-            Arc::new(UInt32Array::from_iter_values(row_index)),
-            texts(|it| it.trace().map(|it| format!("{:032x}", it.trace))),
-            texts(|it| it.trace().map(|it| format!("{:016x}", it.span))),
-            times(&|it| micros(it.time)),
-            times(&|_| now),
-            Arc::new(StringArray::from_iter(std::iter::repeat_n(digest, rows))),
-            words(|it| it.route.label()),
-            words(|it| it.protocol.label()),
-            words(|it| it.failure.map_or("OK", Kind::label)),
-            texts(|it| it.error().map(str::to_owned)),
-            each(|it| it.latency_us),
-            each(|it| it.queue_us),
-            each(|it| it.infer_us),
-            each(|it| it.batch_rows),
-            Arc::new(Float32Array::from_iter_values(entries.iter().flat_map(rate))),
-            words(|it| it.reason.label()),
-            texts(|it| it.pair().map(|it| it.to_string())),
+            Arc::new(UInt32Array::from(row_index)),
+            of.texts(|it| it.trace().map(|it| format!("{:032x}", it.trace))),
+            of.texts(|it| it.trace().map(|it| format!("{:016x}", it.span))),
+            times(of.each(|it| micros(it.time))),
+            times(vec![micros(now); rows]),
+            same(self.subject.digest.as_deref(), rows),
+            of.words(|it| it.route.label()),
+            of.words(|it| it.protocol.label()),
+            of.words(|it| it.failure.map_or("OK", Kind::label)),
+            of.texts(|it| it.error().map(str::to_owned)),
+            of.numbers(|it| it.latency_us),
+            of.numbers(|it| it.queue_us),
+            of.numbers(|it| it.infer_us),
+            of.numbers(|it| it.batch_rows),
+            Arc::new(Float32Array::from(of.each(|it| it.probability))),
+            of.words(|it| it.reason.label()),
+            of.texts(|it| it.pair().map(|it| it.to_string())),
         ]
     }
 
@@ -134,22 +109,94 @@ impl Form {
     }
 }
 
-/// Our names for the records and their callers', which are ours where a caller gave none. One of each
-/// for every row, so without a text of its own for each.
-fn names(entries: &[Entry<'_>], rows: usize) -> (ArrayRef, ArrayRef) {
-    let mut events = StringBuilder::with_capacity(rows, rows * 36);
-    let mut requests = StringBuilder::with_capacity(rows, rows * 36);
-    for entry in entries {
-        let event = entry.head.event.text();
-        let event = std::str::from_utf8(&event).unwrap_or_default();
-        let request = String::from_utf8_lossy(entry.request_id());
-        let request = if request.is_empty() { event } else { &request };
-        for _ in 0..entry.rows() {
-            events.append_value(event);
-            requests.append_value(request);
+/// Records, and how many rows they have together.
+#[derive(Clone, Copy)]
+struct Of<'a> {
+    entries: &'a [Entry<'a>],
+    rows: usize,
+}
+
+impl Of<'_> {
+    /// What each record has, for each of its rows.
+    fn each<T: Copy>(self, of: impl Fn(&Head) -> T) -> Vec<T> {
+        // An iterator over rows of records does not know how many these are, and the column would grow.
+        let mut column = Vec::with_capacity(self.rows);
+        for entry in self.entries {
+            column.resize(column.len() + entry.rows(), of(entry.head));
         }
+        column
     }
-    (Arc::new(events.finish()), Arc::new(requests.finish()))
+
+    fn numbers(self, of: fn(&Head) -> u32) -> ArrayRef {
+        Arc::new(UInt32Array::from(self.each(of)))
+    }
+
+    /// One of few words, mostly the same for all.
+    fn words(self, of: fn(&Head) -> &'static str) -> ArrayRef {
+        let first = self.entries.first().map(|it| of(it.head));
+        // By its address, which is enough: one that lies elsewhere is looked at like another.
+        let is_first = |it: &Entry<'_>| first.is_some_and(|first| ptr::eq(of(it.head), first));
+        if self.entries.iter().all(is_first) {
+            return same(first, self.rows);
+        }
+        let mut column = StringBuilder::with_capacity(self.rows, self.rows * 8);
+        for entry in self.entries {
+            let word = of(entry.head);
+            (0..entry.rows()).for_each(|_| column.append_value(word));
+        }
+        Arc::new(column.finish())
+    }
+
+    /// A text that few records have, and mostly none.
+    fn texts(self, of: fn(&Entry<'_>) -> Option<String>) -> ArrayRef {
+        if self.entries.iter().all(|it| of(it).is_none()) {
+            return same(None, self.rows);
+        }
+        let mut column = StringBuilder::with_capacity(self.rows, 0);
+        for entry in self.entries {
+            let text = of(entry);
+            (0..entry.rows()).for_each(|_| column.append_option(text.as_deref()));
+        }
+        Arc::new(column.finish())
+    }
+
+    /// Our names for the records and their callers', which are ours where a caller gave none. One of each
+    /// for every row, so without a text of its own for each.
+    fn names(self) -> (ArrayRef, ArrayRef) {
+        let mut events = StringBuilder::with_capacity(self.rows, self.rows * 36);
+        for entry in self.entries {
+            let event = entry.head.event.text();
+            let event = str::from_utf8(&event).unwrap_or_default();
+            (0..entry.rows()).for_each(|_| events.append_value(event));
+        }
+        let events: ArrayRef = Arc::new(events.finish());
+        if self.entries.iter().all(|it| it.request_id().is_empty()) {
+            return (Arc::clone(&events), events);
+        }
+        let mut requests = StringBuilder::with_capacity(self.rows, self.rows * 36);
+        for entry in self.entries {
+            let event = entry.head.event.text();
+            let request = match entry.request_id() {
+                [] => String::from_utf8_lossy(&event),
+                id => String::from_utf8_lossy(id),
+            };
+            (0..entry.rows()).for_each(|_| requests.append_value(&request));
+        }
+        (events, Arc::new(requests.finish()))
+    }
+}
+
+/// The same text in every row, or none: most columns that are not values say nothing else, and need no look
+/// at each row.
+fn same(text: Option<&str>, rows: usize) -> ArrayRef {
+    Arc::new(match text {
+        Some(text) => StringArray::new_repeated(text, rows),
+        None => StringArray::new_null(rows),
+    })
+}
+
+fn times(micros: Vec<i64>) -> ArrayRef {
+    Arc::new(TimestampMicrosecondArray::from(micros).with_timezone("+00:00"))
 }
 
 pub(crate) fn number(value: usize) -> u32 {

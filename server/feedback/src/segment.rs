@@ -23,6 +23,10 @@ pub(crate) struct Piece {
     pub(crate) bytes: usize,
 }
 
+/// What is kept of the memory in which a frame is made, for the next: that of two thousand records of 30 numbers, which
+/// are company enough for the writer, takes half of it.
+const BUFFER_BYTES_MAX: usize = 2 << 20;
+
 /// Open for more.
 pub(crate) struct Segment {
     pub(crate) number: u64,
@@ -30,6 +34,8 @@ pub(crate) struct Segment {
     /// Bytes that were handed to the file.
     pub(crate) size: u64,
     frames: u32,
+    /// The frame that is being made; else empty.
+    buffer: Vec<u8>,
     /// By the version's id: its number in this segment, and the stream of its batches.
     subjects: HashMap<u64, (u32, Encoder)>,
 }
@@ -83,6 +89,10 @@ impl From<Fault> for io::Error {
     }
 }
 
+fn too_long() -> ArrowError {
+    ArrowError::InvalidArgumentError("a frame of 2 GiB or more".to_owned())
+}
+
 impl Segment {
     /// Its name is on the disk when it returns; its head is with the first sync. One that could not be
     /// made leaves no file.
@@ -96,7 +106,8 @@ impl Segment {
             return Err(error);
         }
         let size = head.len() as u64;
-        Ok(Segment { number, file, size, frames: 0, subjects: HashMap::new() })
+        let (buffer, subjects) = (Vec::new(), HashMap::new());
+        Ok(Segment { number, file, size, frames: 0, buffer, subjects })
     }
 
     /// After an error of the disk nothing more may be written to it.
@@ -106,22 +117,30 @@ impl Segment {
             let (encoder, schema) = Encoder::new(piece.batch.schema_ref())?;
             let number = u32::try_from(self.subjects.len()).unwrap_or(u32::MAX);
             let (model, version) = (form.subject.model.clone(), form.subject.version);
-            self.write(number, Body::Subject { model, version, schema: &schema })?;
+            let body = Body::Subject { model, version, schema: &schema };
+            let frame = Frame { index: self.frames, subject: number, body };
+            self.buffer.clear();
+            frame.encode(&mut self.buffer).ok_or_else(too_long)?;
+            self.write()?;
             self.subjects.insert(*id, (number, encoder));
         }
         let Some((number, encoder)) = self.subjects.get_mut(id) else { return Ok(()) };
-        let (number, batch) = (*number, encoder.encode(&piece.batch)?);
         let rows = u32::try_from(piece.batch.num_rows()).unwrap_or(u32::MAX);
-        self.write(number, Body::Rows { hour: piece.hour, rows, batch: &batch })
+        self.buffer.clear();
+        frame::begin_rows(&mut self.buffer, (self.frames, *number), (piece.hour, rows));
+        encoder.encode(&piece.batch, &mut self.buffer)?;
+        frame::seal(&mut self.buffer).ok_or_else(too_long)?;
+        self.write()
     }
 
-    fn write(&mut self, subject: u32, body: Body<'_>) -> Result<(), Fault> {
-        let frame = Frame { index: self.frames, subject, body };
-        let too_long = || ArrowError::InvalidArgumentError("a frame of 2 GiB or more".to_owned());
-        let bytes = frame.encode().ok_or_else(too_long)?;
-        self.size += bytes.len() as u64;
+    /// Appends the frame in the buffer.
+    fn write(&mut self) -> Result<(), Fault> {
+        self.size += self.buffer.len() as u64;
         self.frames += 1;
-        Ok(self.file.append(&bytes)?)
+        let written = self.file.append(&self.buffer);
+        self.buffer.clear();
+        self.buffer.shrink_to(BUFFER_BYTES_MAX);
+        Ok(written?)
     }
 
     pub(crate) fn sync(&mut self) -> io::Result<()> {

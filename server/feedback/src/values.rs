@@ -73,7 +73,11 @@ pub(crate) fn tensor<'a>(logged: &Logged, entry: &Entry<'a>, number: usize) -> O
     (view.dtype == logged.dtype && fits).then_some(view)
 }
 
-/// Record by record, all columns at once: each record's memory is gone to once.
+/// Rows that are turned into columns at a time: what they are read from stays in the nearest cache, and each column is
+/// written in stretches.
+const BLOCK_ROWS: usize = 32;
+
+/// Some rows, then all columns of them: each record's memory is gone to once.
 fn numbers<T, const N: usize>(
     (logged, width): (&Logged, usize),
     (entries, number): Tensors<'_>,
@@ -86,22 +90,23 @@ where
     let mut columns: Vec<Vec<T::Native>> = (0..width).map(|_| Vec::with_capacity(rows)).collect();
     // Rows that have values in one column have them in all.
     let mut valid = NullBufferBuilder::new(rows);
-    for entry in entries {
+    let mut left = entries.iter().flat_map(|entry| {
         let data = tensor(logged, entry, number).map(|it| it.data.as_chunks::<N>().0);
         let data = data.filter(|it| it.len() == entry.rows() * width);
-        let Some(data) = data else {
-            columns
-                .iter_mut()
-                .for_each(|it| it.resize(it.len() + entry.rows(), T::Native::default()));
-            valid.append_n_nulls(entry.rows());
-            continue;
-        };
-        for row in data.chunks_exact(width.max(1)) {
-            for (column, value) in columns.iter_mut().zip(row) {
-                column.push(read(*value));
-            }
+        (0..entry.rows()).map(move |at| data.and_then(|it| it.get(at * width..(at + 1) * width)))
+    });
+    let mut block = Vec::with_capacity(BLOCK_ROWS);
+    loop {
+        block.clear();
+        block.extend(left.by_ref().take(BLOCK_ROWS));
+        if block.is_empty() {
+            break;
         }
-        valid.append_n_non_nulls(entry.rows());
+        block.iter().for_each(|it| valid.append(it.is_some()));
+        for (at, column) in columns.iter_mut().enumerate() {
+            let value = |row: &Option<&[[u8; N]]>| row.and_then(|it| it.get(at)).copied();
+            column.extend(block.iter().map(|it| value(it).map_or_else(T::Native::default, &read)));
+        }
     }
     let valid = valid.finish();
     let column = |values: Vec<T::Native>| -> ArrayRef {
