@@ -7,6 +7,8 @@ use std::collections::BTreeMap;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use crate::recent::Recent;
+
 /// A place in the log: everything in front of it has been dealt with.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Position {
@@ -41,6 +43,8 @@ pub(crate) enum Next {
 /// See the module.
 #[derive(Debug, Default)]
 pub(crate) struct Catalogue {
+    /// What was synced last.
+    pub(crate) recent: Recent,
     state: Mutex<State>,
     changed: Condvar,
 }
@@ -56,11 +60,17 @@ struct State {
 
 impl Catalogue {
     /// With segments of an earlier process, and how far the sinks had come.
-    pub(crate) fn new(found: &[(u64, u64, u64)], cursors: Vec<Position>) -> Catalogue {
+    /// Of what is synced so many bytes stay in memory.
+    pub(crate) fn new(
+        found: &[(u64, u64, u64)],
+        cursors: Vec<Position>,
+        recent_bytes_max: usize,
+    ) -> Catalogue {
         let segment = |&(number, synced, size)| (number, Segment { synced, size, sealed: true });
         let segments = found.iter().map(segment).collect();
+        let recent = Recent::new(cursors.clone(), recent_bytes_max);
         let state = State { segments, cursors, closing: None };
-        Catalogue { state: Mutex::new(state), changed: Condvar::new() }
+        Catalogue { recent, state: Mutex::new(state), changed: Condvar::new() }
     }
 
     /// A segment has been begun.
@@ -218,7 +228,7 @@ mod tests {
 
     #[test]
     fn sinks_read_what_is_on_the_disk_and_segments_go_when_all_have() {
-        let catalogue = Catalogue::new(&[(1, 100, 120), (2, 0, 50)], vec![at(0, 0), at(1, 100)]);
+        let catalogue = Catalogue::new(&[(1, 100, 120), (2, 0, 50)], vec![at(0, 0), at(1, 100)], 0);
         let now = Instant::now();
         assert_eq!(catalogue.next(at(0, 0), now), Next::Segment(1));
         assert_eq!(catalogue.next(at(1, 0), now), Next::Read(100));

@@ -196,6 +196,10 @@ impl Delivery {
             self.reader.at.offset = HEAD_BYTES as u64;
             return Ok(());
         }
+        if self.take_recent(end)? {
+            return Ok(());
+        }
+        let offset = self.reader.at.offset;
         let left = usize::try_from(end.saturating_sub(offset)).unwrap_or(usize::MAX);
         let mut bytes = self.files.read(&path, offset, left.min(READ_BYTES))?;
         if let Found::Part(whole) = decode(&bytes, self.reader.index) {
@@ -234,6 +238,21 @@ impl Delivery {
         }
     }
 
+    /// Takes what follows from memory, as long as it is there. False: the rest is to be read.
+    fn take_recent(&mut self, end: u64) -> io::Result<bool> {
+        while self.reader.at.offset < end {
+            let recent = self.catalogue.recent.at(self.place, self.reader.at);
+            let Some((length, rows)) = recent else { return Ok(false) };
+            self.take(&rows)?;
+            self.reader.at.offset += length;
+            self.reader.index += 1;
+            if self.sink.is_full() {
+                break;
+            }
+        }
+        Ok(true)
+    }
+
     fn frame(&mut self, frame: Frame<'_>) -> io::Result<()> {
         match frame.body {
             Body::Subject { model, version, schema } => {
@@ -241,18 +260,26 @@ impl Delivery {
                 self.reader.subjects.insert(frame.subject, subject);
                 Ok(())
             }
-            // On the way to where it had come.
+            // On the way to where it had come: see below.
             Body::Rows { .. } if self.reader.at < self.durable => Ok(()),
             Body::Rows { hour, batch, .. } => {
                 let subject = self.reader.subjects.get(&frame.subject);
                 let subject = subject.ok_or_else(|| io::Error::other("rows of no version"))?;
                 let batch = batch::decode(&subject.schema, batch).map_err(io::Error::other)?;
                 let (model, version) = (subject.model.clone(), subject.version);
-                self.rows += batch.num_rows() as u64;
-                self.waiting.get_or_insert_with(Instant::now);
-                self.sink.write(&Rows { model, version, hour, batch })
+                self.take(&Rows { model, version, hour, batch })
             }
         }
+    }
+
+    fn take(&mut self, rows: &Rows) -> io::Result<()> {
+        // On the way to where it had come.
+        if self.reader.at < self.durable {
+            return Ok(());
+        }
+        self.rows += rows.batch.num_rows() as u64;
+        self.waiting.get_or_insert_with(Instant::now);
+        self.sink.write(rows)
     }
 
     fn flush(&mut self) -> io::Result<()> {

@@ -18,6 +18,7 @@ struct State {
     folders: Mutex<Vec<PathBuf>>,
     broken: AtomicBool,
     created: AtomicUsize,
+    read: AtomicUsize,
     synced_after_failure: AtomicUsize,
     gate: Mutex<()>,
 }
@@ -52,6 +53,11 @@ impl Faulty {
 
     pub(crate) fn created(&self) -> usize {
         self.state.created.load(Ordering::Relaxed)
+    }
+
+    /// How often a segment was read.
+    pub(crate) fn read(&self) -> usize {
+        self.state.read.load(Ordering::Relaxed)
     }
 
     /// How often a file that had failed was asked whether its content is on the disk.
@@ -126,6 +132,9 @@ impl Files for Faulty {
     }
 
     fn read(&self, path: &Path, offset: u64, bytes: usize) -> io::Result<Vec<u8>> {
+        if path.extension().is_some_and(|it| it == "wal") {
+            self.state.read.fetch_add(1, Ordering::Relaxed);
+        }
         Disk.read(path, offset, bytes)
     }
 

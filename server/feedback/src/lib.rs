@@ -23,6 +23,7 @@ mod frame;
 mod files;
 mod recover;
 mod catalogue;
+mod recent;
 mod delivery;
 mod sink;
 #[cfg(feature = "parquet")]

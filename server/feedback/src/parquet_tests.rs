@@ -94,6 +94,19 @@ fn rows_are_counted_once() {
     assert!((length / 2..=length).contains(&counted), "{counted}");
 }
 
+/// A sink that keeps up has its rows from memory, and from a segment when it does not.
+#[test]
+fn rows_from_memory_and_from_a_segment_are_of_one_file() {
+    let folder = tempfile::tempdir().expect("scratch");
+    let mut sink = ParquetSink::new(folder.path().to_path_buf(), "log").expect("a folder");
+    let rows = [2, 3].map(|it| fixture::rows("m", 480_001, it));
+    sink.write(&read_again(&rows[0]).0).expect("takes rows");
+    sink.write(&rows[1]).expect("takes rows");
+    sink.flush(Position { segment: 1, offset: 20 }, "log").expect("flushes");
+    assert_eq!(files(folder.path()).len(), 1);
+    assert_eq!(delivered(folder.path()), rows.map(|it| fixture::keys(&it.batch)).concat());
+}
+
 #[test]
 fn old_files_go_though_nothing_comes() {
     let folder = tempfile::tempdir().expect("scratch");

@@ -9,8 +9,10 @@ use arrow_schema::ArrowError;
 use server_base::{Told, Unlogged};
 
 use crate::batch::Encoder;
+use crate::catalogue::Position;
 use crate::files::{Append, Files};
 use crate::frame::{self, Body, Frame};
+use crate::sink::Rows;
 use crate::version::Version;
 
 /// Rows of one version and hour.
@@ -21,6 +23,15 @@ pub(crate) struct Piece {
     pub(crate) records: u64,
     pub(crate) batch: RecordBatch,
     pub(crate) bytes: usize,
+    /// Where it was appended last.
+    pub(crate) span: Span,
+}
+
+/// Where a frame lies.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Span {
+    pub(crate) at: Position,
+    pub(crate) length: u64,
 }
 
 /// What is kept of the memory in which a frame is made, for the next: that of two thousand records of 30 numbers, which
@@ -52,6 +63,13 @@ pub(crate) fn number(path: &Path) -> Option<u64> {
 }
 
 impl Piece {
+    /// As sinks take them.
+    pub(crate) fn into_rows(self) -> Rows {
+        let subject = &self.version.form.subject;
+        let (model, version) = (subject.model.clone(), subject.version);
+        Rows { model, version, hour: self.hour, batch: self.batch }
+    }
+
     /// It is not written, and whoever waits for it is told so.
     pub(crate) fn refused(&self, waiting: Vec<Told>, why: Unlogged) {
         self.version.metrics.dropped_many(why, self.records);
@@ -111,7 +129,7 @@ impl Segment {
     }
 
     /// After an error of the disk nothing more may be written to it.
-    pub(crate) fn append(&mut self, piece: &Piece) -> Result<(), Fault> {
+    pub(crate) fn append(&mut self, piece: &mut Piece) -> Result<(), Fault> {
         let Version { id, form, .. } = &*piece.version;
         if !self.subjects.contains_key(id) {
             let (encoder, schema) = Encoder::new(piece.batch.schema_ref())?;
@@ -130,6 +148,8 @@ impl Segment {
         frame::begin_rows(&mut self.buffer, (self.frames, *number), (piece.hour, rows));
         encoder.encode(&piece.batch, &mut self.buffer)?;
         frame::seal(&mut self.buffer).ok_or_else(too_long)?;
+        let at = Position { segment: self.number, offset: self.size };
+        piece.span = Span { at, length: self.buffer.len() as u64 };
         self.write()
     }
 

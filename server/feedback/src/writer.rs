@@ -21,7 +21,7 @@ use crate::list::{Entry, LIST_WEIGHT_MAX, List};
 use crate::metrics::LogMetrics;
 use crate::queue::{Drained, Queue};
 use crate::rows::micros;
-use crate::segment::{Fault, Piece, Segment, path};
+use crate::segment::{Fault, Piece, Segment, Span, path};
 use crate::version::tell;
 
 /// How long the writer sleeps when nothing comes; then it looks what can be deleted.
@@ -144,9 +144,9 @@ impl Writer {
     }
 
     fn group(&mut self, group: &mut [List]) {
-        for (piece, waiting) in self.pieces(group) {
+        for (mut piece, waiting) in self.pieces(group) {
             let written = match self.admit(&piece) {
-                Ok(()) => self.append(&piece),
+                Ok(()) => self.append(&mut piece),
                 Err(why) => {
                     piece.refused(waiting, why);
                     continue;
@@ -193,7 +193,10 @@ impl Writer {
             let version = Arc::clone(entries.first()?.version);
             let records = entries.len() as u64;
             match version.form.batch(&entries, now) {
-                Ok(batch) => Some((Piece { version, hour, records, batch, bytes }, told)),
+                Ok(batch) => {
+                    let span = Span::default();
+                    Some((Piece { version, hour, records, batch, bytes, span }, told))
+                }
                 Err(error) => {
                     tracing::error!(model = %version.form.subject.model, %error, "records cannot be rows");
                     version.metrics.dropped_many(Unlogged::Record, records);
@@ -222,7 +225,7 @@ impl Writer {
         if fits(self) { Ok(()) } else { Err(Unlogged::Budget) }
     }
 
-    fn append(&mut self, piece: &Piece) -> Result<(), Fault> {
+    fn append(&mut self, piece: &mut Piece) -> Result<(), Fault> {
         let full = |it: &Segment| it.size >= self.room.segment_bytes;
         if self.segment.as_ref().is_some_and(full) {
             self.roll()?;
@@ -268,8 +271,8 @@ impl Writer {
 
     /// Writes what is not known to be on the disk to a new segment, or gives it up.
     fn rewrite(&mut self) {
-        let pieces = std::mem::take(&mut self.unsynced.pieces);
-        let written = pieces.iter().try_for_each(|it| self.append(it));
+        let mut pieces = std::mem::take(&mut self.unsynced.pieces);
+        let written = pieces.iter_mut().try_for_each(|it| self.append(it));
         match written {
             Ok(()) => self.unsynced.pieces = pieces,
             Err(fault) => {
@@ -318,12 +321,14 @@ impl Writer {
     }
 
     fn committed(&mut self) {
-        if let Some(segment) = &self.segment {
-            self.catalogue.synced(segment.number, segment.size);
-        }
         let Unsynced { pieces, told, .. } = std::mem::take(&mut self.unsynced);
         for piece in pieces {
             piece.version.metrics.written(piece.records, piece.batch.num_rows() as u64);
+            self.catalogue.recent.keep(piece.span, || piece.into_rows());
+        }
+        // Sinks look for the rows now.
+        if let Some(segment) = &self.segment {
+            self.catalogue.synced(segment.number, segment.size);
         }
         told.into_iter().for_each(|it| it(Ok(())));
     }
