@@ -77,16 +77,13 @@ pub fn sturges(low: f64, high: f64, n: usize, whole: bool) -> Vec<f64> {
 /// Counts of each value that occurs on either side, in the order of the values.
 pub fn side_by_side(reference: &Sample, current: &Sample) -> (Vec<u64>, Vec<u64>) {
     let (mut left, mut right) = (Vec::new(), Vec::new());
-    let (mut ours, mut theirs) = (reference.runs().peekable(), current.runs().peekable());
-    loop {
-        let next = match (ours.peek(), theirs.peek()) {
-            (Some(a), Some(b)) => a.0.min(b.0),
-            (Some(one), None) | (None, Some(one)) => one.0,
-            (None, None) => return (left, right),
-        };
-        left.push(ours.next_if(|it| it.0 == next).map_or(0, |it| it.1));
-        right.push(theirs.next_if(|it| it.0 == next).map_or(0, |it| it.1));
-    }
+    let mut before = (0, 0);
+    reference.walk(current, |_, i, j| {
+        left.push((i - before.0) as u64);
+        right.push((j - before.1) as u64);
+        before = (i, j);
+    });
+    (left, right)
 }
 
 /// Counts of each category that occurs on either side, in the order of the categories.

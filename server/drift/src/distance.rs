@@ -50,9 +50,13 @@ pub fn hellinger(shares: &Shares) -> f64 {
 /// Hellinger distance of numbers, by densities between Sturges' edges over the *different* values
 /// of both sides, as Evidently bins them.
 pub fn hellinger_of_samples(reference: &Sample, current: &Sample, whole: bool) -> f64 {
-    let union = Sample::new(reference.runs().chain(current.runs()).map(|it| it.0));
-    let Some((low, high)) = union.range() else { return f64::NAN };
-    let edges = sturges(low, high, union.distinct(), whole);
+    let (mut range, mut distinct) = (None, 0);
+    reference.walk(current, |value, _, _| {
+        range = Some((range.map_or(value, |it: (f64, f64)| it.0), value));
+        distinct += 1;
+    });
+    let Some((low, high)) = range else { return f64::NAN };
+    let edges = sturges(low, high, distinct, whole);
     let density = |sample: &Sample| -> Vec<f64> {
         let counts = sample.histogram(&edges);
         let rows = counts.iter().sum::<u64>() as f64;
@@ -84,24 +88,16 @@ pub fn largest_difference(shares: &Shares) -> f64 {
 /// Vallender, "Calculation of the Wasserstein distance between probability distributions on the
 /// line", 1974.
 pub fn wasserstein(reference: &Sample, current: &Sample) -> f64 {
-    let (left, right) = (reference.values(), current.values());
-    if left.is_empty() || right.is_empty() {
+    if reference.is_empty() || current.is_empty() {
         return f64::NAN;
     }
-    let (n, m) = (left.len() as f64, right.len() as f64);
-    let (mut i, mut j, mut area) = (0, 0, 0.0);
-    let mut before = left[0].min(right[0]);
-    while i < left.len() || j < right.len() {
-        let next = match (left.get(i), right.get(j)) {
-            (Some(&a), Some(&b)) => a.min(b),
-            (Some(&one), None) | (None, Some(&one)) => one,
-            (None, None) => break,
-        };
-        area += (i as f64 / n - j as f64 / m).abs() * (next - before);
-        i += left[i..].iter().take_while(|&&it| it == next).count();
-        j += right[j..].iter().take_while(|&&it| it == next).count();
-        before = next;
-    }
+    let (n, m) = (reference.len() as f64, current.len() as f64);
+    // Up to a value the functions are as far apart as at the one before.
+    let (mut area, mut apart, mut before) = (0.0, 0.0, 0.0);
+    reference.walk(current, |value, i, j| {
+        area += apart * (value - before);
+        (apart, before) = ((i as f64 / n - j as f64 / m).abs(), value);
+    });
     area / reference.deviation().max(SPREAD_MIN)
 }
 

@@ -19,8 +19,8 @@ impl Moments {
         if values.is_empty() {
             return Moments::default();
         }
-        let mean = values.iter().sum::<f64>() / values.len() as f64;
-        let m2 = values.iter().map(|it| (it - mean) * (it - mean)).sum();
+        let mean = sum(values, |it| it) / values.len() as f64;
+        let m2 = sum(values, |it| (it - mean) * (it - mean));
         Moments { n: values.len() as u64, mean, m2 }
     }
 
@@ -44,4 +44,14 @@ impl Moments {
     pub fn deviation(&self) -> f64 {
         if self.n == 0 { 0.0 } else { (self.m2 / self.n as f64).max(0.0).sqrt() }
     }
+}
+
+/// Eight sums side by side: in one, each addition would wait for the one before.
+fn sum(values: &[f64], of: impl Fn(f64) -> f64) -> f64 {
+    let (eights, rest) = values.as_chunks::<8>();
+    let mut sums = [0.0; 8];
+    for eight in eights {
+        sums.iter_mut().zip(eight).for_each(|(sum, value)| *sum += of(*value));
+    }
+    sums.iter().sum::<f64>() + rest.iter().map(|it| of(*it)).sum::<f64>()
 }

@@ -1,6 +1,8 @@
 //! What all features of a model show in one step of a window, side by side: a state for each, the
 //! time they span, and how many rows were different from one another.
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 
 use crate::categories::{CategoryState, Lookup};
@@ -26,7 +28,7 @@ const NAME_BYTES: usize = 160;
 /// A feature of the reference, ready to be held against.
 #[derive(Clone, Debug)]
 pub struct Reference {
-    feature: Feature,
+    feature: Arc<Feature>,
     lookup: Lookup,
     /// All its categories are true and false.
     flags: bool,
@@ -67,11 +69,11 @@ impl Reference {
             Shape::Vectors(it) => vectors_max(it.length, steps).unwrap_or(0),
             Shape::Numerical(_) | Shape::Categorical(_) => 0,
         };
-        Reference { feature, lookup, flags, kept_max }
+        Reference { feature: Arc::new(feature), lookup, flags, kept_max }
     }
 
     /// What it is of.
-    pub fn feature(&self) -> &Feature {
+    pub fn feature(&self) -> &Arc<Feature> {
         &self.feature
     }
 

@@ -67,6 +67,26 @@ impl Sample {
         self.values.partition_point(|&it| it <= edge)
     }
 
+    /// Walks over the different values of two, ascending, each with how many of either are at most that.
+    pub fn walk(&self, other: &Sample, mut see: impl FnMut(f64, usize, usize)) {
+        let (left, right) = (&self.values, &other.values);
+        let (mut i, mut j) = (0, 0);
+        loop {
+            let next = match (left.get(i), right.get(j)) {
+                (Some(&a), Some(&b)) => a.min(b),
+                (Some(&one), None) | (None, Some(&one)) => one,
+                (None, None) => return,
+            };
+            while left.get(i) == Some(&next) {
+                i += 1;
+            }
+            while right.get(j) == Some(&next) {
+                j += 1;
+            }
+            see(next, i, j);
+        }
+    }
+
     /// Counts between neighbouring edges: `[e₀, e₁)`, ..., and the last one closed, `[e₋₂, e₋₁]`.
     pub fn histogram(&self, edges: &[f64]) -> Vec<u64> {
         let mut counts = Vec::with_capacity(edges.len().saturating_sub(1));

@@ -28,18 +28,14 @@ pub fn kolmogorov_smirnov(reference: &Sample, current: &Sample) -> KolmogorovSmi
     // In units of one over the least common multiple, the distance is a whole number.
     let divisor = gcd(n, m);
     let (step, other_step) = (m / divisor, n / divisor);
-    let (left, right) = (reference.values(), current.values());
-    let (mut i, mut j, mut largest) = (0, 0, 0_u128);
-    while i < left.len() && j < right.len() {
-        let next = left[i].min(right[j]);
-        i += left[i..].iter().take_while(|&&it| it == next).count();
-        j += right[j..].iter().take_while(|&&it| it == next).count();
+    let mut largest = 0_u128;
+    reference.walk(current, |_, i, j| {
         let (a, b) = (i as u128 * u128::from(step), j as u128 * u128::from(other_step));
         largest = largest.max(a.abs_diff(b));
-    }
+    });
     let multiple = n as f64 * step as f64;
     let statistic = largest as f64 / multiple;
-    let p = if left.len().max(right.len()) <= EXACT_MAX {
+    let p = if reference.len().max(current.len()) <= EXACT_MAX {
         // At most 10⁸ in samples of that size.
         exact(n, m, u64::try_from(largest).unwrap_or(u64::MAX))
     } else {

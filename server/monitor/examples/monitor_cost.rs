@@ -1,7 +1,8 @@
 //! What a row costs the monitor's thread: `cargo run --release -p server-monitor --example monitor_cost`.
 //!
 //! Thirty features in single precision, from Arrow batches as the log delivers them to a verdict
-//! every 10,000 rows; and what writing the state down costs.
+//! every 10,000 rows; what writing the state down costs; and a row where every thousand are judged, against
+//! a thousand that were learned.
 
 use std::error::Error;
 use std::hint::black_box;
@@ -75,7 +76,7 @@ fn batch(random: &mut Random, rows: usize, first: usize) -> Result<Rows, Box<dyn
     Ok(Rows { model: ModelName::new("m")?, version: Version(1), hour: 0, batch })
 }
 
-fn watched(folder: &std::path::Path) -> Result<Watched, Box<dyn Error>> {
+fn watched(folder: &std::path::Path, plan: &str) -> Result<Watched, Box<dyn Error>> {
     let spec = TensorSpec {
         name: "x".into(),
         dtype: DType::Fp32,
@@ -90,7 +91,7 @@ fn watched(folder: &std::path::Path) -> Result<Watched, Box<dyn Error>> {
         config: LogConfig::default(),
         truth: None,
     };
-    let raw: RawMonitorPlan = serde_json::from_str(r#"{"window_rows": 10000}"#)?;
+    let raw: RawMonitorPlan = serde_json::from_str(plan)?;
     let plan = raw.validate().map_err(|it| it.join("; "))?;
     Ok(Watched { subject, folder: folder.to_path_buf(), plan })
 }
@@ -100,9 +101,11 @@ fn main() -> Result<(), Box<dyn Error>> {
     let mut random = Random::new(1);
     let text = serde_json::to_vec(&profile(&mut random)?)?;
     std::fs::write(folder.path().join("profile.json"), text)?;
-    let state = folder.path().join("monitor");
-    let monitors = Arc::new(Monitors::open(Arc::new(Disk), &state, Arc::new(Nobody))?);
-    let _presence = monitors.watch(watched(folder.path())?)?;
+    let open = |state: &str| {
+        Monitors::open(Arc::new(Disk), &folder.path().join(state), Arc::new(Nobody)).map(Arc::new)
+    };
+    let monitors = open("monitor")?;
+    let _presence = monitors.watch(watched(folder.path(), r#"{"window_rows": 10000}"#)?)?;
     let mut sink = MonitorSink::new(monitors);
     for rows in [16, 64, 1_024] {
         // Different rows, as many as fit the caches of a busy machine as little as real ones.
@@ -128,5 +131,20 @@ fn main() -> Result<(), Box<dyn Error>> {
     let began = Instant::now();
     sink.flush(Position::default(), "log")?;
     eprintln!("writing the state down: {:.1} ms", began.elapsed().as_secs_f64() * 1e3);
+
+    let monitors = open("learned")?;
+    let plan = r#"{"window_rows": 1000, "learn_rows": 1000}"#;
+    let _presence = monitors.watch(watched(folder.path(), plan)?)?;
+    let mut sink = MonitorSink::new(monitors);
+    let batches: Result<Vec<Rows>, _> =
+        (0..ROWS / 2_000).map(|it| batch(&mut random, 2_000, it * 2_000)).collect();
+    let batches = batches?;
+    let began = Instant::now();
+    for it in &batches {
+        sink.write(black_box(it))?;
+    }
+    let row = began.elapsed().as_secs_f64() * 1e9 / ROWS as f64;
+    eprintln!("a row, windows of 1,000: {row:.0} ns");
+    sink.flush(Position::default(), "log")?;
     Ok(())
 }

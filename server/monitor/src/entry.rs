@@ -8,15 +8,16 @@ use std::sync::{Arc, Weak};
 use arrow_array::RecordBatch;
 use arrow_array::cast::AsArray as _;
 use arrow_array::types::UInt32Type;
+use serde::Serialize;
 use serde_json::Value;
 use server_base::{FindingKind, Findings, ModelName, Version};
 use server_drift::MonitorPlan;
 use server_feedback::Files;
 
 use crate::columns::Basis;
-use crate::last::Last;
 use crate::metrics::{self, VersionMetrics};
 use crate::monitor::{Monitor, Standing};
+use crate::readings::Readings;
 use crate::state::{self, Row, Saved, Saving, Stretch};
 use crate::telling::{Untold, short};
 use crate::verdict::Verdict;
@@ -39,7 +40,7 @@ pub(crate) struct Entry {
     origin: Origin,
     path: PathBuf,
     monitor: Monitor,
-    last: Option<Value>,
+    last: Option<Last>,
     history: VecDeque<Value>,
     untold: Vec<Untold>,
     /// Rows since the log's last cursor.
@@ -50,6 +51,15 @@ pub(crate) struct Entry {
     is_unsaved: bool,
     metrics: Option<VersionMetrics>,
     presence: Weak<()>,
+}
+
+/// The last window as it is shown: put into words when somebody looks, since under load most are never looked at.
+#[derive(Serialize)]
+#[serde(untagged)]
+pub(crate) enum Last {
+    Judged(Box<Verdict>),
+    /// By a process before this one.
+    Read(Value),
 }
 
 enum Again {
@@ -98,7 +108,7 @@ impl Entry {
     fn go_on(&mut self, saved: Saved) -> Result<(), String> {
         let standing = Standing { basis: saved.basis, panes: saved.panes, count: saved.windows };
         self.monitor = Monitor::resume(self.model.as_str(), saved.plan, standing)?;
-        self.last = saved.last;
+        self.last = saved.last.map(Last::Read);
         self.history = saved.history.into();
         self.untold = saved.untold;
         self.stretch = Stretch::default();
@@ -110,7 +120,12 @@ impl Entry {
     /// What was found by the last window, by whichever process.
     fn show(&mut self) {
         let Some(metrics) = &mut self.metrics else { return };
-        if let Some(it) = self.last.as_ref().and_then(Last::of) {
+        let last = match &self.last {
+            Some(Last::Judged(it)) => Some(Readings::of(it)),
+            Some(Last::Read(it)) => Readings::read(it),
+            None => None,
+        };
+        if let Some(it) = last {
             metrics.show(&it);
         }
         let found = self.history.back().and_then(|it| it["found"].as_object());
@@ -193,22 +208,22 @@ impl Entry {
         if let Some(it) = &self.metrics {
             it.rows(self.monitor.seen - before.0, self.monitor.left_out - before.1);
         }
-        verdicts.iter().for_each(|it| self.found(it));
-        !verdicts.is_empty()
+        let is_complete = !verdicts.is_empty();
+        verdicts.into_iter().for_each(|it| self.found(it));
+        is_complete
     }
 
-    fn found(&mut self, verdict: &Verdict) {
-        let findings = Untold::of(verdict);
-        self.history.push_back(short(verdict, &findings));
+    fn found(&mut self, verdict: Verdict) {
+        let findings = Untold::of(&verdict);
+        self.history.push_back(short(&verdict, &findings));
         if self.history.len() > HISTORY_MAX {
             self.history.pop_front();
         }
         self.untold.extend(findings);
-        self.last = serde_json::to_value(verdict).ok();
-        let last = self.last.as_ref().and_then(Last::of);
-        if let (Some(metrics), Some(last)) = (&mut self.metrics, last) {
-            metrics.window(&last);
+        if let Some(metrics) = &mut self.metrics {
+            metrics.window(&Readings::of(&verdict));
         }
+        self.last = Some(Last::Judged(Box::new(verdict)));
     }
 
     /// What was taken is there to stay, then told.

@@ -1,7 +1,9 @@
 //! Shares of reference and window side by side, to be looked at.
 
-use serde::Serialize;
-use server_drift::{FeatureState, Shape};
+use std::sync::Arc;
+
+use serde::{Serialize, Serializer};
+use server_drift::{Feature, FeatureState, Shape};
 
 /// Bins of equal width between the outermost two.
 const BINS: usize = 20;
@@ -9,25 +11,50 @@ const BINS: usize = 20;
 /// Categories that are shown by name.
 const NAMES_MAX: usize = 11;
 
-/// Bars in pairs.
-#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+/// What a window's bars are made of, which is done when somebody looks.
+#[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Histogram {
-    /// What each pair is of.
-    pub(crate) names: Vec<String>,
-    /// Share of the reference.
-    pub(crate) reference: Vec<f64>,
-    /// Share of the window.
-    pub(crate) current: Vec<f64>,
+    feature: Arc<Feature>,
+    /// Of the window, in the order of the feature's, and of categories that it does not name.
+    counts: Vec<u64>,
+    others: u64,
 }
 
 impl Histogram {
-    pub(crate) fn of(shape: &Shape, state: &FeatureState) -> Histogram {
-        match (shape, state) {
-            (Shape::Numerical(profile), FeatureState::Numbers(state)) => {
-                numbers(&profile.edges, &profile.counts, &state.counts)
-            }
-            (Shape::Categorical(profile), FeatureState::Categories(state)) => {
-                let named = profile.counts.iter().zip(&state.counts);
+    pub(crate) fn of(feature: &Arc<Feature>, state: &FeatureState) -> Histogram {
+        let (counts, others) = match state {
+            FeatureState::Numbers(it) => (it.counts.clone(), 0),
+            FeatureState::Categories(it) => (it.counts.clone(), it.others),
+            FeatureState::Vectors(_) => (Vec::new(), 0),
+        };
+        Histogram { feature: Arc::clone(feature), counts, others }
+    }
+}
+
+impl Serialize for Histogram {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        Bars::of(self).serialize(to)
+    }
+}
+
+/// Bars in pairs.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+struct Bars {
+    /// What each pair is of.
+    names: Vec<String>,
+    /// Share of the reference.
+    reference: Vec<f64>,
+    /// Share of the window.
+    current: Vec<f64>,
+}
+
+impl Bars {
+    fn of(histogram: &Histogram) -> Bars {
+        let Histogram { feature, counts, others } = histogram;
+        match &feature.shape {
+            Shape::Numerical(profile) => numbers(&profile.edges, &profile.counts, counts),
+            Shape::Categorical(profile) => {
+                let named = profile.counts.iter().zip(counts);
                 let mut names = Vec::new();
                 let (mut left, mut right) = (Vec::new(), Vec::new());
                 for ((category, reference), current) in named.clone().take(NAMES_MAX) {
@@ -37,24 +64,24 @@ impl Histogram {
                 }
                 let rest = named.skip(NAMES_MAX);
                 let (a, b) = rest.fold((0, 0), |sum, it| (sum.0 + it.0.1, sum.1 + it.1));
-                let (a, b) = (a + profile.others, b + state.others);
+                let (a, b) = (a + profile.others, b + others);
                 if a + b > 0 {
                     names.push("(any other)".to_owned());
                     left.push(a);
                     right.push(b);
                 }
-                Histogram { names, reference: shares(&left), current: shares(&right) }
+                Bars { names, reference: shares(&left), current: shares(&right) }
             }
-            _ => Histogram::default(),
+            Shape::Vectors(_) => Bars::default(),
         }
     }
 }
 
 /// The profile's bins are equally full, which people cannot read: their rows are spread evenly over
 /// bins of equal width.
-fn numbers(edges: &[f64], reference: &[u64], current: &[u64]) -> Histogram {
+fn numbers(edges: &[f64], reference: &[u64], current: &[u64]) -> Bars {
     let (Some(&low), Some(&high)) = (edges.first(), edges.last()) else {
-        return Histogram {
+        return Bars {
             names: vec!["all".to_owned()],
             reference: shares(reference),
             current: shares(current),
@@ -64,7 +91,7 @@ fn numbers(edges: &[f64], reference: &[u64], current: &[u64]) -> Histogram {
     if edges.len() < 3 || !width.is_finite() || width <= 0.0 {
         let mut names = vec![format!("< {low}")];
         names.extend(edges.iter().map(|it| format!("≥ {it}")));
-        return Histogram { names, reference: shares(reference), current: shares(current) };
+        return Bars { names, reference: shares(reference), current: shares(current) };
     }
     let mut names = vec![format!("< {low:.4}")];
     names.extend((0..BINS).map(|it| format!("{:.4}", low + width * (it as f64 + 0.5))));
@@ -84,7 +111,7 @@ fn numbers(edges: &[f64], reference: &[u64], current: &[u64]) -> Histogram {
         bars.push(shares.last().copied().unwrap_or(0.0));
         bars
     };
-    Histogram { names, reference: spread(reference), current: spread(current) }
+    Bars { names, reference: spread(reference), current: spread(current) }
 }
 
 #[expect(clippy::cast_precision_loss, reason = "shares")]
@@ -95,7 +122,27 @@ fn shares(counts: &[u64]) -> Vec<f64> {
 
 #[cfg(test)]
 mod tests {
+    use server_drift::{Reference, Role, Values};
+
     use super::*;
+
+    #[test]
+    fn it_is_shown_as_bars() {
+        let values = (0..1_000).map(f64::from).collect();
+        let values = Values::Numbers { values, whole: false };
+        let feature = Feature::of("x", Role::Input, &values, None).expect("values");
+        let reference = Reference::new(feature.expect("numbers"), 1);
+        let mut state = reference.state();
+        reference.numbers(&mut state, &[1.0, 2.0, 998.0]);
+        let histogram = Histogram::of(reference.feature(), &state);
+        let shown = serde_json::to_value(&histogram).expect("bars");
+        let sum = |side: &str| -> f64 {
+            let bars = shown[side].as_array().expect("numbers");
+            assert_eq!(bars.len(), shown["names"].as_array().expect("names").len());
+            bars.iter().filter_map(serde_json::Value::as_f64).sum()
+        };
+        assert!((sum("reference") - 1.0).abs() < 1e-9 && (sum("current") - 1.0).abs() < 1e-9);
+    }
 
     #[test]
     fn bars_are_of_equal_width_and_lose_no_row() {

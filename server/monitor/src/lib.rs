@@ -21,7 +21,7 @@ mod histogram;
 mod telling;
 mod state;
 mod view;
-mod last;
+mod readings;
 pub mod fleet;
 pub mod metrics;
 

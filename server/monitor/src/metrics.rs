@@ -3,7 +3,7 @@
 use metrics::{Counter, Gauge, counter, gauge};
 use server_base::{FindingKind, ModelName, Series, SeriesKind, Version};
 
-use crate::last::Last;
+use crate::readings::Readings;
 
 /// Features of a version that have series; the others are counted.
 const FEATURES_SHOWN_MAX: usize = 64;
@@ -149,14 +149,14 @@ impl VersionMetrics {
     }
 
     /// A window is complete.
-    pub(crate) fn window(&mut self, last: &Last) {
+    pub(crate) fn window(&mut self, last: &Readings) {
         self.windows.increment(1);
         self.show(last);
     }
 
     /// The last window, which may have been complete before this process began.
     #[expect(clippy::cast_precision_loss, reason = "gauges")]
-    pub(crate) fn show(&mut self, last: &Last) {
+    pub(crate) fn show(&mut self, last: &Readings) {
         self.samples.set(last.rows as f64);
         self.time.set(last.to_s);
         for (method, threshold) in last.thresholds() {

@@ -11,6 +11,7 @@ use server_drift::{MonitorPlan, Pane, Panes};
 use server_feedback::Files;
 
 use crate::columns::Basis;
+use crate::entry::Last;
 use crate::telling::Untold;
 
 /// The only format that is written and read.
@@ -69,7 +70,7 @@ pub(crate) struct Saving<'a> {
     pub(crate) panes: &'a Panes<Pane>,
     pub(crate) windows: u64,
     pub(crate) history: Vec<&'a Value>,
-    pub(crate) last: Option<&'a Value>,
+    pub(crate) last: Option<&'a Last>,
     pub(crate) untold: &'a [Untold],
     pub(crate) stretch: &'a Stretch,
 }

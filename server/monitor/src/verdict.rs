@@ -180,7 +180,7 @@ fn feature(
         judged: !broken && usable > 0 && !mute,
         faults,
         missing: share(rows.saturating_sub(usable), rows),
-        histogram: Histogram::of(&reference.feature().shape, state),
+        histogram: Histogram::of(reference.feature(), state),
         evidence,
     })
 }

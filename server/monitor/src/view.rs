@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 use server_base::{ModelName, Version};
 use server_drift::Origin;
 
+use crate::entry::Last;
 use crate::monitor::Monitor;
 
 /// Who is shown, and what has been found so far.
@@ -13,7 +14,7 @@ pub(crate) struct Shown<'a> {
     pub(crate) model: &'a ModelName,
     pub(crate) version: Version,
     pub(crate) is_loaded: bool,
-    pub(crate) last: Option<&'a Value>,
+    pub(crate) last: Option<&'a Last>,
     pub(crate) history: &'a VecDeque<Value>,
 }
 

@@ -1,15 +1,15 @@
-//! The last window as series show it, read out of what is shown of it anyway: a process that has just
-//! started has nothing else of a window that another one has judged.
+//! The last window as series show it. A process that has just started has nothing of a window that another one has
+//! judged but what was written down to be shown.
 
 use serde::Deserialize;
 use serde_json::Value;
 use server_drift::{Role, Statistics};
 
-use crate::verdict;
+use crate::verdict::{self, FeatureVerdict, Verdict};
 
 /// See the module.
 #[derive(Clone, Debug, Deserialize)]
-pub(crate) struct Last {
+pub(crate) struct Readings {
     pub(crate) to_s: f64,
     pub(crate) rows: u64,
     windows_between: Option<f64>,
@@ -43,10 +43,19 @@ pub(crate) struct Score {
     threshold: f64,
 }
 
-impl Last {
+impl Readings {
+    pub(crate) fn of(verdict: &Verdict) -> Readings {
+        Readings {
+            to_s: verdict.to_s,
+            rows: verdict.rows,
+            windows_between: verdict.windows_between,
+            features: verdict.features.iter().map(Feature::of).collect(),
+        }
+    }
+
     /// Of a verdict as JSON. None: another release wrote it.
-    pub(crate) fn of(last: &Value) -> Option<Last> {
-        Last::deserialize(last).ok()
+    pub(crate) fn read(last: &Value) -> Option<Readings> {
+        Readings::deserialize(last).ok()
     }
 
     /// What the features were held against, by method, each once.
@@ -62,6 +71,27 @@ impl Last {
 }
 
 impl Feature {
+    fn of(verdict: &FeatureVerdict) -> Feature {
+        let (evidence, finite) =
+            (&verdict.evidence, |it: f64| Some(it).filter(|it| it.is_finite()));
+        let score = |it: &verdict::Score| Score {
+            test: it.test.to_owned(),
+            value: it.value,
+            threshold: it.threshold,
+        };
+        Feature {
+            name: verdict.name.clone(),
+            role: verdict.role,
+            evidence: Evidence {
+                statistics: evidence.statistics,
+                p: finite(evidence.p),
+                effect: finite(evidence.effect),
+            },
+            score: verdict.score.as_ref().map(score),
+            missing: verdict.missing,
+        }
+    }
+
     /// As in the log.
     pub(crate) fn column(&self) -> String {
         verdict::named(self.role, &self.name)
