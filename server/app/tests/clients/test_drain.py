@@ -9,7 +9,7 @@ import time
 import grpc
 import pytest
 import tritonclient.grpc
-from hyperframe.frame import GoAwayFrame
+from hyperframe.frame import GoAwayFrame, PingFrame
 from recorded import cases
 from server import SAMPLES, ask, wait_for
 from wire import Http2, connect, head, is_closed
@@ -140,6 +140,25 @@ def test_a_stream_of_requests(start):
         # Connections are refused now; that is all that may go wrong.
         assert error.status() == "StatusCode.UNAVAILABLE"
         assert "failed to connect" in error.message().lower()
+    assert server.logs("stopped")[0]["clean"] is True
+
+
+def test_a_stream_that_comes_too_late_costs_no_other(start):
+    """A client may have numbered it before it heard that the server stops, and send it after it has answered the ping."""
+    server = start(SAMPLES).settled()
+    with Http2(server.http) as peer:
+        stream = peer.begin("POST", INFER)
+        peer.send(stream, BODY[:20], end=False)
+        server.signal()
+        peer.wait(lambda it: isinstance(it, PingFrame) and "ACK" not in it.flags)
+        late = peer.begin("POST", INFER)
+        peer.grant(late, 65_535)
+        peer.send(late, BODY)
+        peer.send(stream, BODY[20:])
+        CASE.check_json(peer.answer(stream).json())
+        farewells = [peer.wait(lambda it: isinstance(it, GoAwayFrame)) for _ in range(2)]
+        assert [(it.error_code, it.last_stream_id) for it in farewells] == [(0, 2**31 - 1), (0, stream)]
+    assert server.wait() == 0
     assert server.logs("stopped")[0]["clean"] is True
 
 

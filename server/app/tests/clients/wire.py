@@ -11,6 +11,7 @@ from hyperframe.frame import (
     PingFrame,
     RstStreamFrame,
     SettingsFrame,
+    WindowUpdateFrame,
 )
 from server import PATIENCE_S, Answer
 
@@ -95,6 +96,10 @@ class Http2:
     def send(self, stream, data, end=True):
         """Part of a body, or the last of it; at most 16 KiB."""
         self._write(DataFrame(stream, data, flags=["END_STREAM"] if end else []))
+
+    def grant(self, stream, count):
+        """So many more bytes may come on a stream."""
+        self._write(WindowUpdateFrame(stream, count))
 
     def answer(self, stream):
         """The whole answer on a stream; trailers count as headers."""

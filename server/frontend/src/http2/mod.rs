@@ -6,6 +6,7 @@
 
 mod calls;
 mod keepalive;
+mod late;
 mod pump;
 
 use std::pin::Pin;
@@ -28,6 +29,7 @@ use crate::stream::Stream;
 
 pub(crate) use calls::Calls;
 use keepalive::Keepalive;
+use late::Late;
 
 /// A connection's driver.
 pub(crate) struct Http2<H> {
@@ -40,8 +42,8 @@ pub(crate) struct Http2<H> {
 
 enum State {
     /// The peer's preface and settings are being read. Set: it is to end as soon as it has begun.
-    Handshake(Box<Handshake<Stream, Bytes>>, bool),
-    Open(Box<Connection<Stream, Bytes>>, Option<Keepalive>),
+    Handshake(Box<Handshake<Late, Bytes>>, bool),
+    Open(Box<Connection<Late, Bytes>>, Option<Keepalive>),
 }
 
 impl<H: Handler> Http2<H> {
@@ -58,7 +60,7 @@ impl<H: Handler> Http2<H> {
             .max_frame_size(FRAME_BYTES_MAX)
             .initial_window_size(STREAM_WINDOW)
             .initial_connection_window_size(CONNECTION_WINDOW)
-            .handshake(stream);
+            .handshake(Late::new(stream));
         let calls = handler.calls(&limits);
         let state = State::Handshake(Box::new(handshake), false);
         Http2 { state, handler, activity, limits, calls }
