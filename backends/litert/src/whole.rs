@@ -113,6 +113,10 @@ impl Whole {
             u16::from_le_bytes([low, high]).into(),
             u16::from_le_bytes([size_low, size_high]).into(),
         );
+        // Of a table of zeros, as in a file that was copied by half into room of the right length.
+        if back == 0 || places_len < 4 || size < 4 {
+            return Err(Fault::Broken(format!("it is not whole: there is no table at byte {at}")));
+        }
         self.inside(places, places_len, "table")?;
         self.inside(at, size, "table")?;
         for &(field, points) in schema {

@@ -85,6 +85,13 @@ fn a_file_that_was_cut_off_is_refused() {
         let error = litert.load(&path, &Options::default()).err().expect("refused");
         assert!(matches!(error, BackendError::Artifact { .. }), "{error:?}");
         assert!(error.to_string().contains(&format!("({len} bytes)")), "{error}");
+        // Room of the right length that was not filled to its end.
+        let mut room = bytes.clone();
+        room[len..].fill(0);
+        std::fs::write(&path, &room).expect("write");
+        let error = litert.load(&path, &Options::default()).err();
+        let is_refused = matches!(error, Some(BackendError::Artifact { .. }));
+        assert!(is_refused || len > bytes.len() - 1_000, "{len}: {error:?}");
     }
 }
 
