@@ -104,10 +104,14 @@ pub fn of_numbers_state(profile: &Numbers, state: &NumberState) -> Evidence {
         let to = edges.get(at).copied().unwrap_or(f64::INFINITY);
         format!("[{}, {})", shortened(from), shortened(to))
     };
+    // What counts each value has no score where only bins were counted.
+    let is_scored = |it: &Test| statistics.score(*it).is_finite();
+    let default = Test::by_default(Kind::Numerical, index(rows), distinct);
+    let default = default.map(|it| if is_scored(&it) { it } else { Test::Ks });
     Evidence {
         statistics,
         method,
-        default: Test::by_default(Kind::Numerical, index(rows), distinct),
+        default,
         test: "ks",
         p: ks.p,
         effect: ks.statistic,
@@ -137,7 +141,7 @@ pub fn of_categories_state(profile: &Categories, state: &CategoryState) -> Evide
         profile.counts.get(at).map_or_else(|| "(any other)".to_owned(), |it| it.0.to_string())
     };
     let effect = total_variation(&shares);
-    let z = if complete { share_of_two(profile, &left, &right) } else { None };
+    let z = share_of_two(profile, &left, &right);
     let statistics = Statistics {
         tvd_statistic: present(effect),
         linf: present(largest_difference(&shares)),

@@ -312,3 +312,28 @@ fn categories_that_are_all_known_have_the_numbers_of_the_raw_values() {
         assert!(evidence.p > 2.0 * chisquare, "{} counts the reference's rows too", evidence.p);
     }
 }
+
+/// One that the reference lacks makes two of one: the test for two judges it.
+#[test]
+fn a_constant_that_is_none_any_more_is_judged() {
+    let column = |new: usize| {
+        Values::Words((0..500).map(|it| Some(if it < new { "b" } else { "a" }.into())).collect())
+    };
+    let Shape::Categorical(profile) = feature(&column(0), Kind::Categorical) else {
+        panic!("categories")
+    };
+    let lookup = Lookup::new(&profile);
+    for new in [0, 250] {
+        let mut state = CategoryState::new(&profile);
+        let Values::Words(words) = column(new) else { panic!("words") };
+        words.iter().flatten().for_each(|it| state.add_word(&lookup, it));
+        let evidence = of_categories_state(&profile, &state);
+        let expect =
+            compare(&column(0), &column(new), Some(Kind::Categorical)).expect("comparable");
+        assert_eq!(evidence.default, expect.default);
+        let (got, expect) = (evidence.statistics.z, expect.statistics.z);
+        assert!(got.is_some() == expect.is_some(), "{got:?} instead of {expect:?}");
+        assert!(got.zip(expect).is_none_or(|(a, b)| close(a, b, 1e-12)), "{got:?}, {expect:?}");
+        assert!(new == 0 || got.is_some_and(|it| it < 1e-6), "{got:?}");
+    }
+}

@@ -227,10 +227,14 @@ impl Source {
             for at in &self.columns {
                 let name = schema.field(*at).name();
                 // Of an older server's row nobody can tell but by its looks.
-                let room = match marks::is_whole(batch, (name, row)) {
+                // Numbers are not cut.
+                let is_text = self.dtype == DType::Bytes;
+                let is_whole =
+                    if is_text { marks::is_whole(batch, (name, row)) } else { Some(true) };
+                let room = match is_whole {
                     Some(true) => None,
-                    Some(false) if self.dtype == DType::Bytes => return Err(Gap::Cut),
-                    Some(false) | None => Some(bytes_max),
+                    Some(false) => return Err(Gap::Cut),
+                    None => Some(bytes_max),
                 };
                 self.element(batch.column(*at), row, room, &mut data).ok_or(Gap::Cut)?;
             }

@@ -20,6 +20,10 @@ const ROW_BYTES: usize = 384;
 /// What a row takes for a tensor that is logged whole, beside the tensor: type, lengths, digest.
 const WHOLE_BYTES: usize = 160;
 
+/// What the mark of a text that was cut takes, beside the hash: the name of its column, and lengths. Names are a tensor's
+/// and a number.
+const MARK_BYTES: usize = 80;
+
 /// What a hash takes.
 const HASH_BYTES: usize = 68;
 
@@ -114,6 +118,10 @@ fn cells(logged: &Logged, tensor: Option<&Tensor>, rows: usize) -> usize {
         Layout::Whole if logged.hashed => rows.saturating_mul(HASH_BYTES),
         Layout::Whole => rows.saturating_mul(WHOLE_BYTES).saturating_add(bytes),
         Layout::Columns(_) if logged.hashed => elements().saturating_mul(HASH_BYTES),
+        // Any of them may be cut, and to look would take as long as to copy.
+        Layout::Columns(_) if logged.is_text() => {
+            elements().saturating_mul(HASH_BYTES + MARK_BYTES).saturating_add(bytes)
+        }
         // They are widened.
         Layout::Columns(_) if matches!(logged.dtype, DType::Fp16 | DType::Bf16) => 2 * bytes,
         Layout::Columns(_) => bytes,

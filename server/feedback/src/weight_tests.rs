@@ -99,6 +99,24 @@ fn a_charge_covers_the_columns() {
     assert!(weight.rows <= 2 * taken, "{} for {taken}", weight.rows);
 }
 
+/// Each may be cut, which takes more than the text.
+#[test]
+fn a_charge_covers_the_marks_of_texts() {
+    let mut subject = subject("m");
+    subject.signature.inputs = vec![spec("user", DType::Bytes, &[Dim::Rows, Dim::Fixed(2)])];
+    subject.config.value_bytes_max = 1;
+    let (form, rows) = (form(subject), 1_000);
+    let mut record = record(hour(1), rows);
+    let texts = Tensor::from_strings(&[rows, 2], &vec!["ab"; 2 * rows]).expect("fits");
+    record.inputs = smallvec![texts];
+    let weight = Weight::of(&record, &form);
+    let batch = form.rows(&[record], hour(1)).expect("rows");
+    let size = |it| arrow_array::Array::to_data(it).get_slice_memory_size().expect("known");
+    let taken: usize = batch.columns().iter().map(size).sum();
+    assert!(weight.rows - rows * ROW_BYTES >= 2 * rows * (64 + "in.user.0".len()));
+    assert!(weight.rows >= taken, "{} for {taken}", weight.rows);
+}
+
 /// However few of its records fit into a list, they pay for it.
 #[test]
 fn many_tensors_are_charged_their_part_of_a_list() {

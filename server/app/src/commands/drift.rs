@@ -48,6 +48,10 @@ pub(crate) fn compare(args: &CompareArgs) -> Outcome {
         gone_wrong = true;
         complain(&format!("column {name:?}: {error}"), Outcome::Unfit);
     }
+    // Nothing that was compared is no answer.
+    if compared.iter().all(|it| it.1.error.is_some()) {
+        return Outcome::Unfit;
+    }
     match (args.fail_on_drift, printed) {
         (true, Outcome::Done) if dataset.drift => Outcome::Failed,
         // Whoever asks whether it drifted must not take this for a no.
