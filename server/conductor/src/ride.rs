@@ -307,7 +307,8 @@ impl Ride {
     fn validate(&mut self, both: &Both) {
         let (Some(stable), Some(canary)) = (&both.stable, &both.canary) else { return };
         let (a, b) = (stable.signature(), canary.signature());
-        if b.stands_in_for(a) {
+        // Back to where it came from, by order: whoever could be promoted has to be able to.
+        if b.stands_in_for(a) || (self.saved.is_ordered && a.stands_in_for(b)) {
             self.validated = true;
         } else {
             self.fault = Some(Fault::SignatureChanged(format!("{b} instead of {a}")));

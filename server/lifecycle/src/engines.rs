@@ -161,7 +161,13 @@ impl Engines {
                 continue;
             }
             match engine.load(&artifact, options) {
-                Ok(model) => return Ok((&**engine, model)),
+                Ok(model) => {
+                    if !reasons.is_empty() {
+                        let (engine, reasons) = (engine.name(), reasons.join("; "));
+                        tracing::warn!(artifact = %artifact.display(), engine, reasons, "another engine takes the model");
+                    }
+                    return Ok((&**engine, model));
+                }
                 // What one engine does not know another may; a broken file is broken for all.
                 Err(it @ (BackendError::Unsupported { .. } | BackendError::Unavailable { .. })) => {
                     reasons.push(it.to_string());

@@ -23,8 +23,15 @@ pub(crate) fn facts(record: &Record) -> Facts {
     tags.take(SHOWN_MAX).chain(made.take(SHOWN_MAX)).map(fact).collect()
 }
 
-/// An address, as people may see it: neither who logs in there, nor what signs it. Anything else as it is.
+/// Addresses in a text, as people may see them: neither who logs in there, nor what signs them. Anything else as it is.
 fn without_secrets(text: &str) -> Cow<'_, str> {
+    if !text.contains("://") {
+        return text.into();
+    }
+    text.split(' ').map(address).collect::<Vec<_>>().join(" ").into()
+}
+
+fn address(text: &str) -> Cow<'_, str> {
     let Some((scheme, rest)) = text.split_once("://") else { return text.into() };
     let rest = rest.split(['?', '#']).next().unwrap_or_default();
     let (server, path) = rest.split_once('/').unwrap_or((rest, ""));
@@ -68,5 +75,6 @@ mod tests {
         check("https://h", "https://h");
         check("https://h/a@b#c", "https://h/a@b");
         check("why? anna@h knows", "why? anna@h knows");
+        check("see http://a/b then https://u:tok@h/x?y", "see http://a/b then https://h/x");
     }
 }

@@ -153,17 +153,19 @@ impl Drop for Awaited<'_> {
     }
 }
 
-/// Has a registry said what there is to fetch? Then it answers, and what breaks off after that is this one
-/// model's trouble.
+/// Has a registry given any bytes of a model, or said that there are none to fetch? Then it answers, and what breaks off
+/// after that is this one model's trouble. One that only says what there is may have lost its store.
 #[derive(Default)]
 struct Answered(AtomicBool);
 
 impl Progress for Answered {
-    fn expects(&self, _: u64) {
-        self.0.store(true, Ordering::Relaxed);
+    fn expects(&self, bytes: u64) {
+        self.0.fetch_or(bytes == 0, Ordering::Relaxed);
     }
 
-    fn moved(&self, _: u64) {}
+    fn moved(&self, _: u64) {
+        self.0.store(true, Ordering::Relaxed);
+    }
 }
 
 /// If the registry does not help, what the cache has is placed, and the registry's error returned.

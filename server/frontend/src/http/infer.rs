@@ -101,7 +101,10 @@ pub(crate) async fn late(
 ) -> Result<(Encoded, Finished), Failed> {
     let encoded = match content.0.choice(version) {
         Ok(choice) => {
-            let addressed = Addressed { model, choice, servable: None };
+            // None is there yet if it is loaded on demand. Else it knows how long a driver may be waited for.
+            let servable =
+                shared.serving.address(model, &choice, (&content.0.headers, &mut trip)).ok();
+            let addressed = Addressed { model, choice, servable };
             complete(shared, addressed, content, &mut trip).await
         }
         Err(error) => Err(error),

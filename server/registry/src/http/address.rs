@@ -42,7 +42,7 @@ impl AddressPolicy {
 
 /// Is it one of this link alone, or where a cloud tells its machines their names and credentials? Nothing that
 /// anybody would name lies there.
-fn is_metadata(address: IpAddr) -> bool {
+pub(crate) fn is_metadata(address: IpAddr) -> bool {
     let v4 = match address {
         IpAddr::V4(it) => Some(it),
         IpAddr::V6(it) => inner_v4(it),

@@ -19,7 +19,7 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 use url::{Host, Url};
 
-use super::address::{AddressPolicy, Trust};
+use super::address::{AddressPolicy, Trust, is_metadata};
 use crate::error::RegistryError;
 use crate::limits::{ADDRESSES_MAX, Limits};
 use crate::thread;
@@ -114,6 +114,10 @@ async fn addresses(
         (true, Some(address)) => {
             let (at, address) = (shown(url), address.ip());
             Err(RegistryError::Policy(match trust {
+                Trust::Configured | Trust::Remote if is_metadata(address) => format!(
+                    "{at} was named by a registry and lies at {address}, which is link-local or a cloud's \
+                     metadata service: nothing is fetched there"
+                ),
                 Trust::Configured | Trust::Remote => format!(
                     "{at} was named by a registry and lies at {address}, which is no public address"
                 ),
