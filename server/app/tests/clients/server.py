@@ -184,9 +184,11 @@ class Server:
         return os.pread(self._log.fileno(), 1 << 26, 0).decode()
 
     def logs(self, message):
-        """The whole lines of the log so far that bear the message."""
+        """The whole lines of the log so far that bear the message. A library may write there as well, in pieces: one of
+        ours may then stand behind the beginning of one of its."""
         whole, _, _ = self.log_text().rpartition("\n")
-        records = [json.loads(line) for line in whole.splitlines() if line.startswith("{")]
+        lines = [line.partition('{"timestamp"') for line in whole.splitlines()]
+        records = [json.loads(begin + rest) for _, begin, rest in lines if begin]
         return [it for it in records if it.get("message") == message]
 
     def client(self, module):
