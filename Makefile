@@ -104,9 +104,9 @@ lint: ## Formatting and lints, warnings as errors
 bench: bench-binaries ## Measure against the bare engine and the bare transport, and judge the targets
 	$(PYTHON) loadtest/bench/run.py --bin $(CARGO_TARGET_DIR)/release $(BENCH_FLAGS)
 
-bench-engines: litert pjrt $(VENV)/pjrt/ready $(VENV)/litert/ready ## Measure PJRT beside jax, LiteRT beside its Python package
-	$(CARGO) build --release --locked -p backend-pjrt --example raw-pjrt -p backend-litert --example raw-litert
-	VENV=$(abspath $(VENV)) $(PYTHON) loadtest/bench/run.py --bin $(CARGO_TARGET_DIR)/release --only pjrt litert $(BENCH_FLAGS)
+bench-engines: bench-binaries litert pjrt $(VENV)/pjrt/ready $(VENV)/litert/ready ## Measure PJRT beside jax, LiteRT beside its Python package, candle beside ONNX Runtime
+	$(CARGO) build --release --locked -p backend-pjrt --example raw-pjrt -p backend-litert --example raw-litert -p backend-candle --example raw-candle
+	VENV=$(abspath $(VENV)) $(PYTHON) loadtest/bench/run.py --bin $(CARGO_TARGET_DIR)/release --only pjrt litert candle $(BENCH_FLAGS)
 
 .PHONY: bench-engines
 

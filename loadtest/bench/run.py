@@ -18,6 +18,7 @@ import time
 from pathlib import Path
 
 import allocations
+import candle
 import curves
 import engines
 import feedback
@@ -52,12 +53,13 @@ PARTS = {
     "allocations": allocations.measure,
     "pjrt": engines.pjrt,
     "litert": engines.litert,
+    "candle": candle.measure,
     "curves": curves.measure,
 }
 # Cores that others may use: the kernel's own threads take a hundredth.
 DISTURBED = 0.05
 # Engines beside their own front doors need more than `make bench` builds: `make bench-engines`.
-APART = ("curves", "pjrt", "litert")
+APART = ("curves", "pjrt", "litert", "candle")
 # Pictures are asked for by name; a hundred swaps take more than a minute however few rounds there are.
 USUAL = [it for it in PARTS if it not in APART]
 QUICK = [it for it in USUAL if it not in ("swaps", "allocations")]
