@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use server_base::{Kind, NamedTensor, limits};
-use server_regions::{DriverWork, RegionError, Regions, Span};
+use server_regions::{DriverWork, RegionError, RegionKind, Regions, Span};
 use server_serving::{InferError, Servable, Trip};
 use tokio::sync::oneshot;
 use tokio::time::timeout_at;
@@ -282,6 +282,16 @@ pub(crate) async fn register_cuda(
         Ok(None) => Err(Failed::Infer(InferError::Dropped)),
         Err(error) => Err(Failed::Infer(error)),
     }
+}
+
+/// Takes names of GPUs' memory back, and answers when the driver has closed it: until then its client must not give
+/// it back. Where requests still use it, that is later, when they have ended.
+pub(crate) async fn unregister_cuda(shared: &Shared, name: Option<&str>) -> Result<(), InferError> {
+    if served(shared)?.unregister(RegionKind::Cuda, name) == 0 {
+        return Ok(());
+    }
+    let until = Instant::now() + limits::REQUEST_TIMEOUT_MAX;
+    aside(shared, (DriverWork::Opens, until), || ()).await
 }
 
 fn moved(tensor: &str) -> InferError {

@@ -4,6 +4,7 @@ import base64
 import os
 import subprocess
 import uuid
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -107,5 +108,33 @@ def test_a_driver_that_hangs(tmp_path, memory, module):
                 pipe.unlink()
             client.infer(**add_sub(module))
             assert memory.read_bytes()[2 * SIZE : 3 * SIZE] == (A + B).tobytes()
+    finally:
+        server.stop()
+
+
+@MODULES
+def test_memory_is_closed_before_its_client_is_told(tmp_path, memory, module):
+    """A client may give it back then: what the driver does with memory that was given back is not defined."""
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    server = started(tmp_path, f'-DCLOSE_PIPE="{pipe}"')
+    try:
+
+        def unregister():
+            # A client of its own: Triton's over HTTP stay in the thread that made them.
+            with server.client(module) as client:
+                client.unregister_cuda_shared_memory("r")
+
+        with server.client(module) as client, ThreadPoolExecutor(1) as aside:
+            client.register_cuda_shared_memory("r", handle_of(memory), 0, 4 * SIZE)
+            told = aside.submit(unregister)
+            while "device_id" in str(client.get_cuda_shared_memory_status()):
+                pass
+            refused(lambda: client.infer(**add_sub(module)), NOT_FOUND, "'r'")
+            assert not told.done(), "the driver is still at it"
+            with pipe.open("w"):
+                pipe.unlink()
+            told.result(20)
+            client.unregister_cuda_shared_memory("r")
     finally:
         server.stop()

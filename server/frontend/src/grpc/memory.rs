@@ -94,11 +94,12 @@ pub(super) fn unregister_system(
     Ok(SystemSharedMemoryUnregisterResponse {})
 }
 
-pub(super) fn unregister_cuda(
+pub(super) async fn unregister_cuda(
     shared: &Shared,
     request: &CudaSharedMemoryUnregisterRequest,
 ) -> Result<CudaSharedMemoryUnregisterResponse, Status> {
-    regions(shared)?.unregister(RegionKind::Cuda, named(&request.name));
+    let closed = memory::unregister_cuda(shared, named(&request.name)).await;
+    closed.map_err(|it| status_of(&it))?;
     Ok(CudaSharedMemoryUnregisterResponse {})
 }
 

@@ -165,7 +165,7 @@ impl GrpcInferenceService for InferenceService {
         &self,
         request: Request<CudaSharedMemoryUnregisterRequest>,
     ) -> Answer<CudaSharedMemoryUnregisterResponse> {
-        memory::unregister_cuda(&self.shared, &request.into_inner()).map(Response::new)
+        memory::unregister_cuda(&self.shared, &request.into_inner()).await.map(Response::new)
     }
 }
 

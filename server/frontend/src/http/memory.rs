@@ -130,7 +130,12 @@ pub(crate) async fn unregister(
     if let Err(error) = told::<IgnoredAny>(&shared, request).await {
         return failure(&error);
     }
-    let done = served(&shared).map(|it| it.unregister(kind(&route), named(&route)));
+    let done = match kind(&route) {
+        RegionKind::System => served(&shared).map(|it| {
+            it.unregister(RegionKind::System, named(&route));
+        }),
+        RegionKind::Cuda => memory::unregister_cuda(&shared, named(&route)).await,
+    };
     done.map_or_else(|it| failure(&it), |()| health(true))
 }
 
