@@ -13,7 +13,11 @@ use crate::error::BackendError;
 use crate::tensor::Tensor;
 
 /// Operations whose first output holds the numbers of their first input.
-const PASSING_ON: &[&str] = &["Cast", "Flatten", "Identity", "Reshape", "Squeeze", "Unsqueeze"];
+const PASSING_ON: &[&str] = &["Flatten", "Identity", "Reshape", "Squeeze", "Unsqueeze"];
+
+/// Types to which a `Cast` passes numbers on as they are, as ONNX numbers them: FLOAT, INT32, INT64 and DOUBLE. What a narrower
+/// one (BOOL, UINT8) makes of a number may be an index though the number is none.
+const WIDE: &[i64] = &[1, 6, 7, 11];
 
 /// For each input the numbers that it may hold; `None` where there is nothing to check.
 pub struct Ranges(Vec<Option<RangeInclusive<i64>>>);
@@ -30,7 +34,7 @@ impl Ranges {
             inputs.iter().enumerate().map(|(n, (name, _))| (*name, n)).collect();
         for node in &graph.node {
             let input = |place: usize| node.input.get(place).and_then(|it| holds.get(it.as_str()));
-            if PASSING_ON.contains(&node.op_type.as_str()) {
+            if passes_on(node) {
                 if let (Some(&n), Some(output)) = (input(0), node.output.first()) {
                     holds.insert(output, n);
                 }
@@ -69,6 +73,14 @@ impl Ranges {
     }
 }
 
+fn passes_on(node: &Node) -> bool {
+    let to = || node.attribute.iter().find(|it| it.name == "to").map(|it| it.i);
+    match node.op_type.as_str() {
+        "Cast" => to().is_some_and(|it| WIDE.contains(&it)),
+        other => PASSING_ON.contains(&other),
+    }
+}
+
 /// The length of the axis that a `Gather` picks from, if the table comes with the model.
 fn gathered(graph: &Graph, node: &Node) -> Option<i64> {
     if node.op_type != "Gather" {
@@ -86,7 +98,8 @@ mod tests {
     use super::*;
     use crate::onnx::{Attribute, Weight};
 
-    /// A table of 4 rows of 7, gathered from along `axis` with what `steps` make of input `ids`.
+    /// A table of 4 rows of 7, gathered from along `axis` with what `steps` make of input `ids`. A step is an operation,
+    /// and for a `Cast` the number of its type.
     #[track_caller]
     fn check(dtype: DType, axis: i64, steps: &[&str], expect: Option<RangeInclusive<i64>>) {
         let mut at = "ids".to_owned();
@@ -94,7 +107,10 @@ mod tests {
         for step in steps {
             let next = format!("{at}'");
             let (input, output) = (vec![at], vec![next.clone()]);
-            node.push(Node { input, output, op_type: (*step).to_owned(), attribute: vec![] });
+            let (op_type, to_type) = step.split_once(' ').unwrap_or((step, ""));
+            let to = |it: i64| Attribute { name: "to".to_owned(), i: it };
+            let attribute = to_type.parse().map(to).into_iter().collect();
+            node.push(Node { input, output, op_type: op_type.to_owned(), attribute });
             at = next;
         }
         let attribute = vec![Attribute { name: "axis".to_owned(), i: axis }];
@@ -113,7 +129,14 @@ mod tests {
     fn an_index_is_bound_by_its_table() {
         check(DType::Int64, 0, &[], Some(-4..=3));
         check(DType::Int32, 1, &[], Some(-7..=6));
-        check(DType::Int64, -1, &["Cast", "Unsqueeze"], Some(-7..=6));
+        check(DType::Int64, -1, &["Cast 6", "Unsqueeze"], Some(-7..=6));
+    }
+
+    #[test]
+    fn a_number_that_is_made_another_is_no_index() {
+        let whole = Some(i64::from(i32::MIN)..=i64::from(i32::MAX));
+        check(DType::Int64, 0, &["Cast 9", "Cast 7"], whole.clone());
+        check(DType::Int64, 0, &["Cast 2"], whole);
     }
 
     #[test]
