@@ -5,6 +5,7 @@ more each time. The server has one core for everything, as in the other parts: w
 neighbour.
 """
 
+import os
 import shutil
 import tempfile
 import threading
@@ -19,6 +20,8 @@ RATE = 500
 OPEN = ["--protocol", "grpc", "--connections", "2", "--spin", "--timeout", "1s", "--rate", str(RATE), "--arrival", "constant"]
 SWAPPED = {"wine": SAMPLES, "resnet50": BIG}
 KINDS = {"still": 0, "one": 1, "many": 10**6}
+# A large model takes a second or more.
+LOOK_S = 0.2
 # So many requests that a p99 stands on at least fifty.
 SECONDS_MIN = 10
 
@@ -47,8 +50,10 @@ class Swapping:
         try:
             while self.count < self.most and not self.ends.is_set():
                 version += 1
-                swaps.put(repository, version, source, model)
-                swaps.wait_for(server, version, model)
+                # Links, and few looks: copying a large file and asking a hundred times a second would take the
+                # load's core from it, which is no part of a swap.
+                swaps.put(repository, version, source, model, os.link)
+                swaps.wait_for(server, version, model, LOOK_S)
                 self.count += 1
                 with suppress(FileNotFoundError):
                     shutil.rmtree(repository / model / str(version - 2))
@@ -71,20 +76,22 @@ def measure(bench):
 
 
 def one(bench, model, source):
-    folder = Path(tempfile.mkdtemp(prefix="salver-bench-"))
+    scratch = Path(tempfile.mkdtemp(prefix="salver-bench-"))
+    folder, origin = scratch / "repository", scratch / "origin"
     shutil.copytree(SAMPLES / NEIGHBOUR, folder / NEIGHBOUR)
     shutil.copytree(source, folder / model / "1")
+    shutil.copytree(source, origin)
     found = {"p99_us": {it: [] for it in KINDS}, "swaps": [], "failed": []}
     with bench.server(folder, *swaps.FLAGS[:-2]) as server:
         for number in range(bench.rounds):
             for kind in in_turn(number, *KINDS):
-                with Swapping(KINDS[kind], (server, folder, model, source)) as swapping:
+                with Swapping(KINDS[kind], (server, folder, model, origin)) as swapping:
                     report = load(bench, server)
                 found["p99_us"][kind].append(report["latency_us"]["p99"])
                 found["failed"].append(report["failed"])
                 if kind == "many":
                     found["swaps"].append(swapping.count)
-    shutil.rmtree(folder)
+    shutil.rmtree(scratch)
     return found
 
 

@@ -18,20 +18,20 @@ LOAD_S = 75
 FLAGS = ["--rest-ms", "50", "--scan-interval-ms", "25", "--log-level", "error"]
 
 
-def put(repository, version, source, model="wine"):
-    """Copies a version beside its place and renames it: it is never there in part."""
+def put(repository, version, source, model="wine", copy=shutil.copy2):
+    """Makes a version beside its place and renames it: it is never there in part."""
     part = repository / f".{version}"
-    shutil.copytree(source, part)
+    shutil.copytree(source, part, copy_function=copy)
     os.rename(part, repository / model / str(version))
 
 
-def wait_for(server, version, model="wine"):
+def wait_for(server, version, model="wine", pause_s=0.01):
     deadline = time.monotonic() + 30
     while time.monotonic() < deadline:
         states = {it.get("version"): it["state"] for it in server.index() if it["name"] == model}
         if states.get(str(version)) == "READY" and "UNLOADING" not in states.values():
             return
-        time.sleep(0.01)
+        time.sleep(pause_s)
     raise SystemExit(f"version {version} did not come up: {server.index()}")
 
 
