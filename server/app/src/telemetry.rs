@@ -19,6 +19,7 @@ use crate::{gpus, monitors, process, rollouts, triggers, truth};
 pub fn series() -> Vec<Series> {
     let before = [
         server_serving::metrics::SERIES,
+        server_serving::copies::SERIES,
         server_lifecycle::metrics::SERIES,
         server_supply::metrics::SERIES,
     ];

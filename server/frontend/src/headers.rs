@@ -1,29 +1,31 @@
 //! What a request's headers say of where it is to go, whichever protocol brought them.
 
+use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue};
-use server_base::{Version, VersionChoice};
-use server_serving::{Caller, InferError};
+use server_base::VersionChoice;
+use server_serving::InferError;
 
 /// Names the version, by number or label, for callers that cannot change the path or the message;
-/// in an answer, the version that the model's traffic chose.
+/// in an answer, the version that gave it.
 pub(crate) const VERSION_HEADER: HeaderName = HeaderName::from_static("x-salver-version");
 
 /// In an answer that waited for the prediction log: `durable`, or `dropped`.
 pub(crate) const LOGGED_HEADER: HeaderName = HeaderName::from_static("x-salver-logged");
 
 /// What an answer's head says beside what every head says.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Notes {
-    /// The version, if the model's traffic has chosen it.
-    pub(crate) version: Option<Version>,
+    /// The version's number, which was made text when it was loaded.
+    pub(crate) version: Bytes,
     /// What came of it in the prediction log, if it waited for that.
     pub(crate) logged: Option<&'static str>,
 }
 
 impl Notes {
     pub(crate) fn write(self, headers: &mut HeaderMap) {
-        if let Some(Version(version)) = self.version {
-            headers.insert(VERSION_HEADER, HeaderValue::from(version));
+        // Digits are a header's value.
+        if let Ok(version) = HeaderValue::from_maybe_shared(self.version) {
+            headers.insert(VERSION_HEADER, version);
         }
         if let Some(logged) = self.logged {
             headers.insert(LOGGED_HEADER, HeaderValue::from_static(logged));
@@ -46,8 +48,9 @@ pub(crate) enum Headers<'a> {
     Map(&'a HeaderMap),
 }
 
-impl Caller for Headers<'_> {
-    fn header(&self, name: &str) -> Option<&[u8]> {
+impl Headers<'_> {
+    /// The value of the header of that name, which is in lower case; the first, if there are more.
+    pub(crate) fn header(&self, name: &str) -> Option<&[u8]> {
         match self {
             Headers::None => None,
             Headers::Map(map) => map.get(name).map(|it| it.as_bytes()),
@@ -62,7 +65,8 @@ impl Caller for Headers<'_> {
         }
     }
 
-    fn headers(&self, names: [&str; 3]) -> [Option<&[u8]>; 3] {
+    /// The same of several, with one look at all.
+    pub(crate) fn headers(&self, names: [&str; 3]) -> [Option<&[u8]>; 3] {
         let mut found = [None; 3];
         match self {
             Headers::None => {}

@@ -2,9 +2,12 @@ use backend_api::{
     ArenaGrowth, ConvSearch, Device, DeviceWish, GpuOptions, SessionOptions, TensorRt,
 };
 
+use server_serving::Sticky;
+
 use super::*;
 
 use crate::padding::PadValue;
+use crate::traffic::ShadowConfig;
 
 fn defaults() -> Defaults {
     Defaults {
@@ -36,6 +39,7 @@ const EVERY_KEY: &str = r#"
         [traffic]
         weights = { stable = 9, 2 = 1 }
         sticky = "X-User"
+        shadow = { version = "stable", percent = 12.5 }
         [dynamic_batching]
         max_queue_delay_us = 500
         max_queue_size = 64
@@ -86,7 +90,8 @@ fn every_key_is_read() {
         labels: BTreeMap::from([("stable".to_owned(), Version(1))]),
         traffic: TrafficConfig {
             weights: BTreeMap::from([("stable".to_owned(), 9), ("2".to_owned(), 1)]),
-            sticky: Some("x-user".to_owned()),
+            sticky: Some(Sticky::Header("x-user".into())),
+            shadow: Some(ShadowConfig { version: "stable".to_owned(), share: 1_250 }),
         },
         rollout: None,
         batching: Batching {

@@ -45,6 +45,9 @@ pub(crate) fn check(config: &ModelConfig, root: &mut Section<'_>) {
     if !config.traffic.weights.is_empty() {
         root.fault("rollout", "shares are the rollout's: expected no traffic.weights");
     }
+    if config.traffic.shadow.is_some() {
+        root.fault("rollout", "copies are the rollout's: expected no traffic.shadow");
+    }
     if config.load == LoadPolicy::Lazy {
         root.fault(
             "rollout",

@@ -37,6 +37,10 @@ fn what_cannot_be_meant_is_refused() {
         ("version_policy = 'all'\n[rollout]", "expected a version_policy of one version"),
         ("version_policy = { latest = 2 }\n[rollout]", "expected a version_policy of one version"),
         ("[rollout]\n[traffic]\nweights = { 1 = 1 }", "expected no traffic.weights"),
+        (
+            "[rollout]\n[traffic]\nshadow = { version = 1, percent = 1 }",
+            "expected no traffic.shadow",
+        ),
         ("load = 'lazy'\n[rollout]", "expected load = \"eager\""),
     ] {
         let faults = parse(text).expect_err(text).join("; ");

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use server_base::{ModelName, Version};
-use server_serving::Traffic;
+use server_serving::{Sticky, Traffic};
 
 /// Which versions are wanted, and how they share the requests that name none.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -24,7 +24,7 @@ pub(crate) fn directed(directions: &BTreeMap<ModelName, Direction>) -> Directed 
 
 impl Direction {
     /// The shares. Callers that the model's file makes stay with a version go on doing so.
-    pub(crate) fn traffic(&self, model: &ModelName, sticky: Option<&str>) -> Option<Traffic> {
+    pub(crate) fn traffic(&self, model: &ModelName, sticky: Option<&Sticky>) -> Option<Traffic> {
         Traffic::new(model, &self.weights, sticky)
     }
 }

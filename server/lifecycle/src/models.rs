@@ -27,6 +27,7 @@ use crate::settle::Part;
 use crate::state::{Event, Illegal, State, next};
 
 use artifact::Artifact;
+use copied::Copied;
 use shown::Shown;
 
 /// A model of the repository, or one that has left it and is still in memory.
@@ -49,6 +50,8 @@ pub(crate) struct Model {
     /// Of every version that has an artifact.
     states: BTreeMap<Version, StateMetrics>,
     requests: Arc<RequestMetrics>,
+    /// Where copies of its requests go.
+    copied: Option<Copied>,
     /// As it was when it was last shown.
     shown: Shown,
     /// Has something happened since then?
@@ -67,6 +70,7 @@ impl Model {
             name,
             unloaded: false,
             direction: None,
+            copied: None,
             lazy: Lazy::new(demand),
             retries: Retries::default(),
             measured: BTreeMap::new(),
@@ -277,7 +281,7 @@ impl Model {
         known.extend(self.artifacts.iter().map(|it| it.version));
         let config = self.folder.config();
         let traffic = match &self.direction {
-            Some(it) => it.traffic(&self.name, config.traffic.sticky.as_deref()),
+            Some(it) => it.traffic(&self.name, config.traffic.sticky.as_ref()),
             None => config.traffic.traffic(&self.name, &config.labels),
         };
         let labels = config.labels.iter().map(|(name, it)| (name.as_str().into(), *it));
@@ -330,6 +334,8 @@ impl Model {
 
 #[path = "artifact.rs"]
 mod artifact;
+#[path = "copied.rs"]
+mod copied;
 #[path = "failed.rs"]
 mod failed;
 #[path = "ondemand.rs"]

@@ -62,6 +62,8 @@ impl Model {
         self.show_states();
         let (is_available, is_pending) = (self.is_available(), self.is_pending());
         let entry = self.table_entry();
+        let shadow = self.copy(entry.ready());
+        let entry = entry.with_shadow(shadow);
         let shown = Shown {
             is_served: is_available || entry.on_demand().is_some(),
             entry,

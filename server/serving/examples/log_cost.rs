@@ -27,8 +27,8 @@ use server_base::{
 use server_feedback::Log;
 use server_serving::metrics::RequestMetrics;
 use server_serving::{
-    Admission, AdmissionLimits, Caller, Cores, Mailbox, ModelEntry, Plan, Servable, Serving, Table,
-    WarmUp, Workers,
+    Admission, AdmissionLimits, Caller, Cores, Mailbox, ModelEntry, Parameter, Plan, Servable,
+    Serving, Table, WarmUp, Workers,
 };
 
 const FEATURES: usize = 30;
@@ -58,6 +58,10 @@ impl Caller for User {
             ("te", "trailers"),
         ];
         headers.iter().find(|(it, _)| *it == name).map(|(_, value)| value.as_bytes())
+    }
+
+    fn parameter(&self, _name: &str) -> Parameter<'_> {
+        Parameter::None
     }
 }
 

@@ -16,8 +16,8 @@ use backend_fake::Fake;
 use server_base::{ModelName, Protocol, Version, VersionChoice};
 use server_serving::metrics::RequestMetrics;
 use server_serving::{
-    Admission, AdmissionLimits, Caller, Cores, ModelEntry, Plan, Servable, Serving, Table, Traffic,
-    WarmUp, Workers,
+    Admission, AdmissionLimits, Caller, Cores, ModelEntry, Parameter, Plan, Servable, Serving,
+    Sticky, Table, Traffic, WarmUp, Workers,
 };
 
 const OTHERS: usize = 1_000;
@@ -31,6 +31,10 @@ struct User(&'static [(&'static str, &'static str)]);
 impl Caller for User {
     fn header(&self, name: &str) -> Option<&[u8]> {
         self.0.iter().find(|(it, _)| *it == name).map(|(_, value)| value.as_bytes())
+    }
+
+    fn parameter(&self, _name: &str) -> Parameter<'_> {
+        Parameter::None
     }
 }
 
@@ -84,13 +88,14 @@ fn main() -> Result<(), Box<dyn Error>> {
     let workers = [start(&name, 1)?, start(&name, 2)?];
     let serving = Serving::new(Admission::new(AdmissionLimits::default()));
     let shares = BTreeMap::from([(Version(1), 90), (Version(2), 10)]);
+    let sticky = Sticky::Header("x-user".into());
     let traffic = |sticky| Traffic::new(&name, &shares, sticky);
     let ways = [
         ("the newest", None, VersionChoice::Any),
         ("by number", None, VersionChoice::Exact(Version(1))),
         ("by label", None, VersionChoice::Label("canary".into())),
         ("by weight", traffic(None), VersionChoice::Any),
-        ("by weight, sticky", traffic(Some("x-user")), VersionChoice::Any),
+        ("by weight, sticky", traffic(Some(&sticky)), VersionChoice::Any),
     ];
     let mut base = None;
     println!("| way | ns a request | more than the newest |\n|---|---|---|");

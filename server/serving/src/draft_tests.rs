@@ -4,6 +4,7 @@ use server_base::{LogConfig, LowConfidence, Share};
 use smallvec::smallvec;
 
 use super::*;
+use crate::traffic::Parameter;
 
 #[derive(Default)]
 struct Kept {
@@ -30,6 +31,10 @@ struct Nobody;
 impl Caller for Nobody {
     fn header(&self, _: &str) -> Option<&[u8]> {
         None
+    }
+
+    fn parameter(&self, _name: &str) -> Parameter<'_> {
+        Parameter::None
     }
 }
 
@@ -60,6 +65,10 @@ struct Replaying;
 impl Caller for Replaying {
     fn header(&self, name: &str) -> Option<&[u8]> {
         (name == REPLAY_HEADER).then_some(b"1")
+    }
+
+    fn parameter(&self, _name: &str) -> Parameter<'_> {
+        Parameter::None
     }
 }
 

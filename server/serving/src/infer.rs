@@ -4,14 +4,15 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use arc_swap::{ArcSwap, Guard};
+use bytes::Bytes;
 use server_base::{
-    InferRequest, InferResponse, NamedTensor, NamedTensors, Protocol, Route, Version,
-    VersionChoice, limits,
+    InferRequest, InferResponse, NamedTensor, NamedTensors, Protocol, Route, VersionChoice, limits,
 };
 use smallvec::SmallVec;
 
 use crate::admission::Admission;
 use crate::check;
+use crate::copies::LeftOut;
 use crate::draft::Draft;
 use crate::error::InferError;
 use crate::extent::Extent;
@@ -20,9 +21,9 @@ use crate::metrics::RequestMetrics;
 use crate::pending::{Inputs, Pending};
 use crate::reply::{Answer, Reply};
 use crate::servable::{InFlight, Servable};
-use crate::shadow::{Pair, Shadow};
+use crate::shadow::Pair;
 use crate::table::Table;
-use crate::traffic::{Caller, Traffic};
+use crate::traffic::{Caller, Parameter, Traffic};
 use crate::trip::Trip;
 
 /// The data plane's one value: the table, the door and the books.
@@ -35,8 +36,6 @@ pub struct Serving {
 /// A request that waits for its answer.
 pub struct Submitted {
     in_flight: InFlight,
-    /// Has the traffic chosen the version?
-    is_shared_out: bool,
     /// Places of the outputs that were named; empty means all.
     wanted: SmallVec<[usize; 4]>,
     deadline: Instant,
@@ -48,9 +47,9 @@ impl Submitted {
         self.deadline
     }
 
-    /// The version that the model's traffic has chosen, if it was that.
-    pub fn chosen(&self) -> Option<Version> {
-        self.is_shared_out.then(|| self.in_flight.servable().version())
+    /// The number of the version that answers, as text.
+    pub fn version(&self) -> &Bytes {
+        self.in_flight.servable().number()
     }
 
     /// What the caller asked for, out of what the model gave.
@@ -113,7 +112,7 @@ impl Serving {
         (caller, trip): (&dyn Caller, &mut Trip),
     ) -> Result<Arc<Servable>, InferError> {
         let table = self.table.load();
-        let falls = |it: &Traffic| Some(trip.falls(|| it.point(caller)));
+        let falls = |it: &Traffic| trip.falls(|| it.point(caller));
         match table.route_by(model, choice, falls) {
             Ok(servable) => {
                 trip.addressed(servable, caller);
@@ -195,6 +194,10 @@ impl Caller for Drawn {
     fn header(&self, _name: &str) -> Option<&[u8]> {
         None
     }
+
+    fn parameter(&self, _name: &str) -> Parameter<'_> {
+        Parameter::None
+    }
 }
 
 /// What became of a push.
@@ -236,7 +239,7 @@ fn push<'a>(
     }
     let stated = request.timeout.is_some();
     let (ledger, _permit) = (Arc::clone(servable.ledger()), trip.permit());
-    let pair = servable.shadow().as_ref().and_then(Shadow::pair);
+    let pair = servable.shadow().as_ref().and_then(|it| it.pair(&request.version));
     let copy = pair.map(|pair| Copied::new((&inputs, rows), deadline, (pair, trip)));
     let reply = match &copy {
         Some(copy) => reply.paired(Arc::clone(&copy.pair)),
@@ -274,7 +277,7 @@ fn push<'a>(
         }
     }
     let in_flight = servable.enter();
-    Ok(Pushed::Waits(Submitted { in_flight, is_shared_out, wanted, deadline }))
+    Ok(Pushed::Waits(Submitted { in_flight, wanted, deadline }))
 }
 
 /// A request that goes to another version too.
@@ -310,7 +313,7 @@ impl Copied {
         let to = Arc::clone(pair.shadow());
         let served = (to.signature(), to.plan());
         let Ok(extent) = Extent::new(to.model().as_str(), served, (&inputs, rows)) else {
-            return pair.left_out();
+            return pair.left_out(LeftOut::Refused);
         };
         let reply = Reply::shadow(Arc::clone(&pair)).logged(draft);
         let ledger = Arc::clone(to.ledger());
@@ -326,7 +329,7 @@ impl Copied {
         {
             drop(it.reply.unlogged());
             // Its end is not a failure of the version.
-            pair.left_out();
+            pair.left_out(LeftOut::Refused);
             drop(it);
         }
     }

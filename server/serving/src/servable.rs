@@ -9,8 +9,9 @@ use std::sync::{Arc, OnceLock};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use arc_swap::{ArcSwapOption, Guard};
+use arc_swap::Guard;
 use backend_api::{Instance, Model, Signature};
+use bytes::Bytes;
 use server_base::{ModelName, Version, VersionLog, limits};
 use tokio::runtime::Handle;
 
@@ -25,6 +26,7 @@ use crate::pending::Pending;
 use crate::plan::Plan;
 use crate::seat::{End, Seat};
 use crate::shadow::Shadow;
+use crate::shadows::Shadows;
 use crate::tally::Counts;
 
 /// Why a version could not be started.
@@ -59,6 +61,8 @@ pub type WarmUp = Arc<dyn Fn(&mut dyn Instance) -> Result<(), InferError> + Send
 pub struct Servable {
     model: ModelName,
     version: Version,
+    /// The same as text, which every answer bears.
+    number: Bytes,
     signature: Signature,
     plan: Plan,
     lane: Lane<Pending>,
@@ -69,7 +73,7 @@ pub struct Servable {
     entered: AtomicU64,
     left: AtomicU64,
     /// Copies of its requests go there.
-    shadow: ArcSwapOption<Shadow>,
+    shadows: Shadows,
     /// Where its requests are logged, if they are.
     log: OnceLock<Arc<dyn VersionLog>>,
     /// Tells others, by being held, that it is loaded.
@@ -104,10 +108,11 @@ impl Servable {
             runtime: OnceLock::new(),
             entered: AtomicU64::new(0),
             left: AtomicU64::new(0),
-            shadow: ArcSwapOption::empty(),
+            shadows: Shadows::default(),
             log: OnceLock::new(),
             presence: OnceLock::new(),
             model: model_name,
+            number: version.to_string().into(),
             version,
             signature,
             plan,
@@ -147,6 +152,10 @@ impl Servable {
     /// Which version of it.
     pub fn version(&self) -> Version {
         self.version
+    }
+
+    pub(crate) fn number(&self) -> &Bytes {
+        &self.number
     }
 
     /// What it takes and gives, as served: unbatched if requests are not joined.
@@ -194,15 +203,26 @@ impl Servable {
         self.metrics().requests.tally().p99()
     }
 
-    /// From now on copies of requests go there, or nowhere. False, and nothing is changed: that
+    /// From now on a rollout's copies of requests go there, or nowhere. False, and nothing is changed: that
     /// version takes other inputs or gives other outputs.
     pub fn set_shadow(&self, shadow: Option<Arc<Shadow>>) -> bool {
-        let fits = |it: &Arc<Shadow>| it.servable().signature().stands_in_for(&self.signature);
-        let fits = shadow.as_ref().is_none_or(fits);
+        let fits = self.fits(shadow.as_ref());
         if fits {
-            self.shadow.store(shadow);
+            self.shadows.by_rollout(shadow);
         }
         fits
+    }
+
+    /// The same of copies that the model's file asks for, which are made while no rollout makes any. One that
+    /// does not fit is none.
+    pub fn set_standing_shadow(&self, shadow: Option<Arc<Shadow>>) -> bool {
+        let fits = self.fits(shadow.as_ref());
+        self.shadows.standing(shadow.filter(|_| fits));
+        fits
+    }
+
+    fn fits(&self, shadow: Option<&Arc<Shadow>>) -> bool {
+        shadow.is_none_or(|it| it.servable().signature().stands_in_for(&self.signature))
     }
 
     /// Its requests are logged there. Said once, before it is published.
@@ -220,7 +240,7 @@ impl Servable {
     }
 
     pub(crate) fn shadow(&self) -> Guard<Option<Arc<Shadow>>> {
-        self.shadow.load()
+        self.shadows.now()
     }
 
     /// Requests that wait for an instance.

@@ -7,13 +7,14 @@
 
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
-use std::{io, thread};
+use std::{fmt, io, thread};
 
 use backend_api::Tensor;
 use crossbeam_channel::{Receiver, Sender, bounded};
-use server_base::Kind;
+use server_base::{Kind, VersionChoice};
 
 use crate::compare::{CLASSES, Difference, compare};
+use crate::copies::{CopyMetrics, LeftOut};
 use crate::dispute::Dispute;
 use crate::error::InferError;
 use crate::reply::Answer;
@@ -47,6 +48,8 @@ pub struct Pairs {
     pub failed: u64,
     /// Left out, because there was no room.
     pub left_out: u64,
+    /// Of these, by why: at the places of [`LeftOut::ALL`].
+    pub left_out_for: [u64; LeftOut::ALL.len()],
     /// Pairs with numbers, the mean of their mean differences, and the sum of squares around it.
     pub moments: (u64, f64, f64),
     /// The largest difference of any two numbers.
@@ -56,37 +59,60 @@ pub struct Pairs {
 }
 
 /// A version that is shadowed by another.
-#[derive(Debug)]
 pub struct Shadow {
     servable: Arc<Servable>,
     /// Of 10 000 requests.
     share: u64,
+    /// Of which requests that is.
+    of: Of,
     turn: AtomicU64,
     under_way: AtomicUsize,
-    left_out: AtomicU64,
+    left_out: [AtomicU64; LeftOut::ALL.len()],
     failed: AtomicU64,
     pairs: Arc<Mutex<Pairs>>,
     compared: Sender<Both>,
+    metrics: Arc<CopyMetrics>,
+}
+
+/// Which requests may be copied.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Of {
+    /// All that the served version gets.
+    All,
+    /// Those that name no version.
+    Unnamed,
 }
 
 impl Shadow {
     /// Of so many in 10 000 requests copies go to `servable`. Starts the thread that compares, which
     /// ends with the last of them.
     pub fn start(servable: Arc<Servable>, share: u64) -> io::Result<Arc<Shadow>> {
+        Shadow::of((servable, Of::All), share)
+    }
+
+    /// The same of requests that name no version, from whichever version answers them.
+    pub fn start_standing(servable: Arc<Servable>, share: u64) -> io::Result<Arc<Shadow>> {
+        Shadow::of((servable, Of::Unnamed), share)
+    }
+
+    fn of((servable, of): (Arc<Servable>, Of), share: u64) -> io::Result<Arc<Shadow>> {
         let (compared, pairs) = bounded(PAIRS_MAX);
         let sum = Arc::new(Mutex::new(Pairs::default()));
+        let metrics = Arc::new(CopyMetrics::new(&servable));
         let name = format!("shadow/{}", servable.model());
-        let into = Arc::clone(&sum);
-        thread::Builder::new().name(name).spawn(move || compare_all(&pairs, &into))?;
+        let into = (Arc::clone(&sum), Arc::clone(&metrics));
+        thread::Builder::new().name(name).spawn(move || compare_all(&pairs, (&into.0, &into.1)))?;
         Ok(Arc::new(Shadow {
             servable,
             share,
+            of,
             turn: AtomicU64::new(0),
             under_way: AtomicUsize::new(0),
-            left_out: AtomicU64::new(0),
+            left_out: Default::default(),
             failed: AtomicU64::new(0),
             pairs: sum,
             compared,
+            metrics,
         }))
     }
 
@@ -95,21 +121,35 @@ impl Shadow {
         &self.servable
     }
 
+    /// Of so many in 10 000 requests there are copies.
+    pub fn share(&self) -> u64 {
+        self.share
+    }
+
     /// What has been learned so far.
     pub fn pairs(&self) -> Pairs {
         let count = |it: &AtomicU64| it.load(Ordering::Relaxed);
-        Pairs { left_out: count(&self.left_out), failed: count(&self.failed), ..*lock(&self.pairs) }
+        let left_out_for = self.left_out.each_ref().map(count);
+        let left_out = left_out_for.iter().sum();
+        Pairs { left_out, left_out_for, failed: count(&self.failed), ..*lock(&self.pairs) }
     }
 
     /// A pair to be, if this request is one that is copied and there is room for it.
-    pub(crate) fn pair(self: &Arc<Shadow>) -> Option<Arc<Pair>> {
+    pub(crate) fn pair(self: &Arc<Shadow>, choice: &VersionChoice) -> Option<Arc<Pair>> {
+        if self.of == Of::Unnamed && *choice != VersionChoice::Any {
+            return None;
+        }
         // Multiples of a number without a factor of 2 or 5 visit all places: exactly this share, evenly.
         let turn = self.turn.fetch_add(6_181, Ordering::Relaxed) % 10_000;
         if turn >= self.share {
             return None;
         }
-        if self.servable.queued() >= QUEUED_MAX || !self.set_out() {
-            self.leave_out();
+        if self.servable.queued() >= QUEUED_MAX {
+            self.leave_out(LeftOut::Busy);
+            return None;
+        }
+        if !self.set_out() {
+            self.leave_out(LeftOut::UnderWay);
             return None;
         }
         let shadow = Arc::clone(self);
@@ -122,8 +162,17 @@ impl Shadow {
         self.under_way.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more).is_ok()
     }
 
-    fn leave_out(&self) {
-        self.left_out.fetch_add(1, Ordering::Relaxed);
+    fn leave_out(&self, why: LeftOut) {
+        if let Some(count) = self.left_out.get(why as usize) {
+            count.fetch_add(1, Ordering::Relaxed);
+        }
+        self.metrics.left_out(why);
+    }
+}
+
+impl fmt::Debug for Shadow {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "{} of 10000 to {:?}", self.share, self.servable)
     }
 }
 
@@ -181,7 +230,7 @@ impl Pair {
             Ok(answer) => Some(answer.outputs),
             Err(error) if error.kind() == Kind::Internal && error != InferError::Dropped => None,
             // Its time was up, or its version is going: nothing is learned of the version.
-            Err(_) => return self.left_out(),
+            Err(_) => return self.left_out(LeftOut::Unanswered),
         };
         let mut come = self.lock();
         *come = match std::mem::take(&mut *come) {
@@ -195,10 +244,10 @@ impl Pair {
     }
 
     /// Nobody of whom anything is still to come will say so.
-    pub(crate) fn left_out(&self) {
+    pub(crate) fn left_out(&self, why: LeftOut) {
         let before = std::mem::replace(&mut *self.lock(), Come::Over);
         if !matches!(before, Come::Over) {
-            self.shadow.leave_out();
+            self.shadow.leave_out(why);
         }
     }
 
@@ -220,6 +269,7 @@ impl Pair {
     fn both(&self, served: Vec<Tensor>, shadow: Option<Vec<Tensor>>) {
         let Some(shadow) = shadow else {
             self.shadow.failed.fetch_add(1, Ordering::Relaxed);
+            self.shadow.metrics.failed();
             return;
         };
         let rows = match self.dispute.get() {
@@ -229,7 +279,7 @@ impl Pair {
         };
         let both = Both { served, shadow, rows };
         if self.shadow.compared.try_send(both).is_err() {
-            self.shadow.leave_out();
+            self.shadow.leave_out(LeftOut::Uncompared);
         }
     }
 
@@ -244,7 +294,7 @@ impl Drop for Pair {
     }
 }
 
-fn compare_all(pairs: &Receiver<Both>, into: &Mutex<Pairs>) {
+fn compare_all(pairs: &Receiver<Both>, (into, metrics): (&Mutex<Pairs>, &CopyMetrics)) {
     crate::priority::give_way();
     for Both { served, shadow, rows } in pairs {
         let seen = compare(&served, &shadow);
@@ -258,6 +308,7 @@ fn compare_all(pairs: &Receiver<Both>, into: &Mutex<Pairs>) {
         let mut pairs = lock(into);
         pairs.add(&seen);
         pairs.unlogged += u64::from(unlogged);
+        metrics.compared(&seen, pairs.moments.1);
     }
 }
 

@@ -12,7 +12,8 @@ use crate::demand::OnDemand;
 use crate::error::InferError;
 use crate::metrics::RequestMetrics;
 use crate::servable::Servable;
-use crate::traffic::Traffic;
+use crate::shadow::Shadow;
+use crate::traffic::{Sticky, Traffic};
 
 /// All models by name.
 #[derive(Default)]
@@ -31,6 +32,8 @@ pub struct ModelEntry {
     labels: Arc<[(Box<str>, Version)]>,
     /// How requests that name no version are shared out; `None`: the newest has them all.
     traffic: Option<Arc<Traffic>>,
+    /// Where copies of them go.
+    shadow: Option<Arc<Shadow>>,
     /// Counts requests that reach no version.
     requests: Arc<RequestMetrics>,
     /// How it is loaded, if that is when somebody asks.
@@ -47,7 +50,8 @@ impl ModelEntry {
     ) -> ModelEntry {
         ready.sort_by_key(|it| it.version());
         let (ready, known, labels) = (ready.into(), known.into(), labels.into());
-        ModelEntry { ready, known, labels, traffic: None, requests, on_demand: None }
+        let (traffic, shadow, on_demand) = (None, None, None);
+        ModelEntry { ready, known, labels, traffic, shadow, requests, on_demand }
     }
 
     /// Versions that are not ready are loaded when somebody asks.
@@ -58,6 +62,26 @@ impl ModelEntry {
     /// Requests that name no version are shared out.
     pub fn with_traffic(self, traffic: Option<Traffic>) -> ModelEntry {
         ModelEntry { traffic: traffic.map(Arc::new), ..self }
+    }
+
+    /// Copies of them go there: each version that is ready has been told.
+    pub fn with_shadow(self, shadow: Option<Arc<Shadow>>) -> ModelEntry {
+        ModelEntry { shadow, ..self }
+    }
+
+    /// Where copies of requests that name no version go, unless a rollout makes its own.
+    pub fn shadow(&self) -> Option<&Arc<Shadow>> {
+        self.shadow.as_ref()
+    }
+
+    /// Names for versions.
+    pub fn labels(&self) -> &[(Box<str>, Version)] {
+        &self.labels
+    }
+
+    /// By what callers stay with a version.
+    pub fn sticky(&self) -> Option<&Sticky> {
+        self.traffic.as_ref().and_then(|it| it.sticky())
     }
 
     /// How it is loaded, if that is when somebody asks.

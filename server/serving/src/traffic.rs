@@ -1,10 +1,11 @@
 //! How a model's requests are shared out among its versions, when they name none.
 //!
 //! A request falls on a point of a line: by chance or, if its caller is to stay with one version,
-//! by a header. Each version has a stretch of the line as long as its weight. The newest begins at
+//! by a key that it brings. Each version has a stretch of the line as long as its weight. The newest begins at
 //! the line's start, so that one whose weight grows keeps the callers that it has; and the point
-//! depends on nothing but model and header, so that all replicas agree on it.
+//! depends on nothing but model and key, so that all replicas agree on it.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::hash::{BuildHasher as _, Hasher as _, RandomState};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -23,6 +24,29 @@ pub trait Caller {
     fn headers(&self, names: [&str; 3]) -> [Option<&[u8]>; 3] {
         names.map(|it| self.header(it))
     }
+
+    /// The value of the request's own parameter of that name.
+    fn parameter(&self, name: &str) -> Parameter<'_>;
+}
+
+/// What a request says in its parameters.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Parameter<'a> {
+    /// Nothing under that name, or nothing that could be a key.
+    None,
+    /// It has not been read yet.
+    Unread,
+    /// A text, or the digits of a whole number.
+    Text(Cow<'a, str>),
+}
+
+/// By what callers stay with a version.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Sticky {
+    /// The value of a header; its name in lower case.
+    Header(Box<str>),
+    /// The value of a parameter of the request.
+    Parameter(Box<str>),
 }
 
 /// A model's shares.
@@ -31,36 +55,44 @@ pub struct Traffic {
     /// Newest first.
     arms: Box<[(Version, u64)]>,
     total: u64,
-    /// The header by whose value callers stay with a version.
-    sticky: Option<Box<str>>,
+    sticky: Option<Sticky>,
     salt: u64,
-    /// Requests without that header, as it were.
+    /// Requests without a key, as it were.
     turn: AtomicU64,
 }
 
 impl Traffic {
-    /// Weights are relative to their sum; `sticky` is in lower case. `None`: nobody has any weight.
+    /// Weights are relative to their sum. `None`: nobody has any weight.
     pub fn new(
         model: &ModelName,
         weights: &BTreeMap<Version, u32>,
-        sticky: Option<&str>,
+        sticky: Option<&Sticky>,
     ) -> Option<Traffic> {
         let weighty = weights.iter().rev().filter(|(_, weight)| **weight > 0);
         let arms: Box<[_]> = weighty.map(|(it, weight)| (*it, u64::from(*weight))).collect();
         let total = arms.iter().map(|(_, weight)| weight).sum();
         let turn = AtomicU64::new(RandomState::new().build_hasher().finish());
-        let (sticky, salt) = (sticky.map(Into::into), fnv(FNV_BASIS, model.as_str().as_bytes()));
+        let (sticky, salt) = (sticky.cloned(), fnv(FNV_BASIS, model.as_str().as_bytes()));
         (total > 0).then_some(Traffic { arms, total, sticky, salt, turn })
     }
 
-    /// Where the caller's request falls.
-    pub(crate) fn point(&self, caller: &dyn Caller) -> u64 {
-        let key = self.sticky.as_deref().and_then(|it| caller.header(it));
-        mixed(match key {
+    /// Where the caller's request falls; `None`: that cannot be said before its parameters are read.
+    pub(crate) fn point(&self, caller: &dyn Caller) -> Option<u64> {
+        let key = match &self.sticky {
+            None => None,
+            Some(Sticky::Header(name)) => caller.header(name).map(Cow::Borrowed),
+            Some(Sticky::Parameter(name)) => match caller.parameter(name) {
+                Parameter::None => None,
+                Parameter::Unread => return None,
+                Parameter::Text(Cow::Borrowed(it)) => Some(Cow::Borrowed(it.as_bytes())),
+                Parameter::Text(Cow::Owned(it)) => Some(Cow::Owned(it.into_bytes())),
+            },
+        };
+        Some(mixed(match key {
             // Between the model's name and the key stands a byte that no name holds.
-            Some(key) => fnv(fnv(self.salt, &[0]), key),
+            Some(key) => fnv(fnv(self.salt, &[0]), &key),
             None => self.turn.fetch_add(STEP, Ordering::Relaxed),
-        })
+        }))
     }
 
     /// Whose stretch that is.
@@ -72,6 +104,10 @@ impl Traffic {
             (version, end)
         });
         ends.into_iter().find(|(_, end)| place < u128::from(*end)).map(|(version, _)| *version)
+    }
+
+    pub(crate) fn sticky(&self) -> Option<&Sticky> {
+        self.sticky.as_ref()
     }
 
     /// Versions with a weight, and what part of the line they have.
@@ -114,16 +150,42 @@ mod tests {
             assert_eq!(name, "x-user");
             self.0.as_deref().map(str::as_bytes)
         }
+
+        fn parameter(&self, name: &str) -> Parameter<'_> {
+            assert_eq!(name, "session");
+            self.0.as_deref().map_or(Parameter::None, |it| Parameter::Text(it.into()))
+        }
+    }
+
+    /// Its parameters are still on their way.
+    struct Coming;
+
+    impl Caller for Coming {
+        fn header(&self, _name: &str) -> Option<&[u8]> {
+            None
+        }
+
+        fn parameter(&self, _name: &str) -> Parameter<'_> {
+            Parameter::Unread
+        }
     }
 
     /// Weights as words `version:weight`.
     fn traffic(weights: &str) -> Option<Traffic> {
+        traffic_by(weights, Sticky::Header("x-user".into()))
+    }
+
+    fn traffic_by(weights: &str, sticky: Sticky) -> Option<Traffic> {
         let weights = weights.split_whitespace().map(|it| {
             let (version, weight) = it.split_once(':').expect("version:weight");
             (Version::parse(version).expect("a version"), weight.parse().expect("a weight"))
         });
         let model = ModelName::new("m").expect("a name");
-        Traffic::new(&model, &weights.collect(), Some("x-user"))
+        Traffic::new(&model, &weights.collect(), Some(&sticky))
+    }
+
+    fn point(traffic: &Traffic, caller: &Says) -> u64 {
+        traffic.point(caller).expect("its parameters are there")
     }
 
     fn user(number: usize) -> Says {
@@ -137,7 +199,8 @@ mod tests {
         for caller in [|_| Says(None), user] {
             let mut counts = BTreeMap::new();
             for number in 0..10_000 {
-                let version = traffic.at(traffic.point(&caller(number))).expect("a version");
+                let point = point(&traffic, &caller(number));
+                let version = traffic.at(point).expect("a version");
                 *counts.entry(version.0).or_insert(0_u32) += 1;
             }
             assert_eq!(counts.len(), expect.len(), "{weights}");
@@ -166,7 +229,7 @@ mod tests {
         let steps = ["1:99 2:1", "1:95 2:5", "1:75 2:25", "1:50 2:50", "1:0 2:100"];
         let steps = steps.map(|it| traffic(it).expect("weights"));
         for number in 0..2_000 {
-            let point = steps.each_ref().map(|it| it.point(&user(number)));
+            let point = steps.each_ref().map(|it| point(it, &user(number)));
             assert!(point.iter().all(|it| *it == point[0]), "one caller, one point");
             let versions = steps.each_ref().map(|it| it.at(point[0]).expect("a version"));
             assert!(versions.is_sorted(), "user-{number}: {versions:?}");
@@ -186,6 +249,14 @@ mod tests {
     fn points_are_the_same_on_every_machine() {
         let traffic = traffic("1:1").expect("weights");
         assert_eq!(fnv(FNV_BASIS, b"a"), 0xaf63_dc4c_8601_ec8c, "of FNV's own list");
-        assert_eq!(traffic.point(&user(1)), 0x4b7e_ce53_8146_0334);
+        assert_eq!(traffic.point(&user(1)), Some(0x4b7e_ce53_8146_0334));
+    }
+
+    #[test]
+    fn a_parameter_is_as_good_a_key_as_a_header() {
+        let traffic = traffic_by("1:1", Sticky::Parameter("session".into())).expect("weights");
+        assert_eq!(traffic.point(&user(1)), Some(0x4b7e_ce53_8146_0334), "the same key");
+        assert_ne!(traffic.point(&Says(None)), traffic.point(&Says(None)), "by chance");
+        assert_eq!(traffic.point(&Coming), None, "it is not known yet");
     }
 }

@@ -34,6 +34,8 @@ pub struct Trip {
     read: usize,
     /// Where in its model's traffic it falls; `None` as long as nothing depends on it.
     point: Option<u64>,
+    /// Something does, and its own parameters say where, which have not been read.
+    awaits_parameters: bool,
     /// What is to be logged of it, if its version is logged.
     draft: Option<Draft>,
 }
@@ -63,6 +65,7 @@ impl Trip {
             padded: 0,
             read: 0,
             point: None,
+            awaits_parameters: false,
             draft: None,
         }
     }
@@ -155,9 +158,18 @@ impl Trip {
     }
 
     /// Where in its model's traffic it falls, which is drawn once: a request that is routed again
-    /// stays where it was.
-    pub(crate) fn falls(&mut self, draw: impl FnOnce() -> u64) -> u64 {
-        *self.point.get_or_insert_with(draw)
+    /// stays where it was. `None`: its own parameters are to be read first.
+    pub(crate) fn falls(&mut self, draw: impl FnOnce() -> Option<u64>) -> Option<u64> {
+        if self.point.is_none() {
+            self.point = draw();
+            self.awaits_parameters = self.point.is_none();
+        }
+        self.point
+    }
+
+    /// Which version it is for is known once its parameters are: it is to be addressed anew then.
+    pub fn awaits_parameters(&self) -> bool {
+        self.awaits_parameters
     }
 
     /// Was its version chosen by its model's traffic?

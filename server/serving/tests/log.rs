@@ -130,6 +130,10 @@ impl server_serving::Caller for Headers {
         let trace: &[u8] = b"00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
         (name == "traceparent").then_some(trace)
     }
+
+    fn parameter(&self, _name: &str) -> server_serving::Parameter<'_> {
+        server_serving::Parameter::None
+    }
 }
 
 /// Id, code and reason of each record, in short.

@@ -8,6 +8,7 @@ use std::time::Duration;
 use backend_api::{Backend, Model, Options, Tensor};
 use backend_fake::Fake;
 use server_base::{InferRequest, ModelName, NamedTensor, Protocol, Version, VersionChoice};
+use server_serving::copies::LeftOut;
 use server_serving::metrics::RequestMetrics;
 use server_serving::{
     Admission, AdmissionLimits, Cores, ModelEntry, Pairs, Plan, Servable, Serving, Shadow, Table,
@@ -61,10 +62,14 @@ impl House {
 
     /// The served version's answer.
     async fn ask(&self, row: [f32; 2]) -> Vec<f32> {
+        self.ask_for(VersionChoice::Any, row).await
+    }
+
+    async fn ask_for(&self, version: VersionChoice, row: [f32; 2]) -> Vec<f32> {
         let tensor = Tensor::from_elements(&[1, 2], &row).expect("a row");
         let request = InferRequest {
             model: "m".into(),
-            version: VersionChoice::Any,
+            version,
             inputs: [NamedTensor { name: "x".into(), tensor }].into_iter().collect(),
             outputs: Default::default(),
             timeout: None,
@@ -154,6 +159,9 @@ async fn nobody_waits_for_a_shadow_that_hangs() {
     }
     let pairs = house.shadow.pairs();
     assert!(pairs.left_out > 100 && pairs.compared == 0, "{pairs:?}");
+    // One hangs, and behind it as many wait as may.
+    let [busy, ..] = pairs.left_out_for;
+    assert_eq!((busy, LeftOut::Busy.label()), (pairs.left_out, "busy"), "{pairs:?}");
     house.fake.hangs().open();
     house.know(|it| it.compared + it.left_out == asked).await;
 }
@@ -171,8 +179,9 @@ async fn copies_are_taken_again_after_a_served_version_that_hung() {
             let has_come = |it: &House| it.served.servable().in_flight() == usize::from(n);
             house.waits(|it| has_come(it) && it.other.servable().queued() == 0).await;
         }
-        let left_out = house.shadow.pairs().left_out;
-        assert!(left_out > 100, "{left_out}");
+        let pairs = house.shadow.pairs();
+        assert!(pairs.left_out > 100, "{pairs:?}");
+        assert_eq!(pairs.left_out_for[LeftOut::UnderWay as usize], pairs.left_out, "{pairs:?}");
         house.fake.hangs().open();
         for caller in callers {
             assert_eq!(caller.await.expect("answered"), [198.0, 2.0]);
@@ -209,4 +218,50 @@ async fn a_version_of_another_signature_is_no_shadow() {
         let shadow = Shadow::start(Arc::clone(other.servable()), 10_000).expect("a thread");
         assert_eq!(served.servable().set_shadow(Some(shadow)), fits, "{:?}", other.servable());
     }
+}
+
+#[tokio::test]
+async fn standing_copies_are_of_requests_that_name_no_version() {
+    let house = House::new("double x", "copy x", 10_000);
+    let served = house.served.servable();
+    let standing = Shadow::start_standing(Arc::clone(house.other.servable()), 10_000);
+    let standing = standing.expect("a thread");
+    assert!(served.set_shadow(None) && served.set_standing_shadow(Some(Arc::clone(&standing))));
+    for asked in 1..=3 {
+        assert_eq!(house.ask_for(VersionChoice::Exact(Version(1)), [1.0, 3.0]).await, [2.0, 6.0]);
+        assert_eq!(house.ask([1.0, 3.0]).await, [2.0, 6.0]);
+        house.waits(|_| standing.pairs().compared == asked).await;
+    }
+    assert_eq!((standing.pairs().moments.1, standing.pairs().left_out), (-2.0, 0));
+    assert_eq!(house.shadow.pairs(), Pairs::default(), "the rollout's has been taken away");
+}
+
+#[tokio::test]
+async fn a_rollouts_copies_come_before_standing_ones() {
+    let house = House::new("double x", "double x", 10_000);
+    let served = house.served.servable();
+    let standing = Shadow::start_standing(Arc::clone(house.other.servable()), 10_000);
+    let standing = standing.expect("a thread");
+    assert!(served.set_standing_shadow(Some(Arc::clone(&standing))));
+    house.ask([1.0, 1.0]).await;
+    house.know(|it| it.compared == 1).await;
+    assert_eq!(standing.pairs(), Pairs::default());
+    // When the rollout has no copies any more, the standing ones go on.
+    assert!(served.set_shadow(None));
+    house.ask([1.0, 1.0]).await;
+    house.waits(|_| standing.pairs().compared == 1).await;
+    assert_eq!(house.shadow.pairs().compared, 1);
+}
+
+#[tokio::test]
+async fn a_standing_shadow_of_another_signature_is_none() {
+    let house = House::new("double x", "double x", 10_000);
+    let served = house.served.servable();
+    let other = start_with(&house.fake, ("rows,3", "double x"), 3);
+    let start = |it: &Workers| Shadow::start_standing(Arc::clone(it.servable()), 10_000);
+    let (fits, unfit) = (start(&house.other).expect("a thread"), start(&other).expect("a thread"));
+    assert!(served.set_shadow(None) && served.set_standing_shadow(Some(Arc::clone(&fits))));
+    assert!(!served.set_standing_shadow(Some(unfit)));
+    house.ask([1.0, 1.0]).await;
+    assert_eq!(fits.pairs(), Pairs::default(), "nor is the one before");
 }

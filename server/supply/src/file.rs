@@ -51,16 +51,18 @@ fn traffic(
     };
     // What is no table is a fault, which the reader of the file tells.
     let Some(given_weights) = table_of(given, "weights") else { return Some(given.clone()) };
-    let mut weights = Table::new();
-    for (name, weight) in given_weights {
+    let here = |name: &str| {
         let is_here = |it: &i64| wanted.iter().any(|wanted| number(*wanted) == Value::Integer(*it));
         let meant = named.get(name).and_then(Value::as_integer).or_else(|| name.parse().ok());
-        let name = match meant {
-            Some(meant) if is_here(&meant) => meant.to_string(),
-            Some(_) => continue,
-            None if target.labels.contains_key(name) => continue,
-            None => name.clone(), // likewise a fault
-        };
+        match meant {
+            Some(meant) => is_here(&meant).then(|| meant.to_string()),
+            None if target.labels.contains_key(name) => None,
+            None => Some(name.to_owned()), // likewise a fault
+        }
+    };
+    let mut weights = Table::new();
+    for (name, weight) in given_weights {
+        let Some(name) = here(name) else { continue };
         let before = weights.get(&name).and_then(Value::as_integer).unwrap_or(0);
         let sum = weight.as_integer().map(|it| it.saturating_add(before).min(WEIGHT_MAX));
         weights.insert(name, sum.filter(|_| before > 0).map_or(weight.clone(), Value::Integer));
@@ -69,8 +71,32 @@ fn traffic(
         weights = all();
     }
     let mut traffic = given.clone();
+    if let Some(shadow) = table_of(given, "shadow") {
+        traffic.remove("shadow");
+        let shadow = shadow_of(shadow, here, &weights);
+        traffic.extend(shadow.map(|it| ("shadow".to_owned(), Value::Table(it))));
+    }
     traffic.insert("weights".to_owned(), Value::Table(weights));
     Some(traffic)
+}
+
+/// Where copies go, unless it is not there yet, or has come to answer all requests itself.
+fn shadow_of(
+    given: &Table,
+    here: impl Fn(&str) -> Option<String>,
+    weights: &Table,
+) -> Option<Table> {
+    let mut shadow = given.clone();
+    let named = match given.get("version") {
+        Some(Value::String(it)) => it.clone(),
+        Some(Value::Integer(it)) => it.to_string(),
+        Some(_) | None => return Some(shadow), // a fault
+    };
+    let version = here(&named)?;
+    let others = weights.iter().filter(|(name, _)| **name != version);
+    let is_alone = others.map(|(_, it)| it).all(|it| it.as_integer() == Some(0));
+    shadow.insert("version".to_owned(), Value::String(version));
+    (!is_alone).then_some(shadow)
 }
 
 /// Version numbers that a file cannot hold do not come here: see `Desk`.

@@ -69,6 +69,36 @@ fn shares_follow_the_labels() {
 }
 
 #[test]
+fn copies_follow_the_labels() {
+    let shadow =
+        "traffic = { weights = { stable = 1 }, shadow = { version = 'canary', percent = 5 } }";
+    check(
+        shadow,
+        3,
+        &[("canary", 4), ("stable", 3)],
+        "version_policy.specific = [3, 4]\nlabels = { canary = 4, stable = 3 }\n\
+         traffic = { weights = { 3 = 1 }, shadow = { version = '4', percent = 5 } }",
+    );
+    // The challenger has become the champion: there is nobody to compare it with.
+    check(
+        shadow,
+        4,
+        &[("canary", 4), ("stable", 4)],
+        "version_policy.specific = [4]\nlabels = { canary = 4, stable = 4 }\n\
+         traffic = { weights = { 4 = 1 } }",
+    );
+    // There is no challenger yet.
+    check(
+        shadow,
+        3,
+        &[("stable", 3)],
+        "version_policy.specific = [3]\nlabels = { stable = 3 }\ntraffic = { weights = { 3 = 1 } }",
+    );
+    let fault = "traffic = { weights = { 3 = 1 }, shadow = { version = 'nobody' } }";
+    check(fault, 3, &[], &format!("{fault}\nversion_policy.specific = [3]"));
+}
+
+#[test]
 fn somebody_always_answers() {
     let none = "version_policy.specific = [3]\ntraffic.weights = { 3 = 1 }";
     check("traffic.weights = { canary = 10 }", 3, &[], none);

@@ -181,6 +181,7 @@ def test_what_is_documented_is_shown(server):
     rare |= {"salver_models_memory_bytes"}  # under a limit
     rare |= {f"salver_rollout_{it}" for it in ("state", "weight", "decisions_total", "log_evidence")}
     rare |= {"salver_model_refusals_total", "salver_audit_lost_total"}  # of proofs, and of a slow disk
+    rare |= {it for it in documented() if it.startswith("salver_shadow_")}  # of models whose requests are copied
     # Of replicas that share their rollouts.
     rare |= {f"salver_rollout_{it}" for it in ("leads", "replicas", "share_failures_total", "digest_differs")}
     # Of machines with GPUs, and of those that fail.

@@ -23,6 +23,7 @@ mod proof;
 #[cfg(feature = "rollouts")]
 mod rollout;
 mod swap;
+mod traffic;
 #[cfg(all(feature = "truth", feature = "rollouts"))]
 mod truth;
 #[cfg(feature = "triggers")]

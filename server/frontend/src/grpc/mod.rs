@@ -1,6 +1,7 @@
 //! gRPC: tonic's services behind our own connections and meters.
 
 mod call;
+mod caller;
 mod decode;
 mod encode;
 pub(crate) mod framing;

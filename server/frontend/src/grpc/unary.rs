@@ -13,11 +13,12 @@ use server_serving::{
     Answer, Caller, Finished, InferError, Permit, Reply, Servable, Submitted, Trip,
 };
 
+use super::caller::Asking;
 use super::plain::{self, Plain};
 use super::{call, decode, encode, framing, status_of, weight};
 use crate::body::{Framing, Incoming, RequestBody, ResponseBody, collect};
 use crate::dispatch::Shared;
-use crate::headers::{self, Headers, Notes, VERSION_HEADER};
+use crate::headers::{self, Notes, VERSION_HEADER};
 use crate::memory::{self, Copies, Far, Memory, Targets};
 use crate::metrics::Durations;
 
@@ -26,6 +27,9 @@ pub(crate) const PATH: &str = "/inference.GRPCInferenceService/ModelInfer";
 
 const GRPC: HeaderValue = HeaderValue::from_static("application/grpc");
 const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
+
+/// Its type, and what [`Notes`] say.
+const HEAD_FIELDS: usize = 3;
 
 /// Answers predictions.
 pub(crate) struct Unary {
@@ -60,11 +64,21 @@ impl Call {
 /// An answer in bytes, and the place in the budget that it holds until it is sent.
 pub(crate) struct Answered {
     pub(crate) message: Bytes,
-    pub(crate) notes: Notes,
+    notes: Notes,
     permit: Option<Arc<Permit>>,
 }
 
 impl Answered {
+    /// What goes in front of the message.
+    pub(crate) fn head(&mut self) -> Response<()> {
+        let mut headers = HeaderMap::with_capacity(HEAD_FIELDS);
+        headers.insert(header::CONTENT_TYPE, GRPC);
+        std::mem::take(&mut self.notes).write(&mut headers);
+        let mut response = Response::new(());
+        *response.headers_mut() = headers;
+        response
+    }
+
     pub(crate) fn into_body(self) -> ResponseBody {
         ResponseBody::call(self.message, Unary::trailers()).with_permit(self.permit)
     }
@@ -110,16 +124,6 @@ impl Unary {
         let content_type = request.headers().get(header::CONTENT_TYPE);
         request.uri().path() == PATH
             && content_type.is_some_and(|it| it.as_bytes().starts_with(GRPC.as_bytes()))
-    }
-
-    /// Head of an answer that has a message.
-    pub(crate) fn head(notes: Notes) -> Response<()> {
-        let mut headers = HeaderMap::with_capacity(1);
-        headers.insert(header::CONTENT_TYPE, GRPC);
-        notes.write(&mut headers);
-        let mut response = Response::new(());
-        *response.headers_mut() = headers;
-        response
     }
 
     /// What follows the message.
@@ -270,10 +274,10 @@ impl Unary {
     ) -> Result<Result<Asked<'a>, Far>, InferError> {
         let Message { bytes, timeout } = message;
         let said = headers.get(VERSION_HEADER).map(HeaderValue::as_bytes);
-        let by = Headers::Map(headers);
         if let Some(Plain { mut request, id }) = plain::read(bytes, *timeout) {
             request.version = headers::choice(request.version, said)?;
-            let servable = self.address(&request.model, &request.version, (&by, trip))?;
+            let asking = Asking::new(headers, None);
+            let servable = self.address(&request.model, &request.version, (&asking, trip))?;
             trip.is_called(&id);
             trip.decoded();
             let how = How { id, targets: Targets::default() };
@@ -285,7 +289,8 @@ impl Unary {
             .map_err(|it| InferError::Invalid(format!("failed to decode the message: {it}")))?;
         let id: Bytes = std::mem::take(&mut message.id).into();
         let choice = headers::choice(VersionChoice::parse(&message.model_version)?, said)?;
-        let servable = self.address(&message.model_name, &choice, (&by, trip))?;
+        let asking = Asking::new(headers, Some(&message.parameters));
+        let servable = self.address(&message.model_name, &choice, (&asking, trip))?;
         trip.is_called(&id);
         let mut memory = Memory::of(&self.shared, trip, copies);
         let time = decode::timeout(&message.parameters, *timeout)?;
@@ -324,7 +329,7 @@ impl Unary {
             Err(error) => Err(self.refused(trip, &error)),
         };
         match answered {
-            Ok(answered) => Unary::head(answered.notes).map(|()| answered.into_body()),
+            Ok(mut answered) => answered.head().map(|()| answered.into_body()),
             Err(refused) => refused.map(|()| ResponseBody::empty()),
         }
     }
@@ -335,7 +340,7 @@ impl Unary {
         (submitted, answer): (&Submitted, Answer),
         how: &How,
     ) -> Result<Answered, Response<()>> {
-        let notes = Notes { version: submitted.chosen(), logged: answer.logged() };
+        let notes = Notes { version: submitted.version().clone(), logged: answer.logged() };
         let response = submitted.response(answer, &mut trip);
         self.encoded(trip, (notes, &response), how)
     }
@@ -347,7 +352,7 @@ impl Unary {
         (submitted, answer): (&Submitted, Answer),
         how: &How,
     ) -> Result<Answered, Response<()>> {
-        let notes = Notes { version: submitted.chosen(), logged: answer.logged() };
+        let notes = Notes { version: submitted.version().clone(), logged: answer.logged() };
         let response = submitted.response(answer, &mut trip);
         let until = submitted.deadline();
         let carried = how.targets.carry(&self.shared, &response.outputs, until).await;

@@ -17,25 +17,28 @@ pub(crate) struct Parts {
     pub(crate) raw: bool,
 }
 
-/// Splits a body as its header says; without the header all of it is JSON.
-pub(crate) fn split(length: Option<&[u8]>, body: Bytes) -> Result<Parts, InferError> {
-    let Some(value) = length else {
-        return Ok(Parts { json: body, tensors: Bytes::new(), raw: false });
-    };
+/// How many bytes of a body are JSON, as its header says; without the header all of them.
+pub(crate) fn json_length(length: Option<&[u8]>, body: usize) -> Result<usize, InferError> {
+    let Some(value) = length else { return Ok(body) };
     let text = String::from_utf8_lossy(value);
     let digits = Some(&text).filter(|it| it.bytes().all(|it| it.is_ascii_digit()));
     let length = digits.and_then(|it| it.parse::<usize>().ok()).ok_or_else(|| {
         InferError::Invalid(format!("{LENGTH_HEADER} is {text:?}, expected a number of bytes"))
     })?;
-    if length > body.len() {
+    if length > body {
         return Err(InferError::Invalid(format!(
-            "inference header size should be in range (0, {}), got: {length}",
-            body.len()
+            "inference header size should be in range (0, {body}), got: {length}"
         )));
     }
+    Ok(length)
+}
+
+/// Splits a body there.
+pub(crate) fn split(length: Option<&[u8]>, body: Bytes) -> Result<Parts, InferError> {
+    let (end, raw) = (json_length(length, body.len())?, length.is_some());
     let mut json = body;
-    let tensors = json.split_off(length);
-    Ok(Parts { json, tensors, raw: length == 0 })
+    let tensors = json.split_off(end);
+    Ok(Parts { json, tensors, raw: raw && end == 0 })
 }
 
 #[cfg(test)]

@@ -8,12 +8,11 @@ use backend_api::{DType, Dim, Shape, Tensor, TensorSpec, strings};
 use bytes::Bytes;
 use http::{Request, Response};
 use server_base::{InferRequest, InferResponse, NamedTensor, Protocol, VersionChoice};
-use server_serving::{
-    Answer, Caller, Finished, InferError, Permit, Reply, Servable, Submitted, Trip,
-};
+use server_serving::{Answer, Finished, InferError, Permit, Reply, Servable, Submitted, Trip};
 use smallvec::SmallVec;
 
 use super::binary::{self, Parts};
+use super::caller::Asking;
 use super::failure;
 use super::request::{InferBody, WantsBinary, tensors};
 use super::response::{self, Encoded};
@@ -71,7 +70,8 @@ pub(crate) fn begin(
     let begun = (|| -> Result<Option<(Submitted, Format)>, InferError> {
         enter(shared, &mut trip)?;
         trip.grow(body.len())?;
-        let (choice, servable) = address(shared, (model, version, &said), &mut trip)?;
+        let asking = Asking::new(said, Some(&body));
+        let (choice, servable) = address(shared, (model, version), (&said, &asking), &mut trip)?;
         let addressed = Addressed { model, choice, servable: Some(Arc::clone(&servable)) };
         let parts = binary::split(said.json_length, body)?;
         let content = (said, &parts, Copies::default());
@@ -102,8 +102,8 @@ pub(crate) async fn late(
     let encoded = match content.0.choice(version) {
         Ok(choice) => {
             // None is there yet if it is loaded on demand. Else it knows how long a driver may be waited for.
-            let servable =
-                shared.serving.address(model, &choice, (&content.0.headers, &mut trip)).ok();
+            let asking = Asking::new(content.0, Some(&content.1));
+            let servable = shared.serving.address(model, &choice, (&asking, &mut trip)).ok();
             let addressed = Addressed { model, choice, servable };
             complete(shared, addressed, content, &mut trip).await
         }
@@ -155,7 +155,9 @@ async fn answer(
     let said = Said::new(&head.headers);
     // First of all for whom it is: what is wrong with it is then counted there.
     let heard = said.as_ref().copied().unwrap_or_default();
-    let addressed = match address(shared, (&route.model, &route.version, &heard), trip) {
+    let asking = Asking::new(heard, None);
+    let named = (&*route.model, &*route.version);
+    let addressed = match address(shared, named, (&heard, &asking), trip) {
         Ok((choice, servable)) => Ok((choice, Some(servable))),
         Err(InferError::Asleep { .. }) => Ok((heard.choice(&route.version)?, None)),
         Err(error) => Err(error),
@@ -185,12 +187,21 @@ async fn complete(
     (said, body): (Said<'_>, Bytes),
     trip: &mut Trip,
 ) -> Result<Encoded, InferError> {
+    if trip.awaits_parameters() {
+        let asking = Asking::new(said, Some(&body));
+        let found = shared.serving.address(addressed.model, &addressed.choice, (&asking, trip));
+        addressed.servable = match found {
+            Ok(servable) => Some(servable),
+            Err(InferError::Asleep { .. }) => None,
+            Err(error) => return Err(error),
+        };
+    }
     // What a body without a word about itself means is told by the model alone.
     if addressed.servable.is_none() && said.is_raw() {
         let (model, choice) = (addressed.model, &addressed.choice);
         let time = (trip.arrived(), said.timeout()?);
-        let by = &said.headers;
-        let find = || shared.serving.address(model, choice, (by as &dyn Caller, &mut *trip));
+        let asking = Asking::new(said, Some(&body));
+        let find = || shared.serving.address(model, choice, (&asking, &mut *trip));
         let found = shared.serving.when_awake((model, choice), time, find).await?;
         addressed.servable = Some(found);
         trip.resume();
@@ -208,7 +219,7 @@ async fn complete(
     if !format.targets.are_far() {
         return encode((&submitted, answer), &format, trip, Vec::new());
     }
-    let notes = Notes { version: submitted.chosen(), logged: answer.logged() };
+    let notes = Notes { version: submitted.version().clone(), logged: answer.logged() };
     let response = submitted.response(answer, trip);
     format.targets.carry(shared, &response.outputs, submitted.deadline()).await?;
     trip.resume();
@@ -223,11 +234,12 @@ fn enter(shared: &Shared, trip: &mut Trip) -> Result<Arc<Permit>, InferError> {
 
 fn address(
     shared: &Shared,
-    (model, version, said): (&str, &str, &Said<'_>),
+    (model, version): (&str, &str),
+    (said, asking): (&Said<'_>, &Asking<'_>),
     trip: &mut Trip,
 ) -> Result<(VersionChoice, Arc<Servable>), InferError> {
     let choice = said.choice(version)?;
-    let servable = shared.serving.address(model, &choice, (&said.headers, trip))?;
+    let servable = shared.serving.address(model, &choice, (asking, trip))?;
     Ok((choice, servable))
 }
 
@@ -285,7 +297,7 @@ fn encode(
     trip: &mut Trip,
     memory: Vec<u8>,
 ) -> Result<Encoded, InferError> {
-    let notes = Notes { version: submitted.chosen(), logged: answer.logged() };
+    let notes = Notes { version: submitted.version().clone(), logged: answer.logged() };
     let response = submitted.response(answer, trip);
     encode_with((notes, response), format, trip, memory)
 }

@@ -1,6 +1,7 @@
 //! The Open Inference Protocol over HTTP: JSON, and binary tensors behind JSON.
 
 mod binary;
+mod caller;
 #[cfg_attr(not(feature = "drift"), path = "no_drift.rs")]
 pub(crate) mod drift;
 mod elements;
@@ -20,6 +21,7 @@ mod response;
 mod rollout;
 mod route;
 mod said;
+mod traffic;
 #[cfg_attr(not(feature = "triggers"), path = "no_trigger.rs")]
 pub(crate) mod trigger;
 
@@ -174,6 +176,7 @@ impl Rest {
             Endpoint::TriggerFire | Endpoint::TriggerMute | Endpoint::TriggerUnmute => {
                 self.trigger(route, request).await
             }
+            Endpoint::Traffic => traffic::show(&self.shared.serving, &route.model),
             Endpoint::Promote => self.command(route, request, orders::promote).await,
             Endpoint::RollBack => self.command(route, request, orders::roll_back).await,
             Endpoint::Forget => self.command(route, request, orders::forget).await,

@@ -37,6 +37,7 @@ pub(crate) enum Endpoint {
     Promote,
     RollBack,
     Forget,
+    Traffic,
     SystemMemory,
     SystemMemoryRegister,
     SystemMemoryUnregister,
@@ -47,7 +48,7 @@ pub(crate) enum Endpoint {
 }
 
 impl Endpoint {
-    pub(crate) const COUNT: usize = 32;
+    pub(crate) const COUNT: usize = 33;
 
     /// The path, with names for what varies.
     pub(crate) fn template(self) -> &'static str {
@@ -77,6 +78,7 @@ impl Endpoint {
             Endpoint::Promote => "/v2/models/{model}/promote",
             Endpoint::RollBack => "/v2/models/{model}/rollback",
             Endpoint::Forget => "/v2/models/{model}/forget",
+            Endpoint::Traffic => "/v2/models/{model}/traffic",
             Endpoint::SystemMemory => "/v2/systemsharedmemory/region/{region}/status",
             Endpoint::SystemMemoryRegister => "/v2/systemsharedmemory/region/{region}/register",
             Endpoint::SystemMemoryUnregister => "/v2/systemsharedmemory/region/{region}/unregister",
@@ -99,6 +101,7 @@ impl Endpoint {
             | Endpoint::Drift
             | Endpoint::Performance
             | Endpoint::Triggers
+            | Endpoint::Traffic
             | Endpoint::SystemMemory
             | Endpoint::CudaMemory
             | Endpoint::None => Method::GET,
@@ -215,6 +218,7 @@ impl Route {
             ["v2", "models", model, "promote"] => (Endpoint::Promote, *model, ""),
             ["v2", "models", model, "rollback"] => (Endpoint::RollBack, *model, ""),
             ["v2", "models", model, "forget"] => (Endpoint::Forget, *model, ""),
+            ["v2", "models", model, "traffic"] => (Endpoint::Traffic, *model, ""),
             ["v2", "repository", "index"] => (Endpoint::Index, "", ""),
             ["v2", "repository", "models", model, "load"] => (Endpoint::Load, *model, ""),
             ["v2", "repository", "models", model, "unload"] => (Endpoint::Unload, *model, ""),
@@ -295,6 +299,7 @@ mod tests {
         check(Method::POST, "/v2/models/m/rollback", Ok((Endpoint::RollBack, "m", "")));
         check(Method::POST, "/v2/models/m/forget", Ok((Endpoint::Forget, "m", "")));
         check(Method::POST, "/v2/models/m/rollout/hold", Ok((Endpoint::RolloutHold, "m", "")));
+        check(Method::GET, "/v2/models/m/traffic", Ok((Endpoint::Traffic, "m", "")));
         check(Method::GET, "/v2/systemsharedmemory/status", Ok((Endpoint::SystemMemory, "", "")));
         let path = "/v2/systemsharedmemory/region/a%2Fb";
         let status = format!("{path}/status");

@@ -13,7 +13,6 @@ use std::time::{Duration, Instant, SystemTime};
 
 use bytes::{Buf as _, Bytes};
 use http::{Response, header};
-use server_base::Version;
 use server_serving::{Finished, Permit};
 use tokio::io::AsyncWrite as _;
 
@@ -91,9 +90,7 @@ impl Writer {
             field_number(&mut text, LENGTH_HEADER.as_str(), json);
         }
         field_number(&mut text, "content-length", json + tensors);
-        if let Some(Version(version)) = notes.version {
-            field_number(&mut text, VERSION_HEADER.as_str(), version);
-        }
+        field(&mut text, VERSION_HEADER.as_str(), &notes.version);
         if let Some(logged) = notes.logged {
             field(&mut text, LOGGED_HEADER.as_str(), logged);
         }
@@ -194,11 +191,11 @@ impl Writer {
     }
 }
 
-fn field(head: &mut Vec<u8>, name: &str, value: &str) {
+fn field(head: &mut Vec<u8>, name: &str, value: impl AsRef<[u8]>) {
     head.extend_from_slice(b"\r\n");
     head.extend_from_slice(name.as_bytes());
     head.extend_from_slice(b": ");
-    head.extend_from_slice(value.as_bytes());
+    head.extend_from_slice(value.as_ref());
 }
 
 fn field_number(head: &mut Vec<u8>, name: &str, value: impl itoa::Integer) {

@@ -133,11 +133,11 @@ impl Calls {
 
     fn finish(&self, open: Open, result: Result<Answer, InferError>) {
         let Open { call, mut respond, active, .. } = open;
-        let answered = match self.unary.end(call, result) {
+        let mut answered = match self.unary.end(call, result) {
             Ok(answered) => answered,
             Err(refused) => return drop(respond.send_response(refused, true)),
         };
-        let Ok(mut stream) = respond.send_response(Unary::head(answered.notes), false) else {
+        let Ok(mut stream) = respond.send_response(answered.head(), false) else {
             return;
         };
         stream.reserve_capacity(answered.message.len());
