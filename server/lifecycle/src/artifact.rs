@@ -17,6 +17,8 @@ pub(super) struct Artifact {
     pub(super) id: u64,
     pub(super) version: Version,
     pub(super) print: u64,
+    /// Of its content alone.
+    pub(super) look: u64,
     pub(super) folder: PathBuf,
     pub(super) config: ModelConfig,
     pub(super) state: State,

@@ -59,7 +59,14 @@ impl From<Refusal> for LoadError {
         let fault = match (may_pass, rule) {
             (false, _) => Fault::Lasting,
             (true, Rule::Latency) => Fault::Doubtful,
-            (true, Rule::Flavor | Rule::Signature | Rule::Example | Rule::Golden) => Fault::Passing,
+            (
+                true,
+                Rule::Flavor
+                | Rule::Signature
+                | Rule::ChangedSignature
+                | Rule::Example
+                | Rule::Golden,
+            ) => Fault::Passing,
         };
         LoadError { reason, fault, rule: Some(rule) }
     }

@@ -30,6 +30,8 @@ pub(crate) struct LoadJob {
     pub(crate) version: Version,
     pub(crate) folder: PathBuf,
     pub(crate) config: ModelConfig,
+    /// What it has to stand in for, if it must: a version that answers, and its signature.
+    pub(crate) serves: Option<Box<(Version, Signature)>>,
 }
 
 /// A version that is ready to be asked.

@@ -16,6 +16,7 @@ fn check(script: &str, toml: &str, expect: Result<&str, &str>) {
         version: Version(1),
         folder: root.path().to_path_buf(),
         config: ModelConfig::parse(toml, &defaults).expect("no faults"),
+        serves: None,
     };
     let outputs = |it: Loaded| {
         let signature = it.workers.servable().signature().clone();
@@ -80,6 +81,7 @@ fn warm_up_runs_what_can_come() {
             version: Version(1),
             folder: root.path().to_path_buf(),
             config: ModelConfig::parse(toml, &defaults).expect("no faults"),
+            serves: None,
         };
         load(&engines, &Cores::new(1), &job).map(drop).expect("loads");
         let runs = fake.runs();

@@ -46,7 +46,7 @@ pub const SERIES: &[Series] = &[
         name: REFUSALS,
         kind: SeriesKind::Counter,
         labels: &["model", "reason"],
-        help: "Versions that were not served for what they had to prove: flavor, signature, example, \
+        help: "Versions that were not served for what they had to prove: flavor, signature, changed_signature, example, \
                golden, latency.",
         buckets: &[],
     },

@@ -125,6 +125,7 @@ impl Model {
                 id: new_id(),
                 version,
                 print,
+                look: found.look.print,
                 folder: found.folder.clone(),
                 config: self.folder.config().clone(),
                 state: State::Start,
@@ -181,6 +182,7 @@ impl Model {
             version: artifact.version,
             folder: artifact.folder.clone(),
             config: artifact.config.clone(),
+            serves: self.stands_in_for(artifact),
         })
     }
 
@@ -342,6 +344,8 @@ mod failed;
 mod ondemand;
 #[path = "shown.rs"]
 mod shown;
+#[path = "successor.rs"]
+mod successor;
 #[path = "taken.rs"]
 mod taken;
 #[path = "trail.rs"]

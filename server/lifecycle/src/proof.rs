@@ -18,6 +18,8 @@ const LATENCY_RUNS_MAX: usize = 1_000;
 pub struct ProofConfig {
     /// Is the graph held against the signature in `MLmodel`?
     pub signature: bool,
+    /// Must it take and give what the version does that answers? `None`: where one version replaces another.
+    pub same_signature: Option<bool>,
     /// Is the example beside `MLmodel` run?
     pub example: bool,
     /// The file with recorded requests; `None`: [`GOLDEN`], if it is there.
@@ -36,6 +38,7 @@ impl Default for ProofConfig {
     fn default() -> ProofConfig {
         ProofConfig {
             signature: true,
+            same_signature: None,
             example: true,
             golden: None,
             tolerance: Tolerance::default(),
@@ -51,8 +54,8 @@ impl Eq for ProofConfig {}
 
 impl Hash for ProofConfig {
     fn hash<H: Hasher>(&self, hasher: &mut H) {
-        let ProofConfig { signature, example, golden, tolerance, .. } = self;
-        (signature, example, golden).hash(hasher);
+        let ProofConfig { signature, same_signature, example, golden, tolerance, .. } = self;
+        (signature, same_signature, example, golden).hash(hasher);
         (tolerance.absolute.to_bits(), tolerance.relative.to_bits()).hash(hasher);
         (self.mismatches_max, self.latency_max, self.latency_runs).hash(hasher);
     }
@@ -70,6 +73,7 @@ impl ProofConfig {
         });
         ProofConfig {
             signature: section.boolean("signature").unwrap_or(own.signature),
+            same_signature: section.boolean("same_signature"),
             example: section.boolean("example").unwrap_or(own.example),
             golden: section.with("golden", file_name),
             tolerance: Tolerance {
@@ -125,10 +129,11 @@ mod tests {
 
     #[test]
     fn all_keys_are_read() {
-        let text = "signature = false\nexample = false\ngolden = \"g.jsonl\"\nabsolute = 0.5\n\
+        let text = "signature = false\nsame_signature = false\nexample = false\ngolden = \"g.jsonl\"\nabsolute = 0.5\n\
                     relative = 0\nmismatches_max = 3\nlatency_ms_max = 2.5\nlatency_runs = 5";
         let expect = ProofConfig {
             signature: false,
+            same_signature: Some(false),
             example: false,
             golden: Some("g.jsonl".to_owned()),
             tolerance: Tolerance { absolute: 0.5, relative: 0.0 },

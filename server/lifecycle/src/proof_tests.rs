@@ -76,3 +76,65 @@ async fn a_folder_of_python_alone_says_what_is_needed() {
     house.put("m/1/model.fake", &constant(1));
     house.shows("m/1:AVAILABLE").await;
 }
+
+const OTHER: &str = "input x FP32 rows,1\noutput z FP32 rows,1 = constant 2\n";
+
+#[tokio::test]
+async fn a_version_of_another_signature_leaves_the_old_one_serving() {
+    let house = house(&[("m/1/model.fake", &constant(1))]);
+    house.shows("m/1:AVAILABLE").await;
+    house.put("m/2/model.fake", OTHER);
+    house.shows("m/1:AVAILABLE m/2:END").await;
+    let reason = house.reason(2);
+    let (found, served) = ("z FP32 [rows,1]", "that of version 1, which answers, is");
+    assert!(reason.contains(found) && reason.contains(served), "{reason}");
+    assert!(reason.contains("proof.same_signature = false"), "{reason}");
+    assert_eq!(house.ask("").await, Ok(1.0));
+    // One of the same signature takes over all the same.
+    house.put("m/3/model.fake", &constant(3));
+    house.shows("m/1:END m/2:END m/3:AVAILABLE").await;
+    assert_eq!(house.ask("").await, Ok(3.0));
+    // New content of the number that serves is no less another version.
+    house.put("m/3/model.fake", OTHER);
+    house.shows("m/1:END m/2:END m/3:AVAILABLE m/3:END").await;
+    assert_eq!(house.ask("").await, Ok(3.0));
+    house.put("m/model.toml", "[proof]\nsame_signature = false\n");
+    house.shows("m/1:END m/2:END m/3:AVAILABLE").await;
+    let table = house.serving.table();
+    let servable = table.model("m").and_then(|it| it.ready().last()).expect("answers");
+    assert_eq!(&*servable.signature().outputs[0].name, "z");
+}
+
+#[tokio::test]
+async fn versions_that_stand_side_by_side_may_differ() {
+    for (more, expect) in [
+        ("", "m/1:AVAILABLE m/2:AVAILABLE"),
+        ("[proof]\nsame_signature = true\n", "m/1:AVAILABLE m/2:END"),
+    ] {
+        let toml = format!("version_policy = {{ latest = 2 }}\n{more}");
+        let house = house(&[("m/1/model.fake", &constant(1)), ("m/model.toml", &toml)]);
+        house.shows("m/1:AVAILABLE").await;
+        house.put("m/2/model.fake", OTHER);
+        house.shows(expect).await;
+    }
+}
+
+#[tokio::test]
+async fn what_is_known_of_the_same_files_is_no_other_signature() {
+    // It declares seven numbers where there are as many as were asked for: runs tell. Without them it is believed.
+    let script = "input x FP32 rows,n\noutput y FP32 rows,7 = copy x\n";
+    let house = house(&[("m/1/model.fake", script)]);
+    house.shows("m/1:AVAILABLE").await;
+    let output = || {
+        let table = house.serving.table();
+        let servable = table.model("m").and_then(|it| it.ready().last().cloned());
+        servable.map(|it| it.signature().outputs[0].to_string()).unwrap_or_default()
+    };
+    assert_eq!(output(), "y FP32 [rows,?]");
+    let mut changes = house.lifecycle.changes();
+    house.put("m/model.toml", "[warmup]\nbatch_sizes = []\n");
+    while output() != "y FP32 [rows,7]" {
+        assert!(!house.shown().contains("END"), "{}", house.reason(1));
+        changes.changed().await.expect("the manager lives");
+    }
+}

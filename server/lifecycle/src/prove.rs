@@ -69,6 +69,11 @@ pub(crate) fn prove(
             compare(declared, signature)?;
         }
     }
+    if let Some((version, served)) = job.serves.as_deref()
+        && !stands_in_for(signature, served)
+    {
+        return Err(Refusal::changed(signature, (&format!("version {version}"), served)).into());
+    }
     let card = card.filter(|_| config.example);
     let own = card.map(|it| example(it, &job.folder, signature)).transpose()?.flatten();
     let golden = golden(job)?;
@@ -95,6 +100,11 @@ pub(crate) fn prove(
         proof.latency = Some(took);
     }
     Ok(proof)
+}
+
+/// Is it the same to whoever asks? Whether requests are joined into one run is not for callers to know.
+fn stands_in_for(found: &Signature, served: &Signature) -> bool {
+    found.clone().unbatched().stands_in_for(&served.clone().unbatched())
 }
 
 /// The file with recorded requests. One that is named has to be there.

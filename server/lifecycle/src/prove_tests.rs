@@ -46,7 +46,7 @@ fn proven(
     let config = ModelConfig::parse(toml, &options(root.path(), &engines).defaults);
     let (model, version) = (ModelName::new("m").expect("a name"), Version(1));
     let config = config.expect("no faults");
-    let job = LoadJob { model, version, folder, config };
+    let job = LoadJob { model, version, folder, config, serves: None };
     let model = fake.load(&job.folder.join("model.fake"), &Options::default()).expect("loads");
     let signature = model.signature().clone();
     let padding = job.config.padding.resolve(&signature).expect("fits");

@@ -113,7 +113,7 @@ impl Single {
         let folder = self.versions.get(&version).cloned();
         let folder = folder.ok_or_else(|| format!("{} has no version {version}", self.model))?;
         let (model, config) = (self.model.clone(), config.clone());
-        let job = LoadJob { model, version, folder, config };
+        let job = LoadJob { model, version, folder, config, serves: None };
         let loaded = thread::scope(|scope| {
             let loader = thread::Builder::new().name("load/0".to_owned());
             let loader = loader.spawn_scoped(scope, || {

@@ -3,6 +3,8 @@
 use std::io;
 use std::time::Duration;
 
+use backend_api::Signature;
+
 /// What a version did not keep.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Rule {
@@ -10,6 +12,8 @@ pub enum Rule {
     Flavor,
     /// Its graph is not what it declares.
     Signature,
+    /// It takes or gives something else than the version that answers.
+    ChangedSignature,
     /// Its own example does not run, or gives what is no number.
     Example,
     /// It does not answer recorded requests as recorded.
@@ -20,14 +24,21 @@ pub enum Rule {
 
 impl Rule {
     /// All of them.
-    pub const ALL: [Rule; 5] =
-        [Rule::Flavor, Rule::Signature, Rule::Example, Rule::Golden, Rule::Latency];
+    pub const ALL: [Rule; 6] = [
+        Rule::Flavor,
+        Rule::Signature,
+        Rule::ChangedSignature,
+        Rule::Example,
+        Rule::Golden,
+        Rule::Latency,
+    ];
 
     /// A word for metrics and logs.
     pub fn label(self) -> &'static str {
         match self {
             Rule::Flavor => "flavor",
             Rule::Signature => "signature",
+            Rule::ChangedSignature => "changed_signature",
             Rule::Example => "example",
             Rule::Golden => "golden",
             Rule::Latency => "latency",
@@ -56,6 +67,15 @@ impl Refusal {
     pub(crate) fn of_disk(rule: Rule, name: &str, error: &io::Error) -> Refusal {
         let may_pass = error.kind() != io::ErrorKind::InvalidData;
         Refusal { rule, reason: format!("{name} cannot be read: {error}"), may_pass }
+    }
+
+    /// Callers of the version that answers, which is called `served`, would not be understood, or not understand.
+    pub fn changed(found: &Signature, (served, theirs): (&str, &Signature)) -> Refusal {
+        let reason = format!(
+            "its signature is {found}, and that of {served}, which answers, is {theirs}: expected the same. \
+             proof.same_signature = false lets it take over"
+        );
+        Refusal::new(Rule::ChangedSignature, reason)
     }
 
     /// A run takes longer than it may.
