@@ -9,6 +9,8 @@ mod client;
 mod commands;
 mod control;
 mod engines;
+#[cfg(feature = "rollouts")]
+mod evidence;
 mod findings;
 #[cfg(feature = "fleet")]
 mod fleet;

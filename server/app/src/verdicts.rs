@@ -4,6 +4,8 @@ use server_conductor::Listener;
 use server_rollout::{Cause, Evidence, State, Verdict};
 use server_supply::{Decided, Verdicts};
 
+use crate::evidence;
+
 /// Who is told of decisions, and passes on those that a registry wants to know.
 pub(crate) fn listener(verdicts: Verdicts) -> Listener {
     Listener::new(move |evidence| {
@@ -24,10 +26,15 @@ fn decided(evidence: &Evidence) -> Option<Decided> {
             ("rolled_back", Some(stable).filter(|_| had_it))
         }
         Verdict::RolledBack => ("rolled_back", Some(stable)),
-        Verdict::Advanced | Verdict::Inconclusive | Verdict::Held => return None,
+        Verdict::Held => ("held", None),
+        Verdict::Inconclusive => ("inconclusive", None),
+        // What is written there of the hold is true no longer.
+        Verdict::Advanced if matches!(evidence.from, State::Held { .. }) => ("resumed", None),
+        Verdict::Advanced => return None,
     };
     let (model, words) = (evidence.subject.model().clone(), evidence.words.clone());
-    Some(Decided { model, version: canary, verdict, words, at: evidence.at.0, serves })
+    let (at, evidence) = (evidence.at.0, evidence::texts(evidence));
+    Some(Decided { model, version: canary, verdict, words, at, serves, evidence })
 }
 
 #[cfg(test)]
@@ -63,7 +70,18 @@ mod tests {
         let say = |rollout: &mut Rollout, it| rollout.command(now, it).expect("possible");
         assert_eq!(told(|it| say(it, Command::Promote)), [("promoted", Some(2))]);
         assert_eq!(told(|it| say(it, Command::Abort)), [("rolled_back", Some(1))]);
-        assert_eq!(told(|it| say(it, Command::Hold)), [], "nobody else's business");
+        assert_eq!(
+            told(|it| say(it, Command::Hold)),
+            [("held", None)],
+            "nothing has changed hands"
+        );
+        let rested = |it: &mut Rollout| {
+            drop(say(it, Command::Hold));
+            say(it, Command::Resume)
+        };
+        assert_eq!(told(rested), [("resumed", None)]);
+        let late = |it: &mut Rollout| it.step(Moment(1 << 40), &Observation::default());
+        assert_eq!(told(late), [("inconclusive", None)]);
         assert_eq!(told(|it| it.withdraw(now)), [("rolled_back", None)]);
         let after = |it: &mut Rollout| {
             drop(say(it, Command::Promote));

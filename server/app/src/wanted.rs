@@ -58,13 +58,14 @@ fn of_flag(flag: &str) -> Result<Target, String> {
     let model = ModelName::new(name).map_err(|it| it.to_string())?;
     let source = address(uri)?;
     let (labels, settings) = (BTreeMap::new(), Table::new());
-    Ok(Target { model, source, labels, promoted_alias: None, poll: POLL, settings })
+    let (promoted_alias, verdicts) = (None, None);
+    Ok(Target { model, source, labels, promoted_alias, verdicts, poll: POLL, settings })
 }
 
 fn of_table(table: &Table) -> Result<Target, Vec<String>> {
     let mut settings = table.clone();
     let mut own = Table::new();
-    for key in ["name", "source", "poll", "poll_s", "promoted_alias"] {
+    for key in ["name", "source", "poll", "poll_s", "promoted_alias", "verdicts"] {
         own.extend(settings.remove(key).map(|it| (key.to_owned(), it)));
     }
     let mut section = Section::root(&own);
@@ -85,17 +86,27 @@ fn of_table(table: &Table) -> Result<Target, Vec<String>> {
     let labels = labels(&mut settings, &mut section);
     let target = model.zip(source);
     let promoted_alias = section.with("promoted_alias", alias);
+    let verdicts = section.with("verdicts", notes);
     let target = target.map(|(model, source)| Target {
         model,
         source,
         labels,
         promoted_alias,
+        verdicts,
         poll,
         settings,
     });
     if let Some(target) = &target {
         if target.promoted_alias.is_some() && !target.source.as_str().starts_with("mlflow") {
             section.fault("promoted_alias", "only MLflow has aliases: expected a source mlflow://");
+        }
+        if let Some(it) = &target.verdicts
+            && target.addresses().any(|address| overlap(it, address))
+        {
+            let text = format!(
+                "{it} and an address of the model lie one in the other: what is written there would be a part of the model"
+            );
+            section.fault("verdicts", &text);
         }
         faults(target).iter().for_each(|(key, what)| section.fault(key, what));
     }
@@ -169,6 +180,22 @@ fn alias(value: &Value) -> Result<String, String> {
 
 fn address(text: &str) -> Result<Uri, String> {
     text.parse().map_err(|it: RegistryError| it.to_string())
+}
+
+/// A place for files of our own.
+fn notes(value: &Value) -> Result<Uri, String> {
+    let uri = address(value.as_str().ok_or_else(|| format!("{value} is no address in quotes"))?)?;
+    let wrong =
+        || format!("{uri} takes no files: expected file:DIR, s3://BUCKET/PREFIX, gs:// or az://");
+    uri.takes_notes().then_some(()).ok_or_else(wrong)?;
+    Ok(uri)
+}
+
+/// Is one of them the other, or in it?
+fn overlap(one: &Uri, other: &Uri) -> bool {
+    let folder = |it: &Uri| format!("{}/", it.as_str().trim_end_matches('/'));
+    let (one, other) = (folder(one), folder(other));
+    one.starts_with(&other) || other.starts_with(&one)
 }
 
 #[cfg(test)]

@@ -60,6 +60,12 @@ fn what_names_no_model_is_refused() {
         ("poll = 3\npoll_s = 3", "poll: poll_s says it too"),
         ("version_policy = 'all'", "the addresses say which versions"),
         ("max_batch_sizes = 3", "model \"x\": max_batch_sizes: unknown key"),
+        ("verdicts = 's3://a/b/v'", "verdicts: s3://a/b/v and an address of the model lie one"),
+        (
+            "verdicts = 's3://a'",
+            "verdicts: s3://a and an address of the model lie one in the other",
+        ),
+        ("verdicts = 'https://h/x'", "verdicts: https://h/x takes no files: expected file:DIR"),
         ("labels = { canary = 's4://x' }", "labels.canary: "),
         ("traffic.weights = { canary = 1 }", "\"canary\" is no label"),
     ] {

@@ -1,5 +1,7 @@
 //! What has become of a version, for the registry that it came from.
 
+use crate::error::RegistryError;
+
 /// See the module.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Verdict {
@@ -9,4 +11,17 @@ pub struct Verdict {
     pub tags: Vec<(String, String)>,
     /// Moved to a version.
     pub alias: Option<(String, u64)>,
+    /// What it rests on: the same in ever fewer words, for registries that take no long ones.
+    pub evidence: Vec<String>,
+}
+
+/// How much of it a registry has taken.
+#[derive(Debug)]
+pub enum Told {
+    /// It takes no such notes.
+    Nothing,
+    /// All of it.
+    Whole,
+    /// All but the evidence, which it refused.
+    WithoutEvidence(RegistryError),
 }

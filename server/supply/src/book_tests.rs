@@ -10,6 +10,7 @@ fn target() -> Target {
         source: uri("mlflow://h/wine@champion"),
         labels: [("canary".to_owned(), uri("https://h/wine.onnx?signature=hush"))].into(),
         promoted_alias: None,
+        verdicts: None,
         poll: Duration::ZERO,
         settings: toml::Table::new(),
     }

@@ -18,6 +18,7 @@ fn check(settings: &str, source: u64, named: &[(&str, u64)], expect: &str) {
         ]
         .into(),
         promoted_alias: None,
+        verdicts: None,
         poll: Duration::ZERO,
         settings: settings.parse().expect("TOML"),
     };

@@ -25,6 +25,7 @@ fn place() -> Place {
         source: CHAMPION.parse().expect("an address"),
         labels: [("canary".to_owned(), CHALLENGER.parse().expect("an address"))].into(),
         promoted_alias: None,
+        verdicts: None,
         poll: Duration::ZERO,
         settings: toml::Table::new(),
     };

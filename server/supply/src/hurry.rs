@@ -68,6 +68,7 @@ mod tests {
             source: source.parse().expect("an address"),
             labels: [("canary".to_owned(), "s3://b/canary".parse().expect("an address"))].into(),
             promoted_alias: None,
+            verdicts: None,
             poll: Duration::ZERO,
             settings: toml::Table::new(),
         }

@@ -88,6 +88,7 @@ impl Place {
                 settings: toml::Table::new(),
             };
             ModelFolder::new(self.root.path(), target).expect("a folder")
+                verdicts: None,
         };
         Desk::new((&self.stock, &Quiet), origins, sources.iter().enumerate().map(folder).collect())
     }

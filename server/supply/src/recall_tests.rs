@@ -98,6 +98,7 @@ impl Place {
         fs::create_dir_all(&house).expect("made");
         let folder = ModelFolder::new(&house, target).expect("a folder");
         Desk::new((&self.stock, world), origins, vec![folder])
+            verdicts: None,
     }
 
     fn house(&self) -> PathBuf {

@@ -19,6 +19,8 @@ pub struct Target {
     pub labels: BTreeMap<String, Uri>,
     /// The registry's name for the version that serves: moved by rollouts.
     pub promoted_alias: Option<String>,
+    /// Where verdicts of rollouts are kept as files, besides.
+    pub verdicts: Option<Uri>,
     /// How often its registry is asked whether it has changed.
     pub poll: Duration,
     /// Its `model.toml`, but for what follows from the addresses.

@@ -6,8 +6,9 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use bytes::Bytes;
 use server_base::{ModelName, Version};
-use server_registry::{Registries, RegistryError, Uri, Verdict};
+use server_registry::{Registries, RegistryError, Told, Uri, Verdict};
 use tokio::sync::mpsc;
 use tokio::time::sleep;
 
@@ -34,7 +35,7 @@ pub struct Decided {
     pub model: ModelName,
     /// Of which version of it.
     pub version: Version,
-    /// In a word: `promoted`, `rolled_back`.
+    /// In a word: `promoted`, `rolled_back`, `held`, `inconclusive`, `resumed`.
     pub verdict: &'static str,
     /// Why.
     pub words: String,
@@ -42,6 +43,8 @@ pub struct Decided {
     pub at: u64,
     /// The version that has all requests now, if that is for the registry to know.
     pub serves: Option<Version>,
+    /// Everything it rests on, as JSON; behind it the same in ever fewer words.
+    pub evidence: Vec<String>,
 }
 
 /// Takes what was decided. Never waits.
@@ -82,22 +85,42 @@ pub(crate) struct Home {
     source: Uri,
     /// Names the version that serves.
     alias: Option<String>,
+    /// Where verdicts are kept as files, besides.
+    verdicts: Option<Uri>,
 }
 
 impl Home {
     pub(crate) fn of(target: &Target) -> Home {
-        Home { source: target.source.clone(), alias: target.promoted_alias.clone() }
+        let (alias, verdicts) = (target.promoted_alias.clone(), target.verdicts.clone());
+        Home { source: target.source.clone(), alias, verdicts }
     }
 }
 
 async fn tell(registries: &Registries, home: &Home, decided: &Decided) {
     let verdict = verdict(home, decided);
+    insist(decided, || registries.tell(&home.source, &verdict)).await;
+    let Some(verdicts) = &home.verdicts else { return };
+    let path =
+        format!("{}/{}/{}-{}.json", decided.model, decided.version, decided.at, decided.verdict);
+    let whole = Bytes::from(decided.evidence.first().cloned().unwrap_or_default());
+    insist(decided, async || {
+        registries.note(verdicts, &path, whole.clone()).await.map(|()| Told::Whole)
+    })
+    .await;
+}
+
+/// Asks again for some minutes, if need be.
+async fn insist(decided: &Decided, ask: impl AsyncFn() -> Result<Told, RegistryError>) {
     let (model, version) = (&decided.model, decided.version);
     let mut pause = PAUSE;
     for tries in 1..=TRIES_MAX {
-        match registries.tell(&home.source, &verdict).await {
-            Ok(true) => return metrics::told("told"),
-            Ok(false) => return, // a store or a web server has no place for it
+        match ask().await {
+            Ok(Told::Whole) => return metrics::told("told"),
+            Ok(Told::WithoutEvidence(error)) => {
+                tracing::warn!(%model, %version, %error, "a registry does not take the evidence of a verdict");
+                return metrics::told("told");
+            }
+            Ok(Told::Nothing) => return, // a store or a web server has no place for it
             Err(error) if tries == TRIES_MAX || !may_pass(&error) => {
                 metrics::told("failed");
                 tracing::error!(%model, %version, %error, "a registry cannot be told of a verdict");
@@ -113,23 +136,27 @@ async fn tell(registries: &Registries, home: &Home, decided: &Decided) {
     }
 }
 
-/// What the registry itself refuses it refuses again.
+/// What the registry itself refuses it refuses again; a disk may be full for a while.
 fn may_pass(error: &RegistryError) -> bool {
     use server_registry::ErrorKind;
-    matches!(error.kind(), ErrorKind::Unavailable | ErrorKind::Slow | ErrorKind::Answer)
+    matches!(
+        error.kind(),
+        ErrorKind::Unavailable | ErrorKind::Slow | ErrorKind::Answer | ErrorKind::Local
+    )
 }
 
 fn verdict(home: &Home, decided: &Decided) -> Verdict {
     let words: String = decided.words.chars().take(WORDS_MAX).collect();
     let tags = [
-        ("salver.rollout", decided.verdict.to_owned()),
-        ("salver.rollout.reason", words),
-        ("salver.rollout.at", decided.at.to_string()),
+        ("salver.verdict", decided.verdict.to_owned()),
+        ("salver.verdict.reason", words),
+        ("salver.verdict.at", decided.at.to_string()),
     ];
     Verdict {
         version: decided.version.0,
         tags: tags.map(|(key, value)| (key.to_owned(), value)).into(),
         alias: home.alias.clone().zip(decided.serves.map(|it| it.0)),
+        evidence: decided.evidence.clone(),
     }
 }
 
@@ -146,15 +173,17 @@ mod tests {
             words: "é".repeat(WORDS_MAX + 1),
             at: 1_795_300_000_000,
             serves: Some(Version(2)),
+            evidence: vec!["{}".to_owned()],
         };
         let source: Uri = "mlflow://127.0.0.1:5000/wine@challenger".parse().expect("an address");
-        let home = Home { source, alias: Some("champion".to_owned()) };
+        let home = Home { source, alias: Some("champion".to_owned()), verdicts: None };
         let told = verdict(&home, &decided);
+        assert_eq!(told.evidence, ["{}"]);
         assert_eq!((told.version, told.alias), (3, Some(("champion".to_owned(), 2))));
         let value = |key: &str| told.tags.iter().find(|it| it.0 == key).map(|it| it.1.clone());
-        assert_eq!(value("salver.rollout").as_deref(), Some("rolled_back"));
-        assert_eq!(value("salver.rollout.at").as_deref(), Some("1795300000000"));
-        let words = value("salver.rollout.reason").unwrap_or_default();
+        assert_eq!(value("salver.verdict").as_deref(), Some("rolled_back"));
+        assert_eq!(value("salver.verdict.at").as_deref(), Some("1795300000000"));
+        let words = value("salver.verdict.reason").unwrap_or_default();
         assert_eq!(words.chars().count(), WORDS_MAX);
         assert_eq!(verdict(&Home { alias: None, ..home }, &decided).alias, None);
     }

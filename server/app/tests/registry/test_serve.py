@@ -266,7 +266,7 @@ def test_a_verdict_comes_back_to_the_registry(registry, serve):
     def told(verdict):
         for _ in range(20):
             server.version()  # a rollout goes on by what is asked
-        return registry.client.get_model_version(registry.name, two).tags.get("salver.rollout") == verdict
+        return registry.client.get_model_version(registry.name, two).tags.get("salver.verdict") == verdict
 
     def champion():
         return registry.client.get_model_version_by_alias(registry.name, "champion").version
@@ -280,8 +280,8 @@ def test_a_verdict_comes_back_to_the_registry(registry, serve):
     wait_for(lambda: told("rolled_back"), "the registry knows that it went back")
     wait_for(lambda: champion() == one, "and what serves instead")
     tags = registry.client.get_model_version(registry.name, two).tags
-    assert "the operator said abort" in tags["salver.rollout.reason"]
-    assert int(tags["salver.rollout.at"]) > 1_700_000_000_000
+    assert "the operator said abort" in tags["salver.verdict.reason"]
+    assert int(tags["salver.verdict.at"]) > 1_700_000_000_000
     both = {'salver_registry_verdicts_total{result="told"}': 2}
     wait_for(lambda: server.metric("salver_registry_verdicts_total") == both, "both are counted")
 

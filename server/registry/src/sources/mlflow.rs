@@ -26,7 +26,6 @@ use crate::path::RelativePath;
 use crate::secret::{Environment, Secret, basic, bearer};
 use crate::source::{Fetched, Form, Manifest, Remote, Resolution, Source};
 use crate::uri::{MlflowVersion, Place, Uri};
-use crate::verdict::Verdict;
 
 /// Where a proxied artifact lies, in `Remote::at`.
 const PROXIED: &str = "mlflow-artifacts:";
@@ -96,20 +95,6 @@ impl Mlflow {
         let mut ask = ask.with(CONTENT_TYPE, Some(json));
         ask.body = body.to_string().into();
         self.judged(ask).await
-    }
-
-    /// Writes tags onto a version, then moves an alias. Doing so again changes nothing.
-    pub(super) async fn tell(&self, verdict: &Verdict) -> Result<(), RegistryError> {
-        let (name, version) = (self.model.as_str(), verdict.version.to_string());
-        for (key, value) in &verdict.tags {
-            let body = json!({ "name": name, "version": version, "key": key, "value": value });
-            let _: Value = self.post("model-versions/set-tag", &body).await?;
-        }
-        if let Some((alias, version)) = &verdict.alias {
-            let body = json!({ "name": name, "alias": alias, "version": version.to_string() });
-            let _: Value = self.post("registered-models/alias", &body).await?;
-        }
-        Ok(())
     }
 
     /// An unknown alias is a 400 to MLflow; to us it is something that is not there.
@@ -376,3 +361,6 @@ pub(super) fn encoded(path: &str) -> String {
         .remove(b'~');
     percent_encoding::utf8_percent_encode(path, KEPT).to_string()
 }
+
+#[path = "mlflow_tell.rs"]
+mod tell;

@@ -11,6 +11,7 @@ mod login;
 mod mlflow;
 #[cfg(feature = "remotes")]
 mod mlflow_api;
+mod notes;
 #[cfg(feature = "remotes")]
 mod objects;
 #[cfg(feature = "remotes")]
@@ -41,7 +42,7 @@ use crate::limits::Limits;
 use crate::secret::Environment;
 use crate::source::Source;
 use crate::uri::{Place, Uri};
-use crate::verdict::Verdict;
+use crate::verdict::{Told, Verdict};
 
 /// Makes sources, which share a client, credentials and limits.
 #[derive(Clone, Debug)]
@@ -112,18 +113,19 @@ impl Registries {
 
     /// Nobody takes notes of what has become of a version.
     #[cfg(not(feature = "remotes"))]
-    pub async fn tell(&self, _uri: &Uri, _verdict: &Verdict) -> Result<bool, RegistryError> {
-        Ok(false)
+    pub async fn tell(&self, _uri: &Uri, _verdict: &Verdict) -> Result<Told, RegistryError> {
+        Ok(Told::Nothing)
     }
 
-    /// Tells a registry what has become of a version of `uri`'s model. False: it takes no such notes.
+    /// Tells a registry what has become of a version of `uri`'s model.
     #[cfg(feature = "remotes")]
-    pub async fn tell(&self, uri: &Uri, verdict: &Verdict) -> Result<bool, RegistryError> {
-        let Place::Mlflow { server, workspace, model, at } = &uri.place else { return Ok(false) };
+    pub async fn tell(&self, uri: &Uri, verdict: &Verdict) -> Result<Told, RegistryError> {
+        let Place::Mlflow { server, workspace, model, at } = &uri.place else {
+            return Ok(Told::Nothing);
+        };
         let name = (model.clone(), at.clone());
         let mlflow = mlflow::Mlflow::new(self.clone(), server, name, workspace.as_deref())?;
-        mlflow.tell(verdict).await?;
-        Ok(true)
+        mlflow.tell(verdict).await
     }
 
     pub(crate) fn http(&self) -> &Arc<Http> {
