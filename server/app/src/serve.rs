@@ -111,7 +111,7 @@ impl Server {
         let (audit, auditor) = journal.clone().map(Auditor::start).transpose()?.unzip();
         let triggers = triggers::start(settings, journal.clone(), &serving)?;
         let kept = rollouts::read(settings, journal.clone())?;
-        let mut prepared = prepare(settings, &engines)?;
+        let mut prepared = prepare(settings, &engines)?.map(|it| it.audited(journal.clone()));
         let webhook = webhook::webhook(settings.webhook_secret_file.as_deref(), prepared.as_mut())?;
         let origins = prepared.as_ref().map(Prepared::origins).unwrap_or_default();
         // Before the first model is loaded, and until the last is gone.

@@ -276,7 +276,7 @@ impl Job<'_> {
             if let Some(expected) = expected.filter(|it| *it != digest) {
                 partial.restart()?;
                 let words = format!("{name}: {digest} came where {expected} was promised");
-                return Err(RegistryError::Corrupt(words));
+                return Err(RegistryError::Differs { words, expected, got: digest });
             }
             settle(&cache, &partial.path, digest, &to)?;
             let done = Some(digest.to_string());

@@ -3,6 +3,8 @@
 use std::io;
 use std::path::Path;
 
+use crate::digest::Digest;
+
 /// Why a model could not be resolved, fetched, kept or opened. The words name the offending value and
 /// never hold a credential: addresses are shown without their query.
 #[derive(Debug, thiserror::Error)]
@@ -31,9 +33,29 @@ pub enum RegistryError {
     /// Bytes are not the ones that were promised or kept.
     #[error("{0}")]
     Corrupt(String),
+    /// They have a digest, and it is another.
+    #[error("{words}")]
+    Differs {
+        /// What has it.
+        words: String,
+        /// The digest that was promised.
+        expected: Digest,
+        /// That of the bytes that came.
+        got: Digest,
+    },
     /// A rule of this server forbids it.
     #[error("{0}")]
     Policy(String),
+    /// It is pinned to something else.
+    #[error("{words}")]
+    Pinned {
+        /// What differs.
+        words: String,
+        /// The digest that it is pinned to.
+        expected: Digest,
+        /// What it is now.
+        got: Digest,
+    },
     /// This machine's files.
     #[error("{0}")]
     Local(String, #[source] io::Error),
@@ -75,9 +97,27 @@ impl RegistryError {
             RegistryError::NotFound(_) => ErrorKind::NotFound,
             RegistryError::Answer(_) => ErrorKind::Answer,
             RegistryError::TooLarge(_) => ErrorKind::TooLarge,
-            RegistryError::Corrupt(_) => ErrorKind::Corrupt,
-            RegistryError::Policy(_) => ErrorKind::Policy,
+            RegistryError::Corrupt(_) | RegistryError::Differs { .. } => ErrorKind::Corrupt,
+            RegistryError::Policy(_) | RegistryError::Pinned { .. } => ErrorKind::Policy,
             RegistryError::Local(..) => ErrorKind::Local,
+        }
+    }
+
+    /// The digest that was expected, and the one that came, if that is what is wrong.
+    pub fn digests(&self) -> Option<(Digest, Digest)> {
+        match self {
+            RegistryError::Differs { expected, got, .. }
+            | RegistryError::Pinned { expected, got, .. } => Some((*expected, *got)),
+            RegistryError::Invalid(_)
+            | RegistryError::Unavailable(_)
+            | RegistryError::Slow(_)
+            | RegistryError::Refused(_)
+            | RegistryError::NotFound(_)
+            | RegistryError::Answer(_)
+            | RegistryError::TooLarge(_)
+            | RegistryError::Corrupt(_)
+            | RegistryError::Policy(_)
+            | RegistryError::Local(..) => None,
         }
     }
 

@@ -179,7 +179,11 @@ impl Pinned {
             let (pinned, found) = (name(&self.listing, path), name(found, path));
             format!(": {path} is pinned to {pinned} and is {found}")
         });
-        Err(RegistryError::Policy(format!("{uri} is not what models.lock pins{first}")))
+        Err(RegistryError::Pinned {
+            words: format!("{uri} is not what models.lock pins{first}"),
+            expected: self.listing.digest(),
+            got: found.digest(),
+        })
     }
 }
 

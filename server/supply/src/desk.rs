@@ -16,12 +16,14 @@ use crate::supply::{Stock, World};
 use crate::target::Target;
 
 /// See the module. One thread's.
+use crate::trail::{Trail, Trouble as Refusal};
 pub(crate) struct Desk<'a> {
     pub(crate) stock: &'a Stock,
     world: &'a dyn World,
     origins: &'a Origins,
     /// Never borrowed across a wait.
     models: RefCell<Vec<Model>>,
+    trail: Trail,
 }
 
 struct Model {
@@ -52,7 +54,13 @@ impl<'a> Desk<'a> {
         };
         let models: Vec<Model> = folders.into_iter().map(model).collect();
         models.iter().for_each(|it| it.show(origins));
-        Desk { stock, world, origins, models: RefCell::new(models) }
+        let trail = Trail::default();
+        Desk { stock, world, origins, trail, models: RefCell::new(models) }
+    }
+
+    /// What comes of pulls is written down.
+    pub(crate) fn with_trail(self, trail: Trail) -> Desk<'a> {
+        Desk { trail, ..self }
     }
 
     /// All folders, with what they lease.
@@ -94,6 +102,7 @@ impl<'a> Desk<'a> {
                         tracing::info!(
                             %model, %version, %uri, identity = record.identity, %tree, fetched,
                             "the registry names another version"
+                        self.trail.pulled((model, uri), (version, tree, fetched));
                         );
                     }
                     Ok(())
@@ -103,6 +112,9 @@ impl<'a> Desk<'a> {
                     say(&mut trouble.content, words, (name, uri));
                     Ok(())
                 }
+                    let refusal =
+                        Refusal { kind: ErrorKind::Policy, reason: &words, digests: None };
+                    self.trail.failed((name, uri), &refusal);
                 Err(Misplaced::Disk(error)) => {
                     let words =
                         format!("cannot fill the folder of {}", model.folder.target().model);
@@ -188,7 +200,9 @@ impl<'a> Desk<'a> {
         let _ = self.each(uri, |model| {
             model.metrics.failed(error.kind());
             let trouble = model.troubles.entry(uri.as_str().to_owned()).or_default();
-            say(&mut trouble.asking, why.clone(), (&model.folder.target().model, uri));
+            let name = &model.folder.target().model;
+            self.trail.failed((name, uri), &Refusal::of(error, &why));
+            say(&mut trouble.asking, why.clone(), (name, uri));
             Ok(())
         });
     }

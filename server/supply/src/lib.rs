@@ -14,6 +14,7 @@ mod file;
 mod book;
 mod folder;
 mod desk;
+mod trail;
 mod keeper;
 mod verdicts;
 mod webhook;

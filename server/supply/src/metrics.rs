@@ -111,7 +111,8 @@ impl TargetMetrics {
     }
 }
 
-fn label(kind: ErrorKind) -> &'static str {
+/// A word for it.
+pub(crate) fn label(kind: ErrorKind) -> &'static str {
     match kind {
         ErrorKind::Invalid => "invalid",
         ErrorKind::Unavailable => "unavailable",

@@ -11,7 +11,7 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use futures_util::future::{join_all, join4};
-use server_base::{ModelName, Origins, Version};
+use server_base::{Journal, ModelName, Origins, Version};
 use server_registry::{Cache, Lock, Registries, SignaturePolicy, Uri};
 use tokio::sync::{mpsc, oneshot};
 
@@ -21,6 +21,7 @@ use crate::house::House;
 use crate::hurry::{Hurry, pass_on};
 use crate::keeper::Keeper;
 use crate::target::Target;
+use crate::trail::Trail;
 use crate::verdicts::{Decided, Home, Verdicts, tell_all};
 use crate::webhook::{Changed, WebhookSecrets, Webhooks};
 
@@ -75,6 +76,7 @@ pub struct Prepared {
     changed: Option<mpsc::Receiver<Changed>>,
 }
 
+    audit: Option<Arc<Journal>>,
 impl Prepared {
     /// Makes the folder. Fails if the cache cannot be written to.
     pub fn new(stock: Stock, targets: Vec<Target>) -> io::Result<Prepared> {
@@ -92,7 +94,7 @@ impl Prepared {
         let folders = targets.into_iter().map(folder).collect::<io::Result<_>>()?;
         let (verdicts, decided) = Verdicts::new();
         let origins = Origins::default();
-        let changed = None;
+        let (changed, audit) = (None, None);
         Ok(Prepared {
             stock,
             folders,
@@ -105,6 +107,7 @@ impl Prepared {
             changed,
         })
     }
+            audit,
 
     /// The repository.
     pub fn folder(&self) -> &Path {
@@ -123,6 +126,12 @@ impl Prepared {
 
     /// Takes messages by which registries say that something has changed, from those who know a secret.
     pub fn webhooks(&mut self, secrets: WebhookSecrets) -> Webhooks {
+    /// What comes of pulls is written down there.
+    #[must_use]
+    pub fn audited(self, audit: Option<Arc<Journal>>) -> Prepared {
+        Prepared { audit, ..self }
+    }
+
         let (webhooks, changed) = Webhooks::new(secrets);
         self.changed = Some(changed);
         webhooks
@@ -137,7 +146,16 @@ impl Prepared {
     /// speak to clients: bytes are hashed, written and unpacked by threads of the supply's.
     pub fn start(self, world: Box<dyn World>, give_way: fn()) -> io::Result<Supply> {
         let Prepared {
-            stock, house, folders, addresses, awaited, origins, decided, changed, ..
+            stock,
+            house,
+            folders,
+            addresses,
+            awaited,
+            origins,
+            decided,
+            changed,
+            audit,
+            ..
         } = self;
         let home = |it: &ModelFolder| (it.target().model.clone(), Home::of(it.target()));
         let homes: BTreeMap<ModelName, Home> = folders.iter().map(home).collect();
@@ -149,6 +167,7 @@ impl Prepared {
             let desk = Desk::new((&stock, &*world), &origins, folders);
             runtime.block_on(async {
                 let work = async {
+            let desk = desk.with_trail(Trail::new(audit));
                     // Before anything is shown: what was rolled back must not answer in the meantime.
                     desk.recall_cached().await;
                     let hurried = |it: &String| (it.clone(), Rc::default());

@@ -88,7 +88,7 @@ impl Oci {
         let promised = promised.or_else(|| content_digest(&headers));
         if let Some(promised) = promised.filter(|it| *it != found) {
             let words = format!("{} has digest {found}, not {promised}", shown(&url));
-            return Err(RegistryError::Corrupt(words));
+            return Err(RegistryError::Differs { words, expected: promised, got: found });
         }
         Ok((found, parsed(&body, &headers, &url)?))
     }
