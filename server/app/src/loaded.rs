@@ -1,22 +1,28 @@
 //! Tells the supply what the lifecycle makes of its versions.
 
 use std::collections::BTreeSet;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use server_base::{ModelName, Version};
-use server_lifecycle::{Lifecycle, State};
+use server_lifecycle::{Lifecycle, LoadPolicy, State};
 use server_supply::{Fate, World};
+
+use crate::settings::Settings;
+use crate::wanted::faults_of;
 
 /// See the module.
 pub(crate) struct Loaded {
     lifecycle: Lifecycle,
     /// The operator's own models: of two of one name theirs is served.
     repository: PathBuf,
+    /// When models are loaded that do not say so.
+    load: LoadPolicy,
 }
 
 impl Loaded {
-    pub(crate) fn new(lifecycle: &Lifecycle, repository: &Path) -> Loaded {
-        Loaded { lifecycle: lifecycle.clone(), repository: repository.to_path_buf() }
+    pub(crate) fn new(lifecycle: &Lifecycle, settings: &Settings) -> Loaded {
+        let repository = settings.model_repository.clone();
+        Loaded { lifecycle: lifecycle.clone(), repository, load: settings.load }
     }
 
     fn is_supplied(&self, model: &ModelName) -> bool {
@@ -57,5 +63,9 @@ impl World for Loaded {
         let failed = index.iter().filter(|it| matches!(it.state, State::End { reason: Some(_) }));
         let alone = failed.filter(|it| !lives.contains(&it.model));
         alone.filter_map(|it| Some((it.model.clone(), it.version?))).collect()
+    }
+
+    fn faults(&self, settings: &str) -> Vec<String> {
+        faults_of(settings, self.load)
     }
 }

@@ -157,7 +157,7 @@ impl Server {
         drop(inside);
         let operators = operators(shared, webhook, (&metrics, log.clone()));
         let control = ControlPort::start("control", (control, operators), metrics)?;
-        let loaded = Loaded::new(&lifecycle, &settings.model_repository);
+        let loaded = Loaded::new(&lifecycle, settings);
         let supply =
             prepared.map(|it| it.start(Box::new(loaded), server_serving::give_way)).transpose()?;
         Ok(Server {

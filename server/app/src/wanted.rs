@@ -162,13 +162,17 @@ fn labels(settings: &mut Table, section: &mut Section<'_>) -> BTreeMap<String, U
 
 /// What the lifecycle would say of the model's settings.
 fn faults(target: &Target) -> Vec<(String, String)> {
-    // Whether an engine is there is seen when the model is loaded.
-    let engines = vec!["onnxruntime", "tract", "openvino", "litert", "pjrt", "candle"];
-    let (transition, load) = (Transition::Availability, LoadPolicy::Eager);
-    let defaults = Defaults { instances: 1, transition, load, engines };
-    let faults = ModelConfig::parse(&target.example(), &defaults).err().unwrap_or_default();
+    let faults = faults_of(&target.example(), LoadPolicy::Eager);
     let parted = faults.iter().map(|it| it.split_once(": ").unwrap_or(("settings", it)));
     parted.map(|(key, what)| (key.to_owned(), what.to_owned())).collect()
+}
+
+/// What the lifecycle would say of a `model.toml`, where models are loaded so that do not say when.
+pub(crate) fn faults_of(settings: &str, load: LoadPolicy) -> Vec<String> {
+    // Whether an engine is there is seen when the model is loaded.
+    let engines = vec!["onnxruntime", "tract", "openvino", "litert", "pjrt", "candle"];
+    let defaults = Defaults { instances: 1, transition: Transition::Availability, load, engines };
+    ModelConfig::parse(settings, &defaults).err().unwrap_or_default()
 }
 
 /// An alias as MLflow takes it.
@@ -176,10 +180,6 @@ fn alias(value: &Value) -> Result<String, String> {
     let is_part = |it: char| it.is_ascii_alphanumeric() || "-_".contains(it);
     let alias = value.as_str().filter(|it| !it.is_empty() && it.chars().all(is_part));
     alias.map(str::to_owned).ok_or_else(|| format!("{value} is no alias: letters, digits, - and _"))
-}
-
-fn address(text: &str) -> Result<Uri, String> {
-    text.parse().map_err(|it: RegistryError| it.to_string())
 }
 
 /// A place for files of our own.
@@ -196,6 +196,10 @@ fn overlap(one: &Uri, other: &Uri) -> bool {
     let folder = |it: &Uri| format!("{}/", it.as_str().trim_end_matches('/'));
     let (one, other) = (folder(one), folder(other));
     one.starts_with(&other) || other.starts_with(&one)
+}
+
+fn address(text: &str) -> Result<Uri, String> {
+    text.parse().map_err(|it: RegistryError| it.to_string())
 }
 
 #[cfg(test)]

@@ -152,10 +152,11 @@ impl Driver {
 
     /// Does what a model's file asks for.
     async fn answer_wish(&mut self, declared: &Declared, now: Moment) {
-        let Declared { model, version, plan, .. } = declared;
+        let Declared { model, version, .. } = declared;
         if self.shared.as_ref().is_some_and(|it| !it.may_say(model, now)) {
             return;
         }
+        let Some(plan) = &declared.plan else { return self.end_unwanted(declared, now).await };
         let wish = self.wish(declared);
         if wish.content.is_none() && self.shared.is_none() {
             return; // it is being read
@@ -171,6 +172,24 @@ impl Driver {
             let error = error.filter(|it| *it != ConductorError::Busy);
             return self.say(model, *version, error);
         }
+        self.settle((model, due, wish), now).await;
+    }
+
+    /// The file asks for no rollout any more. One that was begun for it goes on, unless it wants another version by now.
+    async fn end_unwanted(&mut self, declared: &Declared, now: Moment) {
+        let wish = Wish { version: declared.version.0, content: None };
+        let last = self.ride(declared.model.as_str()).map(Ride::saved);
+        let is_candidate = |it: &Saved| it.rollout.subject().canary() == declared.version;
+        if last.is_none_or(is_candidate) {
+            return;
+        }
+        let due = due(&wish, None, last, now);
+        if due == Due::Withdraw {
+            self.settle((&declared.model, due, wish), now).await;
+        }
+    }
+
+    async fn settle(&mut self, (model, due, wish): (&ModelName, Due, Wish), now: Moment) {
         let world = World::new((&self.serving, &self.lifecycle), &self.files, &self.beside);
         if let Some(shared) = &mut self.shared {
             return shared.settle(&mut self.rides, &world, (model, due, wish), now).await;
@@ -282,7 +301,7 @@ impl Driver {
         };
         let subject = Subject::new(name.clone(), stable, to)?;
         let declared = self.lifecycle.declared();
-        let declared = declared.iter().find(|it| it.model == name);
+        let declared = declared.iter().find(|it| it.model == name && it.plan.is_some());
         let wish = declared.map(|it| self.wish(it));
         let mut saved = Saved::new(Rollout::new(subject, plan, now), is_declared, wish);
         saved.is_ordered = is_ordered;

@@ -12,7 +12,7 @@ fn declared(folder: &Path, look: u64, settings: &str) -> Declared {
         look,
         folder: folder.to_path_buf(),
         settings: settings.to_owned(),
-        plan: Arc::new(RawPlan::default().validate().expect("the defaults")),
+        plan: Some(Arc::new(RawPlan::default().validate().expect("the defaults"))),
     }
 }
 

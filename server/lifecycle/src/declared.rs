@@ -9,7 +9,7 @@ use server_base::{ModelName, Version};
 use crate::config::{LoadPolicy, ModelConfig, VersionPolicy};
 use crate::plan::Plan;
 
-/// The version that a model is to come to by a rollout.
+/// The version that a model is to come to by a rollout, or came to want while a rollout directs it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Declared {
     /// Whose.
@@ -23,8 +23,8 @@ pub struct Declared {
     /// The digest of what its file says of a load. The same for the same text, wherever and by
     /// whichever release it is read.
     pub settings: String,
-    /// How it is to go.
-    pub plan: Arc<Plan>,
+    /// How it is to go; `None`: its file asks for no rollout any more.
+    pub plan: Option<Arc<Plan>>,
 }
 
 /// Reports what does not go together with rollouts.

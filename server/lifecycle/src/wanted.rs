@@ -37,10 +37,14 @@ impl Model {
         wanted
     }
 
-    /// What its file asks to have rolled out, whether that has happened or not.
+    /// What its file asks to have rolled out, whether that has happened or not; and what it wants without, while a rollout
+    /// directs the model: that may be another version than the rollout's.
     pub(crate) fn declared(&self) -> Option<Declared> {
         let config = self.folder.config();
-        let plan = config.rollout.clone().filter(|_| self.may_be_wanted())?;
+        let plan = config.rollout.clone();
+        if !self.may_be_wanted() || (plan.is_none() && self.direction.is_none()) {
+            return None;
+        }
         // Even one that cannot be loaded: its rollout says so.
         let wanted = desired(&config.versions, &self.present(), &BTreeSet::new());
         let version = wanted.last().copied()?;

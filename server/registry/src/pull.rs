@@ -72,9 +72,7 @@ impl Puller<'_> {
             // What is in the cache may be damaged; then it is gone now, and is fetched once more.
             match self.lease(uri, &record).await {
                 Ok(Some(lease)) => {
-                    if resolution != Resolution::Unchanged {
-                        self.cache.remember(uri, &record)?;
-                    }
+                    let record = self.said(uri, (record, &resolution)).await?;
                     return self.judged(uri, Pulled { lease, record, fetched: false });
                 }
                 Ok(None) | Err(RegistryError::Corrupt(_)) => {
@@ -158,6 +156,23 @@ impl Puller<'_> {
         // What people say of it may have changed since.
         let (tags, provenance) = (found.tags.clone(), found.provenance.clone());
         Ok(there.map(|it| Record { tags, provenance, ..it }))
+    }
+
+    /// With what people say of it now, which is kept.
+    async fn said(
+        &self,
+        uri: &Uri,
+        (mut record, found): (Record, &Resolution),
+    ) -> Result<Record, RegistryError> {
+        if *found == Resolution::Unchanged {
+            let known = (record.identity.as_str(), &record.tags);
+            match self.registries.said(uri, known).await? {
+                Some(tags) if tags != record.tags => record.tags = tags,
+                Some(_) | None => return Ok(record),
+            }
+        }
+        self.cache.remember(uri, &record)?;
+        Ok(record)
     }
 
     /// Takes a model of the cache into use: every byte hashed, and signed by whom the policy wants.

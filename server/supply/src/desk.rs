@@ -5,8 +5,10 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use server_base::{ModelName, Origin, Origins, Version};
-use server_registry::{ErrorKind, Lease, Pulled, Puller, RegistryError, Silent, Uri};
+use server_registry::{ErrorKind, Lease, Pulled, Puller, Record, RegistryError, Silent, Uri};
+use toml::Table;
 
+use crate::asked::asked;
 use crate::book::{Book, Placed};
 use crate::facts::{Facts, facts};
 use crate::folder::{Misplaced, ModelFolder};
@@ -14,16 +16,16 @@ use crate::metrics::TargetMetrics;
 use crate::numbers;
 use crate::supply::{Stock, World};
 use crate::target::Target;
+use crate::trail::{Trail, Trouble as Refusal};
 
 /// See the module. One thread's.
-use crate::trail::{Trail, Trouble as Refusal};
 pub(crate) struct Desk<'a> {
     pub(crate) stock: &'a Stock,
     world: &'a dyn World,
     origins: &'a Origins,
+    trail: Trail,
     /// Never borrowed across a wait.
     models: RefCell<Vec<Model>>,
-    trail: Trail,
 }
 
 struct Model {
@@ -80,13 +82,14 @@ impl<'a> Desk<'a> {
         let tree = lease.digest();
         let useless = self.useless(uri, &lease);
         let (lease, is_numbered) = (Arc::new(lease), record.version.is_some());
-        let facts = facts(&record);
+        let (facts, asked) = (facts(&record), asked(&record.tags));
         self.each(uri, |model| {
+            let asked = self.plan(uri, &asked, (model, &record))?;
             let placed = match &useless {
                 Some(why) => Err(Misplaced::Unusable(why.clone())),
                 None => self
                     .number(model, record.version, tree)
-                    .and_then(|it| Ok((it, self.link(model, uri, (it, &lease, &facts))?))),
+                    .and_then(|it| Ok((it, self.link(model, uri, (it, &lease, &facts, asked))?))),
             };
             let trouble = model.troubles.entry(uri.as_str().to_owned()).or_default();
             match placed {
@@ -99,22 +102,22 @@ impl<'a> Desk<'a> {
                     }
                     if is_new {
                         let model = &model.folder.target().model;
+                        self.trail.pulled((model, uri), (version, tree, fetched));
                         tracing::info!(
                             %model, %version, %uri, identity = record.identity, %tree, fetched,
                             "the registry names another version"
-                        self.trail.pulled((model, uri), (version, tree, fetched));
                         );
                     }
                     Ok(())
                 }
                 Err(Misplaced::Unusable(words)) => {
                     let name = &model.folder.target().model;
-                    say(&mut trouble.content, words, (name, uri));
-                    Ok(())
-                }
                     let refusal =
                         Refusal { kind: ErrorKind::Policy, reason: &words, digests: None };
                     self.trail.failed((name, uri), &refusal);
+                    say(&mut trouble.content, words, (name, uri));
+                    Ok(())
+                }
                 Err(Misplaced::Disk(error)) => {
                     let words =
                         format!("cannot fill the folder of {}", model.folder.target().model);
@@ -128,10 +131,38 @@ impl<'a> Desk<'a> {
         &self,
         model: &mut Model,
         uri: &Uri,
-        placed: (Version, &Arc<Lease>, &Facts),
+        placed: (Version, &Arc<Lease>, &Facts, Option<&Table>),
     ) -> Result<bool, Misplaced> {
         let name = model.folder.target().model.clone();
         model.folder.place(uri, placed, |it| self.world.fate(&name, it))
+    }
+
+    /// How a version is to take over by its tags. One that asks for what cannot be followed is not taken: to serve it
+    /// all the same would be to let it take over without the rollout that was asked for.
+    fn plan<'b>(
+        &self,
+        uri: &Uri,
+        asked: &'b Result<Option<Table>, String>,
+        (model, record): (&Model, &Record),
+    ) -> Result<Option<&'b Table>, RegistryError> {
+        let target = model.folder.target();
+        if *uri != target.source {
+            return Ok(None);
+        }
+        let plan = asked.as_ref().map_err(Clone::clone);
+        let checked = plan.and_then(|plan| {
+            let settings = plan.as_ref().map(|it| target.example_with(Some(it)));
+            let faults = settings.map(|it| self.world.faults(&it)).unwrap_or_default();
+            if faults.is_empty() { Ok(plan.as_ref()) } else { Err(faults.join("; ")) }
+        });
+        checked.map_err(|why| {
+            let version = record.version.map(|it| format!(" version {it}")).unwrap_or_default();
+            let text = format!(
+                "{uri}:{version} is not taken, because its tags salver.rollout ask for a rollout \
+                 that cannot be followed: {why}"
+            );
+            RegistryError::Policy(text)
+        })
     }
 
     /// Why a tree cannot be a version, if it cannot.
@@ -267,3 +298,7 @@ pub(crate) fn is_silent(error: &RegistryError) -> bool {
 
 #[path = "recall.rs"]
 mod recall;
+
+#[cfg(test)]
+#[path = "desk_tests.rs"]
+mod tests;

@@ -13,16 +13,23 @@ const WEIGHT_MAX: i64 = 1_000_000;
 /// The operator's own settings; the versions that are named are wanted, have their labels, and share the
 /// requests as the operator said: if nothing is said, that of the source has them all. A label whose
 /// address names nothing yet is left out, with its share. `fallback` answers if that of the source cannot be loaded.
+/// `asked` is what its tags ask of a rollout, where the operator's own settings say nothing.
 pub(crate) fn model_toml(
     target: &Target,
     (source, fallback): (Version, Option<Version>),
     labels: &BTreeMap<String, Version>,
+    asked: Option<&Table>,
 ) -> Table {
     let mut table = target.settings.clone();
     let wanted: BTreeSet<Version> = labels.values().copied().chain([source]).collect();
     let specific = wanted.iter().map(|it| number(*it)).collect();
     let policy = Table::from_iter([("specific".to_owned(), Value::Array(specific))]);
     table.insert("version_policy".to_owned(), Value::Table(policy));
+    if let Some(asked) = asked {
+        let own = table_of(&target.settings, "rollout").cloned().unwrap_or_default();
+        let plan = asked.clone().into_iter().chain(own).collect();
+        table.insert("rollout".to_owned(), Value::Table(plan));
+    }
     if let Some(fallback) = fallback {
         table.entry("fallback_version").or_insert(number(fallback));
     }

@@ -24,8 +24,8 @@ fn check(settings: &str, source: u64, named: &[(&str, u64)], expect: &str) {
     };
     let named = named.iter().map(|(name, it)| ((*name).to_owned(), Version(*it))).collect();
     let expect: Table = expect.parse().expect("TOML");
-    assert_eq!(model_toml(&target, (Version(source), None), &named), expect, "{settings}");
-    let fallback = model_toml(&target, (Version(source), Some(Version(1))), &named);
+    assert_eq!(model_toml(&target, (Version(source), None), &named, None), expect, "{settings}");
+    let fallback = model_toml(&target, (Version(source), Some(Version(1))), &named, None);
     assert_eq!(fallback.get("fallback_version"), Some(&Value::Integer(1)), "{settings}");
 }
 
@@ -111,4 +111,33 @@ fn faults_are_left_to_the_reader_of_the_file() {
     for fault in ["traffic.weights = { nobody = 1 }", "traffic = { sticky = 'x' }"] {
         check(fault, 3, &[], &format!("{fault}\nversion_policy.specific = [3]"));
     }
+}
+
+/// What settings come to if the version's tags ask for that rollout.
+#[track_caller]
+fn check_asked(settings: &str, asked: &str, expect: &str) {
+    let target = Target {
+        model: ModelName::new("wine").expect("a name"),
+        source: "mlflow://h/wine@champion".parse().expect("an address"),
+        labels: BTreeMap::new(),
+        promoted_alias: None,
+        verdicts: None,
+        poll: Duration::ZERO,
+        settings: settings.parse().expect("TOML"),
+    };
+    let asked: Table = asked.parse().expect("TOML");
+    let got = model_toml(&target, (Version(3), None), &BTreeMap::new(), Some(&asked));
+    let expect: Table = expect.parse().expect("TOML");
+    assert_eq!(got.get("rollout"), expect.get("rollout"), "{settings}");
+}
+
+#[test]
+fn tags_fill_what_the_operator_leaves_open() {
+    check_asked("", "", "[rollout]");
+    check_asked("", "alpha = 0.1", "[rollout]\nalpha = 0.1");
+    check_asked(
+        "[rollout]\nalpha = 0.01\nsteps = '5,100'",
+        "alpha = 0.1\nshadow_rows = 0",
+        "[rollout]\nalpha = 0.01\nsteps = '5,100'\nshadow_rows = 0",
+    );
 }

@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use server_base::{Content, Version};
 use server_registry::{Digest, Lease, Uri};
+use toml::Table;
 
 use crate::facts::Facts;
 use crate::file::model_toml;
@@ -26,6 +27,8 @@ pub(crate) struct ModelFolder {
     linked: BTreeMap<Version, Link>,
     /// What the source named before: it may still be answering, and is what a roll-back wants.
     before: Option<Version>,
+    /// The rollout that the tags of the source's version ask for.
+    asked: Option<Table>,
 }
 
 #[derive(Debug)]
@@ -59,7 +62,7 @@ impl ModelFolder {
         let path = repository.join(target.model.as_str());
         fs::create_dir_all(&path)?;
         let (named, linked) = (BTreeMap::new(), BTreeMap::new());
-        Ok(ModelFolder { path, target, named, linked, before: None })
+        Ok(ModelFolder { path, target, named, linked, before: None, asked: None })
     }
 
     /// Whose it is.
@@ -117,11 +120,12 @@ impl ModelFolder {
         self.show()
     }
 
-    /// An address names this now. False if that is nothing new. `fate` tells what has become of a version.
+    /// An address names this now. False if that is nothing new. `asked` is how it is to take over, if it is the source's;
+    /// `fate` tells what has become of a version.
     pub(crate) fn place(
         &mut self,
         uri: &Uri,
-        (version, lease, facts): (Version, &Arc<Lease>, &Facts),
+        (version, lease, facts, asked): (Version, &Arc<Lease>, &Facts, Option<&Table>),
         fate: impl Fn(Version) -> Fate,
     ) -> Result<bool, Misplaced> {
         let tree = lease.digest();
@@ -130,6 +134,13 @@ impl ModelFolder {
             // What people say of it may have changed.
             if let Some(it) = self.linked.get_mut(&version) {
                 it.facts.clone_from(facts);
+            }
+            let asked_before = self.take_asked(uri, asked);
+            if let Some(before) = asked_before
+                && let Err(error) = self.write_settings()
+            {
+                self.asked = before;
+                return Err(error.into());
             }
             return Ok(false);
         }
@@ -143,7 +154,7 @@ impl ModelFolder {
         let (lease, source) = (Arc::clone(lease), uri.to_string());
         self.linked.insert(version, Link { lease, source, facts: facts.clone(), is_shown: false });
         let last = self.named.insert(uri.as_str().to_owned(), version);
-        let before = self.before;
+        let (before, asked_before) = (self.before, self.take_asked(uri, asked));
         if *uri == self.target.source && last != Some(version) {
             // What could not be loaded is nothing to go back to.
             let is_good = |it: &Version| before.is_none() || fate(*it) != Fate::Failed;
@@ -156,9 +167,16 @@ impl ModelFolder {
                 None => drop(self.named.remove(uri.as_str())),
             }
             self.before = before;
+            asked_before.into_iter().for_each(|it| self.asked = it);
             return Err(error.into());
         }
         Ok(true)
+    }
+
+    /// Gives what was asked before, if an address has the say and says something else.
+    fn take_asked(&mut self, uri: &Uri, asked: Option<&Table>) -> Option<Option<Table>> {
+        let is_new = *uri == self.target.source && self.asked.as_ref() != asked;
+        is_new.then(|| std::mem::replace(&mut self.asked, asked.cloned()))
     }
 
     /// Until the source names something nothing is shown: others would answer in its place.
@@ -203,7 +221,8 @@ impl ModelFolder {
         let labels = self.target.labels.iter();
         let labels = labels.filter_map(|(name, it)| Some((name.clone(), named(it)?))).collect();
         let fallback = self.before.filter(|it| it != source && self.has(*it));
-        let text = model_toml(&self.target, (*source, fallback), &labels).to_string();
+        let text =
+            model_toml(&self.target, (*source, fallback), &labels, self.asked.as_ref()).to_string();
         let aside = self.path.join(".model.toml");
         File::create(&aside)?.write_all(text.as_bytes())?;
         fs::rename(&aside, self.path.join("model.toml"))

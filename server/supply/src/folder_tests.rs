@@ -70,7 +70,7 @@ impl Place {
     ) -> Result<bool, Misplaced> {
         let lease = self.lease(content);
         let uri: Uri = uri.parse().expect("an address");
-        self.folder.place(&uri, (Version(version), &lease, facts), |_| Fate::Idle)
+        self.folder.place(&uri, (Version(version), &lease, facts, None), |_| Fate::Idle)
     }
 
     /// What the lifecycle would see: versions with their content, and the versions that are wanted.
@@ -168,7 +168,7 @@ fn what_could_not_be_loaded_is_nothing_to_fall_back_to() {
     for (version, content) in [(1, "good"), (2, "broken"), (3, "broken too")] {
         let lease = it.lease(content);
         it.folder
-            .place(&uri, (Version(version), &lease, &Facts::default()), failed)
+            .place(&uri, (Version(version), &lease, &Facts::default(), None), failed)
             .expect("placed");
     }
     assert_eq!(it.folder.before(), Some(Version(1)));

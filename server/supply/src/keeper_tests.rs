@@ -29,6 +29,10 @@ impl World for Quiet {
     fn failed(&self) -> Vec<(ModelName, Version)> {
         Vec::new()
     }
+
+    fn faults(&self, _: &str) -> Vec<String> {
+        Vec::new()
+    }
 }
 
 /// A web server until the test ends: of what is called broken only the beginning comes.
@@ -84,11 +88,11 @@ impl Place {
                 source: (*source).clone(),
                 labels: BTreeMap::new(),
                 promoted_alias: None,
+                verdicts: None,
                 poll: Duration::ZERO,
                 settings: toml::Table::new(),
             };
             ModelFolder::new(self.root.path(), target).expect("a folder")
-                verdicts: None,
         };
         Desk::new((&self.stock, &Quiet), origins, sources.iter().enumerate().map(folder).collect())
     }

@@ -250,7 +250,7 @@ impl Desk<'_> {
             metrics::recalled(&model, "cached");
             let mut models = self.models.borrow_mut();
             for it in models.iter_mut().filter(|it| *it.folder.target() == target) {
-                if let Err(error) = self.link(it, uri, (version, &lease, &Facts::default())) {
+                if let Err(error) = self.link(it, uri, (version, &lease, &Facts::default(), None)) {
                     tracing::warn!(%model, %version, ?error, "cannot be linked");
                 }
                 it.show(self.origins);

@@ -33,6 +33,10 @@ impl World for Wants {
     fn failed(&self) -> Vec<Wanted> {
         Vec::new()
     }
+
+    fn faults(&self, _: &str) -> Vec<String> {
+        Vec::new()
+    }
 }
 
 /// The same, and the newest version cannot be loaded.
@@ -49,6 +53,10 @@ impl World for Broken {
 
     fn failed(&self) -> Vec<Wanted> {
         vec![(model(), Version(2))]
+    }
+
+    fn faults(&self, _: &str) -> Vec<String> {
+        Vec::new()
     }
 }
 
@@ -90,6 +98,7 @@ impl Place {
             source: self.source(),
             labels: BTreeMap::new(),
             promoted_alias: None,
+            verdicts: None,
             poll: Duration::ZERO,
             settings: toml::Table::new(),
         };
@@ -98,7 +107,6 @@ impl Place {
         fs::create_dir_all(&house).expect("made");
         let folder = ModelFolder::new(&house, target).expect("a folder");
         Desk::new((&self.stock, world), origins, vec![folder])
-            verdicts: None,
     }
 
     fn house(&self) -> PathBuf {

@@ -59,6 +59,8 @@ pub trait World: Send {
     fn wanted(&self) -> Vec<(ModelName, Version)>;
     /// Versions that cannot be loaded, of models of which nothing answers.
     fn failed(&self) -> Vec<(ModelName, Version)>;
+    /// What is wrong with the text of a `model.toml`, if anything is.
+    fn faults(&self, settings: &str) -> Vec<String>;
 }
 
 /// A folder with a model for each target, and nothing in them yet.
@@ -74,9 +76,9 @@ pub struct Prepared {
     verdicts: Verdicts,
     decided: mpsc::Receiver<Decided>,
     changed: Option<mpsc::Receiver<Changed>>,
+    audit: Option<Arc<Journal>>,
 }
 
-    audit: Option<Arc<Journal>>,
 impl Prepared {
     /// Makes the folder. Fails if the cache cannot be written to.
     pub fn new(stock: Stock, targets: Vec<Target>) -> io::Result<Prepared> {
@@ -105,9 +107,9 @@ impl Prepared {
             verdicts,
             decided,
             changed,
+            audit,
         })
     }
-            audit,
 
     /// The repository.
     pub fn folder(&self) -> &Path {
@@ -124,14 +126,14 @@ impl Prepared {
         self.verdicts.clone()
     }
 
-    /// Takes messages by which registries say that something has changed, from those who know a secret.
-    pub fn webhooks(&mut self, secrets: WebhookSecrets) -> Webhooks {
     /// What comes of pulls is written down there.
     #[must_use]
     pub fn audited(self, audit: Option<Arc<Journal>>) -> Prepared {
         Prepared { audit, ..self }
     }
 
+    /// Takes messages by which registries say that something has changed, from those who know a secret.
+    pub fn webhooks(&mut self, secrets: WebhookSecrets) -> Webhooks {
         let (webhooks, changed) = Webhooks::new(secrets);
         self.changed = Some(changed);
         webhooks
@@ -165,9 +167,9 @@ impl Prepared {
         let thread = thread::Builder::new().name("supply".to_owned()).spawn(move || {
             give_way();
             let desk = Desk::new((&stock, &*world), &origins, folders);
+            let desk = desk.with_trail(Trail::new(audit));
             runtime.block_on(async {
                 let work = async {
-            let desk = desk.with_trail(Trail::new(audit));
                     // Before anything is shown: what was rolled back must not answer in the meantime.
                     desk.recall_cached().await;
                     let hurried = |it: &String| (it.clone(), Rc::default());

@@ -26,6 +26,10 @@ impl World for Quiet {
     fn failed(&self) -> Vec<(ModelName, Version)> {
         Vec::new()
     }
+
+    fn faults(&self, _: &str) -> Vec<String> {
+        Vec::new()
+    }
 }
 
 #[test]

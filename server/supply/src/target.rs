@@ -38,8 +38,13 @@ impl Target {
     /// The `model.toml` that comes of it if every address names a version of its own: by which it can be
     /// checked before any registry is asked.
     pub fn example(&self) -> String {
+        self.example_with(None)
+    }
+
+    /// Likewise, if a version's tags ask for that rollout.
+    pub(crate) fn example_with(&self, asked: Option<&toml::Table>) -> String {
         let numbers = (2..).map(Version);
         let labels = self.labels.keys().cloned().zip(numbers).collect();
-        file::model_toml(self, (Version(1), None), &labels).to_string()
+        file::model_toml(self, (Version(1), None), &labels, asked).to_string()
     }
 }

@@ -227,6 +227,25 @@ async fn a_candidate_that_is_taken_away_goes_back() {
     bench.end().await;
 }
 
+/// With the section goes the wish for rollouts; what has begun must not promote what nobody wants any more.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_file_that_wants_another_version_ends_what_it_began() {
+    let bench = declared(None, None).await;
+    let file = |text: &str| put(bench.house.root.path(), "m/model.toml", text);
+    file(
+        "[rollout]\nsteps = '10,100'\nstep_requests_min = 1000000000\nshadow_rows = 0\nlatency = false\n",
+    );
+    bench.arrives(2, STABLE);
+    let in_canary =
+        |view: &Value| view["canary"] == 2 && view["state"]["phase"]["canary"].is_object();
+    bench.until(in_canary).await;
+    file("version_policy = { specific = [1] }\n");
+    let view = bench.comes(2, "rolled_back").await;
+    assert_eq!(causes(&view).last(), Some(&json!("withdrawn")), "{view:#}");
+    assert_eq!(bench.answers().await, "1");
+    bench.end().await;
+}
+
 /// What was rolled back is the newest there is, and must not be what a restart loads.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_was_rolled_back_stays_back_after_a_restart() {

@@ -25,7 +25,7 @@ def blob(oci, name, data):
     return {"digest": digest, "size": len(data)}
 
 
-def push(oci, name, tag, config, layers):
+def push(oci, name, tag, config, layers, annotations=None):
     """Pushes an artifact of (type, bytes, annotations)."""
     kind = "application/vnd.oci.image.manifest.v1+json"
     manifest = {
@@ -33,9 +33,10 @@ def push(oci, name, tag, config, layers):
         "mediaType": kind,
         "config": {"mediaType": config, **blob(oci, name, b"{}")},
         "layers": [
-            {"mediaType": media, **blob(oci, name, data), "annotations": annotations}
-            for media, data, annotations in layers
+            {"mediaType": media, **blob(oci, name, data), "annotations": words}
+            for media, data, words in layers
         ],
+        "annotations": annotations or {},
     }
     data = json.dumps(manifest).encode()
     return ask("PUT", f"http://{oci}/v2/{name}/manifests/{tag}", data, kind)["Docker-Content-Digest"]

@@ -17,8 +17,9 @@ use url::Url;
 
 use super::Registries;
 use super::mlflow_api::{
-    DownloadUri, Listing, ModelVersion, Signed, VersionAnswer, VersionsAnswer,
+    DownloadUri, Listing, ModelAnswer, ModelVersion, Signed, VersionAnswer, VersionsAnswer,
 };
+use super::mlflow_said::said;
 use super::web;
 use crate::error::RegistryError;
 use crate::http::{Ask, Trust, Want, parsed, refusal};
@@ -144,6 +145,29 @@ impl Mlflow {
         }
     }
 
+    /// What people say of a version now, if it is that one still.
+    pub(super) async fn said(
+        &self,
+        known: &str,
+    ) -> Result<Option<BTreeMap<String, String>>, RegistryError> {
+        let found = self.version().await?;
+        if self.identity(&found) != known {
+            return Ok(None);
+        }
+        self.tags(&found).await.map(Some)
+    }
+
+    async fn tags(&self, found: &ModelVersion) -> Result<BTreeMap<String, String>, RegistryError> {
+        let query = [("name", self.model.as_str())];
+        let answer: ModelAnswer = self.api("registered-models/get", &query).await?;
+        Ok(said(found, answer.registered_model.tags))
+    }
+
+    fn identity(&self, found: &ModelVersion) -> String {
+        let (version, created) = (&found.version, found.creation_timestamp);
+        format!("{} {version} created {created} of {}", self.model, found.source)
+    }
+
     async fn manifest(
         &self,
         identity: String,
@@ -154,11 +178,7 @@ impl Mlflow {
             Some(folder) => self.list(&folder).await?,
             None => self.list_elsewhere(root).await?,
         };
-        let mut tags: BTreeMap<_, _> =
-            found.tags.into_iter().map(|it| (it.key, it.value)).collect();
-        if !found.aliases.is_empty() {
-            tags.insert("aliases".to_owned(), found.aliases.join(","));
-        }
+        let tags = self.tags(&found).await?;
         let words = [
             ("mlflow.run_id", found.run_id),
             ("mlflow.source", found.source),
@@ -296,12 +316,11 @@ impl Source for Mlflow {
             let words = format!("version {version:?} of {name} is {:?}", found.status);
             return Err(RegistryError::NotFound(words)); // not yet, or never; the server is well
         }
-        let (version, created) = (&found.version, found.creation_timestamp);
-        let identity = format!("{} {version} created {created} of {}", self.model, found.source);
+        let identity = self.identity(&found);
         if known == Some(identity.as_str()) {
             return Ok(Resolution::Unchanged);
         }
-        let query = [("name", self.model.as_str()), ("version", version.as_str())];
+        let query = [("name", self.model.as_str()), ("version", found.version.as_str())];
         let place: DownloadUri = self.api("model-versions/get-download-uri", &query).await?;
         let root = place.artifact_uri;
         Ok(Resolution::Manifest(self.manifest(identity, found, &root).await?))

@@ -37,6 +37,17 @@ pub(super) struct ModelVersion {
 }
 
 #[derive(Deserialize)]
+pub(super) struct ModelAnswer {
+    pub(super) registered_model: RegisteredModel,
+}
+
+#[derive(Deserialize)]
+pub(super) struct RegisteredModel {
+    #[serde(default)]
+    pub(super) tags: Vec<Tag>,
+}
+
+#[derive(Deserialize)]
 pub(super) struct Tag {
     pub(super) key: String,
     #[serde(default)]

@@ -11,6 +11,8 @@ mod login;
 mod mlflow;
 #[cfg(feature = "remotes")]
 mod mlflow_api;
+#[cfg(feature = "remotes")]
+mod mlflow_said;
 mod notes;
 #[cfg(feature = "remotes")]
 mod objects;
@@ -33,6 +35,7 @@ pub use receiver::Receiver;
 #[cfg(feature = "remotes")]
 pub use store::{Collection, Stored};
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -126,6 +129,33 @@ impl Registries {
         let name = (model.clone(), at.clone());
         let mlflow = mlflow::Mlflow::new(self.clone(), server, name, workspace.as_deref())?;
         mlflow.tell(verdict).await
+    }
+
+    /// What people say of a version is read once, where nothing else is read of it.
+    #[cfg(not(feature = "remotes"))]
+    pub(crate) async fn said(
+        &self,
+        _uri: &Uri,
+        _known: (&str, &BTreeMap<String, String>),
+    ) -> Result<Option<BTreeMap<String, String>>, RegistryError> {
+        Ok(None)
+    }
+
+    /// What people say now of a version that is `identity` still. `None`: it has no tags that this server acts by, or
+    /// they cannot change without the version.
+    #[cfg(feature = "remotes")]
+    pub(crate) async fn said(
+        &self,
+        uri: &Uri,
+        (identity, tags): (&str, &BTreeMap<String, String>),
+    ) -> Result<Option<BTreeMap<String, String>>, RegistryError> {
+        let Place::Mlflow { server, workspace, model, at } = &uri.place else { return Ok(None) };
+        if !mlflow_said::says_ours(tags) {
+            return Ok(None);
+        }
+        let name = (model.clone(), at.clone());
+        let mlflow = mlflow::Mlflow::new(self.clone(), server, name, workspace.as_deref())?;
+        mlflow.said(identity).await
     }
 
     pub(crate) fn http(&self) -> &Arc<Http> {

@@ -130,7 +130,10 @@ impl Source for Oci {
         if !manifest.artifact_type.is_empty() {
             provenance.insert("oci.artifact_type".to_owned(), manifest.artifact_type);
         }
-        let (identity, tags) = (digest.to_string(), Default::default());
+        let identity = digest.to_string();
+        // Written by people, of which this server acts by some.
+        let is_ours = |key: &str| key.starts_with("salver.");
+        let tags = provenance.extract_if(.., |key, _| is_ours(key)).collect();
         Ok(Resolution::Manifest(Manifest { identity, version: None, files, tags, provenance }))
     }
 

@@ -19,6 +19,9 @@ pub(crate) async fn mlflow(root: &'static str, files: &'static str) -> Liar {
         if line.contains("registered-models/alias") {
             return json(r#"{"model_version": {"version": "3", "status": "READY"}}"#);
         }
+        if line.contains("registered-models/get?") {
+            return json(r#"{"registered_model": {"name": "wine"}}"#);
+        }
         if line.contains("get-download-uri") {
             return json(format!(r#"{{"artifact_uri": "{root}"}}"#));
         }
@@ -65,6 +68,9 @@ async fn what_arrived_before_a_failure_is_not_fetched_again() {
         let line = asked.line.as_str();
         if line.contains("model-versions/get?") {
             return json(r#"{"model_version": {"version": "3", "status": "READY"}}"#);
+        }
+        if line.contains("registered-models/get?") {
+            return json(r#"{"registered_model": {"name": "wine"}}"#);
         }
         if line.contains("get-download-uri") {
             return json(format!(r#"{{"artifact_uri": "{ROOT}"}}"#));
@@ -127,6 +133,9 @@ async fn mlflow_elsewhere(storage: String, signs: bool) -> Liar {
         let line = asked.line.as_str();
         if line.contains("registered-models/alias") {
             return json(r#"{"model_version": {"version": "3", "status": "READY"}}"#);
+        }
+        if line.contains("registered-models/get?") {
+            return json(r#"{"registered_model": {"name": "wine"}}"#);
         }
         if line.contains("get-download-uri") {
             return json(format!(r#"{{"artifact_uri": "{ROOT}"}}"#));
