@@ -40,7 +40,7 @@ fn take(value: &mut Value, place: &str) -> bool {
     if let Some((list, key)) = place.split_once("/*/") {
         let entries = value.pointer_mut(list).and_then(Value::as_array_mut);
         let objects = entries.into_iter().flatten().filter_map(Value::as_object_mut);
-        return objects.fold(false, |any, it| it.remove(key).is_some() || any);
+        return objects.filter_map(|it| it.remove(key)).count() > 0;
     }
     let Some((parent, key)) = place.rsplit_once('/') else { return false };
     let parent = value.pointer_mut(parent).and_then(Value::as_object_mut);
