@@ -23,7 +23,7 @@ use instance::FakeInstance;
 /// Name of the engine in configuration, logs and errors.
 pub const NAME: &str = "fake";
 
-/// Runs scripts. Clones share the gates and the list of runs.
+/// Runs scripts. Clones share the gates and the lists of runs.
 #[derive(Clone, Default)]
 pub struct Fake {
     shared: Arc<Shared>,
@@ -39,7 +39,12 @@ pub(crate) struct Shared {
     loads_begun: AtomicU32,
     loads_failed: AtomicU32,
     runs: Mutex<Vec<usize>>,
+    given: Mutex<Vec<Vec<f64>>>,
 }
+
+/// Runs of which it is kept what they were given: those of a load, and no more of the thousands that
+/// a test may make.
+const GIVEN_MAX: usize = 64;
 
 impl Fake {
     /// With closed gates and nothing run yet.
@@ -73,9 +78,21 @@ impl Fake {
     pub fn runs(&self) -> Vec<usize> {
         self.shared.runs.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
+
+    /// The numbers that each of the first runs was given, all inputs one after the other.
+    pub fn given(&self) -> Vec<Vec<f64>> {
+        self.shared.given.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
 }
 
 impl Shared {
+    pub(crate) fn was_given(&self, numbers: impl FnOnce() -> Vec<f64>) {
+        let mut given = self.given.lock().unwrap_or_else(PoisonError::into_inner);
+        if given.len() < GIVEN_MAX {
+            given.push(numbers());
+        }
+    }
+
     pub(crate) fn ran(&self, rows: usize) {
         self.runs.lock().unwrap_or_else(PoisonError::into_inner).push(rows);
     }

@@ -22,6 +22,7 @@ mod memory;
 mod lazy;
 mod fault;
 mod load;
+mod warmup;
 mod asked;
 mod shapes;
 mod leak;

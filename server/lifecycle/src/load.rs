@@ -7,13 +7,10 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use backend_api::{
-    BackendError, Device, Dim, Instance, Model, Output, Shape, Signature, Tensor, TensorSpec,
-    UNBATCHED_ROWS,
+    BackendError, Device, Dim, Model, Shape, Signature, Tensor, TensorSpec, UNBATCHED_ROWS,
 };
 use server_base::{ModelName, Version};
-use server_serving::{
-    Batching, Cores, InferError, Padding, Plan, Servable, WarmUp, Workers, row_elements,
-};
+use server_serving::{Cores, Padding, Plan, Servable, Workers};
 
 use crate::config::ModelConfig;
 use crate::engines::Engines;
@@ -22,6 +19,7 @@ use crate::leak::leak;
 use crate::probe::{Verdict, probe};
 use crate::prove::{Proof, Subject, card, prove};
 use crate::shapes::borne_out;
+use crate::warmup::warm_up;
 
 /// What is to be loaded, and how.
 #[derive(Clone, Debug)]
@@ -96,7 +94,7 @@ fn load_fenced(engines: &Engines, cores: &Cores, job: &LoadJob) -> Result<Loaded
         padding: &padding,
         lengths: &lengths,
     };
-    let proof = prove(job, subject, card.as_ref(), &Instant::now)?;
+    let mut proof = prove(job, subject, card.as_ref(), &Instant::now)?;
     let plan = Plan {
         platform: engine.platform(),
         instances: config.instances,
@@ -109,7 +107,7 @@ fn load_fenced(engines: &Engines, cores: &Cores, job: &LoadJob) -> Result<Loaded
         timeout: config.timeout,
         facts: facts(&proof.facts, &devices, provider),
     };
-    let warm_up = warm_up(job, (&signature, &plan.batching), lengths);
+    let warm_up = warm_up(job, (&signature, &plan.batching), lengths, proof.example.take());
     let identity = (job.model.clone(), job.version);
     let workers = Servable::start(identity, (model, signature), plan, cores, &warm_up);
     let workers = workers.map_err(|it| LoadError::doubtful(chain(&it)))?;
@@ -202,79 +200,6 @@ fn no_instance(error: BackendError) -> LoadError {
     LoadError::doubtful(error.to_string())
 }
 
-/// Runs zeros through the model, so that no caller pays for first allocations. A model may refuse
-/// zeros, or lengths that we made up, for good reasons; that is no reason not to serve it. One that
-/// runs with nothing that it says it takes is broken, and one whose device fails cannot serve.
-fn warm_up(
-    job: &LoadJob,
-    (signature, batching): (&Signature, &Batching),
-    mut lengths: AxisLengths,
-) -> WarmUp {
-    let (model, version) = (job.model.clone(), job.version);
-    for (axis, sizes) in &job.config.padding.axes {
-        let length = lengths.named.entry(axis.clone()).or_insert(sizes.max());
-        *length = sizes.up(*length).unwrap_or(sizes.max());
-    }
-    let rows = warm_up_rows(&job.config.warmup_rows, (signature, batching), &lengths);
-    let signature = signature.clone();
-    Arc::new(move |instance| {
-        let mut broken = None;
-        let mut failed = 0;
-        for &rows in &rows {
-            let Err(error) = run_zeros(instance, &signature, (rows, &lengths)) else { continue };
-            tracing::info!(%model, %version, rows, %error, "a warm-up run failed");
-            match error {
-                BackendError::Run { reason } => {
-                    failed += 1;
-                    broken = Some(reason);
-                }
-                // No run will succeed, so what serves now must not give way to it.
-                lost @ BackendError::DeviceLost { .. } => return Err(InferError::Backend(lost)),
-                BackendError::Unavailable { .. }
-                | BackendError::Artifact { .. }
-                | BackendError::Unsupported { .. }
-                | BackendError::Input { .. } => {}
-            }
-        }
-        match broken {
-            Some(reason) if failed == rows.len() && lengths.settle(&signature) => {
-                let reason = format!("every warm-up run failed, the last so: {reason}");
-                Err(InferError::Backend(BackendError::Run { reason }))
-            }
-            Some(_) | None => Ok(()),
-        }
-    })
-}
-
-/// Row counts as they can come to run: no more elements than a batch may have, filled up.
-fn warm_up_rows(
-    wanted: &[usize],
-    (signature, batching): (&Signature, &Batching),
-    lengths: &AxisLengths,
-) -> Vec<usize> {
-    let shapes = signature.inputs.iter().map(|it| lengths.shape(it, 1));
-    let shapes: Result<Vec<Shape>, String> = shapes.collect();
-    let row = shapes.map_or(1, |it| row_elements(signature, it.iter()));
-    let most = (batching.elements_max / row).clamp(1, batching.rows_max);
-    let most = batching.sizes.as_ref().and_then(|it| it.down(most)).unwrap_or(most);
-    let mut rows: Vec<usize> = wanted.iter().map(|it| batching.rows_run((*it).min(most))).collect();
-    rows.sort_unstable();
-    rows.dedup();
-    rows
-}
-
-fn run_zeros(
-    instance: &mut dyn Instance,
-    signature: &Signature,
-    (rows, lengths): (usize, &AxisLengths),
-) -> Result<(), BackendError> {
-    let inputs =
-        zeros(signature, (rows, lengths)).map_err(|reason| BackendError::Input { reason })?;
-    let mut outputs: Vec<Output> =
-        signature.outputs.iter().map(|it| Output::prepare(it, rows)).collect();
-    instance.run(&inputs, &mut outputs)
-}
-
 /// Zeros for every input.
 pub(crate) fn zeros(
     signature: &Signature,
@@ -301,7 +226,7 @@ impl AxisLengths {
     }
 
     /// Is no length of any input made up?
-    fn settle(&self, signature: &Signature) -> bool {
+    pub(crate) fn settle(&self, signature: &Signature) -> bool {
         let said = |dim: &Dim| match dim {
             Dim::Fixed(_) | Dim::Rows => true,
             Dim::Free(name) => **name == *UNBATCHED_ROWS || self.named.contains_key(&**name),

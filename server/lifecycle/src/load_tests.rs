@@ -68,39 +68,6 @@ fn padding_that_changes_answers_is_refused() {
 }
 
 #[test]
-fn warm_up_runs_what_can_come() {
-    let check = |toml: &str, expect: &[usize]| {
-        let root = tempfile::tempdir().expect("scratch");
-        let script = "input x FP32 rows,n\noutput y FP32 rows,n = copy x";
-        std::fs::write(root.path().join("model.fake"), script).expect("write");
-        let fake = Fake::new();
-        let engines = engines(&fake);
-        let defaults = options(root.path(), &engines).defaults;
-        let job = LoadJob {
-            model: ModelName::new("m").expect("a name"),
-            version: Version(1),
-            folder: root.path().to_path_buf(),
-            config: ModelConfig::parse(toml, &defaults).expect("no faults"),
-            serves: None,
-        };
-        load(&engines, &Cores::new(1), &job).map(drop).expect("loads");
-        let runs = fake.runs();
-        assert!(runs.ends_with(expect), "{toml}: {runs:?}");
-    };
-    check("", &[1, 32]);
-    check("[dynamic_batching]\nallowed_batch_sizes = [2, 32]", &[2, 32]);
-    check(
-        "[dynamic_batching]\nmax_batch_elements = 64\n[padding]\naxes = { n = [4, 16] }",
-        &[1, 4],
-    );
-    check(
-        "[warmup]\naxes = { n = 3 }\n[dynamic_batching]\nmax_batch_elements = 64\n\
-           [padding]\naxes = { n = [4, 16] }",
-        &[1, 16],
-    );
-}
-
-#[test]
 fn where_and_through_what_a_version_runs_is_known() {
     let check = |devices: &[Device], provider, expect: &str| {
         let facts = facts(&BTreeMap::from([("a".to_owned(), "b".to_owned())]), devices, provider);

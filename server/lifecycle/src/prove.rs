@@ -25,6 +25,9 @@ pub(crate) struct Proof {
     pub(crate) golden: Option<Report>,
     /// Of a run of one request.
     pub(crate) latency: Option<Duration>,
+    /// Inputs that the model takes and that nobody made up: its own example, or else the first
+    /// request that was recorded.
+    pub(crate) example: Option<Vec<Tensor>>,
 }
 
 /// The model as it is to be served.
@@ -94,11 +97,12 @@ pub(crate) fn prove(
         (proof.golden, recorded) = (Some(report), Some(inputs));
     }
     if let Some(max) = config.latency_max {
-        let inputs = one_row(signature, recorded.or(own), subject.lengths);
+        let inputs = one_row(signature, recorded.as_ref().or(own.as_ref()), subject.lengths);
         let took = latency(&mut ask, (inputs, config.latency_runs), max, now)?;
         proof.facts.insert("proof.latency_ms".to_owned(), millis(took));
         proof.latency = Some(took);
     }
+    proof.example = own.or(recorded);
     Ok(proof)
 }
 
@@ -121,7 +125,7 @@ fn golden(job: &LoadJob) -> Result<Option<Golden>, Refusal> {
 /// A request of one row: the first of what there is, or made up.
 fn one_row(
     signature: &Signature,
-    inputs: Option<Vec<Tensor>>,
+    inputs: Option<&Vec<Tensor>>,
     lengths: &AxisLengths,
 ) -> Result<Vec<Tensor>, String> {
     let Some(inputs) = inputs else {

@@ -173,8 +173,8 @@ fn a_run_is_measured_with_one_row() {
     let model = Fake::new().load(&artifact, &Options::default()).expect("loads");
     let two = Tensor::from_elements(&[2, 2], &[1.0_f32, 2.0, 3.0, 4.0]).expect("four");
     let lengths = AxisLengths::default();
-    let dims = |signature: &Signature, inputs| {
-        let one = one_row(signature, inputs, &lengths).expect("inputs");
+    let dims = |signature: &Signature, inputs: Option<Vec<Tensor>>| {
+        let one = one_row(signature, inputs.as_ref(), &lengths).expect("inputs");
         one[0].shape().dims().to_vec()
     };
     assert_eq!(dims(model.signature(), Some(vec![two.clone()])), [1, 2]);

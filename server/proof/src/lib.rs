@@ -1,8 +1,8 @@
 //! What a version says of itself, and whether it keeps it.
 //!
 //! The modules stand in the order of a load: what lies beside the model (`MLmodel`), what it declares,
-//! whether the graph is like that, the example it brings, recorded requests and their answers, and
-//! how long a run takes. Nothing here knows a folder's history, an engine or a clock: whoever loads
+//! whether the graph is like that, the example it brings (and the same at other lengths), recorded
+//! requests and their answers, and how long a run takes. Nothing here knows a folder's history, an engine or a clock: whoever loads
 //! hands in a way to [`Ask`] the model. Called by the lifecycle, before a version is ready.
 
 mod yaml;
@@ -11,6 +11,7 @@ mod declared;
 mod compare;
 mod tensors;
 mod example;
+mod stretch;
 mod agree;
 mod golden;
 mod latency;
@@ -24,6 +25,7 @@ pub use example::{check_example, example};
 pub use golden::{Golden, Report};
 pub use latency::median;
 pub use refusal::{Refusal, Rule};
+pub use stretch::stretched;
 
 use backend_api::Tensor;
 
