@@ -1,7 +1,11 @@
 """`s3://` against moto, `http://` against Python's own server, `file:`."""
 
+import os
+import subprocess
+import sys
+
 import pytest
-from servers import files
+from servers import BINARY, PATIENCE_S, files, plain
 
 ONE = {"model.onnx": b"1" * 5000, "sub/config.json": b"{}"}
 
@@ -55,6 +59,35 @@ def test_large_files_over_http(tmp_path, salver):
         assert pulled.files() == {"model.onnx": data}
         assert not salver.pull(f"{address}/model.onnx").fetched
         salver.refused("pull", f"{address}/other.onnx", says="answers 404")
+
+
+# Peak of the memory of what it runs, in KiB. What starts a program counts as the program's for as long as it takes to
+# start it: this is small.
+PEAK = """
+import resource, subprocess, sys
+subprocess.run(sys.argv[1:], check=True, stdout=subprocess.DEVNULL)
+print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)
+"""
+
+
+@pytest.mark.parametrize("kind", ["http", "file"])
+def test_large_models_take_no_more_memory(kind, tmp_path, capsys):
+    def peak(name, size):
+        folder = tmp_path / name
+        folder.mkdir()
+        with open(folder / "model.onnx", "wb") as file:
+            os.truncate(file.fileno(), size)  # zeros, and none of them on the disk
+        settings = plain(SALVER_CACHE=str(tmp_path / f"{name}-cache"), HOME=str(tmp_path))
+        with files(folder) as web:
+            uri = f"{web}/model.onnx" if kind == "http" else f"file:{folder}"
+            command = [sys.executable, "-c", PEAK, BINARY, "models", "pull", uri]
+            done = subprocess.run(command, env=settings, capture_output=True, timeout=PATIENCE_S, check=True)
+        return int(done.stdout) << 10
+
+    small, large = peak("small", 1000), peak("large", 320 << 20)
+    with capsys.disabled():
+        print(f"\n{kind}: peak {small >> 10} KiB for 1 kB, {large >> 10} KiB for 320 MiB")
+    assert large - small <= 64 << 20
 
 
 @pytest.fixture
