@@ -20,6 +20,8 @@ pub(crate) struct Line {
     pub(crate) digest: Option<String>,
     /// Its share of the requests that name no version.
     pub(crate) share: Option<f64>,
+    /// It was replaced, and stays loaded for a roll-back.
+    pub(crate) is_warm: bool,
 }
 
 /// All of them, or those that can answer.
@@ -48,6 +50,7 @@ fn line(entry: &Entry, origin: Option<Arc<Origin>>, shares: &BTreeMap<Version, f
         digest: content.map(|it| it.digest.clone()),
         source,
         share,
+        is_warm: entry.is_warm,
     }
 }
 
@@ -80,7 +83,8 @@ mod tests {
     ) {
         let (model, version) = (ModelName::new("m").expect("a name"), version.map(Version));
         let reason = reason.to_owned();
-        let entry = Entry { model, version, state, reason, is_tried_again: false, digest: None };
+        let (is_tried_again, is_warm) = (false, false);
+        let entry = Entry { model, version, state, reason, is_tried_again, is_warm, digest: None };
         let origin = Origin { trouble: trouble.map(str::to_owned), ..Origin::default() };
         assert_eq!(super::reason(&entry, Some(&origin)), expect);
     }

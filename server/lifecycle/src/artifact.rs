@@ -11,6 +11,7 @@ use crate::audit::By;
 use crate::config::ModelConfig;
 use crate::metrics::ArtifactMetrics;
 use crate::state::State;
+use crate::warm::Warmth;
 
 /// See the module.
 pub(super) struct Artifact {
@@ -34,6 +35,8 @@ pub(super) struct Artifact {
     pub(super) lost: Option<(String, Device)>,
     /// Who wanted what was done with it last.
     pub(super) by: By,
+    /// Whether it stays once it is replaced.
+    pub(super) warmth: Warmth,
     pub(super) metrics: ArtifactMetrics,
 }
 

@@ -28,6 +28,9 @@ use crate::truth;
 /// Longest time without a request after which a model may be unloaded: a year, to be finite.
 const IDLE_UNLOAD_S_MAX: usize = 365 * 86_400;
 
+/// Longest time for which a replaced version stays loaded: a month, as a rollout's.
+const ROLLBACK_WINDOW_S_MAX: usize = 31 * 86_400;
+
 /// When a model is loaded.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum LoadPolicy {
@@ -84,6 +87,8 @@ pub struct ModelConfig {
     pub labels: BTreeMap<String, Version>,
     /// How requests that name no version are shared out.
     pub traffic: TrafficConfig,
+    /// How long a version that was replaced at once stays loaded.
+    pub rollback_window: Duration,
     /// How a new version takes over; `None`: at once.
     pub rollout: Option<Arc<Plan>>,
     /// How requests are joined; `rows_max` 0 means never.
@@ -129,6 +134,7 @@ impl ModelConfig {
             idle_unload: None,
             labels: BTreeMap::new(),
             traffic: TrafficConfig::default(),
+            rollback_window: Duration::ZERO,
             rollout: None,
             warmup_rows: vec![1, batching.rows_max],
             batching,
@@ -174,6 +180,9 @@ impl ModelConfig {
         set(&mut self.load, root.choice("load", &loads));
         if let Some(seconds) = root.integer("idle_unload_s", 0..=IDLE_UNLOAD_S_MAX) {
             self.idle_unload = Some(Duration::from_secs(seconds as u64)).filter(|_| seconds > 0);
+        }
+        if let Some(seconds) = root.integer("rollback_window_s", 0..=ROLLBACK_WINDOW_S_MAX) {
+            self.rollback_window = Duration::from_secs(seconds as u64);
         }
         set(&mut self.labels, root.with("labels", labels));
         set(&mut self.traffic, root.section("traffic", TrafficConfig::read));

@@ -32,6 +32,7 @@ const EVERY_KEY: &str = r#"
         transition = "resources"
         load = "lazy"
         idle_unload_s = 600
+        rollback_window_s = 0
         max_batch_size = 8
         timeout_ms = 250
         [labels]
@@ -93,6 +94,7 @@ fn every_key_is_read() {
             sticky: Some(Sticky::Header("x-user".into())),
             shadow: Some(ShadowConfig { version: "stable".to_owned(), share: 1_250 }),
         },
+        rollback_window: Duration::ZERO,
         rollout: None,
         batching: Batching {
             rows_max: 8,

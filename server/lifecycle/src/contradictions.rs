@@ -8,11 +8,13 @@ use backend_api::Precision;
 use server_base::settings::Section;
 
 use crate::config::ModelConfig;
+use crate::policy::Transition;
 
 /// Reports what cannot be meant. `session` says whether there are settings for ONNX Runtime alone.
 pub(crate) fn check(config: &ModelConfig, root: &mut Section<'_>, session: bool) {
     engine(config, root, session);
     batching(config, root);
+    rollback(config, root);
 }
 
 /// Engines that cannot be told how operators share threads, nor how threads wait.
@@ -66,6 +68,29 @@ fn batching(config: &ModelConfig, root: &mut Section<'_>) {
             "{} is not less than timeout_ms, {}: no request lives so long that does not ask for it",
             delay.as_micros(),
             config.timeout.as_millis()
+        );
+        root.fault(key, &text);
+    }
+}
+
+/// Keeping a version that is gone by then, or that something else keeps.
+fn rollback(config: &ModelConfig, root: &mut Section<'_>) {
+    let key = "rollback_window_s";
+    if config.rollback_window.is_zero() {
+        return;
+    }
+    let window = config.rollback_window.as_secs();
+    if config.transition == Transition::Resources {
+        let text = format!(
+            "{window} keeps the old version loaded beside the new one, and transition = \"resources\" \
+             unloads it before"
+        );
+        root.fault(key, &text);
+    }
+    if config.rollout.is_some() {
+        let text = format!(
+            "{window} is for versions that take over at once, and here a rollout moves from one to the \
+             next: rollout.rollback_window_s says how long that keeps the old one"
         );
         root.fault(key, &text);
     }

@@ -110,6 +110,25 @@ fn waiting_in_vain_is_a_fault() {
 }
 
 #[test]
+fn a_version_is_kept_for_a_roll_back_by_one_means_only() {
+    let key = ["rollback_window_s"];
+    let kept = parse("rollback_window_s = 60").map(|it| it.rollback_window);
+    assert_eq!(kept, Ok(std::time::Duration::from_secs(60)));
+    check("rollback_window_s = 2678401", &key);
+    check("transition = \"resources\"\nrollback_window_s = 0", &[]);
+    let faults = parse("transition = \"resources\"\nrollback_window_s = 60").expect_err("a fault");
+    let expect = "rollback_window_s: 60 keeps the old version loaded beside the new one, and \
+                  transition = \"resources\" unloads it before";
+    assert_eq!(faults, [expect]);
+    let faults =
+        parse("rollback_window_s = 60\n[rollout]\nsteps = \"5,100\"").expect_err("a fault");
+    let expect = "rollback_window_s: 60 is for versions that take over at once, and here a rollout \
+                  moves from one to the next: rollout.rollback_window_s says how long that keeps the \
+                  old one";
+    assert_eq!(faults, [expect]);
+}
+
+#[test]
 fn what_may_be_meant_is_served_and_doubted() {
     doubted("", &[]);
     doubted("[instances]\ncount = 2", &[]);

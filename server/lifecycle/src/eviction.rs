@@ -1,4 +1,6 @@
 //! Which models that are loaded on demand may come in, and which must go. Pure.
+//!
+//! What is kept for a roll-back only goes before any model that answers.
 
 use std::time::{Duration, Instant};
 
@@ -30,6 +32,15 @@ pub(crate) struct Resident {
     pub(crate) used: Instant,
     /// Unused for so long, it goes by itself.
     pub(crate) idle_max: Option<Duration>,
+}
+
+/// A version that was replaced and stays loaded for a roll-back.
+#[derive(Clone, Debug)]
+pub(crate) struct Spare {
+    /// Its model's name.
+    pub(crate) name: ModelName,
+    /// Memory that it takes.
+    pub(crate) bytes: u64,
 }
 
 /// Places among the models in memory, and bytes of it: what is taken, or needed.
@@ -68,8 +79,10 @@ pub(crate) struct Picture {
     pub(crate) leaving: Space,
     /// What those need who wait for room, in the order in which they came.
     pub(crate) newcomers: Vec<Space>,
-    /// Those that may be unloaded.
+    /// Those that may be unloaded, without what they keep for a roll-back.
     pub(crate) residents: Vec<Resident>,
+    /// What models keep for that.
+    pub(crate) spares: Vec<Spare>,
 }
 
 /// What is to be done.
@@ -78,6 +91,8 @@ pub(crate) struct Room {
     /// One for each newcomer.
     pub(crate) fates: Vec<Fate>,
     pub(crate) evicted: Vec<(ModelName, Cause)>,
+    /// Models that keep nothing for a roll-back any more.
+    pub(crate) cooled: Vec<ModelName>,
     /// When the refused may try again.
     pub(crate) retry: Instant,
 }
@@ -156,43 +171,60 @@ impl Left {
     }
 }
 
-/// Those that may go, the least recently used first.
+/// Those that may go, the least recently used first, and before them what is only kept.
 struct Leavers {
+    spares: Vec<Spare>,
     rest: Vec<Resident>,
+    cooled: Vec<ModelName>,
     evicted: Vec<(ModelName, Cause)>,
 }
 
+/// How many of them would go, and why.
+#[derive(Default)]
+struct Going {
+    spares: usize,
+    causes: Vec<Cause>,
+}
+
 impl Leavers {
-    /// The next goes, if there is one; gives the space that it leaves.
-    fn next(&mut self, at: usize) -> Option<Space> {
-        self.rest.get(at).map(|it| Space { models: 1, bytes: it.bytes })
+    /// The next goes, if there is one; gives the space that it leaves. What a model keeps takes no
+    /// place of its own, and is counted as left only when it goes by itself.
+    fn next(&self, going: &mut Going, cause: Cause) -> Option<Space> {
+        if cause == Cause::Memory
+            && let Some(it) = self.spares.get(going.spares)
+        {
+            going.spares += 1;
+            return Some(Space { models: 0, bytes: it.bytes });
+        }
+        let it = self.rest.get(going.causes.len())?;
+        going.causes.push(cause);
+        Some(Space { models: 1, bytes: it.bytes })
     }
 
     /// Makes `left` large enough for somebody. Nobody goes if that does not do.
     fn make_room(&mut self, left: &mut Left, need: Space) -> Option<Cause> {
-        let (mut would, mut causes) = (*left, Vec::new());
+        let (mut would, mut going) = (*left, Going::default());
         while let Some(cause) = would.lacks(need) {
-            let Some(space) = self.next(causes.len()) else { return Some(cause) };
+            let Some(space) = self.next(&mut going, cause) else { return Some(cause) };
             would.give(space);
-            causes.push(cause);
         }
         *left = would;
-        self.go(causes);
+        self.go(going);
         None
     }
 
     /// Brings what is overdrawn back, as far as that goes.
     fn pay_back(&mut self, left: &mut Left) {
-        let mut causes = Vec::new();
+        let mut going = Going::default();
         while let Some(cause) = left.is_overdrawn() {
-            let Some(space) = self.next(causes.len()) else { break };
+            let Some(space) = self.next(&mut going, cause) else { break };
             left.give(space);
-            causes.push(cause);
         }
-        self.go(causes);
+        self.go(going);
     }
 
-    fn go(&mut self, causes: Vec<Cause>) {
+    fn go(&mut self, Going { spares, causes }: Going) {
+        self.cooled.extend(self.spares.drain(..spares).map(|it| it.name));
         let gone = self.rest.drain(..causes.len()).map(|it| it.name);
         self.evicted.extend(gone.zip(causes));
     }
@@ -200,7 +232,7 @@ impl Leavers {
 
 /// Makes room. Newcomers are served in their order: who waits is not overtaken.
 pub(crate) fn plan(picture: Picture, now: Instant) -> Room {
-    let Picture { limits, occupied, leaving, newcomers, residents } = picture;
+    let Picture { limits, occupied, leaving, newcomers, residents, mut spares } = picture;
     let may_go = |it: &Resident| it.stays_until <= now;
     let is_idle = |it: &Resident| {
         it.idle_max.is_some_and(|max| now.saturating_duration_since(it.used) >= max)
@@ -214,8 +246,14 @@ pub(crate) fn plan(picture: Picture, now: Instant) -> Room {
     let mut soon = free;
     soon.give(leaving);
     idle.iter().for_each(|it| soon.give(Space { models: 1, bytes: it.bytes }));
+    // With them goes what they keep.
+    let goes_along = |spare: &Spare| idle.iter().any(|it| it.name == spare.name);
+    spares.iter().filter(|it| goes_along(it)).for_each(|it| {
+        soon.give(Space { models: 0, bytes: it.bytes });
+    });
+    spares.retain(|it| !goes_along(it));
     let evicted = idle.into_iter().map(|it| (it.name, Cause::Idle)).collect();
-    let mut leavers = Leavers { rest, evicted };
+    let mut leavers = Leavers { spares, rest, cooled: Vec::new(), evicted };
     leavers.pay_back(&mut soon);
     let mut somebody_waits = false;
     let fates = newcomers.into_iter().map(|need| {
@@ -235,7 +273,7 @@ pub(crate) fn plan(picture: Picture, now: Instant) -> Room {
     let retry = stay.iter().map(|it| it.stays_until).chain(leavers.rest.iter().map(|_| now)).min();
     // Never at once: whoever is refused is not to ask in a circle.
     let retry = retry.unwrap_or(now + NO_ROOM_RETRY).max(now + BACKOFF);
-    Room { fates, evicted: leavers.evicted, retry }
+    Room { fates, evicted: leavers.evicted, cooled: leavers.cooled, retry }
 }
 
 /// The pause after so many failures in a row.

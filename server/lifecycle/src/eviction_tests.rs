@@ -36,6 +36,7 @@ fn check(
         leaving: Space { models: leaving, bytes: 0 },
         newcomers: vec![Space { models: 1, bytes: 0 }; newcomers],
         residents: parse(residents, now),
+        spares: Vec::new(),
     };
     let room = plan(picture, now);
     let refused = room.fates.iter().filter(|it| matches!(it, Fate::Refused(_))).count();
@@ -46,21 +47,34 @@ fn check(
 
 fn words(room: &Room) -> String {
     let word = |(name, cause): &(ModelName, Cause)| format!("{name}:{}", cause.label());
-    room.evicted.iter().map(word).collect::<Vec<_>>().join(" ")
+    let cooled = room.cooled.iter().map(|it| format!("{it}:spare"));
+    cooled.chain(room.evicted.iter().map(word)).collect::<Vec<_>>().join(" ")
 }
 
 /// Bytes: limit, occupied, leaving, and what newcomers need. Expects a letter for each of them
 /// (admitted, waits, refused), and who is evicted.
 #[track_caller]
-fn check_bytes(
+fn check_bytes(bytes: (u64, u64, u64), needs: &[u64], residents: &str, expect: (&str, &str)) {
+    check_spares(bytes, needs, (residents, ""), expect);
+}
+
+/// The same with versions `name*bytes` that are kept for a roll-back.
+#[track_caller]
+fn check_spares(
     (max, occupied, leaving): (u64, u64, u64),
     needs: &[u64],
-    residents: &str,
+    (residents, spares): (&str, &str),
     expect: (&str, &str),
 ) {
     let now = Instant::now() + Duration::from_secs(1_000);
     let space = |bytes| Space { models: 1, bytes };
+    let spare = |it: &str| {
+        let (name, bytes) = it.split_once('*').expect("name*bytes");
+        let (name, bytes) = (ModelName::new(name).expect("a name"), bytes.parse().expect("bytes"));
+        Spare { name, bytes }
+    };
     let picture = Picture {
+        spares: spares.split_whitespace().map(spare).collect(),
         limits: Limits { models: None, bytes: Some(max) },
         occupied: space(occupied),
         leaving: space(leaving),
@@ -77,7 +91,35 @@ fn check_bytes(
         }
     });
     let fates: String = fates.collect();
-    assert_eq!((&*fates, &*words(&room)), expect, "{needs:?} {residents}");
+    assert_eq!((&*fates, &*words(&room)), expect, "{needs:?} {residents} {spares}");
+}
+
+#[test]
+fn what_is_kept_for_a_roll_back_goes_first() {
+    check_spares((100, 90, 0), &[10], ("a@5*40", "m*30"), ("a", ""));
+    check_spares((100, 90, 0), &[30], ("a@5*40", "m*30"), ("w", "m:spare"));
+    check_spares((100, 90, 0), &[60], ("a@5*40", "m*30"), ("w", "m:spare a:memory"));
+    check_spares((100, 90, 0), &[90], ("a@5*40", "m*30"), ("r", ""));
+    check_spares((100, 120, 0), &[], ("a@5*40", "m*30"), ("", "m:spare"));
+    // What leaves already is waited for.
+    check_spares((100, 90, 30), &[30], ("", "m*30"), ("w", ""));
+    // With a model that is idle goes what it keeps, and makes room.
+    check_spares((100, 90, 0), &[60], ("a@60~60*20 b@5*10", "a*30 m*10"), ("w", "a:idle"));
+}
+
+#[test]
+fn no_place_is_won_by_what_is_kept() {
+    let now = Instant::now() + Duration::from_secs(1_000);
+    let name = |it: &str| ModelName::new(it).expect("a name");
+    let picture = Picture {
+        limits: Limits { models: Some(2), bytes: None },
+        occupied: Space { models: 2, bytes: 60 },
+        newcomers: vec![Space { models: 1, bytes: 10 }],
+        residents: parse("a@5*10", now),
+        spares: vec![Spare { name: name("m"), bytes: 30 }],
+        ..Picture::default()
+    };
+    assert_eq!(words(&plan(picture, now)), "a:count");
 }
 
 #[test]

@@ -9,7 +9,7 @@ use server_serving::Workers;
 
 use super::Model;
 use crate::audit::By;
-use crate::fault::LoadError;
+use crate::fault::{Fault, LoadError};
 use crate::load::Loaded;
 use crate::policy::Transition;
 use crate::state::State;
@@ -30,6 +30,10 @@ impl Model {
         let artifact = self.artifacts.iter_mut().find(|it| it.id == id)?;
         artifact.metrics.loaded(None);
         let key = (artifact.version, artifact.print);
+        if error.fault == Fault::Doubtful {
+            // Memory may have been short: what is kept for a roll-back is not to stand in the next try's way.
+            self.cool();
+        }
         self.retries.fail(key, error.fault, now).map(|it| it.saturating_duration_since(now))
     }
 

@@ -259,6 +259,7 @@ pub(crate) fn print(found: &FoundVersion, config: &ModelConfig) -> u64 {
         labels: _,
         traffic: _,
         rollout: _,
+        rollback_window: _,
         batching,
         padding,
         proof,

@@ -27,6 +27,8 @@ pub struct Entry {
     pub reason: String,
     /// Its load has failed, and is tried again by itself.
     pub is_tried_again: bool,
+    /// It was replaced, and stays loaded for a roll-back: it answers those who name it.
+    pub is_warm: bool,
     /// Which bytes were loaded, where that is found out: see [`crate::digest`].
     pub digest: Option<String>,
 }

@@ -155,6 +155,22 @@ impl House {
         patience.await.unwrap_or_else(|_| panic!("it says {:?}", self.reason(version)));
     }
 
+    /// Waits until these versions, and no others, are kept for a roll-back.
+    pub(crate) async fn says_warm(&self, expect: &[u64]) {
+        let mut changes = self.lifecycle.changes();
+        let warm = || -> Vec<u64> {
+            let index = self.lifecycle.index();
+            index.iter().filter(|it| it.is_warm).filter_map(|it| Some(it.version?.0)).collect()
+        };
+        let wait = async {
+            while warm() != expect {
+                changes.changed().await.expect("the manager lives");
+            }
+        };
+        let patience = tokio::time::timeout(Duration::from_secs(20), wait);
+        patience.await.unwrap_or_else(|_| panic!("{:?} instead of {expect:?}", warm()));
+    }
+
     /// Waits until a scan and a look at who was used have come to their end.
     pub(crate) async fn is_looked_at(&self) {
         // Its answer comes at the end of a turn that began after this.

@@ -16,6 +16,7 @@ mod folder;
 mod desired;
 mod state;
 mod policy;
+mod warm;
 mod engines;
 mod eviction;
 mod memory;
@@ -59,6 +60,8 @@ mod house;
 mod command_tests;
 #[cfg(test)]
 mod gpu_tests;
+#[cfg(test)]
+mod kept_tests;
 #[cfg(test)]
 mod memory_tests;
 #[cfg(test)]

@@ -17,6 +17,7 @@ const SWITCHES: &str = "salver_version_switches_total";
 const LOADS_BEGUN: &str = "salver_loads_begun_total";
 const EVICTIONS: &str = "salver_evictions_total";
 const MODELS: &str = "salver_models";
+const MODEL_WARM: &str = "salver_model_warm";
 const MODEL_MEMORY: &str = "salver_model_memory_bytes";
 const MEMORY_TAKEN: &str = "salver_models_memory_bytes";
 const MEMORY_MAX: &str = "salver_models_memory_max_bytes";
@@ -83,7 +84,8 @@ pub const SERIES: &[Series] = &[
         kind: SeriesKind::Counter,
         labels: &["cause"],
         help: "Models that were unloaded by the server itself: count (others needed the \
-               place), memory (others needed it), idle.",
+               place), memory (others needed it), idle; and versions that were kept for a roll-back: \
+               warm (others needed their memory).",
         buckets: &[],
     },
     Series {
@@ -92,6 +94,14 @@ pub const SERIES: &[Series] = &[
         labels: &["state"],
         help: "Models of the repository: loaded (something of it answers), registered (loaded on \
                demand, and not now), other (loading, failed, unloaded).",
+        buckets: &[],
+    },
+    Series {
+        name: MODEL_WARM,
+        kind: SeriesKind::Gauge,
+        labels: &["model", "version"],
+        help: "1 for a version that was replaced and stays loaded for a roll-back (rollback_window_s \
+               of its model.toml), 0 for others.",
         buckets: &[],
     },
     Series {
@@ -166,6 +176,7 @@ impl ArtifactMetrics {
 /// Handles of one version's states. One for all its revisions, which share the series.
 pub(crate) struct StateMetrics {
     states: [Gauge; State::NAMES.len()],
+    warm: Gauge,
     memory: Gauge,
 }
 
@@ -175,8 +186,14 @@ impl StateMetrics {
         let states = State::NAMES.map(|it| {
             gauge!(MODEL_STATE, "model" => model.shared(), "version" => version.clone(), "state" => it)
         });
+        let warm = gauge!(MODEL_WARM, "model" => model.shared(), "version" => version.clone());
         let memory = gauge!(MODEL_MEMORY, "model" => model.shared(), "version" => version);
-        StateMetrics { states, memory }
+        StateMetrics { states, warm, memory }
+    }
+
+    /// Does it stay loaded though it was replaced?
+    pub(crate) fn is_warm(&self, is_warm: bool) {
+        self.warm.set(if is_warm { 1.0 } else { 0.0 });
     }
 
     /// It takes so much memory.
@@ -196,6 +213,7 @@ impl StateMetrics {
 impl Drop for StateMetrics {
     fn drop(&mut self) {
         self.show(&State::End { reason: None });
+        self.is_warm(false);
         self.takes(0);
     }
 }
@@ -242,6 +260,11 @@ pub(crate) fn device_lost(model: &ModelName, device: String) {
 /// A model is unloaded.
 pub(crate) fn evicted(cause: Cause) {
     counter!(EVICTIONS, "cause" => cause.label()).increment(1);
+}
+
+/// A version that was kept for a roll-back goes before its time.
+pub(crate) fn cooled() {
+    counter!(EVICTIONS, "cause" => "warm").increment(1);
 }
 
 /// What models take together.

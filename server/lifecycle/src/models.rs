@@ -25,6 +25,7 @@ use crate::retries::{Key, Retries};
 use crate::scanner::Seen as Scanned;
 use crate::settle::Part;
 use crate::state::{Event, Illegal, State, next};
+use crate::warm::Warmth;
 
 use artifact::Artifact;
 use copied::Copied;
@@ -136,6 +137,7 @@ impl Model {
                 digest: None,
                 lost: None,
                 by: By::Repository,
+                warmth: Warmth::default(),
                 metrics: ArtifactMetrics::new(&self.name, version),
             });
         }
@@ -160,6 +162,8 @@ impl Model {
             desired: !it.is_over()
                 && desired.contains(&it.version)
                 && prints.contains(&(it.version, it.print)),
+            kept: self.is_kept(it),
+            spent: it.is_spent(),
         });
         next_action(self.folder.config().transition, &seen.collect::<Vec<_>>())
     }
@@ -231,9 +235,9 @@ impl Model {
         wanted.any(|(version, print)| !has_come(version, print))
     }
 
-    /// Can it answer?
+    /// Can it answer those who name no version?
     pub(crate) fn is_available(&self) -> bool {
-        self.artifacts.iter().any(|it| it.state == State::Available)
+        self.artifacts.iter().any(|it| it.state == State::Available && !it.is_warm())
     }
 
     /// Why it, or a version of it, is not as wanted. Never empty while nothing answers.
@@ -291,6 +295,7 @@ impl Model {
         ModelEntry::new(ready, known, labels.collect(), Arc::clone(&self.requests))
             .with_traffic(traffic)
             .with_demand(self.on_demand())
+            .with_aside(self.warm_version())
     }
 
     /// What operators see: a line for each artifact, and for each version that has none.
@@ -301,6 +306,7 @@ impl Model {
             state,
             reason,
             is_tried_again: false,
+            is_warm: false,
             digest: None,
         };
         let artifact = |it: &Artifact| {
@@ -313,8 +319,13 @@ impl Model {
                 State::Start | State::Loading => String::new(),
             };
             let is_tried_again = it.has_failed() && self.retries.is_pending((it.version, it.print));
-            let digest = it.digest.clone();
-            Entry { is_tried_again, digest, ..entry(Some(it.version), it.state.clone(), reason) }
+            let (digest, is_warm) = (it.digest.clone(), it.is_warm());
+            Entry {
+                is_tried_again,
+                is_warm,
+                digest,
+                ..entry(Some(it.version), it.state.clone(), reason)
+            }
         };
         let mut entries: Vec<Entry> = self.artifacts.iter().map(artifact).collect();
         let ended = || State::End { reason: None };
@@ -340,6 +351,8 @@ mod artifact;
 mod copied;
 #[path = "failed.rs"]
 mod failed;
+#[path = "kept.rs"]
+mod kept;
 #[path = "ondemand.rs"]
 mod ondemand;
 #[path = "shown.rs"]

@@ -67,16 +67,23 @@ impl Model {
         if self.lazy.refused_until().is_some_and(|it| it <= now) {
             self.sleep();
         }
-        [again, self.lazy.refused_until()].into_iter().flatten().min()
+        let warm_until = self.warm_until();
+        if warm_until.is_some_and(|it| it <= now) {
+            self.touch();
+        }
+        let warm_until = warm_until.filter(|it| *it > now);
+        [again, self.lazy.refused_until(), warm_until].into_iter().flatten().min()
     }
 
-    /// When it is next to be pardoned.
+    /// When it is next to be pardoned, or lets go of what it kept.
     pub(crate) fn pardoned_at(&self) -> Option<Instant> {
-        [self.retries.next(), self.lazy.refused_until()].into_iter().flatten().min()
+        let refused_until = self.lazy.refused_until();
+        [self.retries.next(), refused_until, self.warm_until()].into_iter().flatten().min()
     }
 
     /// Draws the conclusions of what has happened to its loads.
     pub(crate) fn reckon(&mut self, now: Instant) {
+        self.keep_warm(now);
         if !self.is_lazy() || !self.lazy.is_wanted() {
             return;
         }
@@ -108,7 +115,9 @@ impl Model {
         self.lazy.look(used, now);
         let (stays_until, used) = self.lazy.stay()?;
         let (name, idle_max) = (self.name.clone(), self.folder.config().idle_unload);
-        Some(Resident { name, bytes: self.bytes(), stays_until, used, idle_max })
+        // What is kept for a roll-back goes for itself, and before any model does.
+        let bytes = self.bytes().saturating_sub(self.warm_bytes().unwrap_or(0));
+        Some(Resident { name, bytes, stays_until, used, idle_max })
     }
 
     /// May it go by itself, once it is idle?

@@ -28,6 +28,10 @@ pub(crate) struct Seen {
     pub state: State,
     /// Is it wanted?
     pub desired: bool,
+    /// Does it stay loaded for a roll-back though it was replaced?
+    pub kept: bool,
+    /// Did it, and is that over?
+    pub spent: bool,
 }
 
 /// What to do with an artifact.
@@ -41,7 +45,7 @@ pub(crate) enum Action {
 
 /// The next action, if there is any.
 pub(crate) fn next_action(transition: Transition, artifacts: &[Seen]) -> Option<Action> {
-    let stale = |it: &&Seen| it.state == State::Available && !it.desired;
+    let stale = |it: &&Seen| it.state == State::Available && !it.desired && !it.kept;
     let mut stale: Vec<&Seen> = artifacts.iter().filter(stale).collect();
     stale.sort_by_key(|it| it.version);
     let retire = match transition {
@@ -66,6 +70,10 @@ pub(crate) fn next_action(transition: Transition, artifacts: &[Seen]) -> Option<
 fn is_replaced(stale: &Seen, artifacts: &[Seen]) -> bool {
     let desired = || artifacts.iter().filter(|it| it.desired);
     let available = |it: &Seen| it.state == State::Available;
+    // What took its place is still there, though something else may be wanted by now.
+    if stale.spent && artifacts.iter().any(|it| it.id != stale.id && available(it)) {
+        return true;
+    }
     let mut successors = desired().filter(|it| it.version == stale.version).peekable();
     if successors.peek().is_some() {
         // Another revision of the same number: it takes over only once it answers.

@@ -1,8 +1,8 @@
 use super::*;
 use proptest::prelude::*;
 
-/// Artifacts as words `version[r]:state[!]`: S, L, A, U, E or F (failed), `!` if desired; the
-/// place in the list is the id.
+/// Artifacts as words `version[r]:state[!]`: S, L, A, U, E or F (failed), `!` if desired, K and G for
+/// one that answers and is, or was, kept for a roll-back; the place in the list is the id.
 fn parse(text: &str) -> Vec<Seen> {
     let word = |(id, word): (u64, &str)| {
         let (version, state) = word.split_once(':').expect("version:state");
@@ -13,13 +13,15 @@ fn parse(text: &str) -> Vec<Seen> {
             state: match state.trim_end_matches('!') {
                 "S" => State::Start,
                 "L" => State::Loading,
-                "A" => State::Available,
+                "A" | "K" | "G" => State::Available,
                 "U" => State::Unloading,
                 "E" => State::End { reason: None },
                 "F" => State::End { reason: failed() },
                 other => panic!("{other}"),
             },
             desired: state.ends_with('!'),
+            kept: state == "K",
+            spent: state == "G",
         }
     };
     (0..).zip(text.split_whitespace()).map(word).collect()
@@ -56,6 +58,27 @@ fn a_swap() {
     check("1:E 2:S!", Some(Load(1)), Some(Load(1)));
 }
 
+#[track_caller]
+fn check_kept(artifacts: &str, availability: Option<Action>) {
+    assert_eq!(
+        next_action(Transition::Availability, &parse(artifacts)),
+        availability,
+        "{artifacts}"
+    );
+}
+
+#[test]
+fn what_is_kept_for_a_roll_back_stays() {
+    check_kept("1:K 2:A!", None);
+    check_kept("1:K 2:A 3:S!", Some(Load(2)));
+    check_kept("1:K 2:A 3:A!", Some(Retire(1)));
+    check_kept("1:A 2:K 3:A!", Some(Retire(0)));
+    // It goes whether the next has come or not, but not if nothing else answers.
+    check_kept("1:G 2:A 3:S!", Some(Retire(0)));
+    check_kept("1:G 2:L!", None);
+    check_kept("1:G 2:G 3:L!", Some(Retire(0)));
+}
+
 #[test]
 fn a_broken_version_leaves_the_old_one_serving() {
     check("1:A 2:F!", None, Some(Retire(0)));
@@ -87,10 +110,19 @@ proptest! {
         artifacts in prop::collection::vec((0_u64..4, any_state(), any::<bool>()), 0..6),
         resources in any::<bool>(),
         failing in any::<u8>(),
+        keeping in any::<bool>(),
     ) {
+        let keeping = keeping && !resources; // see `Model::is_kept`
         let transition = if resources { Transition::Resources } else { Transition::Availability };
         let mut seen: Vec<Seen> = (0..).zip(artifacts)
-            .map(|(id, (version, state, desired))| Seen { id, version: Version(version), state, desired })
+            .map(|(id, (version, state, desired))| Seen {
+                id,
+                version: Version(version),
+                kept: keeping && !desired && state == State::Available,
+                spent: false,
+                state,
+                desired,
+            })
             .collect();
         let serves = |seen: &[Seen]| seen.iter().any(|it| it.state == State::Available);
         let (served, wanted) = (serves(&seen), seen.iter().any(|it| it.desired));

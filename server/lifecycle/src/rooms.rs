@@ -12,7 +12,7 @@ use server_base::ModelName;
 use server_serving::{Bell, Demand, Scarce};
 
 use crate::clock::Clock;
-use crate::eviction::{Cause, Fate, Limits, Picture, Resident, Room, Space, plan};
+use crate::eviction::{Cause, Fate, Limits, Picture, Resident, Room, Space, Spare, plan};
 use crate::memory::Lesson;
 use crate::metrics;
 use crate::models::Model;
@@ -143,10 +143,12 @@ impl Rooms {
         let newcomers: Vec<Space> = claimed.chain(asked).collect();
         let residents: Vec<Resident> =
             models.values_mut().filter_map(|it| it.resident(now)).collect();
+        let kept = models.iter().filter_map(|(name, it)| Some((name.clone(), it.warm_bytes()?)));
         let mut picture = Picture {
             limits: self.limits,
             newcomers: newcomers.clone(),
             residents,
+            spares: kept.map(|(name, bytes)| Spare { name, bytes }).collect(),
             ..<_>::default()
         };
         for model in models.values() {
@@ -160,7 +162,12 @@ impl Rooms {
         }
         metrics::memory_taken(picture.occupied.bytes);
         picture.occupied.bytes += self.granted.values().sum::<u64>();
-        let Room { fates, evicted, retry } = plan(picture, now);
+        let Room { fates, evicted, cooled, retry } = plan(picture, now);
+        for name in cooled {
+            tracing::info!(model = %name, "what was kept for a roll-back goes: its memory is needed");
+            metrics::cooled();
+            models.get_mut(&name).into_iter().for_each(Model::cool);
+        }
         for (name, cause) in evicted {
             tracing::info!(model = %name, cause = cause.label(), "model goes back to be registered");
             metrics::evicted(cause);

@@ -21,6 +21,7 @@ const ASIDE: &[&str] = &[
     "labels",
     "traffic",
     "rollout",
+    "rollback_window_s",
 ];
 
 /// Of a text that has been read without a fault.
@@ -71,6 +72,7 @@ mod tests {
         check("[instances]\ncount = 2", "instances = { count = 2 }", true);
         check("", "version_policy = { specific = [3] }\n[rollout]\nsteps = '5,100'", true);
         check("", "load = 'lazy'\nidle_unload_s = 3\nlabels = { a = 1 }", true);
+        check("", "rollback_window_s = 600", true);
         check("a = 1", "a = '1'", false);
         check("a = 1", "a = 1.0", false);
         check("a = [1, 2]", "a = [12]", false);

@@ -79,7 +79,7 @@ impl Shelf {
 
     /// Another version may answer requests without a version.
     fn switch(&mut self, name: &ModelName, model: &Model) {
-        let Some(newest) = model.shown().entry.ready().last().map(|it| it.version()) else {
+        let Some(newest) = model.shown().entry.newest().map(|it| it.version()) else {
             self.newest.remove(name); // whatever comes next replaces nothing
             return;
         };

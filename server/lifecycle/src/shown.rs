@@ -86,6 +86,7 @@ impl Model {
                 *state = &it.state;
             }
         }
+        let warm = self.warm_version();
         for (version, state) in &foremost {
             let metrics = self.states.entry(*version);
             let metrics = metrics.or_insert_with(|| StateMetrics::new(&self.name, *version));
@@ -93,6 +94,7 @@ impl Model {
             let taken = self.artifacts.iter().filter(|it| it.version == *version);
             let taken = taken.filter(|it| it.is_in_memory()).map(|it| it.bytes).sum();
             metrics.takes(taken);
+            metrics.is_warm(warm == Some(*version));
         }
         self.states.retain(|version, _| foremost.contains_key(version));
     }

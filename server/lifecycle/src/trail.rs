@@ -7,6 +7,7 @@ use server_serving::Workers;
 use super::Model;
 use crate::audit::{By, Done, Record};
 use crate::metrics::LoadCause;
+use crate::warm::Warmth;
 
 impl Model {
     /// A load begins.
@@ -23,7 +24,10 @@ impl Model {
 
     /// One of them is to be unloaded: takes its threads.
     pub(crate) fn end(&mut self, id: u64) -> Option<Workers> {
+        let is_evicted =
+            self.artifacts.iter().any(|it| it.id == id && it.warmth == Warmth::Evicted);
         let by = match &self.asleep_by {
+            _ if is_evicted => By::Room,
             Some(by) if self.unloaded || (self.is_lazy() && !self.lazy.is_wanted()) => *by,
             Some(_) | None if self.direction.is_some() => By::Rollout,
             Some(_) | None => By::Repository,

@@ -63,9 +63,10 @@ impl Model {
         self.folder.present().keys().copied().collect()
     }
 
-    /// Versions that answer, and whose content is still there.
+    /// Versions that answer whoever asks, and whose content is still there.
     fn answering(&self) -> BTreeSet<Version> {
-        let available = self.artifacts.iter().filter(|it| it.state == State::Available);
+        let is_in_use = |it: &&super::Artifact| it.state == State::Available && !it.is_warm();
+        let available = self.artifacts.iter().filter(is_in_use);
         let versions = available.map(|it| it.version);
         versions.filter(|it| self.folder.present().contains_key(it)).collect()
     }

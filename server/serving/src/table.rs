@@ -38,6 +38,8 @@ pub struct ModelEntry {
     requests: Arc<RequestMetrics>,
     /// How it is loaded, if that is when somebody asks.
     on_demand: Option<Arc<OnDemand>>,
+    /// A version that can answer, and does so only if it is named.
+    aside: Option<Version>,
 }
 
 impl ModelEntry {
@@ -50,8 +52,8 @@ impl ModelEntry {
     ) -> ModelEntry {
         ready.sort_by_key(|it| it.version());
         let (ready, known, labels) = (ready.into(), known.into(), labels.into());
-        let (traffic, shadow, on_demand) = (None, None, None);
-        ModelEntry { ready, known, labels, traffic, shadow, requests, on_demand }
+        let (traffic, shadow, on_demand, aside) = (None, None, None, None);
+        ModelEntry { ready, known, labels, traffic, shadow, requests, on_demand, aside }
     }
 
     /// Versions that are not ready are loaded when somebody asks.
@@ -84,6 +86,11 @@ impl ModelEntry {
         self.traffic.as_ref().and_then(|it| it.sticky())
     }
 
+    /// One version answers only those who name it.
+    pub fn with_aside(self, aside: Option<Version>) -> ModelEntry {
+        ModelEntry { aside, ..self }
+    }
+
     /// How it is loaded, if that is when somebody asks.
     pub fn on_demand(&self) -> Option<&Arc<OnDemand>> {
         self.on_demand.as_ref()
@@ -98,9 +105,14 @@ impl ModelEntry {
         &self.ready
     }
 
+    /// The newest of those that answer whoever asks.
+    pub fn newest(&self) -> Option<&Arc<Servable>> {
+        self.ready.iter().rev().find(|it| Some(it.version()) != self.aside)
+    }
+
     /// What part of the requests that name no version each is to have.
     pub fn shares(&self) -> BTreeMap<Version, f64> {
-        match (&self.traffic, self.ready.last()) {
+        match (&self.traffic, self.newest()) {
             (Some(traffic), _) => traffic.shares().collect(),
             (None, Some(newest)) => [(newest.version(), 1.0)].into(),
             (None, None) => BTreeMap::new(),
@@ -133,11 +145,10 @@ impl ModelEntry {
     /// The version on whose stretch the request falls. If it cannot answer the heaviest does that
     /// can, and if none of them can the newest: a share is no reason to turn anybody away.
     fn any(&self, draw: impl FnOnce(&Traffic) -> Option<u64>) -> Option<&Arc<Servable>> {
-        let Some(traffic) = &self.traffic else { return self.ready.last() };
-        let drawn = draw(traffic).and_then(|it| self.ready_one(traffic.at(it)?));
-        drawn
-            .or_else(|| traffic.by_weight().find_map(|it| self.ready_one(it)))
-            .or_else(|| self.ready.last())
+        let Some(traffic) = &self.traffic else { return self.newest() };
+        let ready_one = |it| self.ready_one(it).filter(|_| Some(it) != self.aside);
+        let drawn = draw(traffic).and_then(|it| ready_one(traffic.at(it)?));
+        drawn.or_else(|| traffic.by_weight().find_map(ready_one)).or_else(|| self.newest())
     }
 
     fn ready_one(&self, version: Version) -> Option<&Arc<Servable>> {

@@ -23,7 +23,12 @@ struct Line {
     #[serde(default)]
     digest: String,
     share: Option<f64>,
+    #[serde(default)]
+    warm: bool,
 }
+
+/// What people read of a version that stays loaded.
+const WARM: &str = "kept warm for a rollback";
 
 /// A table, or the server's own JSON.
 pub(crate) fn list(server: &ServerArgs) -> Result<String, ClientError> {
@@ -35,8 +40,8 @@ pub(crate) fn list(server: &ServerArgs) -> Result<String, ClientError> {
     let head = ["MODEL", "VERSION", "STATE", "SOURCE", "DIGEST", "REASON"];
     let mut rows = vec![head.map(str::to_owned)];
     rows.extend(lines.into_iter().map(|it| {
-        let digest = short(&it.digest);
-        [it.name, it.version, it.state, it.source, digest, it.reason]
+        let (digest, why) = (short(&it.digest), why(&it));
+        [it.name, it.version, it.state, it.source, digest, why]
     }));
     // Columns of which nothing is known would only make it harder to read.
     if rows.iter().skip(1).all(|it| it[3].is_empty()) {
@@ -71,12 +76,22 @@ fn told(line: &Line) -> String {
     let version = if line.version.is_empty() { "-" } else { &line.version };
     let share = line.share.map(|it| format!(", {:.0} % of requests", it * 100.0));
     let mut words = format!("{} {version}: {}{}", line.name, line.state, share.unwrap_or_default());
-    for (what, text) in [("from", &line.source), ("digest", &line.digest), ("why", &line.reason)] {
+    let why = why(line);
+    for (what, text) in [("from", &line.source), ("digest", &line.digest), ("why", &why)] {
         if !text.is_empty() {
             words.push_str(&format!("\n  {what}: {text}"));
         }
     }
     words
+}
+
+/// Why it is not what answers everybody.
+fn why(line: &Line) -> String {
+    match (line.warm, line.reason.as_str()) {
+        (false, reason) => reason.to_owned(),
+        (true, "") => WARM.to_owned(),
+        (true, reason) => format!("{WARM}; {reason}"),
+    }
 }
 
 fn index(server: &ServerArgs) -> Result<bytes::Bytes, ClientError> {

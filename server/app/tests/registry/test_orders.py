@@ -70,6 +70,45 @@ def test_what_an_alias_has_swapped_goes_back(registry, serve):  # noqa: F811
     assert done.returncode == 0 and server.version() == one, done.stderr
 
 
+def test_the_version_before_is_kept_warm(registry, serve):  # noqa: F811
+    # Of the cache there is room for one version: what nobody leases is swept as soon as another comes.
+    one, two = [registry.publish({"model.onnx": wine(it), "notes": bytes([it]) * 700_000}) for it in (1, 2)]
+    alias(registry, one)
+    settings = model(registry.uri("@champion"), "rollback_window_s = 600\n")
+    flags = ["--rollout-interval-ms", "50", "--cache-bytes-max", 1 << 20]
+    server = serve(settings, *flags).ready()
+
+    def kept():
+        return [it for it, line in server.index().items() if line.get("warm")]
+
+    def begun():
+        return sum(server.metric("salver_loads_begun_total").values())
+
+    def shown(what):
+        return server.command("models", what, *(["wine"] if what == "show" else [])).stdout
+
+    assert kept() == [] and "kept warm" not in shown("list")
+    old = server.infer()
+    alias(registry, two)
+    server.serves(two)
+    wait_for(lambda: kept() == [one], "the old one is kept")
+    line = server.index()[one]
+    assert line["state"] == "READY" and "share" not in line, line
+    assert server.infer(f"/v2/models/wine/versions/{one}/infer")["outputs"] == old["outputs"]
+    assert server.metric(f'salver_model_warm{{model="wine",version="{one}"}}') != {}
+    assert sum(server.metric("salver_model_warm").values()) == 1.0
+    for what in ("list", "show"):
+        assert "kept warm for a rollback" in shown(what), shown(what)
+    loads = begun()
+    alias(registry, one)
+    server.serves(one)
+    wait_for(lambda: kept() == [two], "and the new one in turn")
+    assert server.infer()["outputs"] == old["outputs"]
+    assert server.command("models", "rollback", "wine").returncode == 0
+    assert server.version() == two
+    assert begun() == loads, "nothing was loaded for any of that"
+
+
 def test_what_was_ordered_is_forgotten(registry, serve, tmp_path):  # noqa: F811
     one, two = [registry.publish({"model.onnx": wine(it)}) for it in (1, 2)]
     alias(registry, one)

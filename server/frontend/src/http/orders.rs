@@ -70,7 +70,11 @@ pub(crate) async fn roll_back(
         Ok(body) => body,
         Err(error) => return failure(&error),
     };
-    let before = shared.origins.get(&route.model).and_then(|it| it.before);
+    let warm =
+        lines(&shared, true).into_iter().find(|it| it.model.as_str() == route.model && it.is_warm);
+    // What is still loaded is what served before; of others the registry's folder knows.
+    let before = warm.and_then(|it| it.version);
+    let before = before.or_else(|| shared.origins.get(&route.model).and_then(|it| it.before));
     match order(by, reason, None) {
         Ok(order) => shown(shared.conductor.roll_back(&route.model, before, order).await),
         Err(why) => refusal(Kind::Invalid, why),
@@ -148,6 +152,7 @@ mod tests {
             source: None,
             digest: digest.map(str::to_owned),
             share: None,
+            is_warm: false,
         }
     }
 

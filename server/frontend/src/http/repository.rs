@@ -35,6 +35,8 @@ struct IndexLine<'a> {
     digest: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     share: Option<f64>,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    warm: bool,
 }
 
 /// `POST /v2/repository/index`: an array, one object a version.
@@ -58,6 +60,7 @@ pub(crate) async fn index(
             source: it.source.as_deref(),
             digest: it.digest.as_deref(),
             share: it.share,
+            warm: it.is_warm,
         })
         .collect();
     json(StatusCode::OK, &lines)

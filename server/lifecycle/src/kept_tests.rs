@@ -1,0 +1,195 @@
+//! A version that was replaced and stays loaded for a roll-back, through the whole lifecycle.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::time::{Duration, Instant};
+
+use server_base::Version;
+
+use crate::audit::{Audit, By, Done};
+use crate::config::LoadPolicy;
+use crate::direction::Direction;
+use crate::eviction::RESIDENCE;
+use crate::house::{House, constant, house, house_with};
+use crate::memory::LEAST;
+
+const KEEPING: &str = "rollback_window_s = 60\n";
+
+/// A model `m` whose version 2 has taken over from version 1, which is kept.
+async fn swapped(house: &House) {
+    house.shows("m/1:AVAILABLE").await;
+    house.put("m/2/model.fake", &constant(2));
+    house.shows("m/1:AVAILABLE m/2:AVAILABLE").await;
+    assert_eq!(warm(house), [1]);
+}
+
+fn keeping() -> House {
+    house(&[("m/model.toml", KEEPING), ("m/1/model.fake", &constant(1))])
+}
+
+/// Versions that are kept, as operators see it.
+fn warm(house: &House) -> Vec<u64> {
+    let index = house.lifecycle.index();
+    index.iter().filter(|it| it.is_warm).filter_map(|it| Some(it.version?.0)).collect()
+}
+
+fn direction(wanted: &[u64], weights: &[(u64, u32)]) -> Direction {
+    let wanted: BTreeSet<Version> = wanted.iter().copied().map(Version).collect();
+    let weights: BTreeMap<Version, u32> =
+        weights.iter().map(|(it, weight)| (Version(*it), *weight)).collect();
+    Direction { wanted, weights }
+}
+
+#[tokio::test]
+async fn it_answers_those_who_name_it_until_its_time_is_over() {
+    let house = keeping();
+    swapped(&house).await;
+    assert_eq!((house.ask("").await, house.ask("1").await), (Ok(2.0), Ok(1.0)));
+    house.clock.advance(Duration::from_secs(58));
+    house.is_looked_at().await;
+    assert_eq!(house.shown(), "m/1:AVAILABLE m/2:AVAILABLE");
+    house.clock.advance(Duration::from_secs(2));
+    house.is_looked_at().await;
+    house.shows("m/1:END m/2:AVAILABLE").await;
+    assert_eq!((house.ask("").await, warm(&house)), (Ok(2.0), vec![]));
+}
+
+#[tokio::test]
+async fn the_way_back_is_no_load() {
+    let house = keeping();
+    swapped(&house).await;
+    // The one that was gone away from is kept in turn, though it is the newer one.
+    house.put("m/model.toml", &format!("{KEEPING}version_policy = {{ specific = [1] }}\n"));
+    house.says_warm(&[2]).await;
+    assert_eq!((house.ask("").await, house.ask("2").await), (Ok(1.0), Ok(2.0)));
+    house.put("m/model.toml", &format!("{KEEPING}version_policy = {{ specific = [2] }}\n"));
+    house.says_warm(&[1]).await;
+    assert_eq!((house.ask("").await, house.fake.loads_begun()), (Ok(2.0), 2));
+    // Nor where the newer one is taken away.
+    house.put("m/model.toml", KEEPING);
+    fs::remove_dir_all(house.root.path().join("m/2")).expect("removed");
+    house.shows("m/1:AVAILABLE").await;
+    assert_eq!((house.ask("").await, house.fake.loads_begun()), (Ok(1.0), 2));
+    assert_eq!(warm(&house), [0_u64; 0], "of what is gone nothing is kept");
+}
+
+#[tokio::test]
+async fn one_is_kept_at_most() {
+    let house = keeping();
+    swapped(&house).await;
+    house.put("m/3/model.fake", &constant(3));
+    house.shows("m/1:END m/2:AVAILABLE m/3:AVAILABLE").await;
+    assert_eq!((warm(&house), house.ask("").await), (vec![2], Ok(3.0)));
+    // What an operator wants none of goes, with what is kept of it.
+    house.lifecycle.unload("m").await.expect("known");
+    house.shows("m/1:END m/2:END m/3:END").await;
+}
+
+#[tokio::test]
+async fn without_a_window_nothing_is_kept() {
+    let house = house(&[("m/1/model.fake", &constant(1))]);
+    house.shows("m/1:AVAILABLE").await;
+    house.put("m/2/model.fake", &constant(2));
+    house.shows("m/1:END m/2:AVAILABLE").await;
+    // Nor what was replaced before somebody wanted that.
+    house.put("m/model.toml", KEEPING);
+    house.is_looked_at().await;
+    assert_eq!(house.shown(), "m/1:END m/2:AVAILABLE");
+}
+
+#[tokio::test]
+async fn a_window_that_is_taken_back_is_over() {
+    let house = keeping();
+    swapped(&house).await;
+    house.put("m/model.toml", "rollback_window_s = 0\n");
+    house.shows("m/1:END m/2:AVAILABLE").await;
+}
+
+#[tokio::test]
+async fn a_share_of_the_traffic_is_none_of_its_rights() {
+    let toml = format!("{KEEPING}[traffic]\nweights = {{ 1 = 1 }}\n");
+    let house = house(&[("m/model.toml", &toml), ("m/1/model.fake", &constant(1))]);
+    swapped(&house).await;
+    assert_eq!(house.ask("").await, Ok(2.0));
+}
+
+#[tokio::test]
+async fn a_rollout_takes_it_up_and_keeps_its_own() {
+    let house = keeping();
+    swapped(&house).await;
+    let back = direction(&[1, 2], &[(1, 0), (2, 1)]);
+    house.lifecycle.direct("m", Some(back)).await.expect("known");
+    assert_eq!((house.ask("").await, warm(&house)), (Ok(2.0), vec![]));
+    let back = direction(&[1], &[(1, 1)]);
+    house.lifecycle.direct("m", Some(back)).await.expect("known");
+    assert_eq!(house.ask("").await, Ok(1.0));
+    house.shows("m/1:AVAILABLE m/2:END").await;
+    assert_eq!(house.fake.loads_begun(), 2);
+}
+
+#[tokio::test]
+async fn it_makes_room_before_anything_that_answers() {
+    let (audit, records) = Audit::channel();
+    let files = [
+        ("m/model.toml", KEEPING),
+        ("m/1/model.fake", &*constant(1)),
+        ("a/model.toml", "load = \"lazy\"\n"),
+        ("a/1/model.fake", &constant(8)),
+    ];
+    let house = house_with(&files, |it| {
+        it.model_memory_max = Some(3 * LEAST);
+        it.audit = audit;
+    });
+    house.shows("a/1:END m/1:AVAILABLE").await;
+    house.put("m/2/model.fake", &constant(2));
+    house.shows("a/1:END m/1:AVAILABLE m/2:AVAILABLE").await;
+    assert_eq!(house.ask_model("a", "", None).await, Ok(8.0));
+    house.clock.advance(RESIDENCE * 2);
+    house.is_looked_at().await;
+    assert_eq!(warm(&house), [1], "there is room for all three");
+    house.put("n/1/model.fake", &constant(9));
+    house.is_looked_at().await;
+    house.shows("a/1:AVAILABLE m/1:END m/2:AVAILABLE n/1:AVAILABLE").await;
+    assert!(house.lifecycle.stop(Instant::now() + Duration::from_secs(20)));
+    let unloads = records.try_iter().filter(|it| matches!(it.done, Done::Unloaded { .. }));
+    let first = unloads.map(|it| (it.model.to_string(), it.version, it.by)).next();
+    assert_eq!(first, Some(("m".to_owned(), Version(1), By::Room)));
+}
+
+#[tokio::test]
+async fn it_makes_room_for_the_next_of_its_own_model() {
+    let files = [("m/model.toml", KEEPING), ("m/1/model.fake", &*constant(1))];
+    let house = house_with(&files, |it| it.model_memory_max = Some(2 * LEAST));
+    swapped(&house).await;
+    house.put("m/3/model.fake", &constant(3));
+    house.is_looked_at().await;
+    house.shows("m/1:END m/2:AVAILABLE m/3:AVAILABLE").await;
+    assert_eq!((house.ask("").await, warm(&house)), (Ok(3.0), vec![2]));
+}
+
+#[tokio::test]
+async fn it_is_not_in_the_way_of_what_found_no_memory() {
+    let house = keeping();
+    swapped(&house).await;
+    let starving = format!("{}loads_starving 1\n", constant(3));
+    house.put("m/3/model.fake", &starving);
+    house.shows("m/1:END m/2:AVAILABLE m/3:END").await;
+    assert_eq!(house.ask("").await, Ok(2.0));
+}
+
+#[tokio::test]
+async fn it_goes_with_a_model_that_goes() {
+    let house = house_with(&[("m/model.toml", KEEPING), ("m/1/model.fake", &constant(1))], |it| {
+        it.defaults.load = LoadPolicy::Lazy
+    });
+    house.is_ready().await;
+    assert_eq!(house.ask("").await, Ok(1.0));
+    house.put("m/2/model.fake", &constant(2));
+    house.shows("m/1:AVAILABLE m/2:AVAILABLE").await;
+    assert_eq!((house.ask("").await, warm(&house)), (Ok(2.0), vec![1]));
+    house.lifecycle.unload("m").await.expect("known");
+    house.shows("m/1:END m/2:END").await;
+    house.is_registered("m").await;
+    assert_eq!(house.ask("").await, Ok(2.0), "and comes again without it");
+    assert_eq!(house.shown(), "m/1:END m/2:AVAILABLE");
+}
