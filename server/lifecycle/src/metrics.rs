@@ -48,7 +48,7 @@ pub const SERIES: &[Series] = &[
         kind: SeriesKind::Counter,
         labels: &["model", "reason"],
         help: "Versions that were not served for what they had to prove: flavor, signature, changed_signature, example, \
-               golden, latency.",
+               golden, replay, latency.",
         buckets: &[],
     },
     Series {

@@ -1,7 +1,13 @@
 //! Is an answer the one that was expected?
 
+use std::ops::Range;
+
 use backend_api::{DType, Tensor};
 use half::{bf16, f16};
+
+/// Elements that are shown of a row, and characters of a text.
+const SHOWN_MAX: usize = 6;
+const WORD_MAX: usize = 24;
 
 /// How far a float may be off: by `absolute + relative · |expected|`.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -106,13 +112,40 @@ pub(crate) fn first_not_finite(tensor: &Tensor) -> Option<(usize, f64)> {
     floats.into_iter().enumerate().find(|(_, it)| !it.is_finite())
 }
 
-enum Values {
+/// Elements of a tensor, as they are compared.
+pub(crate) enum Values {
     Floats(Vec<f64>),
     Whole(Vec<i128>),
     Words(Vec<String>),
 }
 
-fn values(tensor: &Tensor) -> Values {
+impl Values {
+    pub(crate) fn len(&self) -> usize {
+        match self {
+            Values::Floats(it) => it.len(),
+            Values::Whole(it) => it.len(),
+            Values::Words(it) => it.len(),
+        }
+    }
+
+    /// Some of them in a line of bounded length.
+    pub(crate) fn shown(&self, at: Range<usize>) -> String {
+        fn line<T>(all: Option<&[T]>, word: impl Fn(&T) -> String) -> String {
+            let all = all.unwrap_or_default();
+            let mut words: Vec<String> = all.iter().take(SHOWN_MAX).map(word).collect();
+            words.extend((all.len() > SHOWN_MAX).then(|| "..".to_owned()));
+            words.join(", ")
+        }
+        let word = |it: &String| format!("{:?}", it.chars().take(WORD_MAX).collect::<String>());
+        match self {
+            Values::Floats(it) => line(it.get(at), ToString::to_string),
+            Values::Whole(it) => line(it.get(at), ToString::to_string),
+            Values::Words(it) => line(it.get(at), word),
+        }
+    }
+}
+
+pub(crate) fn values(tensor: &Tensor) -> Values {
     fn whole<T: backend_api::Element + Into<i128>>(tensor: &Tensor) -> Values {
         let list = tensor.view::<T>().unwrap_or_default();
         Values::Whole(list.iter().map(|&it| it.into()).collect())

@@ -18,18 +18,21 @@ pub enum Rule {
     Example,
     /// It does not answer recorded requests as recorded.
     Golden,
+    /// It does not answer logged requests as they were answered.
+    Replay,
     /// It takes longer than it may.
     Latency,
 }
 
 impl Rule {
     /// All of them.
-    pub const ALL: [Rule; 6] = [
+    pub const ALL: [Rule; 7] = [
         Rule::Flavor,
         Rule::Signature,
         Rule::ChangedSignature,
         Rule::Example,
         Rule::Golden,
+        Rule::Replay,
         Rule::Latency,
     ];
 
@@ -41,6 +44,7 @@ impl Rule {
             Rule::ChangedSignature => "changed_signature",
             Rule::Example => "example",
             Rule::Golden => "golden",
+            Rule::Replay => "replay",
             Rule::Latency => "latency",
         }
     }
@@ -94,6 +98,12 @@ impl Refusal {
              is an input that runs"
         );
         Refusal::new(Rule::Latency, reason)
+    }
+
+    /// What was logged cannot be read: it may be the next time.
+    pub fn unread(error: &io::Error) -> Refusal {
+        let reason = format!("the prediction log cannot be read: {error}");
+        Refusal { rule: Rule::Replay, reason, may_pass: true }
     }
 
     /// A file that is named and not there.

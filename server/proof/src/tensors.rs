@@ -10,7 +10,7 @@ use serde_json::Value;
 const DEPTH_MAX: usize = 32;
 
 /// Elements in a row or in arrays, at the shape that is given.
-pub(crate) fn shaped(dtype: DType, dims: &[i64], data: &Value) -> Result<Tensor, String> {
+pub fn shaped(dtype: DType, dims: &[i64], data: &Value) -> Result<Tensor, String> {
     let shape = Shape::from_wire(dims).map_err(|it| it.to_string())?;
     let mut elements = Vec::new();
     flatten(data, 0, &mut elements)?;
@@ -44,7 +44,7 @@ pub(crate) fn nested(dtype: DType, data: &Value) -> Result<Tensor, String> {
 }
 
 /// Puts named tensors into the signature's order, and holds them against it.
-pub(crate) fn in_order(
+pub fn in_order(
     signature: &Signature,
     mut named: Vec<(String, Tensor)>,
 ) -> Result<Vec<Tensor>, String> {
