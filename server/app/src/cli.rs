@@ -31,7 +31,7 @@ pub use drift::{ColumnArgs, CompareArgs, DriftCommand, DriftOf, ProfileArgs, Rep
 pub use labels::{LabelsCommand, SendArgs};
 pub use log::LogArgs;
 #[cfg(feature = "parquet")]
-pub use logs::{ExportArgs, LogsCommand, ReplayArgs, RowArgs, TailArgs};
+pub use logs::{ExportArgs, LoggedArgs, LogsCommand, ReplayArgs, RowArgs, TailArgs};
 #[cfg(feature = "fleet")]
 pub use monitor::MonitorArgs;
 #[cfg(feature = "rollouts")]
@@ -121,7 +121,8 @@ pub enum Command {
     Profile(ProfileArgs),
     /// Would a model serve? Fetches it, checks every byte, loads and warms it up, and says so.
     ///
-    /// Exit code 0: it would; 1: it would not; 2: wrong usage; 69: its registry does not answer.
+    /// Exit code 0: it would; 1: it would not, or answers --replay otherwise than it may; 2: wrong usage;
+    /// 65: nothing that is logged could be asked; 69: its registry does not answer.
     Validate(Box<ValidateArgs>),
     #[cfg(feature = "tune")]
     /// Find the engine, instances, threads and batch size that serve a model best here.

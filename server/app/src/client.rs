@@ -16,6 +16,15 @@ use crate::cli::ServerArgs;
 /// Largest answer that is read: more than any prediction a person would print.
 const ANSWER_BYTES_MAX: usize = 256 << 20;
 
+/// What is behind the JSON of a message goes as it is: how much of it is JSON.
+const JSON_BYTES: &str = "inference-header-content-length";
+
+const BINARY: &str = "application/octet-stream";
+
+/// A message, and how much of it is JSON if not all of it is.
+type Message = (Vec<u8>, Option<usize>);
+type Answer = (Bytes, Option<usize>);
+
 /// Why there is no answer.
 #[derive(Debug)]
 pub(crate) enum ClientError {
@@ -63,13 +72,28 @@ impl Client {
         path: &str,
         body: Vec<u8>,
     ) -> Result<Bytes, ClientError> {
+        self.exchanged(method, path, (body, None)).map(|it| it.0)
+    }
+
+    /// Asks for a prediction, and returns its answer: bytes, of which so many are JSON if not all are.
+    #[cfg(feature = "parquet")]
+    pub(crate) fn infer(&self, path: &str, message: Message) -> Result<Answer, ClientError> {
+        self.exchanged(Method::POST, path, message)
+    }
+
+    fn exchanged(
+        &self,
+        method: Method,
+        path: &str,
+        message: Message,
+    ) -> Result<Answer, ClientError> {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()
             .map_err(|it| ClientError::Failed(it.into()))?;
         let asked = runtime
-            .block_on(async { timeout(self.timeout, self.exchange(method, path, body)).await });
-        let (status, body) = match asked {
+            .block_on(async { timeout(self.timeout, self.exchange(method, path, message)).await });
+        let (status, answer) = match asked {
             Ok(answer) => answer?,
             Err(_) => {
                 let (authority, waited) = (&self.authority, self.timeout);
@@ -78,15 +102,19 @@ impl Client {
                 )));
             }
         };
-        if status.is_success() { Ok(body) } else { Err(ClientError::Refused(status, words(&body))) }
+        if status.is_success() {
+            Ok(answer)
+        } else {
+            Err(ClientError::Refused(status, words(&answer.0)))
+        }
     }
 
     async fn exchange(
         &self,
         method: Method,
         path: &str,
-        body: Vec<u8>,
-    ) -> Result<(StatusCode, Bytes), ClientError> {
+        (body, json): Message,
+    ) -> Result<(StatusCode, Answer), ClientError> {
         let unreachable =
             |it: anyhow::Error| ClientError::Unreachable(it.context(self.authority.clone()));
         let stream =
@@ -98,7 +126,10 @@ impl Client {
             .method(method)
             .uri(path)
             .header(header::HOST, &self.authority)
-            .header(header::CONTENT_TYPE, "application/json");
+            .header(header::CONTENT_TYPE, if json.is_some() { BINARY } else { "application/json" });
+        if let Some(bytes) = json {
+            request = request.header(JSON_BYTES, bytes);
+        }
         if self.is_replay {
             request = request.header(server_serving::REPLAY_HEADER, "1");
         }
@@ -108,9 +139,11 @@ impl Client {
             .map_err(ClientError::Failed)?;
         let response = sender.send_request(request).await.map_err(|it| unreachable(it.into()))?;
         let status = response.status();
+        let json = response.headers().get(JSON_BYTES).and_then(|it| it.to_str().ok());
+        let json = json.and_then(|it| it.parse().ok());
         let body = Limited::new(response.into_body(), ANSWER_BYTES_MAX).collect().await;
         let body = body.map_err(|it| ClientError::Failed(anyhow!("the answer broke off: {it}")))?;
-        Ok((status, body.to_bytes()))
+        Ok((status, (body.to_bytes(), json)))
     }
 }
 

@@ -21,7 +21,7 @@ use crate::fleet_settings::FleetSettings;
 use crate::kafka::{self, Topic};
 use crate::recorder::Recorded;
 use crate::serve::AUDIT_BYTES_MAX;
-use crate::{fleet_store, label_log, telemetry, triggers};
+use crate::{label_log, log_source, telemetry, triggers};
 
 /// What of the state folder is the fleet's own.
 const FOLDER: &str = "fleet";
@@ -171,14 +171,14 @@ fn log(logs: &[String], folder: &Path) -> anyhow::Result<Log> {
 }
 
 fn files(logs: &[String], folder: &Path) -> anyhow::Result<Box<dyn Source>> {
-    if let Some(store) = logs.first().and_then(|it| fleet_store::source(it, folder)) {
+    if let Some(store) = logs.first().and_then(|it| log_source::source(it, folder)) {
         return Ok(store?);
     }
     for log in logs {
         anyhow::ensure!(
             Path::new(log).is_dir(),
             "{log:?} is no folder: expected {}, or {}",
-            fleet_store::FORMS,
+            log_source::FORMS,
             kafka::FORM
         );
     }
@@ -187,7 +187,7 @@ fn files(logs: &[String], folder: &Path) -> anyhow::Result<Box<dyn Source>> {
 
 /// Where labels lie beside those logs.
 fn labels(logs: &[String], folder: &Path) -> anyhow::Result<Box<dyn Source>> {
-    if let Some(store) = logs.first().and_then(|it| fleet_store::labels(it, folder)) {
+    if let Some(store) = logs.first().and_then(|it| log_source::labels(it, folder)) {
         return Ok(store?);
     }
     let beside = |it: &String| (PathBuf::from(it), label_log::beside(Path::new(it)));

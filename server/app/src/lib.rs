@@ -15,9 +15,6 @@ mod findings;
 #[cfg(feature = "fleet")]
 mod fleet;
 #[cfg(feature = "fleet")]
-#[cfg_attr(not(feature = "registries"), path = "no_fleet_store.rs")]
-mod fleet_store;
-#[cfg(feature = "fleet")]
 mod fleet_settings;
 #[cfg_attr(not(feature = "nvml"), path = "no_gpus.rs")]
 mod gpus;
@@ -27,7 +24,14 @@ mod loaded;
 #[cfg_attr(not(feature = "registries"), path = "no_objects.rs")]
 mod objects;
 #[cfg(feature = "parquet")]
-mod compared;
+#[cfg_attr(not(feature = "registries"), path = "no_log_source.rs")]
+mod log_source;
+#[cfg(feature = "parquet")]
+mod log_reader;
+#[cfg_attr(not(feature = "parquet"), path = "no_logged.rs")]
+mod logged;
+#[cfg(feature = "parquet")]
+mod wire;
 #[cfg_attr(not(feature = "kafka"), path = "no_kafka.rs")]
 mod kafka;
 mod built;

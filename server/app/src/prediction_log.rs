@@ -171,6 +171,12 @@ impl LogSettings {
         })
     }
 
+    /// Where its Parquet files lie on this machine, if it keeps any.
+    #[cfg(feature = "parquet")]
+    pub(crate) fn parquet_folder(&self) -> Option<PathBuf> {
+        self.sinks.contains(&SinkName::Parquet).then(|| self.folder.join("parquet"))
+    }
+
     /// Starts the log, and what watches it. The text is the log's name.
     pub(crate) fn start(
         &self,

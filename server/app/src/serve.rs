@@ -27,7 +27,7 @@ use crate::label_log::LabelLog;
 use crate::loaded::Loaded;
 use crate::recorder::Recorded;
 use crate::settings::Settings;
-use crate::{built, gpus, monitors, rollouts, stock, telemetry, triggers, truth, webhook};
+use crate::{built, gpus, logged, monitors, rollouts, stock, telemetry, triggers, truth, webhook};
 
 /// The audit log is begun anew above this, and the one before is kept: years of decisions.
 pub(crate) const AUDIT_BYTES_MAX: u64 = 64 << 20;
@@ -321,6 +321,7 @@ fn lifecycle_options(
         // Replicas tell each other which bytes they serve.
         digests: settings.rollout_share.is_some(),
         log,
+        requests: logged::requests(settings.log.as_ref()),
         monitors: monitors.map(monitors::watching),
         lacks: Lacks { drift: !built::DRIFT.is_built, truth: !built::TRUTH.is_built },
         defaults: Defaults {

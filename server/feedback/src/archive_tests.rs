@@ -1,6 +1,9 @@
 use super::*;
+use crate::catalogue::Position;
 use crate::fixture;
 use crate::parquet::ParquetSink;
+use crate::sink::Sink as _;
+use crate::source::FolderSource;
 
 /// Three hours of one model and one of another.
 fn log() -> tempfile::TempDir {
@@ -17,11 +20,19 @@ fn micros(hour: i64) -> i64 {
     hour * MICROS_AN_HOUR
 }
 
+fn archive(folder: &tempfile::TempDir) -> FolderSource {
+    FolderSource::new(vec![folder.path().to_path_buf()])
+}
+
 /// Model and hour of each piece that is found.
-fn found(folder: &Path, wanted: &Wanted) -> Vec<(String, u32)> {
-    let files = files(folder, wanted).expect("a folder");
-    let rows = files.iter().flat_map(|it| read(it, wanted).expect("rows"));
-    rows.map(|it| (it.model.to_string(), it.hour)).collect()
+fn found(folder: &tempfile::TempDir, wanted: &Wanted) -> Vec<(String, u32)> {
+    let mut archive = archive(folder);
+    let mut pieces = Vec::new();
+    for it in files(&mut archive, wanted).expect("a folder") {
+        let file = open(&mut archive, &it).expect("opened").expect("there");
+        pieces.extend(read(file, wanted).expect("pieces").map(|it| it.expect("rows")));
+    }
+    pieces.into_iter().map(|it| (it.model.to_string(), it.hour)).collect()
 }
 
 #[test]
@@ -32,75 +43,64 @@ fn rows_are_found_by_model_version_and_time() {
     let pairs =
         |it: &[(&str, u32)]| it.iter().map(|(a, b)| ((*a).to_owned(), *b)).collect::<Vec<_>>();
     let one = [("a=b", 480_000), ("a=b", 480_001), ("a=b", 480_002)];
-    assert_eq!(found(folder.path(), &of("a=b")), pairs(&one));
-    assert_eq!(found(folder.path(), &all).len(), 4);
-    assert_eq!(found(folder.path(), &all)[0].1, 480_000, "in the order of time");
-    assert_eq!(found(folder.path(), &Wanted { version: Some(4), ..all.clone() }), []);
+    assert_eq!(found(&folder, &of("a=b")), pairs(&one));
+    assert_eq!(found(&folder, &all).len(), 4);
+    assert_eq!(found(&folder, &all)[0].1, 480_000, "in the order of time");
+    assert_eq!(found(&folder, &Wanted { version: Some(4), ..all.clone() }), []);
     let time = Some(micros(480_001)..micros(480_002));
-    assert_eq!(found(folder.path(), &Wanted { time, ..of("a=b") }), pairs(&one[1..2]));
+    assert_eq!(found(&folder, &Wanted { time, ..of("a=b") }), pairs(&one[1..2]));
 }
 
 #[test]
-fn rows_are_written_in_the_form_that_the_name_says() {
+fn what_was_written_last_is_found_first() {
     let folder = log();
-    let out = tempfile::tempdir().expect("scratch");
+    let mut archive = archive(&folder);
+    let mut newest = |wanted: &Wanted| {
+        let mut newest = Newest::new(&mut archive, wanted).expect("a folder");
+        let mut paths = Vec::new();
+        while let Some(it) = newest.next(&mut archive).expect("a list") {
+            paths.push(it);
+        }
+        paths
+    };
+    let all = Wanted::default();
+    let mut expect = files(&mut self::archive(&folder), &all).expect("a folder");
+    expect.reverse();
+    assert_eq!((newest(&all), expect.len()), (expect, 4));
+    let time = Some(micros(480_001)..micros(480_002));
+    let one = newest(&Wanted { time, model: Some("c".to_owned()), version: Some(3) });
+    let [one] = &one[..] else { panic!("one of {}", one.len()) };
+    assert!(one.path().starts_with("model=c/version=3/date="), "{}", one.path());
+    let none = Wanted { time: Some(micros(480_001)..micros(480_001)), ..all };
+    assert!(newest(&none).is_empty());
+}
+
+/// Lists two names at a time.
+struct Short(FolderSource);
+
+impl crate::source::Source for Short {
+    fn list(&mut self, wanted: &Below<'_>) -> io::Result<crate::source::Listed> {
+        self.0.list(&Below { most: 2, ..*wanted })
+    }
+
+    fn fetch(&mut self, folder: &str, object: &Object) -> Result<std::fs::File, Missing> {
+        self.0.fetch(folder, object)
+    }
+}
+
+impl Archive for Short {
+    fn folders(&mut self, folder: &str) -> io::Result<Vec<String>> {
+        self.0.folders(folder)
+    }
+}
+
+#[test]
+fn a_list_in_parts_is_a_list() {
+    let folder = log();
     let wanted = Wanted { model: Some("a=b".to_owned()), ..Wanted::default() };
-    for name in ["x.parquet", "x.csv", "x.jsonl"] {
-        let path = out.path().join(name);
-        let mut export = Export::create(&path).expect("a file");
-        for file in files(folder.path(), &wanted).expect("files") {
-            for rows in read(&file, &wanted).expect("rows") {
-                export.write(&rows).expect(name);
-            }
-        }
-        assert_eq!(export.finish().expect(name), 6);
-    }
-    let csv = fs::read_to_string(out.path().join("x.csv")).expect("text");
-    assert_eq!(csv.lines().count(), 7);
-    assert!(csv.starts_with("model,version,event_id,"), "{csv}");
-    assert!(csv.lines().nth(1).is_some_and(|it| it.starts_with("a=b,3,")), "{csv}");
-    let lines = fs::read_to_string(out.path().join("x.jsonl")).expect("text");
-    assert!(lines.lines().all(|it| it.starts_with("{\"model\":\"a=b\",\"version\":3,")), "{lines}");
-    let file = File::open(out.path().join("x.parquet")).expect("a file");
-    let reader = ParquetRecordBatchReaderBuilder::try_new(file).expect("whole");
-    assert_eq!(reader.metadata().file_metadata().num_rows(), 6);
-    let unknown = Export::create(&out.path().join("x.xlsx")).err().expect("refused");
-    assert_eq!(unknown.to_string(), "\"xlsx\" is none of parquet, csv, jsonl");
-}
-
-#[test]
-fn a_table_has_the_same_columns_throughout() {
-    let out = tempfile::tempdir().expect("scratch");
-    let mut export = Export::create(&out.path().join("x.csv")).expect("a file");
-    export.write(&fixture::rows("a", 1, 1)).expect("the first");
-    let mut other = fixture::subject("b");
-    other.config.outputs = Some(Vec::new());
-    let batch =
-        fixture::form(other).rows(&[fixture::record(fixture::hour(1), 1)], fixture::hour(1));
-    let rows = Rows { batch: batch.expect("rows"), ..fixture::rows("b", 1, 1) };
-    let refused = export.write(&rows).expect_err("other columns").to_string();
-    assert!(refused.starts_with("b version 3 has other columns"), "{refused}");
-}
-
-#[test]
-fn a_table_without_rows_is_a_table() {
-    let out = tempfile::tempdir().expect("scratch");
-    // Nobody knows which columns, or what is there says so.
-    for (known, columns) in [(false, 2 + fixed().len()), (true, 2 + fixed().len() + 3)] {
-        for name in ["x.parquet", "x.csv", "x.jsonl"] {
-            let mut export = Export::create(&out.path().join(name)).expect("a file");
-            if known {
-                let rows = fixture::rows("a", 1, 1);
-                export.write(&Rows { batch: rows.batch.slice(0, 0), ..rows }).expect(name);
-            }
-            assert_eq!(export.finish().expect(name), 0);
-        }
-        let file = File::open(out.path().join("x.parquet")).expect("a file");
-        let reader = ParquetRecordBatchReaderBuilder::try_new(file).expect("whole");
-        assert_eq!(reader.metadata().file_metadata().num_rows(), 0);
-        assert_eq!(reader.schema().fields().len(), columns);
-        let text = |name: &str| fs::read_to_string(out.path().join(name)).expect("text");
-        assert_eq!(text("x.csv").matches(',').count(), columns - 1);
-        assert_eq!((text("x.csv").lines().count(), text("x.jsonl").as_str()), (1, ""));
-    }
+    let mut short = Short(archive(&folder));
+    let found = files(&mut short, &wanted).expect("a list");
+    assert_eq!((found.len(), &found), (3, &files(&mut short.0, &wanted).expect("a list")));
+    std::fs::remove_file(folder.path().join(found[0].path())).expect("it is there");
+    assert!(open(&mut short, &found[0]).expect("no error").is_none(), "it is gone");
 }

@@ -68,14 +68,8 @@ pub(crate) const FOLDERS: &[&str] = &["model=", "version=", "date=", "hour="];
 #[cfg(feature = "parquet")]
 pub(crate) const LABEL_FOLDERS: &[&str] = &["model=", "date=", "hour="];
 
-/// Files of our form below those folders that are `wanted`, by depth and name. What is being written lies
+/// Files of our form below folders of those names that are `wanted`, by depth and name. What is being written lies
 /// elsewhere, and what others put there has other names. What goes away meanwhile was not there.
-#[cfg(feature = "parquet")]
-pub(crate) fn walk(root: &Path, wanted: &dyn Fn(usize, &str) -> bool) -> io::Result<Vec<DirEntry>> {
-    below((root, FOLDERS), wanted)
-}
-
-/// The same, of files below folders of those names.
 pub(crate) fn below(
     (root, names): (&Path, &[&str]),
     wanted: &dyn Fn(usize, &str) -> bool,
@@ -146,8 +140,8 @@ mod tests {
             fs::write(hour(model).join("1.parquet"), "x").expect("written");
             fs::write(hour(model).join("notes"), "x").expect("written");
         }
-        let files =
-            |wanted: &dyn Fn(usize, &str) -> bool| walk(root.path(), wanted).expect("walked").len();
+        let walk = |wanted: &dyn Fn(usize, &str) -> bool| below((root.path(), FOLDERS), wanted);
+        let files = |wanted: &dyn Fn(usize, &str) -> bool| walk(wanted).expect("walked").len();
         assert_eq!(files(&|_, _| true), 2);
         assert_eq!(files(&|depth, name| depth > 0 || name == "model=a"), 1);
         // Retention comes between the look at a folder and the look into it.
@@ -162,6 +156,6 @@ mod tests {
         };
         assert_eq!(files(&removes), 0);
         fs::remove_dir_all(root.path()).expect("removed");
-        assert!(walk(root.path(), &|_, _| true).is_err(), "the root itself has to be there");
+        assert!(walk(&|_, _| true).is_err(), "the root itself has to be there");
     }
 }

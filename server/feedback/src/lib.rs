@@ -38,9 +38,15 @@ mod keys;
 mod objects;
 mod past;
 #[cfg(feature = "parquet")]
+pub mod source;
+#[cfg(feature = "parquet")]
 mod archive;
 #[cfg(feature = "parquet")]
+mod export;
+#[cfg(feature = "parquet")]
 mod reader;
+#[cfg(feature = "parquet")]
+mod again;
 #[cfg(feature = "parquet")]
 mod input;
 #[cfg(feature = "parquet")]
@@ -60,9 +66,13 @@ mod faults;
 mod fixture;
 
 #[cfg(feature = "parquet")]
-pub use archive::{Export, Wanted, files, read};
+pub use again::rows_of_last;
+#[cfg(feature = "parquet")]
+pub use archive::{Found, Newest, Wanted, files, open, read};
 pub use catalogue::Position;
 pub use cloudevents::{CloudEvents, Event, Events, Post, ROW, source_of};
+#[cfg(feature = "parquet")]
+pub use export::{Columns, Export};
 pub use files::{Append, Disk, Files};
 pub use hive::{hour_folder, hour_of, version_folder};
 pub use json::tensor_json;

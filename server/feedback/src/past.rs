@@ -31,12 +31,29 @@ pub struct Past {
     pub route: String,
     /// From its first byte to its answer.
     pub latency_us: u32,
+    /// Of the run that it was part of.
+    pub infer_us: u32,
     /// How likely it was to be logged.
     pub sample_rate: f32,
     /// Its inputs, by name, or why they cannot be had.
     pub inputs: Result<Vec<(String, Tensor)>, Gap>,
     /// Its outputs; those that are not in the log as they were are left out.
     pub outputs: Vec<(String, Tensor)>,
+}
+
+impl Past {
+    /// Its inputs, if it is one to be asked again; else why it is not.
+    pub fn again(&self) -> Result<&[(String, Tensor)], String> {
+        match self.route.as_str() {
+            "shadow" => return Err("a copy of another request".to_owned()),
+            "replay" => return Err("asked by a replay".to_owned()),
+            _ => {}
+        }
+        if self.status != "OK" {
+            return Err(format!("it was answered with {}", self.status));
+        }
+        self.inputs.as_deref().map_err(ToString::to_string)
+    }
 }
 
 /// Why a request cannot be made again.
@@ -102,7 +119,8 @@ pub fn requests(batch: &RecordBatch) -> Vec<Past> {
             at_micros: fixed.at(begin),
             status: fixed.text("status", begin).to_owned(),
             route: fixed.text("route", begin).to_owned(),
-            latency_us: fixed.latency(begin),
+            latency_us: fixed.micros("latency_us", begin),
+            infer_us: fixed.micros("infer_us", begin),
             sample_rate: fixed.sample_rate(begin),
             inputs: taken,
             outputs: given,
@@ -147,8 +165,8 @@ impl<'a> Fixed<'a> {
         column.and_then(|it| it.as_primitive_opt::<Float32Type>()).map_or(1.0, |it| it.value(row))
     }
 
-    fn latency(&self, row: usize) -> u32 {
-        let column = self.batch.column_by_name("latency_us");
+    fn micros(&self, name: &str, row: usize) -> u32 {
+        let column = self.batch.column_by_name(name);
         column.and_then(|it| it.as_primitive_opt::<UInt32Type>()).map_or(0, |it| it.value(row))
     }
 }

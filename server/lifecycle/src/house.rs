@@ -63,6 +63,7 @@ pub(crate) fn options(root: &Path, engines: &Engines) -> Options {
         audit: crate::audit::Audit::default(),
         digests: false,
         log: None,
+        requests: None,
         monitors: None,
         lacks: crate::lacks::Lacks::default(),
         defaults: Defaults {

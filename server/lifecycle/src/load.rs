@@ -18,6 +18,7 @@ use crate::fault::LoadError;
 use crate::leak::leak;
 use crate::probe::{Verdict, probe};
 use crate::prove::{Proof, Subject, card, prove};
+use crate::replay::Before;
 use crate::shapes::borne_out;
 use crate::warmup::warm_up;
 
@@ -51,6 +52,7 @@ impl Loaded {
             max_batch_size = plan.batching.rows_max,
             max_queue_delay_us = plan.batching.delay_max.as_secs_f64() * 1e6,
             golden = self.proof.golden.as_ref().map(ToString::to_string),
+            replay = self.proof.facts.get("proof.replay"),
             latency_ms = self.proof.latency.map(|it| it.as_secs_f64() * 1e3),
             took_s = self.took.as_secs_f64(), "model version is available"
         );
@@ -58,9 +60,13 @@ impl Loaded {
 }
 
 /// Loads a version.
-pub(crate) fn load(engines: &Engines, cores: &Cores, job: &LoadJob) -> Result<Loaded, LoadError> {
+pub(crate) fn load(
+    (engines, cores): (&Engines, &Cores),
+    job: &LoadJob,
+    before: &Before,
+) -> Result<Loaded, LoadError> {
     // Engines are other people's code: a panic in one costs this load, not the loader thread.
-    let loaded = catch_unwind(AssertUnwindSafe(|| load_fenced(engines, cores, job)));
+    let loaded = catch_unwind(AssertUnwindSafe(|| load_fenced((engines, cores), job, before)));
     let panicked = || LoadError::doubtful("the engine panicked; the message is in the log");
     let loaded = loaded.unwrap_or_else(|_| Err(panicked()));
     // Clients see the reason: where the repository lies is none of their business.
@@ -69,7 +75,11 @@ pub(crate) fn load(engines: &Engines, cores: &Cores, job: &LoadJob) -> Result<Lo
     loaded.map_err(|it| LoadError { reason: it.reason.replace(&folder, &shown), ..it })
 }
 
-fn load_fenced(engines: &Engines, cores: &Cores, job: &LoadJob) -> Result<Loaded, LoadError> {
+fn load_fenced(
+    (engines, cores): (&Engines, &Cores),
+    job: &LoadJob,
+    before: &Before,
+) -> Result<Loaded, LoadError> {
     let started = Instant::now();
     let config = &job.config;
     let card = card(job, &engines.artifacts())?;
@@ -94,7 +104,7 @@ fn load_fenced(engines: &Engines, cores: &Cores, job: &LoadJob) -> Result<Loaded
         padding: &padding,
         lengths: &lengths,
     };
-    let mut proof = prove(job, subject, card.as_ref(), &Instant::now)?;
+    let mut proof = prove(job, subject, (card.as_ref(), before), &Instant::now)?;
     let plan = Plan {
         platform: engine.platform(),
         instances: config.instances,

@@ -22,7 +22,9 @@ fn check(script: &str, toml: &str, expect: Result<&str, &str>) {
         let signature = it.workers.servable().signature().clone();
         signature.outputs.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
     };
-    let loaded = load(&engines, &Cores::new(1), &job).map(outputs).map_err(|it| it.reason);
+    let loaded = load((&engines, &Cores::new(1)), &job, &Before::default())
+        .map(outputs)
+        .map_err(|it| it.reason);
     assert_eq!(loaded.as_ref().map(String::as_str).map_err(String::as_str), expect, "{script}");
 }
 

@@ -19,6 +19,7 @@ use crate::manager::Message;
 use crate::memory::Scale;
 use crate::monitoring::{self, Monitors};
 use crate::placement::{Need, Placed, Placement};
+use crate::replay::Before;
 
 /// Work for a loader thread; the number is the artifact's id.
 pub(crate) enum Job {
@@ -47,6 +48,8 @@ pub(crate) struct Means {
     pub(crate) placement: Arc<Placement>,
     pub(crate) monitors: Option<Arc<dyn Monitors>>,
     pub(crate) lacks: Lacks,
+    /// What they are held against.
+    pub(crate) before: Before,
     /// Is it to be found out which bytes were loaded?
     pub(crate) digests: bool,
 }
@@ -72,7 +75,8 @@ impl Means {
         };
         job.config.options.gpus = gpus;
         let job = &*job;
-        let (loaded, grown) = self.scale.weigh(|| load(&self.engines, &self.cores, job));
+        let (loaded, grown) =
+            self.scale.weigh(|| load((&self.engines, &self.cores), job, &self.before));
         let result = loaded.and_then(|it| {
             let content = (job, digest.as_deref());
             let opened = logging::open(self.log.as_ref(), content, &it);

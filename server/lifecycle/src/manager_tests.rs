@@ -226,6 +226,7 @@ fn by_hand(files: &[(&str, &str)]) -> ByHand {
         monitors: None,
         placement: Arc::default(),
         lacks: crate::lacks::Lacks::default(),
+        before: crate::replay::Before::default(),
         digests: false,
     };
     let loader = Loader::start(1, means, &commands, options.drain).expect("a thread");

@@ -8,7 +8,9 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use backend_api::{Device, Model, Signature, Tensor};
-use server_proof::{Ask, Card, Golden, Refusal, Report, check_example, compare, example, median};
+use server_proof::{
+    Ask, Card, Golden, Refusal, Replay, Report, check_example, compare, example, median,
+};
 use server_serving::Padding;
 
 use crate::asked::ask;
@@ -16,6 +18,7 @@ use crate::fault::LoadError;
 use crate::load::{AxisLengths, LoadJob};
 use crate::probe::made_up;
 use crate::proof::GOLDEN;
+use crate::replay::{self, Before};
 
 /// What was found.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -23,6 +26,8 @@ pub(crate) struct Proof {
     /// Where the version comes from and what it has proven: for those who ask for its metadata.
     pub(crate) facts: BTreeMap<String, String>,
     pub(crate) golden: Option<Report>,
+    /// Of logged requests.
+    pub(crate) replay: Option<Replay>,
     /// Of a run of one request.
     pub(crate) latency: Option<Duration>,
     /// Inputs that the model takes and that nobody made up: its own example, or else the first
@@ -61,7 +66,7 @@ pub(crate) fn card(job: &LoadJob, artifacts: &[&str]) -> Result<Option<Card>, Lo
 pub(crate) fn prove(
     job: &LoadJob,
     subject: Subject<'_>,
-    card: Option<&Card>,
+    (card, before): (Option<&Card>, &Before),
     now: &dyn Fn() -> Instant,
 ) -> Result<Proof, LoadError> {
     let (config, signature) = (&job.config.proof, subject.signature);
@@ -80,7 +85,8 @@ pub(crate) fn prove(
     let card = card.filter(|_| config.example);
     let own = card.map(|it| example(it, &job.folder, signature)).transpose()?.flatten();
     let golden = golden(job)?;
-    if own.is_none() && golden.is_none() && config.latency_max.is_none() {
+    let runs = [config.replay > 0, config.latency_max.is_some()];
+    if own.is_none() && golden.is_none() && !runs.contains(&true) {
         return Ok(proof);
     }
     let instance = subject.model.instance(subject.device);
@@ -95,6 +101,10 @@ pub(crate) fn prove(
         let (report, inputs) = golden.check(signature, &mut ask)?;
         proof.facts.insert("proof.golden".to_owned(), report.to_string());
         (proof.golden, recorded) = (Some(report), Some(inputs));
+    }
+    if let Some((words, shown)) = replay::replay(job, before, (signature, &mut ask), now)? {
+        proof.facts.insert("proof.replay".to_owned(), words);
+        proof.replay = shown;
     }
     if let Some(max) = config.latency_max {
         let inputs = one_row(signature, recorded.as_ref().or(own.as_ref()), subject.lengths);

@@ -63,7 +63,7 @@ fn proven(
         start + Duration::from_millis(10) * looks.get()
     };
     let card = card(&job, &engines.artifacts());
-    let proof = card.and_then(|it| prove(&job, subject, it.as_ref(), &now));
+    let proof = card.and_then(|it| prove(&job, subject, (it.as_ref(), &Before::default()), &now));
     let facts = |it: Proof| {
         it.facts.iter().map(|(name, it)| format!("{name}={it}")).collect::<Vec<_>>().join(", ")
     };

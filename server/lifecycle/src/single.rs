@@ -20,6 +20,7 @@ use crate::desired::desired;
 use crate::engines::Engines;
 use crate::load::{AxisLengths, LoadJob, Loaded, load};
 use crate::probe::made_up;
+use crate::replay::Before;
 use crate::repository::{self, CONFIG, FoundModel};
 use crate::scanner::Trace;
 
@@ -118,7 +119,7 @@ impl Single {
             let loader = thread::Builder::new().name("load/0".to_owned());
             let loader = loader.spawn_scoped(scope, || {
                 give_way();
-                load(engines, cores, &job).map_err(|it| it.reason)
+                load((engines, cores), &job, &Before::default()).map_err(|it| it.reason)
             });
             let loader = loader.map_err(|it| format!("cannot start a thread: {it}"))?;
             loader.join().unwrap_or_else(|_| Err("the loader panicked".to_owned()))

@@ -26,6 +26,7 @@ use crate::manager::{Ends, MESSAGES_MAX, Manager, Message};
 use crate::memory::{Gauge, Scale};
 use crate::monitoring::Monitors;
 use crate::placement::{Gpus, Placement};
+use crate::replay::{Before, Requests};
 use crate::rooms::Rooms;
 use crate::scanner::Scanner;
 use crate::shelf::Shelf;
@@ -67,6 +68,8 @@ pub struct Options {
     pub digests: bool,
     /// Where predictions are logged; `None`: nowhere.
     pub log: Option<Arc<dyn PredictionLog>>,
+    /// What is logged here, to be asked again of versions that are loaded; `None`: nothing.
+    pub requests: Option<Arc<dyn Requests>>,
     /// Who watches what is logged; `None`: nobody.
     pub monitors: Option<Arc<dyn Monitors>>,
     /// What a `model.toml` asks for in vain.
@@ -108,6 +111,10 @@ pub fn start(options: Options, engines: Engines, serving: Arc<Serving>) -> io::R
             placement: Arc::new(Placement::new(options.gpus.clone())),
             monitors: options.monitors.clone(),
             lacks: options.lacks,
+            before: Before {
+                requests: options.requests.clone(),
+                serving: Some(Arc::clone(&serving)),
+            },
             digests: options.digests || options.audit.is_heard(),
         },
         &commands,

@@ -8,6 +8,7 @@ use crate::config::ModelConfig;
 use crate::fault::LoadError;
 use crate::house::{engines, options};
 use crate::load::{LoadJob, load};
+use crate::replay::Before;
 
 const AXES: &str = "input x FP32 rows,n\noutput y FP32 rows,n = copy x\n";
 
@@ -33,7 +34,7 @@ fn loaded(script: &str, files: &[(&str, &str)], toml: &str) -> (Fake, Result<(),
         config: ModelConfig::parse(toml, &defaults).expect("no faults"),
         serves: None,
     };
-    let loaded = load(&engines, &Cores::new(1), &job).map(drop);
+    let loaded = load((&engines, &Cores::new(1)), &job, &Before::default()).map(drop);
     (fake, loaded)
 }
 

@@ -23,9 +23,10 @@ pub enum LogsCommand {
 /// Which rows.
 #[derive(Clone, Debug, Args)]
 pub struct RowArgs {
-    /// The log's folder, as the server's --log-dir; its Parquet files are read
-    #[arg(long, env = "SALVER_LOG_DIR", value_name = "DIR")]
-    pub log_dir: PathBuf,
+    /// The log, whose Parquet files are read: the server's --log-dir, a folder of such files, or where its
+    /// sink puts them, s3://BUCKET/PREFIX, gs://.. or az://..
+    #[arg(long, env = "SALVER_LOG_DIR", value_name = "LOG")]
+    pub log_dir: String,
     /// Requests that came in from then on: 2026-11-21, or with T and a time in UTC
     #[arg(long, value_name = "TIME")]
     pub from: Option<String>,
@@ -37,9 +38,10 @@ pub struct RowArgs {
 /// Arguments of `logs tail`.
 #[derive(Debug, Args)]
 pub struct TailArgs {
-    /// The log's folder, as the server's --log-dir; its Parquet files are read
-    #[arg(long, env = "SALVER_LOG_DIR", value_name = "DIR")]
-    pub log_dir: PathBuf,
+    /// The log, whose Parquet files are read: the server's --log-dir, a folder of such files, or where its
+    /// sink puts them, s3://BUCKET/PREFIX, gs://.. or az://..
+    #[arg(long, env = "SALVER_LOG_DIR", value_name = "LOG")]
+    pub log_dir: String,
     /// Of that model [default: all]
     #[arg(long, value_name = "NAME")]
     pub model: Option<String>,
@@ -105,4 +107,45 @@ pub struct ReplayArgs {
     /// Which server.
     #[command(flatten)]
     pub server: ServerArgs,
+}
+
+/// What a candidate is asked of a log: arguments of `validate`.
+#[derive(Clone, Debug, Args)]
+#[command(next_help_heading = "Replay")]
+pub struct LoggedArgs {
+    /// Ask it what was logged, and compare its answers: a server's --log-dir, a folder of Parquet files, or
+    /// s3://BUCKET/PREFIX, gs://.. or az://..; the newest requests first
+    #[arg(long, value_name = "LOG")]
+    pub replay: Option<String>,
+    /// Requests of that model [default: the only one in the log]
+    #[arg(long, value_name = "NAME", requires = "replay")]
+    pub model: Option<String>,
+    /// Requests that this version answered [default: any]
+    #[arg(long, value_name = "N", requires = "replay")]
+    pub version: Option<u64>,
+    /// How many rows, up to 1000000
+    #[arg(long, default_value_t = 10_000, value_name = "N", requires = "replay")]
+    #[arg(value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    pub rows: u32,
+    /// Requests that came in from then on: 2026-11-21, or with T and a time in UTC
+    #[arg(long, value_name = "TIME", requires = "replay")]
+    pub since: Option<String>,
+    /// Requests that came in before then
+    #[arg(long, value_name = "TIME", requires = "replay")]
+    pub until: Option<String>,
+    /// Numbers are alike within this and --rtol times the logged one
+    #[arg(long, default_value_t = 1e-5, value_name = "X", requires = "replay")]
+    pub atol: f64,
+    /// See --atol
+    #[arg(long, default_value_t = 1e-4, value_name = "X", requires = "replay")]
+    pub rtol: f64,
+    /// Exit with 1 if a larger share of the rows has another class
+    #[arg(long, value_name = "SHARE", requires = "replay")]
+    pub flips_max: Option<f64>,
+    /// Exit with 1 if a number is farther than that from the logged one
+    #[arg(long, value_name = "X", requires = "replay")]
+    pub difference_max: Option<f64>,
+    /// Write what came of it as one HTML page that needs nothing beside itself
+    #[arg(long, value_name = "FILE", requires = "replay")]
+    pub report: Option<PathBuf>,
 }

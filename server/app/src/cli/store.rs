@@ -68,4 +68,8 @@ pub struct ValidateArgs {
     /// Where engines lie.
     #[command(flatten)]
     pub libraries: Libraries,
+    /// What it is asked.
+    #[cfg(feature = "parquet")]
+    #[command(flatten)]
+    pub logged: super::LoggedArgs,
 }

@@ -3,28 +3,28 @@
 use std::collections::{BTreeSet, VecDeque};
 use std::io;
 use std::ops::Range;
-use std::path::{Path, PathBuf};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context as _, anyhow, ensure};
 use server_base::calendar::Date;
-use server_feedback::{Export, JsonLines, Position, Rows, Sink as _, Wanted, files, read};
+use server_feedback::source::Archive;
+use server_feedback::{
+    Columns, Export, Found, JsonLines, Newest, Position, Rows, Sink as _, Wanted, files, open, read,
+};
 
 use super::{Outcome, complain, print};
 use crate::cli::{ExportArgs, RowArgs, TailArgs};
+use crate::log_reader::LogReader;
 
-/// How often new files are looked for.
+/// How often new files are looked for: in folders, and where each look is a request over the network.
 const LOOK: Duration = Duration::from_millis(500);
+const REMOTE_LOOK: Duration = Duration::from_secs(5);
+
+/// Requests of the last hours, of which new files are shown: what comes later than that is history.
+const FOLLOWED: Duration = Duration::from_secs(3 * 3_600);
 
 const MICROS_A_SECOND: i64 = 1_000_000;
-
-/// The folder in which the server's Parquet files lie.
-pub(crate) fn folder(log: &Path) -> anyhow::Result<PathBuf> {
-    let folder = log.join("parquet");
-    ensure!(folder.is_dir(), "{}: no Parquet files are logged there", log.display());
-    Ok(folder)
-}
 
 /// From what was said to what is wanted.
 pub(crate) fn wanted(
@@ -62,42 +62,60 @@ fn is_gone(error: &anyhow::Error) -> bool {
 }
 
 fn tailed(args: &TailArgs) -> anyhow::Result<()> {
-    let folder = folder(&args.log_dir)?;
+    let LogReader { archive, is_remote, .. } = &mut LogReader::open(&args.log_dir)?;
+    let archive = archive.as_mut();
     let wanted = Wanted { model: args.model.clone(), ..Wanted::default() };
     let mut out = JsonLines::new(io::stdout());
-    let there = files(&folder, &wanted)?;
-    let mut last: VecDeque<Rows> = VecDeque::new();
-    let mut left = args.lines;
-    for path in there.iter().rev() {
-        for rows in
-            read(path, &wanted).with_context(|| path.display().to_string())?.into_iter().rev()
-        {
-            let take = left.min(rows.batch.num_rows());
-            let batch = rows.batch.slice(rows.batch.num_rows() - take, take);
-            left -= take;
-            last.push_front(Rows { batch, ..rows });
-        }
-        if left == 0 {
-            break;
-        }
-    }
     let mut show = |rows: &Rows| out.write(rows).and_then(|()| out.flush(Position::default(), ""));
-    last.iter().try_for_each(&mut show)?;
-    if !args.follow {
-        return Ok(());
-    }
-    let mut seen: BTreeSet<PathBuf> = there.into_iter().collect();
-    loop {
-        thread::sleep(LOOK);
-        let now: BTreeSet<PathBuf> = files(&folder, &wanted)?.into_iter().collect();
-        for path in now.difference(&seen) {
+    // Before the last are read: what comes meanwhile is new.
+    let mut seen = if args.follow { recent(archive, &wanted)? } else { BTreeSet::new() };
+    last(archive, &wanted, args.lines)?.iter().try_for_each(&mut show)?;
+    while args.follow {
+        thread::sleep(if *is_remote { REMOTE_LOOK } else { LOOK });
+        let now = recent(archive, &wanted)?;
+        for found in now.difference(&seen) {
             // It may have been deleted since.
-            for rows in read(path, &wanted).unwrap_or_default() {
-                show(&rows)?;
+            let Ok(Some(file)) = open(archive, found) else { continue };
+            for rows in read(file, &wanted)? {
+                show(&rows?)?;
             }
         }
         seen = now;
     }
+    Ok(())
+}
+
+/// The last rows, in the order of files.
+fn last(
+    archive: &mut dyn Archive,
+    wanted: &Wanted,
+    lines: usize,
+) -> anyhow::Result<VecDeque<Rows>> {
+    let mut newest = Newest::new(archive, wanted)?;
+    let (mut last, mut left) = (VecDeque::new(), lines);
+    while left > 0
+        && let Some(found) = newest.next(archive)?
+    {
+        let named = || found.path();
+        let Some(file) = open(archive, &found).with_context(named)? else { continue };
+        let file = file.last(left);
+        let mut pieces = Vec::new();
+        for rows in read(file, wanted).with_context(named)? {
+            let rows = rows.with_context(named)?;
+            left -= rows.batch.num_rows().min(left);
+            pieces.push(rows);
+        }
+        pieces.into_iter().rev().for_each(|it| last.push_front(it));
+    }
+    Ok(last)
+}
+
+/// Files of the last hours.
+fn recent(archive: &mut dyn Archive, wanted: &Wanted) -> io::Result<BTreeSet<Found>> {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let from = i64::try_from(now.saturating_sub(FOLLOWED).as_micros()).unwrap_or(0);
+    let wanted = Wanted { time: Some(from..i64::MAX), ..wanted.clone() };
+    Ok(files(archive, &wanted)?.into_iter().collect())
 }
 
 /// Writes rows to a file.
@@ -111,27 +129,43 @@ pub(crate) fn export(args: &ExportArgs) -> Outcome {
 
 fn exported(args: &ExportArgs) -> anyhow::Result<u64> {
     let wanted = wanted(&args.rows, args.model.as_deref(), args.version)?;
-    let folder = folder(&args.rows.log_dir)?;
+    let mut reader = LogReader::open(&args.rows.log_dir)?;
+    let archive = reader.archive.as_mut();
     let named = || args.output.display().to_string();
-    let mut export = Export::create(&args.output).with_context(named)?;
-    let files = files(&folder, &wanted)?;
-    let mut is_empty = true;
-    for path in &files {
-        for rows in read(path, &wanted).with_context(|| path.display().to_string())? {
-            export.write(&rows).with_context(named)?;
-            is_empty = false;
-        }
-    }
-    // A table says its columns even so: those of the last rows, of whatever time.
-    if let Some(path) = files.last().filter(|_| is_empty) {
-        let any = Wanted { time: None, ..wanted };
-        let rows = read(path, &any).with_context(|| path.display().to_string())?;
-        for Rows { batch, model, version, hour } in rows.into_iter().take(1) {
-            let batch = batch.slice(0, 0);
-            export.write(&Rows { model, version, hour, batch }).with_context(named)?;
+    let files = files(archive, &wanted)?;
+    let columns = if Export::is_table(&args.output).with_context(named)? {
+        columns(archive, &files, &wanted)?
+    } else {
+        Columns::default()
+    };
+    let mut export = Export::create(&args.output, columns).with_context(named)?;
+    for found in &files {
+        let path = || found.path();
+        let Some(file) = open(archive, found).with_context(path)? else { continue };
+        for rows in read(file, &wanted).with_context(path)? {
+            export.write(&rows.with_context(path)?).with_context(named)?;
         }
     }
     export.finish().with_context(named)
+}
+
+/// All that the files have, of servers older and newer. A table says its columns even without rows: then those
+/// of the last file, of whatever time.
+fn columns(archive: &mut dyn Archive, files: &[Found], wanted: &Wanted) -> anyhow::Result<Columns> {
+    let mut columns = Columns::default();
+    let mut add = |archive: &mut dyn Archive, found: &Found| {
+        let Some(file) = open(archive, found).with_context(|| found.path())? else { return Ok(()) };
+        columns.add(file.schema()).map_err(|it| anyhow!("{}: {it}", found.path()))
+    };
+    for found in files {
+        add(archive, found)?;
+    }
+    if files.is_empty() {
+        let any = Wanted { time: None, ..wanted.clone() };
+        let last = Newest::new(archive, &any)?.next(archive)?;
+        last.iter().try_for_each(|it| add(archive, it))?;
+    }
+    Ok(columns)
 }
 
 /// Microseconds since 1970 of a day, or of a time of it, in UTC.

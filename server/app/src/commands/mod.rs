@@ -14,6 +14,8 @@ mod monitor;
 #[cfg(feature = "rollouts")]
 mod orders;
 mod predict;
+#[cfg(feature = "parquet")]
+mod page;
 #[cfg(feature = "drift")]
 mod profile;
 #[cfg(feature = "drift")]
@@ -63,7 +65,7 @@ pub(crate) enum Outcome {
     /// It did not.
     Failed,
     /// What is to be looked at cannot be.
-    #[cfg(feature = "drift")]
+    #[cfg(feature = "parquet")]
     Unfit,
     /// Nobody answers at the address.
     Unreachable,
@@ -80,7 +82,7 @@ impl From<Outcome> for ExitCode {
             Outcome::Done => 0,
             Outcome::Failed => 1,
             Outcome::Misused => 2,
-            #[cfg(feature = "drift")]
+            #[cfg(feature = "parquet")]
             Outcome::Unfit => 65,
             Outcome::Unreachable => 69,
             Outcome::Misconfigured => 78,

@@ -4,19 +4,19 @@ use std::collections::BTreeMap;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use anyhow::{anyhow, ensure};
-use http::Method;
+use anyhow::{Context as _, anyhow, ensure};
 use serde::Serialize;
-use serde_json::Value;
-use server_feedback::{Past, files, read, requests, tensor_json};
+use server_feedback::{Past, files, open};
+use server_proof::{Answers, Tolerance};
 
-use super::logs::{folder, wanted};
+use super::logs::wanted;
 use super::predict::encoded;
 use super::table::table;
 use super::{Outcome, complain, print};
 use crate::cli::{OutputFormat, ReplayArgs};
 use crate::client::{Client, ClientError};
-use crate::compared::{Compared, Tolerance};
+use crate::log_reader::LogReader;
+use crate::wire;
 
 /// Different errors that are shown.
 const ERRORS_MAX: usize = 5;
@@ -30,7 +30,7 @@ struct Report {
     /// Requests that the log holds a sample of only.
     sampled: usize,
     errors: BTreeMap<String, usize>,
-    compared: Compared,
+    compared: Answers,
     latency_ms_p50: Option<f64>,
     logged_latency_ms_p50: Option<f64>,
     latency_ratio: Option<f64>,
@@ -73,40 +73,42 @@ fn replayed(args: &ReplayArgs) -> Result<Report, ClientError> {
     let failed = ClientError::Failed;
     let pause = args.rate.map(|it| pause(it).map_err(failed)).transpose()?;
     let wanted = wanted(&args.rows, Some(&args.model), args.version).map_err(failed)?;
-    let folder = folder(&args.rows.log_dir).map_err(failed)?;
+    let mut reader = LogReader::open(&args.rows.log_dir).map_err(failed)?;
+    let archive = reader.archive.as_mut();
+    let tolerance = Tolerance { absolute: args.atol, relative: args.rtol };
     let mut report = Report::default();
     let (mut took, mut logged) = (Vec::new(), Vec::new());
     let began = Instant::now();
-    for file in files(&folder, &wanted).map_err(|it| failed(it.into()))? {
-        if report.sent >= args.limit {
-            break;
-        }
-        for rows in read(&file, &wanted).map_err(|it| failed(it.into()))? {
-            for past in requests(&rows.batch) {
-                if report.sent >= args.limit {
-                    break;
+    'files: for found in files(archive, &wanted).map_err(|it| failed(it.into()))? {
+        let named = |it: std::io::Error| failed(anyhow::Error::from(it).context(found.path()));
+        let Some(file) = open(archive, &found).map_err(named)? else { continue };
+        for past in file.requests(usize::MAX).map_err(named)? {
+            if report.sent >= args.limit {
+                break 'files;
+            }
+            let past = past.map_err(named)?;
+            if wanted.time.as_ref().is_some_and(|it| !it.contains(&past.at_micros)) {
+                continue;
+            }
+            let Some(message) = report.request(&past) else { continue };
+            if let Some(pause) = pause {
+                let due = pause.saturating_mul(u32::try_from(report.sent).unwrap_or(u32::MAX));
+                thread::sleep(due.saturating_sub(began.elapsed()));
+            }
+            let asked = Instant::now();
+            report.sent += 1;
+            match client.infer(&path, message) {
+                Ok(answer) => {
+                    took.push(asked.elapsed().as_secs_f64() * 1e3);
+                    logged.push(f64::from(past.latency_us) / 1e3);
+                    report.answered(&past, (&answer.0, answer.1), tolerance);
                 }
-                let Some(body) = report.request(&past) else { continue };
-                if let Some(pause) = pause {
-                    let due = pause.saturating_mul(u32::try_from(report.sent).unwrap_or(u32::MAX));
-                    thread::sleep(due.saturating_sub(began.elapsed()));
+                // Nobody is there: the others will not be answered either.
+                Err(error @ ClientError::Unreachable(_)) => return Err(error),
+                Err(ClientError::Refused(status, words)) => {
+                    report.error(&format!("{words} ({status})"));
                 }
-                let asked = Instant::now();
-                report.sent += 1;
-                match client.ask(Method::POST, &path, body.into_bytes()) {
-                    Ok(answer) => {
-                        took.push(asked.elapsed().as_secs_f64() * 1e3);
-                        logged.push(f64::from(past.latency_us) / 1e3);
-                        let tolerance = Tolerance { atol: args.atol, rtol: args.rtol };
-                        report.answered(&past, &answer, tolerance);
-                    }
-                    // Nobody is there: the others will not be answered either.
-                    Err(error @ ClientError::Unreachable(_)) => return Err(error),
-                    Err(ClientError::Refused(status, words)) => {
-                        report.error(&format!("{words} ({status})"));
-                    }
-                    Err(ClientError::Failed(error)) => report.error(&format!("{error:#}")),
-                }
+                Err(ClientError::Failed(error)) => report.error(&format!("{error:#}")),
             }
         }
     }
@@ -144,49 +146,26 @@ fn median(mut all: Vec<f64>) -> Option<f64> {
 
 impl Report {
     /// The request again; nothing if it cannot be made, which is counted.
-    fn request(&mut self, past: &Past) -> Option<String> {
-        let mut skipped = |why: String| *self.not_sent.entry(why).or_default() += 1;
-        let is_copy = match past.route.as_str() {
-            "shadow" => Some("a copy of another request"),
-            "replay" => Some("asked by a replay"),
-            _ => None,
-        };
-        if let Some(why) = is_copy {
-            skipped(why.to_owned());
-            return None;
-        }
-        if past.status != "OK" {
-            skipped(format!("it was answered with {}", past.status));
-            return None;
-        }
-        let inputs = match &past.inputs {
-            Ok(inputs) => inputs,
-            Err(gap) => {
-                skipped(gap.to_string());
-                return None;
+    fn request(&mut self, past: &Past) -> Option<wire::Message> {
+        match past.again() {
+            Ok(inputs) => {
+                self.sampled += usize::from(past.sample_rate < 1.0);
+                Some(wire::request(inputs))
             }
-        };
-        let texts = inputs.iter().map(|(name, tensor)| tensor_json(name, tensor));
-        let Some(texts) = texts.collect::<Option<Vec<String>>>() else {
-            skipped("an input is infinite or no number, which JSON cannot say".to_owned());
-            return None;
-        };
-        self.sampled += usize::from(past.sample_rate < 1.0);
-        Some(format!("{{\"inputs\":[{}]}}", texts.join(",")))
+            Err(why) => {
+                *self.not_sent.entry(why).or_default() += 1;
+                None
+            }
+        }
     }
 
-    fn answered(&mut self, past: &Past, answer: &[u8], tolerance: Tolerance) {
-        let answer: Value = match serde_json::from_slice(answer) {
-            Ok(answer) => answer,
-            Err(error) => return self.error(&format!("the answer: {error}")),
-        };
-        let given = answer["outputs"].as_array().map(Vec::as_slice).unwrap_or_default();
-        for (name, tensor) in &past.outputs {
-            let was = tensor_json(name, tensor).and_then(|it| serde_json::from_str(&it).ok());
-            let is = given.iter().find(|it| it["name"] == **name);
-            self.compared.add(name, (was.as_ref(), is), tolerance);
+    fn answered(&mut self, past: &Past, answer: (&[u8], Option<usize>), tolerance: Tolerance) {
+        match wire::outputs(answer).context("the answer") {
+            Ok(given) => {
+                self.compared.add(&past.request_id, (&past.outputs, &given), tolerance);
+            }
+            Err(error) => self.error(&format!("{error:#}")),
         }
-        self.compared.close();
     }
 
     fn error(&mut self, words: &str) {
@@ -213,7 +192,7 @@ impl Report {
                 it.rows.to_string(),
                 it.rows_differ.to_string(),
                 number(it.max_abs),
-                number(it.mean_abs()),
+                number(it.mean_abs),
                 it.flips.map_or("-".to_owned(), |it| it.to_string()),
             ]);
         }
@@ -223,6 +202,10 @@ impl Report {
         lines.extend(self.errors.iter().map(|(what, count)| format!("{count} failed: {what}")));
         if self.sampled > 0 {
             lines.push(format!("{} of them are a sample of what came", self.sampled));
+        }
+        if self.compared.rows_not_finite > 0 {
+            let rows = self.compared.rows_not_finite;
+            lines.push(format!("{rows} rows are NaN or infinite where a number was logged"));
         }
         if let Some(share) = self.compared.share() {
             lines.push(format!("{share:.4} of the rows differ"));

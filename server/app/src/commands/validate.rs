@@ -1,5 +1,10 @@
 //! `salver validate`: would a model of a registry serve? For pipelines.
 
+#[cfg_attr(not(feature = "parquet"), path = "validate/no_replay.rs")]
+mod replay;
+#[cfg(feature = "parquet")]
+mod page;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::thread::available_parallelism;
@@ -10,6 +15,7 @@ use server_lifecycle::{Defaults, Engines, LoadPolicy, ModelConfig, Single, Trans
 use server_registry::{ErrorKind, Pulled, RegistryError, Uri};
 use server_serving::Cores;
 
+use self::replay::{Plan, Replayed};
 use super::meter::Meter;
 use super::store::{block_on, puller};
 use super::{Outcome, complain, print, told};
@@ -34,6 +40,8 @@ struct Loaded {
     batched: bool,
     inputs: Vec<String>,
     outputs: Vec<String>,
+    /// What it answered of what is logged; an error: that cannot be read.
+    replayed: Option<Result<Replayed, String>>,
 }
 
 /// Fetches, checks, loads, warms up and tells.
@@ -52,8 +60,13 @@ pub(crate) fn validate(args: &ValidateArgs) -> Outcome {
         Ok(config) => config,
         Err(faults) => return fail(args, &faults.join("\n  "), Outcome::Misused),
     };
-    match examine(args, &uri, (&engines, &config)) {
-        Ok(verdict) => conclude(args.store.output, &uri, &verdict),
+    // Before anything is fetched: whoever has mistyped it is told at once.
+    let plan = match Plan::new(args) {
+        Ok(plan) => plan,
+        Err((why, outcome)) => return fail(args, &why, outcome),
+    };
+    match examine(args, (&uri, plan), (&engines, &config)) {
+        Ok(verdict) => conclude(args, &uri, &verdict),
         Err(error) if error.kind() == ErrorKind::Invalid => {
             fail(args, &error.to_string(), Outcome::Misused)
         }
@@ -86,7 +99,7 @@ fn configuration(file: Option<&Path>, engines: &Engines) -> Result<ModelConfig, 
 
 fn examine(
     args: &ValidateArgs,
-    uri: &Uri,
+    (uri, plan): (&Uri, Option<Plan>),
     (engines, config): (&Engines, &ModelConfig),
 ) -> Result<Verdict, RegistryError> {
     let place = &args.store.place;
@@ -98,14 +111,14 @@ fn examine(
     let pulled = pulled?;
     let folder = pulled.lease.folder().to_path_buf();
     let version = Version(pulled.record.version.unwrap_or(1));
-    let loaded = load(folder, version, (engines, config));
+    let loaded = load((folder, version), (engines, config), plan);
     Ok(Verdict { pulled, loaded })
 }
 
 fn load(
-    folder: PathBuf,
-    version: Version,
+    (folder, version): (PathBuf, Version),
     (engines, config): (&Engines, &ModelConfig),
+    plan: Option<Plan>,
 ) -> Result<Loaded, String> {
     let model = ModelName::new("model").map_err(|it| it.to_string())?;
     let cores = Cores::new(available_parallelism().map_or(1, usize::from));
@@ -113,6 +126,7 @@ fn load(
     let started = Instant::now();
     let alone = single.load((engines, &cores), version, config)?;
     let took = started.elapsed();
+    let replayed = plan.map(|it| it.run(&alone).map_err(|it| format!("{it:#}")));
     let servable = alone.servable();
     let signature = servable.signature();
     let loaded = Loaded {
@@ -121,20 +135,55 @@ fn load(
         batched: signature.is_batched(),
         inputs: signature.inputs.iter().map(ToString::to_string).collect(),
         outputs: signature.outputs.iter().map(ToString::to_string).collect(),
+        replayed,
     };
     alone.stop(Instant::now() + STOP);
     Ok(loaded)
 }
 
-fn conclude(output: OutputFormat, uri: &Uri, verdict: &Verdict) -> Outcome {
-    let printed = print(&match output {
+fn conclude(args: &ValidateArgs, uri: &Uri, verdict: &Verdict) -> Outcome {
+    let printed = print(&match args.store.output {
         OutputFormat::Text => text(uri, verdict),
         OutputFormat::Json => json(uri, verdict).to_string(),
     });
-    if verdict.loaded.is_ok() { printed } else { Outcome::Failed }
+    let written = match &verdict.loaded {
+        Ok(Loaded { replayed: Some(Ok(it)), .. }) => it.write(args, uri),
+        Ok(_) | Err(_) => Ok(()),
+    };
+    match (verdict.outcome(), written) {
+        (Outcome::Done, Err(error)) => complain(&format!("{error:#}"), Outcome::Failed),
+        (Outcome::Done, Ok(())) => printed,
+        (outcome, _) => outcome,
+    }
+}
+
+impl Verdict {
+    fn outcome(&self) -> Outcome {
+        match &self.loaded {
+            Ok(Loaded { replayed: None, .. }) => Outcome::Done,
+            Ok(Loaded { replayed: Some(Ok(it)), .. }) => it.outcome(),
+            Ok(Loaded { replayed: Some(Err(_)), .. }) => replay::UNFIT,
+            Err(_) => Outcome::Failed,
+        }
+    }
+
+    /// Why it is not good, if that is so.
+    fn fault(&self) -> Option<&str> {
+        match &self.loaded {
+            Ok(Loaded { replayed: None, .. }) => None,
+            Ok(Loaded { replayed: Some(Ok(it)), .. }) => it.fault(),
+            Ok(Loaded { replayed: Some(Err(reason)), .. }) | Err(reason) => Some(reason),
+        }
+    }
 }
 
 fn text(uri: &Uri, Verdict { pulled, loaded }: &Verdict) -> String {
+    let replayed = loaded.as_ref().ok().and_then(|it| it.replayed.as_ref());
+    let replayed = replayed.map(|it| match it {
+        Ok(it) => format!("\n\n{}", it.text()),
+        Err(why) => format!("\n  nothing was asked again: {why}"),
+    });
+    let replayed = replayed.unwrap_or_default();
     let version = pulled.record.version.map(|it| format!(" version {it}")).unwrap_or_default();
     let head = format!("{uri}{version}\n  {}", pulled.lease.digest());
     match loaded {
@@ -145,23 +194,24 @@ fn text(uri: &Uri, Verdict { pulled, loaded }: &Verdict) -> String {
             let took = it.took.as_secs_f64();
             format!(
                 "{head}\n  would serve: {} ({batches}), loaded and warmed up in {took:.2} s\n  \
-                 inputs: {inputs}\n  outputs: {outputs}",
+                 inputs: {inputs}\n  outputs: {outputs}{replayed}",
                 it.engine
             )
         }
     }
 }
 
-fn json(uri: &Uri, Verdict { pulled, loaded }: &Verdict) -> serde_json::Value {
+fn json(uri: &Uri, verdict: &Verdict) -> serde_json::Value {
+    let (Verdict { pulled, loaded }, fault) = (verdict, verdict.fault());
     let mut told = serde_json::json!({
         "uri": uri.to_string(),
         "version": pulled.record.version,
         "digest": pulled.lease.digest().to_string(),
         "fetched": pulled.fetched,
-        "good": loaded.is_ok(),
+        "good": fault.is_none(),
     });
     let more = match loaded {
-        Err(reason) => serde_json::json!({ "reason": reason }),
+        Err(_) => serde_json::json!({}),
         Ok(it) => serde_json::json!({
             "platform": it.engine,
             "batched": it.batched,
@@ -170,8 +220,11 @@ fn json(uri: &Uri, Verdict { pulled, loaded }: &Verdict) -> serde_json::Value {
             "outputs": it.outputs,
         }),
     };
+    let replayed = loaded.as_ref().ok().and_then(|it| it.replayed.as_ref()?.as_ref().ok());
     if let (Some(told), serde_json::Value::Object(more)) = (told.as_object_mut(), more) {
         told.extend(more);
+        told.extend(fault.map(|it| ("reason".to_owned(), it.into())));
+        told.extend(replayed.map(|it| ("replay".to_owned(), it.json())));
     }
     told
 }

@@ -8,7 +8,7 @@ import duckdb
 import pyarrow.parquet
 import pytest
 from recorded import cases
-from server import ROOT, salver, wait_for
+from server import FIXTURES, ROOT, salver, wait_for
 
 [MANY] = [it.request["inputs"][0] for it in cases("wine", 2) if it.request["inputs"][0]["shape"] == [32, 13]]
 ROWS = [MANY["data"][13 * row : 13 * row + 13] for row in range(32)]
@@ -100,6 +100,36 @@ def test_what_cannot_be_asked_again_is_counted(logged, repository):
     assert gone.returncode == 69
     wrong = salver("logs", "replay", *logged.log, "--model", "wine", "--to", "champion")
     assert wrong.returncode == 1 and "--to is \"champion\"" in wrong.stderr
+
+
+def test_numbers_that_json_has_no_word_for_are_asked_again(start, repository, tmp_path):
+    repository.version("double", 1, FIXTURES / "double.onnx")
+    repository.settings("double", "[log]\n")
+    server = start(repository, log_dir=tmp_path / "log", log_roll_ms=50).settled()
+    x = {"name": "x", "shape": [1, 4], "datatype": "FP32", "data": ["NaN", "Infinity", "-Infinity", 0.1]}
+    server.ask("POST", "/v2/models/double/infer", {"inputs": [x]}).json()
+    wait_for(lambda: rows_by(tmp_path, "double"), "a row")
+    where = ("--log-dir", tmp_path / "log", "--model", "double", "--url", f"http://{server.http}", "--output", "json")
+    done = salver("logs", "replay", *where, "--to", "1", "--max-diff-share", "0")
+    report = json.loads(done.stdout)
+    assert (done.returncode, report["sent"], report["errors"], report["not_sent"]) == (0, 1, {}, {}), done
+    assert report["compared"]["rows"] == 1 and report["compared"]["rows_differ"] == 0
+    wait_for(lambda: len(rows_by(tmp_path, "double").get("replay", ())) == 1, "it was asked as it came")
+
+
+def test_rows_of_an_older_server_are_exported_with_those_of_a_newer(logged, tmp_path):
+    """Which has a column more: here it is taken out of some rows, as if they had never had it."""
+    logged()
+    files = sorted((tmp_path / "log/parquet").rglob("model=*/**/*.parquet"))
+    table = pyarrow.parquet.read_table(files[0], partitioning=None)
+    gone = table.column_names[-1]
+    pyarrow.parquet.write_table(table.drop_columns([gone]), files[0].with_name("older.parquet"))
+    rows = len(CASES) + table.num_rows
+    for name in ("all.parquet", "all.csv"):
+        done = salver("logs", "export", *logged.log, "--output", tmp_path / name)
+        assert done.returncode == 0 and done.stdout.startswith(f"{rows} rows in "), done.stderr
+    column = pyarrow.parquet.read_table(tmp_path / "all.parquet")[gone]
+    assert (len(column), column.null_count) == (rows, table.num_rows)
 
 
 def test_rows_are_shown_and_exported(logged, tmp_path):

@@ -81,6 +81,78 @@ async fn what_the_server_answered_is_what_the_next_version_proves() {
     assert_eq!(digests.len(), 2, "1 and 3 are the same bytes");
 }
 
+/// What was logged of the version in service is what the next one has to answer alike.
+#[cfg(feature = "parquet")]
+#[tokio::test]
+async fn what_was_logged_is_what_the_next_version_is_asked() {
+    let log = tempfile::tempdir().expect("scratch");
+    let toml =
+        "[log]\nmode = \"at_least_once\"\n[proof]\nreplay = 2\nreplay_difference_max = 0.5\n";
+    let files = [("m/1/model.fake", DOUBLE), ("m/model.toml", toml)];
+    let mut house = House::with(&files, |args| {
+        args.log.log_dir = Some(log.path().to_path_buf());
+        args.log.log_roll_ms = Some(10);
+    })
+    .await;
+    let mut client = house.http().await;
+    // The last two are alike for both; the first is not.
+    for rows in [[3.0, 5.0], [0.0, 0.25], [0.125, 0.0]] {
+        let (status, answer) = client.infer("m", &[rows]).await;
+        assert_eq!(status, StatusCode::OK, "{answer}");
+        let logged = || parquet_files(&log.path().join("parquet"));
+        let before = logged();
+        // Each in a file of its own.
+        tokio::time::timeout(PATIENCE, async {
+            while logged() <= before {
+                tokio::task::yield_now().await;
+            }
+        })
+        .await
+        .expect("it is delivered");
+    }
+    put(house.root.path(), "m/2/model.fake", COPY);
+    house.shows("m/1:END m/2:AVAILABLE").await;
+    let (_, metadata) = client.get("/v2/models/m").await;
+    let metadata: Value = serde_json::from_str(&metadata).expect("JSON");
+    let report = "2 requests, 2 rows, 0 of another class, 2 off, largest difference 2.500e-1; as version 1 \
+                  has answered";
+    assert_eq!(metadata["parameters"], json!({ "proof.replay": report }));
+
+    // Of version 2 nothing is logged yet, so that the next is not held against what version 1 has answered.
+    put(house.root.path(), "m/3/model.fake", DOUBLE);
+    house.shows("m/1:END m/2:END m/3:AVAILABLE").await;
+    let before = parquet_files(&log.path().join("parquet"));
+    client.infer("m", &[[3.0, 5.0]]).await;
+    tokio::time::timeout(PATIENCE, async {
+        while parquet_files(&log.path().join("parquet")) <= before {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await
+    .expect("it is delivered");
+    put(house.root.path(), "m/4/model.fake", COPY);
+    house.shows("m/1:END m/2:END m/3:AVAILABLE m/4:END").await;
+    let (_, series) = house.metrics().await.get("/metrics").await;
+    let refused = "salver_model_refusals_total{model=\"m\",reason=\"replay\"} 1";
+    assert!(series.contains(refused), "{series}");
+    assert!(house.stop(PATIENCE).await);
+}
+
+/// Files of the log that are whole.
+#[cfg(feature = "parquet")]
+fn parquet_files(folder: &Path) -> usize {
+    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+    let count = entries.map(|it| {
+        let path = it.path();
+        let name = it.file_name().to_string_lossy().into_owned();
+        match path.is_dir() && !name.starts_with('.') {
+            true => parquet_files(&path),
+            false => usize::from(name.ends_with(".parquet")),
+        }
+    });
+    count.sum()
+}
+
 /// Folders as MLflow 3.17 wrote them, loaded by an engine that reads them.
 #[test]
 fn models_of_mlflow_prove_themselves() {

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use server_feedback::hour_of;
 
 use super::listing::Page;
-use super::source::{Listed, Object};
+use super::{Listed, Object};
 
 pub(crate) const MICROS_AN_HOUR: i64 = 3_600_000_000;
 

@@ -6,8 +6,8 @@ use std::sync::atomic::Ordering;
 use super::follower::{Follower, Log, Round};
 use super::listing;
 use super::metrics;
-use super::source::{Missing, Object};
 use super::version::Read;
+use super::{Missing, Object};
 
 /// What has become of a file.
 enum Taken {

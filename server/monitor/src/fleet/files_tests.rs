@@ -3,7 +3,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
 use super::super::scene::{PLAN, SECOND, Scene, halves, rows, timed};
-use super::super::source::{FolderSource, Listed, Source, Wanted};
+use super::super::{FolderSource, Listed, Source, Wanted};
 use super::*;
 
 #[test]

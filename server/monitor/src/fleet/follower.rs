@@ -11,11 +11,11 @@ use std::time::{Duration, Instant};
 
 use server_base::Findings;
 
+use super::Source;
 use super::cursor::{Cursor, latest};
 use super::cursors::{self, Cursors, Known};
 use super::metrics;
 use super::repository::Repository;
-use super::source::Source;
 use super::stream::{Positions, Stream};
 use super::transaction::Transaction;
 use super::version::VersionLog;

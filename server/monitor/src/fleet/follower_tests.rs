@@ -2,8 +2,8 @@ use std::sync::atomic::Ordering;
 
 use server_base::{Finding, ModelName};
 
+use super::super::FolderSource;
 use super::super::scene::{LATENESS_S, PLAN, SECOND, Scene, ahead, halves, rows};
-use super::super::source::FolderSource;
 use super::*;
 use crate::fixture::{self, Heard, Weather};
 

@@ -16,8 +16,8 @@ use super::ledger::Ledger;
 use super::listing::Page;
 use super::metrics;
 use super::repository::Followed;
-use super::source::Tries;
 use super::spare::spared;
+use super::tries::Tries;
 
 /// A label may be recorded so long before its prediction, which is as long as a server keeps it waiting.
 const EARLY: Duration = Duration::from_secs(600);

@@ -19,7 +19,7 @@ use super::ledger::Ledger;
 use super::listing;
 use super::metrics;
 use super::repository::{Followed, Repository};
-use super::source::{Missing, Object, Source};
+use super::{Missing, Object, Source};
 
 /// How far back windows are judged by the first process that ever does: what is older is history.
 const BEGIN_US: i64 = MICROS_AN_HOUR;

@@ -14,7 +14,7 @@ use server_feedback::{
     Keep, LabelFiles, LabelRow, LabelValue, ParquetSink, Position, Rows, Sink as _, label_hour,
 };
 
-use super::super::source::FolderSource;
+use super::super::FolderSource;
 use super::*;
 use crate::fixture::Heard;
 

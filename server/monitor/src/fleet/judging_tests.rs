@@ -4,7 +4,7 @@ use std::path::Path;
 use server_base::FindingKind;
 use server_feedback::LabelRow;
 
-use super::super::source::{FolderSource, Listed, Wanted};
+use super::super::{FolderSource, Listed, Wanted};
 use super::scene::{
     DELAY_S, HORIZON_S, LATENESS_S, ROLL_S, SECOND, Scene, WINDOW_S, accuracy, label, of_window,
 };

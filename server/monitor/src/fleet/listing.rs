@@ -7,7 +7,7 @@ use server_feedback::hour_folder;
 
 use super::cursor::{Cursor, Turn};
 use super::metrics;
-use super::source::{Source, Wanted};
+use super::{Source, Wanted};
 
 /// Files of one list: those of four hours of a version, of 400 replicas that write one each minute.
 const LISTED_MAX: usize = 100_000;

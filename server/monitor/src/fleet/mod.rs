@@ -13,7 +13,7 @@
 //! `server_truth`.
 
 mod repository;
-mod source;
+mod tries;
 mod recent;
 mod stream;
 mod cursor;
@@ -40,9 +40,10 @@ mod scene;
 #[cfg(test)]
 mod topic;
 
+pub use server_feedback::source::{FolderSource, Listed, Missing, Object, Source, Wanted};
+
 pub use follower::{Bounds, Log, Options};
 pub use judging::Judged;
 pub use repository::{Followed, Repository};
-pub use source::{FolderSource, Listed, Missing, Object, Source, Wanted};
 pub use stream::{Message, Offsets, Stream};
 pub use thread::{Fleet, Performance};

@@ -15,9 +15,9 @@ use arrow_select::take::take_record_batch;
 use server_base::{FindingKind, ModelName, Version};
 use server_feedback::{ParquetSink, Position, Rows, Sink as _};
 
+use super::FolderSource;
 use super::follower::{Bounds, Follower, Log, Options, Round};
 use super::repository::Repository;
-use super::source::FolderSource;
 use super::topic::Topic;
 use crate::fixture::{self, Heard, Weather};
 

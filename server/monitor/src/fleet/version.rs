@@ -15,9 +15,9 @@ use super::cursor::Cursor;
 use super::listing::Page;
 use super::metrics::{self, VersionMetrics};
 use super::repository::Followed;
-use super::source::Tries;
 use super::spare::spared;
 use super::stream::{Offsets, least};
+use super::tries::Tries;
 use super::waiting::{Came, Waiting};
 use crate::house::{Monitors, Who};
 

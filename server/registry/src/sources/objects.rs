@@ -1,13 +1,10 @@
 //! Small objects of an object store that are made, replaced, read and taken away: what replicas share.
 
-use std::borrow::Cow;
-use std::collections::BTreeSet;
 use std::fmt;
 
 use bytes::{Bytes, BytesMut};
 use futures_util::TryStreamExt as _;
 use futures_util::future::join_all;
-use object_store::list::PaginatedListOptions;
 use object_store::{Error, ObjectStoreExt as _};
 
 use super::Registries;
@@ -82,29 +79,7 @@ impl Objects {
 
     /// The names in a folder, of objects and of folders, which need not be there.
     pub async fn list(&self, folder: &str) -> Result<Vec<String>, RegistryError> {
-        let (path, name) = self.0.below(folder)?;
-        let prefix = format!("{path}/");
-        let listed = async {
-            let (mut names, mut page_token) = (BTreeSet::new(), None);
-            loop {
-                let delimiter = Some(Cow::Borrowed("/"));
-                let options = PaginatedListOptions { delimiter, page_token, ..Default::default() };
-                let page = self.0.pages.list_paginated(Some(&prefix), options).await;
-                let page = page.map_err(|error| failed(&name, error))?;
-                let objects = page.result.objects.iter().filter_map(|it| it.location.filename());
-                let folders = page.result.common_prefixes.iter().filter_map(|it| it.filename());
-                names.extend(objects.chain(folders).map(str::to_owned));
-                if names.len() > NAMES_MAX {
-                    let words = format!("{name} has more than {NAMES_MAX} entries");
-                    return Err(RegistryError::TooLarge(words));
-                }
-                page_token = page.page_token;
-                if page_token.is_none() {
-                    return Ok(names.into_iter().collect());
-                }
-            }
-        };
-        self.0.in_time(&name, listed).await?
+        self.0.names(folder, NAMES_MAX).await
     }
 
     /// Takes an object away, if it is there.

@@ -4,6 +4,7 @@ mod inbox;
 
 pub use inbox::{Collection, Stored};
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
@@ -14,7 +15,7 @@ use futures_util::{StreamExt as _, TryStreamExt as _};
 use object_store::aws::AmazonS3Builder;
 use object_store::azure::MicrosoftAzureBuilder;
 use object_store::gcp::GoogleCloudStorageBuilder;
-use object_store::list::PaginatedListStore;
+use object_store::list::{PaginatedListOptions, PaginatedListStore};
 use object_store::path::Path;
 use object_store::{
     ClientOptions, Error, GetOptions, GetRange, GetResult, ObjectMeta, ObjectStore,
@@ -108,6 +109,38 @@ impl Store {
         let wrong = |error| RegistryError::Invalid(format!("{name}: {error}"));
         let path = Path::parse(path.trim_start_matches('/')).map_err(wrong)?;
         Ok((path, name))
+    }
+
+    /// The names in a folder, of objects and of folders, which need not be there.
+    pub(super) async fn names(
+        &self,
+        folder: &str,
+        most: usize,
+    ) -> Result<Vec<String>, RegistryError> {
+        let (path, name) = self.below(folder)?;
+        // The whole bucket's have no prefix.
+        let prefix = if path.as_ref().is_empty() { None } else { Some(format!("{path}/")) };
+        let listed = async {
+            let (mut names, mut page_token) = (BTreeSet::new(), None);
+            loop {
+                let delimiter = Some(Cow::Borrowed("/"));
+                let options = PaginatedListOptions { delimiter, page_token, ..Default::default() };
+                let page = self.pages.list_paginated(prefix.as_deref(), options).await;
+                let page = page.map_err(|error| failed(&name, error))?;
+                let objects = page.result.objects.iter().filter_map(|it| it.location.filename());
+                let folders = page.result.common_prefixes.iter().filter_map(|it| it.filename());
+                names.extend(objects.chain(folders).map(str::to_owned));
+                if names.len() > most {
+                    let words = format!("{name} has more than {most} entries");
+                    return Err(RegistryError::TooLarge(words));
+                }
+                page_token = page.page_token;
+                if page_token.is_none() {
+                    return Ok(names.into_iter().collect());
+                }
+            }
+        };
+        self.in_time(&name, listed).await?
     }
 
     /// Puts a new object there; false: there is one of that name, which stays as it is. A store that knows no

@@ -14,6 +14,9 @@ use crate::source::{Form, Remote, Source as _};
 use crate::sources::Registries;
 use crate::uri::{Place, Uri};
 
+/// Models of a log, or versions of a model: more than any server has.
+const NAMES_MAX: usize = 100_000;
+
 /// An object.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Stored {
@@ -70,6 +73,11 @@ impl Collection {
         }
         found.sort_by(|a, b| a.path.cmp(&b.path));
         Ok(found)
+    }
+
+    /// The names in a folder of the prefix, of objects and of folders. Nothing there is no error.
+    pub async fn names(&self, folder: &str) -> Result<Vec<String>, RegistryError> {
+        self.0.names(folder, NAMES_MAX).await
     }
 
     /// Copies an object that was listed as of that size.

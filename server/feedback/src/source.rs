@@ -1,14 +1,15 @@
 //! Where the files of a log are listed and fetched.
 
+use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use server_feedback::hour_of;
+use crate::hive::hour_of;
 
 /// A file of the log.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Object {
     /// Its path below the version's folder: `date=…/hour=…/….parquet`.
     pub path: String,
@@ -49,26 +50,6 @@ pub enum Missing {
     Refused(io::Error),
 }
 
-/// How often it is tried to read a file, each in a round of its own, until it is left out: some minutes, as
-/// the rounds are seldomer after each.
-const TRIES_MAX: u32 = 5;
-
-/// How often a file could not be had that the others of a version wait for.
-#[derive(Debug, Default)]
-pub(crate) struct Tries(Option<(String, u32)>);
-
-impl Tries {
-    /// Once more. True: it is not worth another.
-    pub(crate) fn failed(&mut self, path: &str) -> bool {
-        let before = self.0.take().filter(|it| it.0 == path).map_or(0, |it| it.1);
-        if before + 1 >= TRIES_MAX {
-            return true;
-        }
-        self.0 = Some((path.to_owned(), before + 1));
-        false
-    }
-}
-
 /// A place that files of the log lie in.
 pub trait Source: Send {
     /// The first files. A folder that is not there has none.
@@ -76,6 +57,12 @@ pub trait Source: Send {
 
     /// A file, whole.
     fn fetch(&mut self, folder: &str, object: &Object) -> Result<File, Missing>;
+}
+
+/// One that can be looked through, too.
+pub trait Archive: Source {
+    /// Names of the folders in a folder, in their order. A folder that is not there has none.
+    fn folders(&mut self, folder: &str) -> io::Result<Vec<String>>;
 }
 
 /// Folders of this machine, of volumes that replicas share with it for the most part.
@@ -124,6 +111,18 @@ impl Source for FolderSource {
             }
         }
         Err(Missing::Gone)
+    }
+}
+
+impl Archive for FolderSource {
+    fn folders(&mut self, folder: &str) -> io::Result<Vec<String>> {
+        let mut found = BTreeSet::new();
+        for Root { path, there } in &self.0 {
+            fs::metadata(there).map_err(|it| named(there, &it))?;
+            let path = path.join(folder);
+            found.extend(names(&path)?.into_iter().filter(|it| path.join(it).is_dir()));
+        }
+        Ok(found.into_iter().collect())
     }
 }
 
@@ -194,16 +193,15 @@ fn names(folder: &Path) -> io::Result<Vec<String>> {
 }
 
 /// Microseconds since 1970.
-pub(crate) fn micros(time: SystemTime) -> i64 {
+fn micros(time: SystemTime) -> i64 {
     let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
     i64::try_from(since.as_micros()).unwrap_or(i64::MAX)
 }
 
 #[cfg(test)]
 mod tests {
-    use server_feedback::hour_folder;
-
     use super::*;
+    use crate::hive::hour_folder;
 
     #[test]
     fn files_are_listed_from_an_hour_on() {
@@ -240,6 +238,9 @@ mod tests {
         assert_eq!(listed(48, 2), ["b", "c", "c", "d", "e"]);
         assert_eq!(listed(49, 1), ["c", "d", "e"]);
         assert!(listed(73, 9).is_empty());
+        assert_eq!(source.folders("").expect("a list"), ["model=m"]);
+        assert_eq!(source.folders("model=m").expect("a list"), ["version=1"]);
+        assert!(source.folders("model=x").expect("a list").is_empty());
         let strange = Wanted { folder: "model=x/version=1", after: "", most: 9 };
         assert_eq!(source.list(&strange).expect("nothing is there"), Listed::default());
         drop(other);

@@ -1,4 +1,4 @@
-//! A log in an object store, read for `salver monitor`. Each file is copied to the disk first, whole, so
+//! A log in an object store, read for `salver monitor` and `salver logs`. Each file is copied to the disk first, whole, so
 //! that a connection that breaks tears nothing.
 
 use std::fs::{self, File, OpenOptions};
@@ -7,8 +7,10 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr as _;
 use std::time::Duration;
 
-use server_feedback::{LABELS_SUFFIX, hour_of};
-use server_monitor::fleet::{Listed, Missing, Object, Source, Wanted};
+#[cfg(feature = "fleet")]
+use server_feedback::LABELS_SUFFIX;
+use server_feedback::hour_of;
+use server_feedback::source::{Archive, Listed, Missing, Object, Source, Wanted};
 use server_registry::{Collection, ErrorKind, Limits, RegistryError, Stored, Uri};
 use tokio::runtime::{Builder, Runtime};
 
@@ -24,7 +26,7 @@ const LIST_MAX: Duration = Duration::from_secs(120);
 pub(crate) const FORMS: &str = "a folder, s3://BUCKET/PREFIX, gs://.. or az://..";
 
 /// An object store. `None`: that is no address. `folder` is where files lie while they are read.
-pub(crate) fn source(word: &str, folder: &Path) -> Option<io::Result<Box<dyn Source>>> {
+pub(crate) fn source(word: &str, folder: &Path) -> Option<io::Result<Box<dyn Archive>>> {
     let (scheme, _) = word.split_once("://")?;
     let uri = match scheme {
         "s3" | "gs" | "az" => Uri::from_str(word).map_err(io::Error::other),
@@ -34,14 +36,15 @@ pub(crate) fn source(word: &str, folder: &Path) -> Option<io::Result<Box<dyn Sou
 }
 
 /// The labels beside the predictions of an object store.
-pub(crate) fn labels(word: &str, folder: &Path) -> Option<io::Result<Box<dyn Source>>> {
+#[cfg(feature = "fleet")]
+pub(crate) fn labels(word: &str, folder: &Path) -> Option<io::Result<Box<dyn Archive>>> {
     word.contains("://").then(|| {
         let uri = Uri::from_str(word).and_then(|it| it.beside(LABELS_SUFFIX));
         made(&uri.map_err(io::Error::other)?, folder)
     })
 }
 
-fn made(uri: &Uri, folder: &Path) -> io::Result<Box<dyn Source>> {
+fn made(uri: &Uri, folder: &Path) -> io::Result<Box<dyn Archive>> {
     let limits = Limits { head_max: ANSWER_MAX, look_max: LIST_MAX, ..Limits::default() };
     let collection = stock::registries(limits).collection(uri).map_err(io::Error::other)?;
     // One thread waits for it: the one that reads.
@@ -70,6 +73,13 @@ impl Source for Store {
         self.runtime.block_on(copied).map_err(missing)?;
         file.rewind().map_err(Missing::Away)?;
         Ok(file)
+    }
+}
+
+impl Archive for Store {
+    fn folders(&mut self, folder: &str) -> io::Result<Vec<String>> {
+        // An object of such a name has nothing below it.
+        self.runtime.block_on(self.collection.names(folder)).map_err(io::Error::other)
     }
 }
 
