@@ -28,24 +28,40 @@ impl LogFile {
 
 /// How many rows the last so many requests of a file have, at the most.
 pub fn rows_of_last(file: File, requests: usize) -> io::Result<usize> {
-    let file = LogFile::open(file)?;
-    let all = file.rows();
     // Where the last of them begin, in the order of the file.
-    let (mut begins, mut row) = (VecDeque::new(), 0);
+    let mut last = VecDeque::new();
+    let all = begins(file, |begin| {
+        last.push_back(begin);
+        if last.len() > requests {
+            last.pop_front();
+        }
+    })?;
+    Ok(last.front().map_or(0, |it| all.saturating_sub(*it)))
+}
+
+/// How many rows those requests of a file have that its last so many rows are of.
+pub fn rows_of_whole(file: File, rows: usize) -> io::Result<usize> {
+    let (all, mut from) = (LogFile::open(file.try_clone()?)?.rows(), 0);
+    let wanted = all.saturating_sub(rows);
+    begins(file, |begin| from = if begin <= wanted { begin } else { from })?;
+    Ok(if rows == 0 { 0 } else { all - from })
+}
+
+/// Says where each request begins, and how many rows there are.
+fn begins(file: File, mut each: impl FnMut(usize)) -> io::Result<usize> {
+    let file = LogFile::open(file)?;
+    let (all, mut row) = (file.rows(), 0);
     for piece in file.pieces(|it| it == ROW)? {
         let piece = piece?;
         let rows = piece.column_by_name(ROW).and_then(|it| it.as_primitive_opt::<UInt32Type>());
         for number in rows.map(|it| it.values().as_ref()).unwrap_or_default() {
             if *number == 0 {
-                begins.push_back(row);
-            }
-            if begins.len() > requests {
-                begins.pop_front();
+                each(row);
             }
             row += 1;
         }
     }
-    Ok(begins.front().map_or(0, |it| all.saturating_sub(*it)))
+    Ok(all)
 }
 
 /// See [`LogFile::requests`].
@@ -191,6 +207,12 @@ mod tests {
         for (requests, rows) in [(0, 0), (1, 9), (2, 10), (4, 17), (5, 18), (6, 18)] {
             let file = File::open(&path).expect("opened");
             assert_eq!(rows_of_last(file, requests).expect("read"), rows, "{requests}");
+        }
+        for (last, rows) in
+            [(0, 0), (1, 9), (9, 9), (10, 10), (11, 12), (13, 17), (18, 18), (99, 18)]
+        {
+            let file = File::open(&path).expect("opened");
+            assert_eq!(rows_of_whole(file, last).expect("read"), rows, "{last}");
         }
     }
 }

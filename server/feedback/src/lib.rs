@@ -66,7 +66,7 @@ mod faults;
 mod fixture;
 
 #[cfg(feature = "parquet")]
-pub use again::rows_of_last;
+pub use again::{rows_of_last, rows_of_whole};
 #[cfg(feature = "parquet")]
 pub use archive::{Found, Newest, Wanted, files, open, read};
 pub use catalogue::Position;

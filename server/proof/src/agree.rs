@@ -138,11 +138,16 @@ impl Values {
         }
         let word = |it: &String| format!("{:?}", it.chars().take(WORD_MAX).collect::<String>());
         match self {
-            Values::Floats(it) => line(it.get(at), ToString::to_string),
+            Values::Floats(it) => line(it.get(at), |it| short(*it).to_string()),
             Values::Whole(it) => line(it.get(at), ToString::to_string),
             Values::Words(it) => line(it.get(at), word),
         }
     }
+}
+
+/// With six digits, which is what people compare.
+fn short(number: f64) -> f64 {
+    format!("{number:.5e}").parse().unwrap_or(number)
 }
 
 pub(crate) fn values(tensor: &Tensor) -> Values {
@@ -211,6 +216,15 @@ mod tests {
         check(&whole(&[100, 7]), &whole(&[101, 7]), (2, 1, 1.0));
         let words = |it: &[&str]| Tensor::from_strings(&[it.len()], it).expect("words");
         check(&words(&["a", "b"]), &words(&["a", "c"]), (2, 1, 0.0));
+    }
+
+    #[test]
+    fn elements_are_shown_in_a_line() {
+        let all = values(&floats(&[0.1, 1_234_567.0, f32::NAN, f32::NEG_INFINITY, 1e-9, 2.0, 3.0]));
+        assert_eq!(all.shown(0..3), "0.1, 1234570, NaN");
+        assert_eq!(all.shown(0..7), "0.1, 1234570, NaN, -inf, 0.000000001, 2, ..");
+        let words = values(&Tensor::from_strings(&[1], &["x".repeat(99)]).expect("a word"));
+        assert_eq!(words.shown(0..1).len(), WORD_MAX + 2);
     }
 
     #[test]

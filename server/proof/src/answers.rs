@@ -11,6 +11,9 @@ use serde::Serialize;
 use crate::agree::{Tolerance, Values, values};
 use crate::worst::{Example, What, Worst};
 
+/// A tensor under its name.
+pub type Named = (String, Tensor);
+
 /// All outputs of all answers.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct Answers {
@@ -84,12 +87,7 @@ struct Compared {
 
 impl Answers {
     /// An answer to the request of that id: as it was logged, and as it is, each by the outputs' names.
-    pub fn add(
-        &mut self,
-        id: &str,
-        (was, is): (&[(String, Tensor)], &[(String, Tensor)]),
-        tolerance: Tolerance,
-    ) {
+    pub fn add(&mut self, id: &str, (was, is): (&[Named], &[Named]), tolerance: Tolerance) {
         for (name, was) in was {
             let is = is.iter().find(|it| it.0 == *name).map(|it| &it.1);
             self.output((id, name), (was, is), tolerance);

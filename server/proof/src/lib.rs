@@ -21,7 +21,7 @@ mod latency;
 mod refusal;
 
 pub use agree::Tolerance;
-pub use answers::{Answers, OutputAnswers};
+pub use answers::{Answers, Named, OutputAnswers};
 pub use card::{Card, FILE, is_plain};
 pub use compare::compare;
 pub use declared::{Column, Declared, DeclaredTensor, Side};
