@@ -97,6 +97,8 @@ def test_a_candidate_is_asked_what_was_logged(logged):
     # Without limits the differences are told, and refuse nobody.
     code, told, done = validate(1, logged.log, "--rows", 2)
     assert (code, told["good"], told["replay"]["asked"]) == (0, True, 2), done
+    code, told, done = validate(2, logged.log, "--rows", 1)
+    assert (code, told["replay"]["asked"], told["replay"]["compared"]["rows"]) == (0, 1, 1), done
     text = logged("validate", f"file:{logged.folder}/wine-1", "--replay", logged.log).stdout
     assert "CLASS FLIPS" in text and f"{ROWS} logged requests asked" in text and "answers as it may" in text
 

@@ -1,6 +1,6 @@
 //! What was logged, asked of the candidate in this process: no server, no network.
 
-use std::fs;
+use std::fs::{self, File};
 use std::io;
 use std::sync::Arc;
 use std::time::Instant;
@@ -9,8 +9,8 @@ use anyhow::{Context as _, anyhow, ensure};
 use backend_api::{Signature, Tensor};
 use serde_json::json;
 use server_base::{InferRequest, NamedTensor, Protocol, VersionChoice};
-use server_feedback::source::Archive;
-use server_feedback::{Newest, Wanted, open};
+use server_feedback::source::{Archive, Missing};
+use server_feedback::{Found, LogFile, Newest, Wanted, rows_of_whole};
 use server_lifecycle::Alone;
 use server_proof::{Ask, Limits, Replay, Tolerance};
 use server_registry::Uri;
@@ -99,9 +99,14 @@ impl Plan {
             && let Some(found) = newest.next(archive)?
         {
             let named = || found.path();
-            let Some(file) = open(archive, &found).with_context(named)? else { continue };
+            let Some(file) = fetch(archive, &found).with_context(named)? else { continue };
             // What comes last may be too late to count.
-            let rows = if self.wanted.time.is_some() { usize::MAX } else { left };
+            let rows = if self.wanted.time.is_some() {
+                usize::MAX
+            } else {
+                rows_of_whole(file.try_clone()?, left).with_context(named)?
+            };
+            let file = LogFile::open(file).with_context(named)?;
             for past in file.requests(rows).with_context(named)? {
                 let past = past.with_context(named)?;
                 if self.wanted.time.as_ref().is_some_and(|it| !it.contains(&past.at_micros)) {
@@ -138,6 +143,15 @@ impl Plan {
             _ => replay.fault(&self.limits),
         };
         Ok(Replayed { replay, run, logged: took, fault })
+    }
+}
+
+/// `None`: it is gone.
+fn fetch(archive: &mut dyn Archive, found: &Found) -> io::Result<Option<File>> {
+    match archive.fetch(&found.folder, &found.object) {
+        Ok(file) => Ok(Some(file)),
+        Err(Missing::Gone) => Ok(None),
+        Err(Missing::Away(error) | Missing::Refused(error)) => Err(error),
     }
 }
 
