@@ -28,11 +28,14 @@ mod download;
 mod archive;
 mod lock;
 mod signature;
+mod cosign;
 mod pull;
+mod vouch;
 mod watch;
 mod rounds;
 
 pub use cache::{Cache, Fact, Fault, Lease, Listing, Record, Swept, replace};
+pub use cosign::Voucher;
 pub use digest::Digest;
 pub use error::{ErrorKind, RegistryError};
 pub use http::AddressPolicy;

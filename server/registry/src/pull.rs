@@ -8,6 +8,7 @@ use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 
 use crate::archive::{Files, Unpack};
 use crate::cache::{Cache, Fact, Flock, Lease, Listing, Record, Staging};
+use crate::cosign::Vouched;
 use crate::digest::Digest;
 use crate::download::{self, Job};
 use crate::error::RegistryError;
@@ -15,11 +16,12 @@ use crate::limits::Limits;
 use crate::lock::Lock;
 use crate::path::{RelativePath, check_together};
 use crate::progress::Progress;
-use crate::signature::SignaturePolicy;
+use crate::signature::{SignaturePolicy, Vouching, may_be_signed_within};
 use crate::source::{self, Form, Manifest, Remote, Resolution, Source};
 use crate::sources::Registries;
 use crate::thread;
 use crate::uri::Uri;
+use crate::vouch::keeps_signatures;
 
 /// Files of one model that are fetched at a time. Several hide the latency of small files; one is enough
 /// for the bandwidth of a large one. Each takes 4 MiB at most.
@@ -58,8 +60,12 @@ impl Puller<'_> {
     /// ends, it leaves what the next pull can go on with. Small files are read, and locks tried, by the
     /// thread that drives it: give it one of its own, not one that answers requests.
     pub async fn pull(&self, uri: &Uri) -> Result<Pulled, RegistryError> {
-        if let Some(pulled) = self.pinned(uri).await? {
-            return Ok(pulled);
+        match self.pinned(uri).await {
+            Ok(Some(pulled)) => return Ok(pulled),
+            // The cache knows nobody who vouches for it; its registry may, by now.
+            Err(RegistryError::Policy(_)) if keeps_signatures(uri) => {}
+            Ok(None) => {}
+            Err(other) => return Err(other),
         }
         let limits = self.registries.limits();
         let name = Digest::of(format!("pull {}", uri.as_str()).as_bytes()).hex();
@@ -70,7 +76,7 @@ impl Puller<'_> {
         let mut resolution = self.look(uri, source.as_ref(), identity).await?;
         if let Some(record) = self.here(uri, &resolution, known)? {
             // What is in the cache may be damaged; then it is gone now, and is fetched once more.
-            match self.lease(uri, &record).await {
+            match self.lease_or_ask(uri, source.as_ref(), &record).await {
                 Ok(Some(lease)) => {
                     let record = self.said(uri, (record, &resolution)).await?;
                     return self.judged(uri, Pulled { lease, record, fetched: false });
@@ -176,13 +182,23 @@ impl Puller<'_> {
     }
 
     /// Takes a model of the cache into use: every byte hashed, and signed by whom the policy wants.
-    async fn lease(&self, uri: &Uri, record: &Record) -> Result<Option<Lease>, RegistryError> {
+    pub(crate) async fn lease(
+        &self,
+        uri: &Uri,
+        record: &Record,
+    ) -> Result<Option<Lease>, RegistryError> {
         let Some(tree) = record.tree() else { return Ok(None) };
         let (cache, uri) = (self.cache.clone(), uri.clone());
         let signatures = self.signatures.clone();
         let lease = move || {
             let Some(lease) = cache.lease(tree)? else { return Ok(None) };
-            signatures.check(&uri, lease.folder(), lease.listing())?;
+            let beside = match signatures.is_asking() {
+                true => cache.vouched(tree)?,
+                false => None,
+            };
+            let judged = |it: Vouched| signatures.judge(it.of, vec![it.voucher]);
+            let beside = beside.map_or(Vouching::None, judged);
+            signatures.check(&uri, (lease.folder(), lease.listing()), &beside)?;
             Ok(Some(lease))
         };
         thread::run("registry/hash", lease).await
@@ -203,6 +219,10 @@ impl Puller<'_> {
     ) -> Result<Pulled, RegistryError> {
         let limits = self.registries.limits();
         let declared = declared(uri, &manifest, limits)?;
+        let beside = self.beside(uri, source, &manifest.identity).await?;
+        if !may_be_signed_within(&manifest.files) {
+            self.signatures.settled(uri, &beside)?; // nothing of it need come
+        }
         self.progress.expects(declared);
         self.make_room(uri, declared).await?;
         let most = limits.model_bytes_max.min(self.cache.bytes_max());
@@ -218,7 +238,7 @@ impl Puller<'_> {
             }
         });
         let arrived: Vec<_> = stream::iter(jobs).buffered(FETCHES_MAX).try_collect().await?;
-        let (staging, listing) = self.publishable(uri, staging, arrived).await?;
+        let (staging, listing) = self.publishable((uri, &beside), staging, arrived).await?;
         let record = Record {
             uri: uri.to_string(),
             identity: manifest.identity,
@@ -230,6 +250,9 @@ impl Puller<'_> {
         let (cache, uri, keep) = (self.cache.clone(), uri.clone(), self.pinned_trees());
         thread::run("registry/write", move || {
             let lease = staging.publish(&cache, &listing)?;
+            if let Vouching::Good(vouched) = &beside {
+                cache.vouch(lease.digest(), vouched)?;
+            }
             cache.remember(&uri, &record)?;
             if listing.bytes() > declared {
                 // More came than room was made for.
@@ -278,7 +301,7 @@ impl Puller<'_> {
     /// Unpacks archives and checks what must hold before anyone may see the model.
     async fn publishable(
         &self,
-        uri: &Uri,
+        (uri, beside): (&Uri, &Vouching),
         staging: Staging,
         arrived: Vec<(&Remote, PathBuf, Fact)>,
     ) -> Result<(Staging, Listing), RegistryError> {
@@ -288,7 +311,7 @@ impl Puller<'_> {
             .collect();
         let (cache, limits) = (self.cache.clone(), self.registries.limits().clone());
         let (pinned, signatures) = (self.lock.get(uri).cloned(), self.signatures.clone());
-        let uri = uri.clone();
+        let (uri, beside) = (uri.clone(), beside.clone());
         let work = move || {
             let mut files = Files::new();
             let plain = arrived.iter().filter(|(_, form, ..)| *form == Form::Plain);
@@ -308,7 +331,7 @@ impl Puller<'_> {
             if let Some(pinned) = pinned {
                 pinned.check(&uri, &listing)?;
             }
-            signatures.check(&uri, &staging.aside("tree/files"), &listing)?;
+            signatures.check(&uri, (&staging.aside("tree/files"), &listing), &beside)?;
             Ok((staging, listing))
         };
         thread::run("registry/unpack", work).await

@@ -3,6 +3,7 @@ use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 
+use crate::cosign::Voucher;
 use crate::source::{Fetched, Remote, Resolution, Source};
 
 /// Who was asked, and when in seconds since the beginning; and what they answer.
@@ -36,6 +37,10 @@ impl Source for Fake {
 
     async fn fetch(&self, _: &Remote, _: u64) -> Result<Fetched, RegistryError> {
         Err(RegistryError::Invalid("never asked for".to_owned()))
+    }
+
+    async fn vouchers(&self, _: &str) -> Result<Vec<Voucher>, RegistryError> {
+        Ok(Vec::new())
     }
 }
 

@@ -56,7 +56,7 @@ fn policies_say_whether_a_signature_must_be() {
     let folder = tempfile::tempdir().expect("a folder");
     std::fs::write(folder.path().join(FILE), BUNDLE).expect("written");
     let check = |policy: SignaturePolicy, files: &[(&str, &str)]| {
-        policy.check(&uri, folder.path(), &listing(files)).is_ok()
+        policy.check(&uri, (folder.path(), &listing(files)), &Vouching::None).is_ok()
     };
     let bare = &[("model.onnx", "hi\n")];
     assert!(check(SignaturePolicy::Ignored, bare));

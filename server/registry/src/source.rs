@@ -10,6 +10,7 @@ use bytes::Bytes;
 use futures_util::Stream;
 use tokio::time::timeout;
 
+use crate::cosign::Voucher;
 use crate::digest::Digest;
 use crate::error::RegistryError;
 use crate::path::RelativePath;
@@ -31,6 +32,10 @@ pub trait Source: fmt::Debug + Send + Sync {
     /// The bytes of one of the files that `resolve` named, from byte `from` on if the registry can do
     /// that and knows the content to be the same; from the beginning otherwise.
     async fn fetch(&self, file: &Remote, from: u64) -> Result<Fetched, RegistryError>;
+
+    /// The signatures that the registry keeps beside what has that identity, in few small requests. Kinds of
+    /// registry that keep none have none; there a model may hold one itself.
+    async fn vouchers(&self, identity: &str) -> Result<Vec<Voucher>, RegistryError>;
 }
 
 /// `Source::resolve` within the time for it.

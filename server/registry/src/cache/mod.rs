@@ -2,7 +2,8 @@
 //!
 //! ```text
 //! blobs/<hex>          every file once, read-only; <hex> is its SHA-256
-//! trees/<hex>/         a model: `listing`, `files/..` (hard links to blobs), `used` (lock and last use)
+//! trees/<hex>/         a model: `listing`, `files/..` (hard links to blobs), `used` (lock and last use), and,
+//!                      where somebody has vouched for it, `vouched`
 //! records/<hex>.json   what an address was when it was last looked at
 //! partial/<hex>        a file on its way, and <hex>.json about it
 //! staging/<name>/      a tree in the making
@@ -17,6 +18,7 @@ mod flock;
 mod listing;
 mod record;
 mod staging;
+mod vouched;
 
 pub use evict::Swept;
 pub(crate) use flock::Flock;

@@ -10,6 +10,7 @@ use url::Url;
 
 use super::mlflow::encoded;
 use super::web;
+use crate::cosign::Voucher;
 use crate::error::RegistryError;
 use crate::http::{Ask, Http, Want};
 use crate::path::RelativePath;
@@ -122,5 +123,9 @@ impl Source for Hub {
         let html = name.ends_with(".html") || name.ends_with(".htm");
         let want = Want { size: file.size, html, ..Want::default() };
         web::fetch(&self.http, self.ask(&file.at)?, want, from).await
+    }
+
+    async fn vouchers(&self, _: &str) -> Result<Vec<Voucher>, RegistryError> {
+        Ok(Vec::new())
     }
 }

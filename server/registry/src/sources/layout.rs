@@ -39,6 +39,9 @@ pub(super) struct OciManifest {
 pub(super) struct Descriptor {
     #[serde(default)]
     pub(super) media_type: String,
+    /// In an index: what an artifact is.
+    #[serde(default)]
+    pub(super) artifact_type: String,
     #[serde(default)]
     pub(super) digest: String,
     #[serde(default)]

@@ -19,6 +19,8 @@ mod objects;
 #[cfg(feature = "remotes")]
 mod oci;
 #[cfg(feature = "remotes")]
+mod oci_signatures;
+#[cfg(feature = "remotes")]
 mod outbox;
 mod receiver;
 #[cfg(feature = "remotes")]

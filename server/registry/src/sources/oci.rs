@@ -11,6 +11,7 @@ use url::Url;
 use super::layout::{self, OciManifest};
 use super::login::{self, Login};
 use super::web;
+use crate::cosign::Voucher;
 use crate::digest::Digest;
 use crate::error::RegistryError;
 use crate::http::{Ask, Http, Trust, Want, parsed, refusal, shown};
@@ -41,7 +42,12 @@ impl Oci {
         Oci { http, server, name, at, login, token: Mutex::new(None) }
     }
 
-    fn ask(&self, method: Method, kind: &str, which: &str) -> Result<Ask, RegistryError> {
+    pub(super) fn ask(
+        &self,
+        method: Method,
+        kind: &str,
+        which: &str,
+    ) -> Result<Ask, RegistryError> {
         let path = format!("v2/{}/{kind}/{which}", self.name);
         let wrong = |_| RegistryError::Invalid(format!("{path:?} is no path"));
         let url = self.server.join(&path).map_err(wrong)?;
@@ -66,7 +72,7 @@ impl Oci {
         Ok(Some(value))
     }
 
-    async fn small(&self, ask: Ask) -> Result<(HeaderMap, Bytes), RegistryError> {
+    pub(super) async fn small(&self, ask: Ask) -> Result<(HeaderMap, Bytes), RegistryError> {
         let url = ask.url.clone();
         let (mut status, mut headers, mut body) = self.http.small(ask.clone()).await?;
         if let Some(token) = self.log_in(status, &headers).await? {
@@ -76,7 +82,7 @@ impl Oci {
     }
 
     /// A manifest whose bytes are the ones that its name, or its registry, promises.
-    async fn manifest(
+    pub(super) async fn manifest(
         &self,
         which: &str,
         promised: Option<Digest>,
@@ -151,5 +157,9 @@ impl Source for Oci {
             }
             fetched => fetched,
         }
+    }
+
+    async fn vouchers(&self, identity: &str) -> Result<Vec<Voucher>, RegistryError> {
+        Oci::vouchers(self, identity.parse()?).await
     }
 }

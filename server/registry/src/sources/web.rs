@@ -8,6 +8,7 @@ use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use percent_encoding::percent_decode_str;
 use url::Url;
 
+use crate::cosign::Voucher;
 use crate::digest::Digest;
 use crate::error::RegistryError;
 use crate::http::{Ask, Http, Trust, Want, accept, refusal, shown};
@@ -81,6 +82,10 @@ impl Source for Web {
         let want =
             Want { size: file.size, validator: file.validator.as_deref(), ..want(&self.url) };
         fetch(&self.http, Ask::get(self.url.clone()), want, from).await
+    }
+
+    async fn vouchers(&self, _: &str) -> Result<Vec<Voucher>, RegistryError> {
+        Ok(Vec::new())
     }
 }
 

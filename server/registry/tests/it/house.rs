@@ -13,6 +13,7 @@ pub(crate) struct House {
     pub(crate) folder: TempDir,
     pub(crate) cache: Cache,
     pub(crate) lock: Lock,
+    pub(crate) signatures: SignaturePolicy,
     pub(crate) policy: AddressPolicy,
     pub(crate) limits: Limits,
     pub(crate) environment: Vec<(String, String)>,
@@ -27,6 +28,7 @@ impl House {
             folder,
             cache,
             lock: Lock::default(),
+            signatures: SignaturePolicy::Ignored,
             policy: AddressPolicy::default(),
             limits: Limits::default(),
             environment: Vec::new(),
@@ -51,10 +53,19 @@ impl House {
             registries: &registries,
             cache: &self.cache,
             lock: &self.lock,
-            signatures: &SignaturePolicy::Ignored,
+            signatures: &self.signatures,
             progress: &Silent,
         };
         puller.pull(&uri).await
+    }
+
+    /// What the cache has of it, without its registry.
+    pub(crate) async fn offline(&self, uri: &str) -> Result<Pulled, RegistryError> {
+        let registries = self.registries();
+        let uri: Uri = uri.parse().expect("an address");
+        let (cache, lock, signatures) = (&self.cache, &self.lock, &self.signatures);
+        let puller = Puller { registries: &registries, cache, lock, signatures, progress: &Silent };
+        puller.offline(&uri).await
     }
 
     /// Pulls, and says what was found: `path=text` for each file.

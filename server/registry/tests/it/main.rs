@@ -5,5 +5,6 @@ mod lies;
 mod liar;
 mod protocols;
 mod sharing;
+mod signed;
 mod stores;
 mod watch;

@@ -1,0 +1,74 @@
+//! A pull asks who vouches for what it brings: before the bytes come, and again of what the cache has.
+
+use crate::cache::{Lease, Record};
+use crate::digest::Digest;
+use crate::error::{ErrorKind, RegistryError};
+use crate::pull::Puller;
+use crate::signature::Vouching;
+use crate::source::Source;
+use crate::thread;
+use crate::uri::{Place, Uri};
+
+/// May a registry of this kind keep signatures beside its models?
+pub(crate) fn keeps_signatures(uri: &Uri) -> bool {
+    matches!(uri.place, Place::Oci { .. })
+}
+
+impl Puller<'_> {
+    /// What a registry has beside what it calls `identity`, judged by the policy. What it says wrongly is as
+    /// good as nothing; that it says nothing at all is an error.
+    pub(crate) async fn beside(
+        &self,
+        uri: &Uri,
+        source: &dyn Source,
+        identity: &str,
+    ) -> Result<Vouching, RegistryError> {
+        if !self.signatures.is_asking() || !keeps_signatures(uri) {
+            return Ok(Vouching::None);
+        }
+        let of: Digest = identity.parse()?;
+        let most = self.registries.limits().look_max;
+        let slow = |_| RegistryError::Slow(format!("{uri}: no signatures within {most:?}"));
+        match tokio::time::timeout(most, source.vouchers(identity)).await.map_err(slow)? {
+            Ok(found) => Ok(self.signatures.judge(of, found)),
+            Err(error) => match error.kind() {
+                ErrorKind::Unavailable
+                | ErrorKind::Slow
+                | ErrorKind::Refused
+                | ErrorKind::Local => Err(error),
+                ErrorKind::Invalid
+                | ErrorKind::NotFound
+                | ErrorKind::Answer
+                | ErrorKind::TooLarge
+                | ErrorKind::Corrupt
+                | ErrorKind::Policy => Ok(Vouching::Bad(error.to_string())),
+            },
+        }
+    }
+
+    /// A model of the cache that the policy allows: by what lies in it or beside it there, or else by what its
+    /// registry has by now.
+    pub(crate) async fn lease_or_ask(
+        &self,
+        uri: &Uri,
+        source: &dyn Source,
+        record: &Record,
+    ) -> Result<Option<Lease>, RegistryError> {
+        let refused = match self.lease(uri, record).await {
+            Err(refused @ RegistryError::Policy(_)) if keeps_signatures(uri) => refused,
+            leased => return leased,
+        };
+        let Some(tree) = record.tree() else { return Err(refused) };
+        match self.beside(uri, source, &record.identity).await? {
+            Vouching::None => Err(refused),
+            bad @ Vouching::Bad(_) => {
+                Err(self.signatures.settled(uri, &bad).err().unwrap_or(refused))
+            }
+            Vouching::Good(vouched) => {
+                let cache = self.cache.clone();
+                thread::run("registry/write", move || cache.vouch(tree, &vouched)).await?;
+                self.lease(uri, record).await
+            }
+        }
+    }
+}
