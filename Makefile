@@ -17,7 +17,7 @@ SERVE_FLAGS ?=
 BENCH_FLAGS ?=
 
 .PHONY: help build serve test test-rust test-edge test-loom test-clients test-drift test-balancer test-registry test-chart test-models lint bench \
-	bench-pictures bench-models models $(ENGINES) docker-registry haproxy java clean
+	bench-pictures bench-models models $(ENGINES) docker-registry azurite haproxy java clean
 
 help: ## List these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' Makefile
@@ -45,7 +45,7 @@ test-clients: $(ENGINES) $(VENV)/tests/ready ## The public clients against the r
 	$(CARGO) test --workspace --locked --no-run --quiet
 	SALVER_BIN=$(CARGO_TARGET_DIR)/debug/salver $(VENV)/tests/bin/python -m pytest -q server/app/tests/clients proto/tests
 
-test-registry: docker-registry $(VENV)/registry/ready ## Models from real registries: MLflow, S3, OCI, signatures
+test-registry: docker-registry azurite $(VENV)/registry/ready ## Models from real registries: MLflow, S3, Azure, OCI, signatures
 	@# Built as `test-rust` builds it: another selection of crates would compile everything again.
 	$(CARGO) test --workspace --locked --no-run --quiet
 	SALVER_BIN=$(CARGO_TARGET_DIR)/debug/salver LIB=$(LIB) $(VENV)/registry/bin/python -m pytest -q -rs server/app/tests/registry
@@ -78,7 +78,7 @@ drift-power: ## Draw what thresholds of drift find and what they cry wolf about,
 
 .PHONY: drift-power
 
-test-long: docker-registry $(VENV)/registry/ready $(VENV)/tests/ready build ## What takes minutes: 200 kills of a process that logs and of the server, a receiver that hangs for ten minutes, 100 moves of an alias under load, false alarms of monitors
+test-long: docker-registry azurite $(VENV)/registry/ready $(VENV)/tests/ready build ## What takes minutes: 200 kills of a process that logs and of the server, a receiver that hangs for ten minutes, 100 moves of an alias under load, false alarms of monitors
 	SALVER_CRASH_ROUNDS=200 $(CARGO) test --locked -p server-feedback --test crash -- --nocapture
 	$(CARGO) test --locked -p server-monitor --lib -- --ignored --nocapture
 	SWAPS=100 SALVER_BIN=$(CARGO_TARGET_DIR)/release/salver LIB=$(LIB) \
@@ -148,6 +148,15 @@ docker-registry: ## Fetch Debian's OCI registry for the tests, if apt has it
 		mkdir -p $(LIB)/docker-registry && cd $(LIB)/docker-registry && \
 		apt-get download -qq docker-registry 2>/dev/null && dpkg -x docker-registry_*.deb . ; \
 	} || echo "docker-registry could not be fetched: the tests of oci:// against it are skipped"
+
+AZURITE := server/app/tests/registry/azurite
+
+azurite: ## Fetch Azure's blob service for the tests, pinned, if npm has it
+	@cmp -s $(AZURITE)/package-lock.json $(LIB)/azurite/fetched || { \
+		mkdir -p $(LIB)/azurite && cp $(AZURITE)/package.json $(AZURITE)/package-lock.json $(LIB)/azurite && \
+		npm ci --prefix $(LIB)/azurite --ignore-scripts --silent >/dev/null 2>&1 && \
+		cp $(AZURITE)/package-lock.json $(LIB)/azurite/fetched ; \
+	} || echo "Azurite could not be fetched: the tests of az:// against it are skipped"
 
 haproxy: # Debian's, if it may be installed; without it its tests are skipped
 	@command -v haproxy >/dev/null || test -x /usr/sbin/haproxy || { \

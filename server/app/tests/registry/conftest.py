@@ -4,13 +4,9 @@ import signal
 
 import boto3
 import pytest
-from servers import Salver, docker_registry, free_port, mlflow, moto  # noqa: F401
-
-KEYS = {
-    "AWS_ACCESS_KEY_ID": "key",
-    "AWS_SECRET_ACCESS_KEY": "hush",
-    "AWS_DEFAULT_REGION": "us-east-1",
-}
+import stores
+from servers import Salver, docker_registry, mlflow, moto
+from stores import KEYS, lower
 
 # MLflow sends webhooks to public addresses over TLS alone, unless it is told so.
 WEBHOOKS = {
@@ -61,19 +57,31 @@ def started(home):
             child.stop()
 
 
-def lower(keys):
-    """Names of boto3's arguments."""
-    return {
-        "aws_access_key_id": keys["AWS_ACCESS_KEY_ID"],
-        "aws_secret_access_key": keys["AWS_SECRET_ACCESS_KEY"],
-        "region_name": keys["AWS_DEFAULT_REGION"],
-    }
-
-
 @pytest.fixture(scope="session")
 def s3(started):
     """A client of the S3 server, whose bucket is `models`."""
     return boto3.client("s3", endpoint_url=started["s3"].url, **lower(KEYS))
+
+
+@pytest.fixture(scope="session")
+def az(home):
+    """A container of Azure's blob service."""
+    folder = home / "azurite"
+    folder.mkdir()
+    store = stores.start("az", folder)
+    if store is None:
+        pytest.skip("no Azurite: `make azurite` fetches it")
+    yield store
+    store.child.stop()
+
+
+@pytest.fixture
+def store(request):
+    """A bucket or container that tests share: of S3, or whatever they were marked with."""
+    if getattr(request, "param", "s3") == "az":
+        return request.getfixturevalue("az")
+    request.getfixturevalue("s3")
+    return stores.S3(request.getfixturevalue("started")["s3"])
 
 
 @pytest.fixture

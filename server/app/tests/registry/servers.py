@@ -41,7 +41,7 @@ def free_port():
 
 def plain(**more):
     """Our environment without anything that would configure us, or send requests elsewhere."""
-    ours = ("SALVER_", "MLFLOW_", "AWS_", "HF_", "DOCKER_")
+    ours = ("SALVER_", "MLFLOW_", "AWS_", "AZURE_", "GOOGLE_", "STORAGE_", "HF_", "DOCKER_")
     kept = {key: value for key, value in os.environ.items() if not key.startswith(ours)}
     return {key: value for key, value in kept.items() if "proxy" not in key.lower()} | more
 
@@ -104,6 +104,18 @@ def moto(folder):
     port = free_port()
     command = [BIN / "moto_server", "-H", "127.0.0.1", "-p", port]
     return Child(command, f"http://127.0.0.1:{port}", folder / "moto.log")
+
+
+def azurite(folder):
+    """Azure's blob service, which keeps nothing; `None` where it is not installed."""
+    program = LIB / "azurite/node_modules/azurite/dist/src/blob/main.js"
+    if not program.exists() or shutil.which("node") is None:
+        return None
+    port = free_port()
+    # The client for tests may be newer than it, and say so.
+    flags = ["--inMemoryPersistence", "--skipApiVersionCheck", "--disableTelemetry", "--silent"]
+    command = ["node", program, "--blobHost", "127.0.0.1", "--blobPort", port, *flags]
+    return Child(command, f"http://127.0.0.1:{port}/", folder / "azurite.log")
 
 
 def docker_registry(folder):

@@ -1,4 +1,4 @@
-"""`salver monitor`: one monitor over the logs of several servers, in an object store (moto), in folders and in Kafka."""
+"""`salver monitor`: one monitor over the logs of several servers, in object stores (moto, Azurite), in folders and in Kafka."""
 
 import http.client
 import json
@@ -12,7 +12,6 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet
 import pytest
-from conftest import KEYS
 from servers import BINARY, plain
 from serving import SAMPLES, Server, run, wait_for
 from test_log_sinks import Broker, Receiver
@@ -166,14 +165,15 @@ def shown(folder, address, *words):
     return run(folder, "drift", *words, "--url", f"http://{address}")
 
 
-def test_a_shift_that_only_both_show_is_told_once(tmp_path, started, s3, models, replicas, monitor):
+@pytest.mark.parametrize("store", ["s3", "az"], indirect=True)
+def test_a_shift_that_only_both_show_is_told_once(tmp_path, store, models, replicas, monitor):
     models()
-    place = {"AWS_ENDPOINT_URL": started["s3"].url} | KEYS
-    both = [replicas(name, "--log-sinks", "s3://models/fleet/logged", **place) for name in ("one", "two")]
+    logs = f"{store.scheme}://models/fleet/logged"
+    both = [replicas(name, "--log-sinks", logs, **store.place) for name in ("one", "two")]
     hears = Receiver(refuses=0)
     settings = f"[target.oncall]\nkind = 'webhook'\nurl = 'http://{hears.address}'\n"
     settings += "[[trigger]]\nname = 'wine'\nmodel = 'wine'\ntarget = 'oncall'\non = ['drift']\nalarms = 1\nwindows = 1\n"
-    watching = monitor("s3://models/fleet/logged", settings=settings, **place)
+    watching = monitor(logs, settings=settings, **store.place)
     source = random.Random(2)
     for _ in range(12):
         for server in both:
@@ -308,12 +308,11 @@ TRUTH = "[truth]\noutput = 'probabilities'\nwindow_s = 2\nhorizon_s = 30\nrows_m
 
 
 @pytest.fixture(params=["folders", "store"])
-def logged(request, tmp_path, started):
+def logged(request, tmp_path):
     """Flags for replicas, logs for the monitor, and the environment of both."""
     if request.param == "folders":
         return (), [tmp_path / name / "log/parquet" for name in ("one", "two")], {}
-    request.getfixturevalue("s3")
-    place = {"AWS_ENDPOINT_URL": started["s3"].url} | KEYS
+    place = request.getfixturevalue("store").place
     return ("--log-sinks", "s3://models/judged/logged"), ["s3://models/judged/logged"], place
 
 

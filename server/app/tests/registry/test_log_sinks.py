@@ -1,4 +1,4 @@
-"""The prediction log's sinks beyond the machine: an object store (moto), receivers of CloudEvents, and Kafka."""
+"""The prediction log's sinks beyond the machine: object stores (moto, Azurite), receivers of CloudEvents, and Kafka."""
 
 import io
 import json
@@ -16,9 +16,9 @@ from pathlib import Path
 import confluent_kafka
 import pyarrow.parquet
 import pytest
-from conftest import KEYS
 from servers import PATIENCE_S, plain
 from serving import SAMPLES, Server, wait_for
+from stores import KEYS
 
 ROWS = 5
 
@@ -51,38 +51,38 @@ def failures(server, sink):
     return sum(float(it.split()[-1]) for it in text.decode().splitlines() if it.startswith(name))
 
 
-def rows_in(s3, prefix):
+def rows_in(store, prefix):
     """Event, row, and object of every row."""
     rows = []
-    for it in s3.list_objects_v2(Bucket="models", Prefix=prefix).get("Contents", []):
-        data = s3.get_object(Bucket="models", Key=it["Key"])["Body"].read()
-        table = pyarrow.parquet.read_table(io.BytesIO(data))
+    for name in store.written(prefix):
+        table = pyarrow.parquet.read_table(io.BytesIO(store.read(name)))
         events = zip(table["event_id"].to_pylist(), table["row_index"].to_pylist(), strict=True)
-        rows += [(event, row, it["Key"]) for event, row in events]
+        rows += [(event, row, name) for event, row in events]
     return rows
 
 
-def test_rows_go_to_an_object_store(started, s3, logging):
-    place = {"AWS_ENDPOINT_URL": started["s3"].url} | KEYS
-    server = logging("s3://models/logged/here", **place)
+@pytest.mark.parametrize("store", ["s3", "az"], indirect=True)
+def test_rows_go_to_an_object_store(store, logging):
+    sink = f"{store.scheme}://models/logged/here"
+    server = logging(sink, **store.place)
     for _ in range(ROWS):
         server.infer()
-    rows = wait_for(lambda: (it := rows_in(s3, "logged/here/")) and len(it) >= ROWS and it, "rows")
+    rows = wait_for(lambda: (it := rows_in(store, "logged/here/")) and len(it) >= ROWS and it, "rows")
     assert len({it[:2] for it in rows}) == ROWS
     assert all(it[2].startswith("logged/here/model=wine/version=") for it in rows), rows
     # A process that died before it had written down how far it was: all of it again, and nothing twice.
     server.process.kill()
     server.process.wait()
-    (server.folder / "log/wal/s3.cursor").unlink(missing_ok=True)
-    before = {it["Key"]: it["LastModified"] for it in s3.list_objects_v2(Bucket="models", Prefix="logged/")["Contents"]}
-    server = logging("s3://models/logged/here", **place)
+    (server.folder / f"log/wal/{store.scheme}.cursor").unlink(missing_ok=True)
+    before = store.written("logged/")
+    server = logging(sink, **store.place)
     server.infer()
-    wait_for(lambda: len({it[:2] for it in rows_in(s3, "logged/here/")}) > ROWS, "one more")
-    after = {it["Key"]: it["LastModified"] for it in s3.list_objects_v2(Bucket="models", Prefix="logged/")["Contents"]}
+    wait_for(lambda: len({it[:2] for it in rows_in(store, "logged/here/")}) > ROWS, "one more")
+    after = store.written("logged/")
     assert before.items() <= after.items(), "nothing was written over"
 
 
-def test_a_store_that_is_away_is_nobody_elses_trouble(started, s3, logging):
+def test_a_store_that_is_away_is_nobody_elses_trouble(store, logging):
     away = {"AWS_ENDPOINT_URL": "http://127.0.0.1:1"} | KEYS
     server = logging("s3://models/later", **away)
     for _ in range(ROWS):
@@ -90,8 +90,8 @@ def test_a_store_that_is_away_is_nobody_elses_trouble(started, s3, logging):
     wait_for(lambda: failures(server, "s3") > 1, "it fails, and tries again")
     server.infer()
     server.stop()
-    server = logging("s3://models/later", **{"AWS_ENDPOINT_URL": started["s3"].url} | KEYS)
-    rows = wait_for(lambda: (it := rows_in(s3, "later/")) and len(it) > ROWS and it, "rows")
+    server = logging("s3://models/later", **store.place)
+    rows = wait_for(lambda: (it := rows_in(store, "later/")) and len(it) > ROWS and it, "rows")
     assert len({it[:2] for it in rows}) == ROWS + 1
 
 

@@ -6,10 +6,8 @@ import os
 import shutil
 import signal
 
-import boto3
 import pytest
-from conftest import KEYS, lower
-from servers import moto
+import stores
 from serving import ROW, SAMPLES, Server, wait_for
 
 ROLLOUT = "/v2/models/wine/rollout"
@@ -18,12 +16,13 @@ NOT_SHARED = "rollouts are not shared; they stay as they are"
 
 
 @pytest.fixture
-def store(tmp_path):
-    """An S3 server of the test's own, with a bucket."""
-    child = moto(tmp_path).ready()
-    boto3.client("s3", endpoint_url=child.url, **lower(KEYS)).create_bucket(Bucket="models")
-    yield child
-    child.stop()
+def store(request, tmp_path):
+    """A store of the test's own: of S3, unless it is marked with another."""
+    store = stores.start(getattr(request, "param", "s3"), tmp_path)
+    if store is None:
+        pytest.skip("no Azurite: `make azurite` fetches it")
+    yield store
+    store.child.stop()
 
 
 @pytest.fixture
@@ -31,12 +30,13 @@ def replica(tmp_path, store):
     """Starts one with two versions of wine, of which the first serves; each has a copy of its own."""
     servers = []
 
-    def start(share="s3://models/shared/here"):
+    def start():
+        share = f"{store.scheme}://models/shared/here"
         folder = tmp_path / f"replica-{len(servers)}"
         shutil.copytree(SAMPLES / "wine", folder / "models/wine", ignore=shutil.ignore_patterns("model.toml"))
         (folder / "models/wine/model.toml").write_text("version_policy = { specific = [1] }\n")
         flags = ("--model-repository", folder / "models", "--rollout-share", share, "--rollout-interval-ms", 50)
-        servers.append(Server(folder, "", *flags, AWS_ENDPOINT_URL=store.url, **KEYS))
+        servers.append(Server(folder, "", *flags, **store.place))
         return servers[-1].ready()
 
     start.folder = lambda server: server.folder / "models/wine"
@@ -90,12 +90,11 @@ def all_at_half(servers):
 
 def records(store):
     """The decisions in the bucket, by their number."""
-    client = boto3.client("s3", endpoint_url=store.url, **lower(KEYS))
-    listed = client.list_objects_v2(Bucket="models", Prefix="shared/here/rollouts/wine/").get("Contents", [])
-    read = [json.loads(client.get_object(Bucket="models", Key=it["Key"])["Body"].read()) for it in listed]
+    read = [json.loads(store.read(name)) for name in store.written("shared/here/rollouts/wine/")]
     return sorted(read, key=lambda it: it["number"])
 
 
+@pytest.mark.parametrize("store", ["s3", "az"], indirect=True)
 def test_one_that_ends_midway_is_replaced(store, replica):
     """What is begun on one and counted on both is promoted by the other, with what the first had counted."""
     gone, other = replica(), replica()
@@ -127,7 +126,7 @@ def test_a_store_that_ends_midway_decides_nothing(store, replica):
     both = [replica(), replica()]
     begin(both[0], step_requests_min=300)
     all_at_half(both)
-    store.stop()
+    store.child.stop()
     for it in both:
         wait_for(lambda it=it: it.said(NOT_SHARED), "it says so")
         assert it.metric("salver_rollout_share_failures_total")["salver_rollout_share_failures_total"] > 0
@@ -152,7 +151,7 @@ def test_a_store_that_hangs_keeps_nobody_from_serving(store, replica):
     both = [replica(), replica()]
     begin(both[0], step_requests_min=300)
     all_at_half(both)
-    os.killpg(store.process.pid, signal.SIGSTOP)
+    os.killpg(store.child.process.pid, signal.SIGSTOP)
     try:
         for it in both:
             for _ in range(700):
@@ -161,7 +160,7 @@ def test_a_store_that_hangs_keeps_nobody_from_serving(store, replica):
             shared = view(it)["shared"]
             assert "no answer within" in shared["fault"] and in_state("running")(view(it)), shared
     finally:
-        os.killpg(store.process.pid, signal.SIGCONT)
+        os.killpg(store.child.process.pid, signal.SIGCONT)
     for it in both:
         wait_for(lambda it=it: it.said("shared rollouts can be read and written again"), "it is back")
         wait_for(lambda it=it: in_state("promoted")(view(it)), "what was counted is enough")
@@ -202,5 +201,5 @@ def test_an_address_that_cannot_be_used_is_refused(tmp_path, store):
     shutil.copytree(SAMPLES / "wine", folder / "models/wine")
     with pytest.raises(AssertionError) as refused:
         flags = ("--model-repository", folder / "models", "--rollout-share", "s3://nobody/shared")
-        Server(folder, "", *flags, AWS_ENDPOINT_URL=store.url, **KEYS)
+        Server(folder, "", *flags, **store.place)
     assert "state of rollouts s3://nobody/shared" in str(refused.value)

@@ -5,11 +5,11 @@ import os
 import shutil
 
 import pytest
-from conftest import KEYS
 from servers import files
 from serving import SAMPLES, TOLERANCE, Callers, Server, numbers, run, wait_for, wine
 from test_mlflow import Registry
 from test_oci import push
+from stores import KEYS
 from test_stores import put
 
 # 100 in `make test-long`.

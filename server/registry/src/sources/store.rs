@@ -1,5 +1,6 @@
 //! `s3://`, `gs://` and `az://`: everything under a prefix of an object store.
 
+mod azure;
 mod inbox;
 
 pub use inbox::{Collection, Stored};
@@ -13,13 +14,12 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::{StreamExt as _, TryStreamExt as _};
 use object_store::aws::AmazonS3Builder;
-use object_store::azure::MicrosoftAzureBuilder;
 use object_store::gcp::GoogleCloudStorageBuilder;
 use object_store::list::{PaginatedListOptions, PaginatedListStore};
 use object_store::path::Path;
 use object_store::{
-    ClientOptions, Error, GetOptions, GetRange, GetResult, ObjectMeta, ObjectStore,
-    ObjectStoreExt as _, PutMode, RetryConfig,
+    Error, GetOptions, GetRange, GetResult, ObjectMeta, ObjectStore, ObjectStoreExt as _, PutMode,
+    RetryConfig,
 };
 use tokio::time::timeout;
 use url::Url;
@@ -73,7 +73,7 @@ impl Store {
         let store = match kind {
             StoreKind::S3 => s3(http, environment, bucket, endpoint.as_ref()),
             StoreKind::Gs => gs(http, environment, bucket),
-            StoreKind::Az => az(http, environment, bucket),
+            StoreKind::Az => azure::az(http, environment, bucket),
         };
         let (store, pages) = store.map_err(|error| failed(&name, error))?;
         Ok(Store { store, pages, name, prefix: prefix.clone(), version: *version, limits })
@@ -308,24 +308,16 @@ fn gs(http: Arc<Http>, environment: &Environment, bucket: &str) -> object_store:
             builder = builder.with_config(key, value);
         }
     }
+    if let Some(host) = environment.get("STORAGE_EMULATOR_HOST") {
+        let whole = host.contains("://");
+        let address = if whole { host.to_owned() } else { format!("http://{host}") };
+        let address = address.trim_end_matches('/');
+        builder = builder.with_base_url(address).with_skip_signature(true);
+    }
     if let Some(file) = environment.get("GOOGLE_APPLICATION_CREDENTIALS") {
         builder = builder.with_application_credentials(file);
     }
     let builder = builder.with_bucket_name(bucket).with_retry(retry());
-    Ok(both(builder.with_http_connector(Transport(http)).build()?))
-}
-
-fn az(http: Arc<Http>, environment: &Environment, container: &str) -> object_store::Result<Both> {
-    let mut builder = MicrosoftAzureBuilder::new();
-    for (name, value) in environment.starting("AZURE_") {
-        if let Ok(key) = name.to_ascii_lowercase().parse() {
-            builder = builder.with_config(key, value);
-        }
-    }
-    let local = environment.get("AZURE_STORAGE_ENDPOINT").is_some_and(|it| it.starts_with("http:"));
-    let options = ClientOptions::new().with_allow_http(local);
-    let builder = builder.with_container_name(container).with_retry(retry());
-    let builder = builder.with_client_options(options);
     Ok(both(builder.with_http_connector(Transport(http)).build()?))
 }
 

@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use server_registry::{ErrorKind, Limits};
+use server_registry::{ErrorKind, Limits, Stored};
 
 use crate::house::House;
 use crate::liar::{Asked, Liar, Reply, raw, reply};
@@ -127,4 +127,33 @@ async fn words_without_end() {
     // An error's body is read whole, to be quoted.
     let liar = one_object(move |_| endless("500 Internal Server Error")).await;
     house.refused(house.pull(&uri(&liar)).await, ErrorKind::TooLarge, says);
+}
+
+#[tokio::test]
+async fn a_store_that_knows_no_place_to_begin_at() {
+    let liar =
+        Liar::start(|_| list(&[("wine/logs/a", 10), ("wine/logs/b", 10), ("wine/logs/c", 10)]));
+    let liar = liar.await;
+    let registries = House::new().registries();
+    let uri = uri(&liar).parse().expect("an address");
+    let collection = registries.collection(&uri).expect("a prefix");
+    let names = |found: Vec<Stored>| found.into_iter().map(|it| it.path).collect::<Vec<_>>();
+    let behind = collection.list("logs", ("a", 1)).await.expect("a list");
+    assert_eq!(names(behind), ["b"]);
+    let all = collection.list("logs", ("", 10)).await.expect("a list");
+    assert_eq!(names(all), ["a", "b", "c"]);
+}
+
+#[tokio::test]
+async fn googles_own_name_for_an_emulator() {
+    let liar = one_object(|_| reply(OBJECT, DIGITS)).await;
+    let mut house = House::new();
+    for host in [liar.address.clone(), format!("http://{}/", liar.address)] {
+        house.environment = vec![("STORAGE_EMULATOR_HOST".into(), host)];
+        assert_eq!(house.pulled("gs://models/wine").await, "m=0123456789");
+    }
+    let asked = liar.requests();
+    assert!(asked[0].line.starts_with("GET /models?"), "{asked:?}");
+    assert!(asked[1].line.starts_with("GET /models/wine"), "{asked:?}");
+    assert!(asked.iter().all(|it| it.header("authorization").is_empty()), "{asked:?}");
 }

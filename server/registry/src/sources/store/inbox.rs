@@ -51,6 +51,9 @@ impl Collection {
         let mut found = Vec::new();
         let whole = async {
             while let Some(it) = listed.try_next().await? {
+                if it.location <= offset {
+                    continue; // of a store that knows no place to begin at
+                }
                 let path: Option<String> = it.location.prefix_match(&prefix).map(|parts| {
                     parts.map(|it| it.as_ref().to_owned()).collect::<Vec<_>>().join("/")
                 });
