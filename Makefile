@@ -45,7 +45,7 @@ test-clients: $(ENGINES) $(VENV)/tests/ready ## The public clients against the r
 	$(CARGO) test --workspace --locked --no-run --quiet
 	SALVER_BIN=$(CARGO_TARGET_DIR)/debug/salver $(VENV)/tests/bin/python -m pytest -q server/app/tests/clients proto/tests
 
-test-registry: docker-registry azurite $(VENV)/registry/ready ## Models from real registries: MLflow, S3, Azure, OCI, signatures
+test-registry: docker-registry azurite $(VENV)/registry/ready ## Models from real registries: MLflow, S3, Azure, OCI, Olah, signatures
 	@# Built as `test-rust` builds it: another selection of crates would compile everything again.
 	$(CARGO) test --workspace --locked --no-run --quiet
 	SALVER_BIN=$(CARGO_TARGET_DIR)/debug/salver LIB=$(LIB) $(VENV)/registry/bin/python -m pytest -q -rs server/app/tests/registry

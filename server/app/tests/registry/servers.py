@@ -118,6 +118,17 @@ def azurite(folder):
     return Child(command, f"http://127.0.0.1:{port}/", folder / "azurite.log")
 
 
+def olah(folder):
+    """Olah, a mirror of the Hugging Face hub, which has git repositories of its own below `mirrors/models/`."""
+    port, config = free_port(), folder / "olah.toml"
+    config.write_text(
+        f'[basic]\nhost = "127.0.0.1"\nport = {port}\nrepos-path = "{folder}/repos"\n'
+        f'mirrors-path = ["{folder}/mirrors"]\n[accessibility]\noffline = true\n'
+    )
+    command = [BIN / "olah-cli", "--config", config, "--log-path", folder / "logs"]
+    return Child(command, f"http://127.0.0.1:{port}/", folder / "olah.log", HOME=str(folder))
+
+
 def docker_registry(folder):
     """Debian's OCI registry; `None` where it is not installed."""
     fetched = LIB / "docker-registry/usr/bin/docker-registry"

@@ -11,7 +11,7 @@ use url::Url;
 use super::mlflow::encoded;
 use super::web;
 use crate::cosign::Voucher;
-use crate::error::RegistryError;
+use crate::error::{ErrorKind, RegistryError};
 use crate::http::{Ask, Http, Want};
 use crate::path::RelativePath;
 use crate::secret::{Environment, bearer};
@@ -20,6 +20,9 @@ use crate::uri::Place;
 
 /// The hub, unless the environment names another.
 const HUB: &str = "https://huggingface.co";
+
+/// Whoever may not see a repository is told the same as of one that is not there.
+const UNSEEN: &str = "there is no such repository, or HF_TOKEN does not open it";
 
 /// A revision of a repository, or a folder in it.
 #[derive(Debug)]
@@ -96,7 +99,12 @@ impl Source for Hub {
     async fn resolve(&self, known: Option<&str>) -> Result<Resolution, RegistryError> {
         let revision = encoded(&self.revision).replace('/', "%2F");
         let path = format!("api/models/{}/revision/{revision}?blobs=true", self.repo);
-        let about: About = self.http.json(self.ask(&path)?).await?;
+        let about: About = match self.http.json(self.ask(&path)?).await {
+            Err(error) if error.kind() == ErrorKind::Refused => {
+                return Err(error.reworded(format!("{error} ({UNSEEN})")));
+            }
+            about => about?,
+        };
         if about.sha.is_empty() || !about.sha.bytes().all(|it| it.is_ascii_hexdigit()) {
             let words = format!("{} answers with the commit {:?}", self.repo, about.sha);
             return Err(RegistryError::Answer(words));

@@ -268,6 +268,16 @@ async fn the_hub_keeps_its_token_to_itself() {
     assert_eq!(storage.requests().len(), 1);
 }
 
+#[tokio::test]
+async fn the_hub_does_not_say_what_is_not_there() {
+    let words = r#"{"error": "Invalid username or password."}"#;
+    let liar = Liar::start(move |_| reply("401 Unauthorized", words)).await;
+    let mut house = House::new();
+    house.environment = vec![("HF_ENDPOINT".into(), format!("http://{}", liar.address))];
+    let found = house.pull("hf://org/wien").await;
+    house.refused(found, ErrorKind::Refused, "there is no such repository, or HF_TOKEN");
+}
+
 /// An OCI registry that wants a token, and serves one ModelPack with one layer.
 pub(crate) async fn oci(tampered: bool) -> Liar {
     let layer = Digest::of(ONNX.as_bytes());
