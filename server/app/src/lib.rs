@@ -51,6 +51,7 @@ pub mod serve;
 pub mod settings;
 #[cfg(feature = "rollouts")]
 mod share;
+mod sourced;
 mod stock;
 pub mod telemetry;
 #[cfg_attr(not(feature = "triggers"), path = "no_triggers.rs")]

@@ -22,7 +22,7 @@ use crate::label_log::{self, LabelLog};
 use crate::log_sinks::{FORMS, Remote};
 use crate::log_stores;
 use crate::settings::{Number, number};
-use crate::{monitors, truth};
+use crate::{monitors, process, truth};
 
 /// A secret that is shorter can be guessed.
 const KEY_BYTES_MIN: usize = 16;
@@ -191,6 +191,7 @@ impl LogSettings {
             queue_bytes_max: self.queue_bytes_max,
             disk_bytes_max: self.disk_bytes_max as u64,
             roll: self.roll,
+            host: process::host(),
             key,
             give_way: server_serving::give_way,
         };

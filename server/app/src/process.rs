@@ -14,6 +14,12 @@ const MAX_FDS: &str = "process_max_fds";
 const THREADS: &str = "process_threads";
 const START: &str = "process_start_time_seconds";
 
+/// The machine's name; empty if it has none.
+pub(crate) fn host() -> String {
+    let name = fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    name.trim_end().to_owned()
+}
+
 /// Everything this crate shows.
 pub(crate) const SERIES: &[Series] = &[
     Series {

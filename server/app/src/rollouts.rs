@@ -1,6 +1,5 @@
 //! Starts what drives rollouts, with what it needs of the rest.
 
-use std::fs;
 use std::io;
 use std::sync::Arc;
 
@@ -12,6 +11,7 @@ use server_lifecycle::Lifecycle;
 use server_serving::Serving;
 use server_supply::Prepared;
 
+use crate::process;
 use crate::settings::Settings;
 pub use crate::share::Meeting;
 use crate::verdicts;
@@ -30,7 +30,7 @@ pub(crate) fn read(settings: &Settings, audit: Option<Arc<Journal>>) -> anyhow::
         folder,
         share,
         // Without a name a number tells replicas apart.
-        host: fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default(),
+        host: process::host(),
         audit,
         interval: settings.rollout_interval,
     };

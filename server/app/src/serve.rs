@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
-use server_base::{Findings, Journal, PredictionLog};
+use server_base::{Findings, Journal, Origins, PredictionLog};
 use server_feedback::Log;
 use server_frontend::{
     Bound, ConnectionLimits, Control, Drain, Frontend, Listening, Monitors, Shared, Triggers,
@@ -27,7 +27,9 @@ use crate::label_log::LabelLog;
 use crate::loaded::Loaded;
 use crate::recorder::Recorded;
 use crate::settings::Settings;
-use crate::{built, gpus, logged, monitors, rollouts, stock, telemetry, triggers, truth, webhook};
+use crate::{
+    built, gpus, logged, monitors, rollouts, sourced, stock, telemetry, triggers, truth, webhook,
+};
 
 /// The audit log is begun anew above this, and the one before is kept: years of decisions.
 pub(crate) const AUDIT_BYTES_MAX: u64 = 64 << 20;
@@ -117,7 +119,7 @@ impl Server {
         // Before the first model is loaded, and until the last is gone.
         let findings: Arc<dyn Findings> = FanOut::new(journal, acting(triggers.as_ref()));
         let Logging { log, monitors, truth, labels } = Logging::start(settings, &findings)?;
-        let recorded = watched(log.as_ref(), truth.as_ref());
+        let recorded = watched(log.as_ref(), truth.as_ref(), origins.clone());
         let told =
             Told { audit: audit.unwrap_or_default(), log: recorded, monitors: monitors.as_ref() };
         let mut options = lifecycle_options(settings, &engines, told, prepared.as_ref());
@@ -242,8 +244,12 @@ impl Logging {
 }
 
 /// The log, with what holds labels against it looking on.
-fn watched(log: Option<&Arc<Log>>, truth: Option<&Arc<Truth>>) -> Option<Arc<dyn PredictionLog>> {
-    let log: Arc<dyn PredictionLog> = Arc::<Log>::clone(log?);
+fn watched(
+    log: Option<&Arc<Log>>,
+    truth: Option<&Arc<Truth>>,
+    origins: Origins,
+) -> Option<Arc<dyn PredictionLog>> {
+    let log = sourced::over(origins, Arc::<Log>::clone(log?));
     Some(match truth {
         Some(truth) => truth::over(truth, log),
         None => log,

@@ -25,7 +25,7 @@ pub use log::{
     LogConfig, LogMode, LowConfidence, PredictionLog, Share, Subject, Told, Unlogged, VersionLog,
 };
 pub use origin::{Content, Origin, Origins};
-pub use record::{EventId, REQUEST_ID_BYTES_MAX, Reason, Record, Route, Trace};
+pub use record::{Drawn, EventId, REQUEST_ID_BYTES_MAX, Reason, Record, Route, Trace};
 pub use request::{InferRequest, InferResponse, NamedTensor, NamedTensors, Timing};
 pub use series::{LATENCY_BUCKETS, Series, SeriesKind};
 pub use truth::{Metric, Task, TruthConfig};

@@ -141,6 +141,10 @@ pub struct Subject {
     pub version: Version,
     /// Which bytes the version is, if that is known.
     pub digest: Option<String>,
+    /// The engine that it runs in.
+    pub backend: Option<String>,
+    /// The address of the registry that it came from, if it did; without what may be secret.
+    pub source: Option<String>,
     /// What it takes and gives, as served.
     pub signature: Signature,
     /// What is wanted.

@@ -5,8 +5,8 @@
 
 use std::fmt;
 use std::hash::{BuildHasher as _, RandomState};
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use backend_api::Tensor;
@@ -109,6 +109,15 @@ impl Route {
     }
 }
 
+/// How the model's traffic chose a version.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Drawn {
+    /// The version's part of the requests that name none, from 0 to 1.
+    pub weight: f32,
+    /// The rollout that shared them out.
+    pub rollout: Option<Arc<str>>,
+}
+
 /// Why a record is in the log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reason {
@@ -152,6 +161,8 @@ pub struct Record {
     pub protocol: Protocol,
     /// How it got to its version.
     pub route: Route,
+    /// If the model's traffic has chosen the version: how likely that was.
+    pub drawn: Option<Drawn>,
     /// In the signature's order; empty if it never came that far.
     pub inputs: SmallVec<[Tensor; 2]>,
     /// Bytes of the request that the inputs are parts of, which they keep in memory; 0: not known.

@@ -210,7 +210,9 @@ impl Ride {
         let share = u32::from(rollout.weight().basis_points());
         let all = u32::from(Weight::ALL.basis_points());
         let weights: BTreeMap<Version, u32> = [(stable, all - share), (canary, share)].into();
-        Some(Direction { wanted, weights })
+        let is_under_way = matches!(rollout.state(), State::Running { .. } | State::Held { .. });
+        let rollout = is_under_way.then(|| rollout.id());
+        Some(Direction { wanted, weights, rollout })
     }
 
     fn both(&self, serving: &Serving) -> Both {

@@ -93,6 +93,7 @@ fn options(folder: &Path) -> Options {
         queue_bytes_max: 64 << 20,
         disk_bytes_max: 16 << 30,
         roll: Duration::from_secs(1),
+        host: "here".to_owned(),
         key: None,
         give_way: || {},
     }
@@ -229,6 +230,8 @@ fn subject() -> Result<Subject, Box<dyn std::error::Error>> {
         signature: Signature { inputs, outputs },
         config: LogConfig::default(),
         truth: None,
+        backend: None,
+        source: None,
     })
 }
 
@@ -259,5 +262,6 @@ fn record(seed: usize) -> Record {
         probability: 1.0,
         reason: Reason::Uniform,
         pair: None,
+        drawn: None,
     }
 }

@@ -34,6 +34,8 @@ pub(crate) fn subject(model: &str) -> Subject {
         signature: Signature { inputs, outputs },
         config: LogConfig::default(),
         truth: None,
+        backend: None,
+        source: None,
     }
 }
 
@@ -101,6 +103,7 @@ pub(crate) fn record(time: SystemTime, rows: usize) -> Record {
         probability: 1.0,
         reason: Reason::Uniform,
         pair: None,
+        drawn: None,
     }
 }
 

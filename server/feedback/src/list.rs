@@ -10,7 +10,7 @@ use std::time::SystemTime;
 
 use backend_api::{DType, Tensor};
 use bytes::Bytes;
-use server_base::{EventId, Kind, Protocol, Reason, Route, Told, Trace};
+use server_base::{Drawn, EventId, Kind, Protocol, Reason, Route, Told, Trace};
 
 use crate::parcel::{Parcel, Values};
 use crate::rows::{duration, number};
@@ -86,10 +86,10 @@ pub(crate) struct Head {
 const _: () = assert!(size_of::<Head>() <= 96);
 
 /// What not every record has.
-#[derive(Clone, Copy)]
 struct Link {
     trace: Option<Trace>,
     pair: Option<EventId>,
+    drawn: Option<Drawn>,
 }
 
 /// Where a text or value is: among the values, or which it is of those that are held.
@@ -131,8 +131,7 @@ impl List {
     /// Puts a record in, of which nothing is needed any more then.
     pub(crate) fn put(&mut self, parcel: &mut Parcel<'_>, told: Option<Told>) {
         let Parcel { record, version, error, bytes, values, .. } = parcel;
-        let link = Link { trace: record.trace, pair: record.pair };
-        let has_link = link.trace.is_some() || link.pair.is_some();
+        let has_link = record.trace.is_some() || record.pair.is_some() || record.drawn.is_some();
         let head = Head {
             event: record.event,
             time: record.time,
@@ -157,7 +156,8 @@ impl List {
             version: self.version(version),
         };
         if has_link {
-            self.links.push(link);
+            let (trace, pair, drawn) = (record.trace, record.pair, record.drawn.clone());
+            self.links.push(Link { trace, pair, drawn });
         }
         for (tensors, logged) in version.form.sides(record) {
             for it in logged {
@@ -301,6 +301,11 @@ impl<'a> Entry<'a> {
 
     pub(crate) fn pair(&self) -> Option<EventId> {
         self.link()?.pair
+    }
+
+    /// How likely it was that the model's traffic chose the version, if it did.
+    pub(crate) fn drawn(&self) -> Option<&'a Drawn> {
+        self.link()?.drawn.as_ref()
     }
 
     fn link(&self) -> Option<&'a Link> {

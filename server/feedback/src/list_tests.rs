@@ -82,10 +82,11 @@ fn any_record() -> impl Strategy<Value = Record> {
     let trace = prop::option::of((any::<u128>(), any::<u64>()));
     let names = (any::<u128>(), prop::collection::vec(any::<u8>(), 0..300), trace);
     let times = (any::<u32>(), any::<[u32; 3]>(), 0..99_usize, 0.0..1.0_f32);
+    let drawn = prop::option::of((any::<f32>(), prop::option::of("[a-z]{1,4}")));
     let pair = prop::option::of(any::<u128>());
     let tensors = (1..4_usize).prop_flat_map(|rows| (Just(rows), sides(rows)));
-    (words, names, times, pair, failure(), tensors).prop_map(
-        |(words, names, (time, took, batch_rows, probability), pair, failure, tensors)| {
+    (words, names, times, (pair, drawn), failure(), tensors).prop_map(
+        |(words, names, (time, took, batch_rows, probability), links, failure, tensors)| {
             let (rows, (inputs, outputs)) = tensors;
             let micros = |it: u32| Duration::from_micros(it.into());
             let [latency, queue, compute_infer] = took.map(micros);
@@ -105,7 +106,10 @@ fn any_record() -> impl Strategy<Value = Record> {
                 latency,
                 probability,
                 reason: words.2,
-                pair: pair.map(EventId),
+                pair: links.0.map(EventId),
+                drawn: links
+                    .1
+                    .map(|(weight, rollout)| Drawn { weight, rollout: rollout.map(Arc::from) }),
             }
         },
     )
@@ -116,6 +120,7 @@ fn check(entry: &Entry<'_>, record: &Record, form: &Form) {
     let head = entry.head;
     assert_eq!((head.event, entry.request_id()), (record.event, &record.request_id[..]));
     assert_eq!((entry.trace(), entry.pair()), (record.trace, record.pair));
+    assert_eq!(entry.drawn(), record.drawn.as_ref());
     assert_eq!(head.time, record.time);
     assert_eq!((head.protocol, head.route), (record.protocol, record.route));
     assert_eq!((head.reason, head.probability), (record.reason, record.probability));

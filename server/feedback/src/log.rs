@@ -50,6 +50,8 @@ pub struct Options {
     pub disk_bytes_max: u64,
     /// How long rows may wait for others before a sink delivers them.
     pub roll: Duration,
+    /// The machine's name, which is written into every file.
+    pub host: String,
     /// What values are hashed with.
     pub key: Option<Key>,
     /// Called on each sink's thread, to have it give way to those that answer requests.
@@ -96,6 +98,7 @@ pub struct Log {
     catalogue: Arc<Catalogue>,
     metrics: Arc<LogMetrics>,
     key: Option<Key>,
+    host: String,
     threads: Mutex<Option<Threads>>,
     /// Held as long as the log is.
     _lock: File,
@@ -181,8 +184,8 @@ impl Log {
             };
             threads.sinks.push(spawn(thread, Box::new(run))?);
         }
-        let (key, threads) = (options.key, Mutex::new(Some(threads)));
-        Ok(Arc::new(Log { queue, catalogue, metrics, key, threads, _lock: lock }))
+        let (key, host, threads) = (options.key, options.host, Mutex::new(Some(threads)));
+        Ok(Arc::new(Log { queue, catalogue, metrics, key, host, threads, _lock: lock }))
     }
 
     /// Sets the gauges that are read off at scrape time.
@@ -223,7 +226,7 @@ impl PredictionLog for Log {
         if !subject.config.hashed.is_empty() && key.is_none() {
             return Err("log.hash: there is no key, which --log-key-file names".to_owned());
         }
-        let columns = Columns::new(&subject)?;
+        let columns = Columns::new(&subject)?.on(&self.host);
         check_name(subject.model.as_str())?;
         let version = Version::new(Form { subject, columns, key });
         Ok(Arc::new(Handle { version, queue: Arc::clone(&self.queue) }))

@@ -27,6 +27,7 @@ pub(super) fn options(folder: &Path) -> Options {
         queue_bytes_max: 1 << 20,
         disk_bytes_max: 64 << 20,
         roll: Duration::from_millis(10),
+        host: "here".to_owned(),
         key: None,
         give_way: || {},
     }

@@ -34,8 +34,17 @@ const ROWS_MAX: usize = 1 << 20;
 const FILES_MAX: usize = 64;
 
 /// Columns with few different values. All others are written as they are, which is faster.
-const REPEATED: &[&str] =
-    &["artifact_digest", "route", "protocol", "status", "error", "sample_rate", "sample_reason"];
+const REPEATED: &[&str] = &[
+    "artifact_digest",
+    "route",
+    "protocol",
+    "status",
+    "error",
+    "sample_rate",
+    "sample_reason",
+    "rollout_id",
+    "traffic_weight",
+];
 
 /// Writes files and hands them to a place.
 pub struct ParquetSink {

@@ -4,7 +4,7 @@ use std::ptr;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use arrow_array::builder::StringBuilder;
+use arrow_array::builder::{Float32Builder, StringBuilder};
 use arrow_array::{
     ArrayRef, Float32Array, RecordBatch, StringArray, TimestampMicrosecondArray, UInt32Array,
 };
@@ -77,6 +77,8 @@ impl Form {
             Arc::new(Float32Array::from(of.each(|it| it.probability))),
             of.words(|it| it.reason.label()),
             of.texts(|it| it.pair().map(|it| it.to_string())),
+            of.rollouts(),
+            of.weights(),
         ]
     }
 
@@ -156,6 +158,42 @@ impl Of<'_> {
         for entry in self.entries {
             let text = of(entry);
             (0..entry.rows()).for_each(|_| column.append_option(text.as_deref()));
+        }
+        Arc::new(column.finish())
+    }
+
+    /// Of one rollout or none, mostly.
+    fn rollouts(self) -> ArrayRef {
+        fn of<'a>(it: &Entry<'a>) -> Option<&'a Arc<str>> {
+            it.drawn().and_then(|it| it.rollout.as_ref())
+        }
+        let first = self.entries.first().and_then(of);
+        let is_first = |it: &Entry<'_>| match (of(it), first) {
+            (Some(it), Some(first)) => Arc::ptr_eq(it, first),
+            (it, first) => it.is_none() && first.is_none(),
+        };
+        if self.entries.iter().all(is_first) {
+            return same(first.map(|it| &**it), self.rows);
+        }
+        let mut column = StringBuilder::with_capacity(self.rows, 0);
+        for entry in self.entries {
+            let rollout = of(entry).map(|it| &**it);
+            (0..entry.rows()).for_each(|_| column.append_option(rollout));
+        }
+        Arc::new(column.finish())
+    }
+
+    /// Shares of the traffic, where that has chosen.
+    fn weights(self) -> ArrayRef {
+        if self.entries.iter().all(|it| it.drawn().is_none()) {
+            return Arc::new(Float32Array::new_null(self.rows));
+        }
+        let mut column = Float32Builder::with_capacity(self.rows);
+        for entry in self.entries {
+            match entry.drawn() {
+                Some(drawn) => column.append_value_n(drawn.weight, entry.rows()),
+                None => column.append_nulls(entry.rows()),
+            }
         }
         Arc::new(column.finish())
     }

@@ -3,7 +3,7 @@ use arrow_array::types::{Float32Type, Int64Type};
 use arrow_array::{Array as _, RecordBatch};
 use backend_api::{DType, Dim, Shape, Signature, Tensor};
 use half::f16;
-use server_base::{EventId, Route, Trace};
+use server_base::{Drawn, EventId, Route, Trace};
 use smallvec::smallvec;
 
 use super::*;
@@ -45,6 +45,24 @@ fn a_record_becomes_a_row_for_each_of_its_rows() {
     assert_eq!(texts(&batch, "error"), ["-", "-", "-", "too late"]);
     assert_eq!(texts(&batch, "span_id")[1], "0000000000000002");
     assert_eq!(texts(&batch, "pair_event_id")[2], EventId(7).to_string());
+}
+
+#[test]
+fn rows_say_how_the_traffic_has_chosen() {
+    let rollout: Arc<str> = "1-2-3".into();
+    let drawn = |weight, rollout| Some(Drawn { weight, rollout });
+    let of = |drawn, rows| Record { drawn, ..record(hour(1), rows) };
+    let check = |records: &[Record], rollouts: &[&str], weights: &[Option<f32>]| {
+        let batch = form(subject("m")).rows(records, hour(1)).expect("rows");
+        assert_eq!(texts(&batch, "rollout_id"), rollouts);
+        assert_eq!(floats(&batch, "traffic_weight"), weights);
+    };
+    let ours = drawn(0.25, Some(Arc::clone(&rollout)));
+    check(&[of(ours.clone(), 2), of(ours.clone(), 1)], &["1-2-3"; 3], &[Some(0.25); 3]);
+    check(&[of(None, 2)], &["-"; 2], &[None; 2]);
+    let records = [of(None, 1), of(ours, 2), of(drawn(1.0, None), 1)];
+    let weights = [None, Some(0.25), Some(0.25), Some(1.0)];
+    check(&records, &["-", "1-2-3", "1-2-3", "-"], &weights);
 }
 
 #[test]

@@ -99,6 +99,8 @@ pub(crate) fn fixed() -> Vec<Field> {
         Field::new("sample_rate", DataType::Float32, false),
         text("sample_reason"),
         maybe("pair_event_id"),
+        maybe("rollout_id"),
+        Field::new("traffic_weight", DataType::Float32, true),
     ]
 }
 
@@ -159,6 +161,14 @@ impl Columns {
         }
         let schema = Arc::new(Schema::new_with_metadata(fields, about(subject)));
         Ok(Columns { schema, inputs, outputs, has_marks })
+    }
+
+    /// Written on that machine, which is the same for all rows too.
+    pub(crate) fn on(mut self, host: &str) -> Columns {
+        let mut about = self.schema.metadata().clone();
+        about.insert("salver.host".to_owned(), host.to_owned());
+        self.schema = Arc::new(self.schema.as_ref().clone().with_metadata(about));
+        self
     }
 }
 
@@ -278,7 +288,7 @@ pub(crate) fn scalar(dtype: DType) -> DataType {
 fn about(subject: &Subject) -> HashMap<String, String> {
     let list =
         |specs: &[TensorSpec]| specs.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ");
-    let Subject { model, version, signature, config, .. } = subject;
+    let Subject { model, version, signature, config, backend, source, .. } = subject;
     let mut about = BTreeMap::from([
         ("salver.form", FORM.to_owned()),
         ("salver.model", model.to_string()),
@@ -286,6 +296,8 @@ fn about(subject: &Subject) -> HashMap<String, String> {
         ("salver.inputs", list(&signature.inputs)),
         ("salver.outputs", list(&signature.outputs)),
     ]);
+    about.extend(backend.iter().map(|it| ("salver.backend", it.clone())));
+    about.extend(source.iter().map(|it| ("salver.registry_uri", it.clone())));
     if config.redacts() {
         about.insert("salver.hashed", config.hashed.join(", "));
     }

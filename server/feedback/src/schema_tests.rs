@@ -13,7 +13,9 @@ fn subject(config: LogConfig) -> Subject {
     let outputs = vec![spec("label", DType::Int64, &[Dim::Rows])];
     let model = ModelName::new("m").expect("a name");
     let signature = Signature { inputs, outputs };
-    Subject { model, version: Version(1), digest: None, signature, config, truth: None }
+    let (version, backend) = (Version(1), Some("onnxruntime".to_owned()));
+    let source = Some("s3://models/m".to_owned());
+    Subject { model, version, digest: None, backend, source, signature, config, truth: None }
 }
 
 /// The columns of the tensors with their types, or the error.
@@ -57,6 +59,21 @@ fn columns_follow_the_signature() {
     let narrow = LogConfig { columns_max: 1, ..LogConfig::default() };
     let whole = ["in.x Struct", "in.user Utf8", "in.text Struct", "out.label Int64"];
     check(narrow, Ok(&[whole.as_slice(), &["truncated List"]].concat()));
+}
+
+#[test]
+fn what_is_the_same_for_all_rows_is_said_once() {
+    let columns = Columns::new(&subject(LogConfig::default())).expect("columns").on("host-1");
+    let about = columns.schema.metadata();
+    let said = |key: &str| about.get(&format!("salver.{key}")).map(String::as_str);
+    assert_eq!(said("backend"), Some("onnxruntime"));
+    assert_eq!(said("registry_uri"), Some("s3://models/m"));
+    assert_eq!((said("host"), said("model")), (Some("host-1"), Some("m")));
+    let unknown = Subject { backend: None, source: None, ..subject(LogConfig::default()) };
+    let about = schema(&unknown).expect("columns").metadata().clone();
+    for key in ["backend", "registry_uri"] {
+        assert!(!about.contains_key(&format!("salver.{key}")), "{key}");
+    }
 }
 
 #[test]

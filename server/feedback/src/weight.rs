@@ -13,9 +13,9 @@ use crate::schema::{Layout, Logged};
 /// What a record takes beside tensors and rows: itself, its ids, its place in the queue.
 const RECORD_BYTES: usize = 1_024;
 
-/// What a row takes beside its tensors and its caller's texts, at the most: ids, digest, words, times,
+/// What a row takes beside its tensors and its caller's texts, at the most: ids, a rollout's too, digest, words, times,
 /// numbers, and where they begin.
-const ROW_BYTES: usize = 384;
+const ROW_BYTES: usize = 448;
 
 /// What a row takes for a tensor that is logged whole, beside the tensor: type, lengths, digest.
 const WHOLE_BYTES: usize = 160;

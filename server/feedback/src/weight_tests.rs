@@ -83,6 +83,8 @@ fn a_charge_covers_the_columns() {
     record.request_id = SmallVec::from_slice(&[b'x'; 40]);
     record.pair = Some(record.event);
     record.trace = Some(server_base::Trace { trace: 1, span: 2 });
+    let rollout = Some(format!("{0}-{0}-{0}", u64::MAX / 10).into());
+    record.drawn = Some(server_base::Drawn { weight: 0.5, rollout });
     record.inputs = smallvec![
         Tensor::zeroed(DType::Fp16, Shape::new(&[rows]).expect("a shape")),
         Tensor::from_elements(&[rows, 3], &vec![1.0_f32; 3 * rows]).expect("fits"),

@@ -39,6 +39,7 @@ fn start(folder: &Path) -> (Arc<Log>, Arc<dyn VersionLog>) {
         // Segments of a few hundred KiB, so that they are left behind and deleted all the time.
         disk_bytes_max: 8 << 20,
         roll: Duration::from_millis(10),
+        host: "here".to_owned(),
         key: None,
         give_way: || {},
     };
@@ -59,6 +60,8 @@ fn start(folder: &Path) -> (Arc<Log>, Arc<dyn VersionLog>) {
         signature: Signature { inputs: vec![spec("x", &[Dim::Rows])], outputs: Vec::new() },
         config: LogConfig::default(),
         truth: None,
+        backend: None,
+        source: None,
     };
     let version = log.open(subject).expect("opens");
     (log, version)
@@ -83,6 +86,7 @@ fn record(value: f32) -> Record {
         probability: 1.0,
         reason: Reason::Uniform,
         pair: None,
+        drawn: None,
     }
 }
 

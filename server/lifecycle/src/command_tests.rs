@@ -99,6 +99,7 @@ fn direction(wanted: &[u64], weights: &[(u64, u32)]) -> Direction {
     Direction {
         wanted: wanted.iter().map(|it| Version(*it)).collect(),
         weights: weights.iter().map(|(it, weight)| (Version(*it), *weight)).collect(),
+        rollout: None,
     }
 }
 

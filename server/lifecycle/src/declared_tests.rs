@@ -59,7 +59,7 @@ async fn a_new_version_waits_for_its_rollout() {
     assert_eq!((declared.len(), declared[0].version), (1, Version(2)));
     assert_eq!(house.ask("").await, Ok(1.0));
     let wanted = [Version(1), Version(2)].into();
-    let direction = Direction { wanted, weights: [(Version(1), 1)].into() };
+    let direction = Direction { wanted, weights: [(Version(1), 1)].into(), rollout: None };
     house.lifecycle.direct("m", Some(direction)).await.expect("it is there");
     house.shows("m/1:AVAILABLE m/2:AVAILABLE").await;
     assert_eq!(house.ask("").await, Ok(1.0), "it has no share yet");
@@ -69,7 +69,8 @@ async fn a_new_version_waits_for_its_rollout() {
 async fn a_direction_outlives_the_folder() {
     let house = house(&[("m/1/model.fake", &constant(1)), ("m/2/model.fake", &constant(2))]);
     house.shows("m/1:END m/2:AVAILABLE").await;
-    let direction = Direction { wanted: [Version(1)].into(), weights: [(Version(1), 1)].into() };
+    let direction =
+        Direction { wanted: [Version(1)].into(), weights: [(Version(1), 1)].into(), rollout: None };
     house.lifecycle.direct("m", Some(direction)).await.expect("it is there");
     house.shows("m/1:AVAILABLE m/2:END").await;
     std::fs::remove_dir_all(house.root.path().join("m")).expect("removed");
@@ -85,7 +86,8 @@ async fn what_is_not_there_replaces_nothing() {
     let house = house(&files);
     house.shows("m/1:AVAILABLE").await;
     // A direction to a version that is gone.
-    let direction = Direction { wanted: [Version(9)].into(), weights: [(Version(9), 1)].into() };
+    let direction =
+        Direction { wanted: [Version(9)].into(), weights: [(Version(9), 1)].into(), rollout: None };
     house.lifecycle.direct("m", Some(direction)).await.expect("it is there");
     assert_eq!(house.ask("").await, Ok(1.0));
     house.lifecycle.direct("m", None).await.expect("it is there");

@@ -1,6 +1,7 @@
 //! What a rollout says of a model, over its `model.toml` and for as long as it lasts.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use server_base::{ModelName, Version};
 use server_serving::{Sticky, Traffic};
@@ -12,6 +13,8 @@ pub struct Direction {
     pub wanted: BTreeSet<Version>,
     /// Relative to their sum. Nobody: the newest has everything.
     pub weights: BTreeMap<Version, u32>,
+    /// The name of the rollout, as long as it is under way.
+    pub rollout: Option<String>,
 }
 
 /// Versions that rollouts want, whether they are there or not, by model.
@@ -25,6 +28,7 @@ pub(crate) fn directed(directions: &BTreeMap<ModelName, Direction>) -> Directed 
 impl Direction {
     /// The shares. Callers that the model's file makes stay with a version go on doing so.
     pub(crate) fn traffic(&self, model: &ModelName, sticky: Option<&Sticky>) -> Option<Traffic> {
-        Traffic::new(model, &self.weights, sticky)
+        let traffic = Traffic::new(model, &self.weights, sticky);
+        traffic.map(|it| it.of_rollout(self.rollout.as_deref().map(Arc::from)))
     }
 }

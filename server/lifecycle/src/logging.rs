@@ -106,7 +106,17 @@ pub(crate) fn open(
     let (model, version, digest) = (model.clone(), *version, digest.map(str::to_owned));
     let (mut config, truth) = (config.clone(), job.config.truth.clone());
     config.low_confidence = config.low_confidence.map(|it| found(it, &signature)).transpose()?;
-    let subject = Subject { model, version, digest, signature, config, truth };
+    let subject = Subject {
+        model,
+        version,
+        digest,
+        backend: Some(loaded.engine.to_owned()),
+        // Whoever knows registries says which.
+        source: None,
+        signature,
+        config,
+        truth,
+    };
     servable.set_log(log.open(subject)?);
     Ok(())
 }

@@ -73,6 +73,8 @@ pub(crate) fn watch(
         model: model.clone(),
         version: *version,
         digest: digest.map(str::to_owned),
+        backend: Some(loaded.engine.to_owned()),
+        source: None,
         signature: servable.signature().clone(),
         config: log.clone(),
         truth: config.truth.clone(),

@@ -90,6 +90,8 @@ fn watched(folder: &std::path::Path, plan: &str) -> Result<Watched, Box<dyn Erro
         signature: Signature { inputs: vec![spec], outputs: Vec::new() },
         config: LogConfig::default(),
         truth: None,
+        backend: None,
+        source: None,
     };
     let raw: RawMonitorPlan = serde_json::from_str(plan)?;
     let plan = raw.validate().map_err(|it| it.join("; "))?;

@@ -45,6 +45,8 @@ impl House {
             signature,
             config: LogConfig::default(),
             truth: None,
+            backend: None,
+            source: None,
         };
         Watched { subject, folder: self.root.path().to_path_buf(), plan: plan(self.plan) }
     }

@@ -27,6 +27,9 @@ pub struct Rollout {
     subject: Subject,
     plan: Plan,
     state: State,
+    /// When it began first, which is its name. Older servers did not write it down.
+    #[serde(default)]
+    since: Option<Moment>,
     /// Where the time of all of it is counted from: the start, or the last resumption.
     began: Moment,
     stage_began: Moment,
@@ -47,6 +50,7 @@ impl Rollout {
             subject,
             plan,
             state: State::Running { phase: Phase::Loading },
+            since: Some(now),
             began: now,
             stage_began: now,
             ledger: Box::default(),
@@ -59,6 +63,12 @@ impl Rollout {
     /// Whose it is.
     pub fn subject(&self) -> &Subject {
         &self.subject
+    }
+
+    /// Names it among all of its model: from which version to which, and since when.
+    pub fn id(&self) -> String {
+        let since = self.since.unwrap_or(self.began);
+        format!("{}-{}-{}", self.subject.stable(), self.subject.canary(), since.0)
     }
 
     /// What was asked for.

@@ -316,6 +316,21 @@ fn a_rollout_survives_being_written_down() {
     house.step(60);
 }
 
+/// Also one that a server has begun which wrote less down.
+#[test]
+fn one_keeps_its_name_for_as_long_as_it_lasts() {
+    let mut house = House::split(PLAN);
+    let name = house.rollout.id();
+    house.say(Command::Hold);
+    house.step(60);
+    house.say(Command::Resume);
+    assert_eq!(house.rollout.id(), name);
+    let mut json = serde_json::to_value(&house.rollout).expect("JSON");
+    json.as_object_mut().expect("an object").remove("since").expect("it was there");
+    let old: Rollout = serde_json::from_value(json).expect("a rollout");
+    assert!(old.id().starts_with("1-2-") && old.id() != name, "{}", old.id());
+}
+
 #[test]
 fn one_of_which_replicas_have_other_bytes_is_held_and_never_promoted() {
     let words = "a has sha256:1 of version 2, b has sha256:2";

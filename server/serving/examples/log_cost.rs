@@ -151,6 +151,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
         queue_bytes_max: 256 << 20,
         disk_bytes_max: 16 << 30,
         roll: Duration::from_secs(3_600),
+        host: "here".to_owned(),
         key: None,
         give_way: || {},
     };
@@ -165,6 +166,8 @@ async fn main() -> Result<(), Box<dyn Error>> {
         signature: served.signature().clone(),
         config: LogConfig::default(),
         truth: None,
+        backend: None,
+        source: None,
     })?);
     let serving = Serving::new(Admission::new(AdmissionLimits::default()));
     let entry = |name: &ModelName, workers: &Workers| {

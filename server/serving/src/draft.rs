@@ -11,8 +11,8 @@ use std::time::{Duration, Instant, SystemTime};
 
 use backend_api::Tensor;
 use server_base::{
-    EventId, Kind, LogMode, Protocol, REQUEST_ID_BYTES_MAX, Reason, Record, Route, Timing, Told,
-    Trace, VersionLog,
+    Drawn, EventId, Kind, LogMode, Protocol, REQUEST_ID_BYTES_MAX, Reason, Record, Route, Timing,
+    Told, Trace, VersionLog,
 };
 use smallvec::SmallVec;
 
@@ -52,7 +52,7 @@ impl Draft {
             draft.log = Arc::clone(log);
             draft.record.inputs.clear();
             (draft.record.rows, draft.record.held) = (1, 0);
-            draft.dispute = None;
+            (draft.dispute, draft.record.drawn) = (None, None);
             draft.came(Route::Direct);
             return;
         }
@@ -73,6 +73,10 @@ impl Draft {
         if self.record.route != Route::Replay {
             self.record.route = route;
         }
+    }
+
+    pub(crate) fn drawn(&mut self, drawn: Drawn) {
+        self.record.drawn = Some(drawn);
     }
 
     pub(crate) fn is_called(&mut self, id: &[u8]) {
@@ -125,7 +129,7 @@ impl Draft {
         self.dispute.clone()
     }
 
-    /// Of the same request, answered by another version beside it.
+    /// Of the same request, answered by another version beside it. How the traffic has chosen is said of both.
     pub(crate) fn shadow(
         &self,
         log: Option<&Arc<dyn VersionLog>>,

@@ -112,10 +112,17 @@ impl Serving {
         (caller, trip): (&dyn Caller, &mut Trip),
     ) -> Result<Arc<Servable>, InferError> {
         let table = self.table.load();
-        let falls = |it: &Traffic| trip.falls(|| it.point(caller));
+        let mut shares = None;
+        let falls = |it| {
+            shares = Some(it);
+            trip.falls(|| Traffic::point(it, caller))
+        };
         match table.route_by(model, choice, falls) {
             Ok(servable) => {
                 trip.addressed(servable, caller);
+                if let Some(shares) = shares {
+                    trip.drawn(shares, servable.version());
+                }
                 Ok(Arc::clone(servable))
             }
             Err(error) => {

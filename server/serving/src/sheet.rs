@@ -49,11 +49,12 @@ pub(crate) fn done(mut record: Box<Record>) {
         probability,
         reason,
         pair,
+        drawn,
     } = &mut *record;
     request_id.clear();
     inputs.clear();
     outputs.clear();
-    (*trace, *route, *failure, *pair) = (None, Route::Direct, None, None);
+    (*trace, *route, *failure, *pair, *drawn) = (None, Route::Direct, None, None, None);
     (*held, *rows, *probability, *reason) = (0, 1, 1.0, Reason::Uniform);
     (*timing, *latency) = (Timing::default(), Duration::ZERO);
     let is_small = inputs.capacity() + outputs.capacity() <= TENSORS_MAX;
@@ -84,6 +85,7 @@ fn blank(time: SystemTime) -> Record {
         probability: 1.0,
         reason: Reason::Uniform,
         pair: None,
+        drawn: None,
     }
 }
 
@@ -92,7 +94,7 @@ mod tests {
     use std::time::UNIX_EPOCH;
 
     use backend_api::Tensor;
-    use server_base::{Kind, Trace};
+    use server_base::{Drawn, Kind, Trace};
 
     use super::*;
 
@@ -110,6 +112,7 @@ mod tests {
         record.inputs.push(Tensor::from_elements(&[1], &[1_u8]).expect("fits"));
         record.outputs.push(Tensor::from_elements(&[1], &[1_u8]).expect("fits"));
         (record.held, record.rows, record.probability) = (1, 2, 0.5);
+        record.drawn = Some(Drawn { weight: 0.5, rollout: Some("r".into()) });
         record.failure = Some((Kind::Invalid, "x".to_owned()));
         record.timing.batch_rows = 3;
         record.latency = Duration::from_secs(1);

@@ -126,11 +126,11 @@ impl ModelEntry {
     }
 
     /// `draw` says where in the traffic the request falls, if that is what decides.
-    fn find(
-        &self,
+    fn find<'a>(
+        &'a self,
         choice: &VersionChoice,
-        draw: impl FnOnce(&Traffic) -> Option<u64>,
-    ) -> Result<&Arc<Servable>, Missing> {
+        draw: impl FnOnce(&'a Traffic) -> Option<u64>,
+    ) -> Result<&'a Arc<Servable>, Missing> {
         let version = match choice {
             VersionChoice::Any => return self.any(draw).ok_or_else(|| self.missing(None)),
             VersionChoice::Exact(version) => *version,
@@ -144,7 +144,10 @@ impl ModelEntry {
 
     /// The version on whose stretch the request falls. If it cannot answer the heaviest does that
     /// can, and if none of them can the newest: a share is no reason to turn anybody away.
-    fn any(&self, draw: impl FnOnce(&Traffic) -> Option<u64>) -> Option<&Arc<Servable>> {
+    fn any<'a>(
+        &'a self,
+        draw: impl FnOnce(&'a Traffic) -> Option<u64>,
+    ) -> Option<&'a Arc<Servable>> {
         let Some(traffic) = &self.traffic else { return self.newest() };
         let ready_one = |it| self.ready_one(it).filter(|_| Some(it) != self.aside);
         let drawn = draw(traffic).and_then(|it| ready_one(traffic.at(it)?));
@@ -187,12 +190,12 @@ impl Table {
     }
 
     /// The version that answers such a request now; `draw` says where in the traffic it falls.
-    pub(crate) fn route_by(
-        &self,
+    pub(crate) fn route_by<'a>(
+        &'a self,
         model: &str,
         choice: &VersionChoice,
-        draw: impl FnOnce(&Traffic) -> Option<u64>,
-    ) -> Result<&Arc<Servable>, InferError> {
+        draw: impl FnOnce(&'a Traffic) -> Option<u64>,
+    ) -> Result<&'a Arc<Servable>, InferError> {
         let Some(entry) = self.models.get(model) else {
             return Err(InferError::UnknownModel { model: model.to_owned() });
         };

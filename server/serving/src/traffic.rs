@@ -8,9 +8,10 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::hash::{BuildHasher as _, Hasher as _, RandomState};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use server_base::{ModelName, Version};
+use server_base::{Drawn, ModelName, Version};
 
 /// The odd number next to 2⁶⁴ divided by the golden ratio: steps of it visit all 64-bit numbers.
 const STEP: u64 = 0x9e37_79b9_7f4a_7c15;
@@ -57,6 +58,8 @@ pub struct Traffic {
     total: u64,
     sticky: Option<Sticky>,
     salt: u64,
+    /// Whose shares these are, if a rollout's.
+    rollout: Option<Arc<str>>,
     /// Requests without a key, as it were.
     turn: AtomicU64,
 }
@@ -73,7 +76,13 @@ impl Traffic {
         let total = arms.iter().map(|(_, weight)| weight).sum();
         let turn = AtomicU64::new(RandomState::new().build_hasher().finish());
         let (sticky, salt) = (sticky.cloned(), fnv(FNV_BASIS, model.as_str().as_bytes()));
-        (total > 0).then_some(Traffic { arms, total, sticky, salt, turn })
+        let rollout = None;
+        (total > 0).then_some(Traffic { arms, total, sticky, salt, rollout, turn })
+    }
+
+    /// The same, and the log says whose shares they are.
+    pub fn of_rollout(self, rollout: Option<Arc<str>>) -> Traffic {
+        Traffic { rollout, ..self }
     }
 
     /// Where the caller's request falls; `None`: that cannot be said before its parameters are read.
@@ -108,6 +117,14 @@ impl Traffic {
 
     pub(crate) fn sticky(&self) -> Option<&Sticky> {
         self.sticky.as_ref()
+    }
+
+    /// How likely it was that a request came to that version.
+    pub(crate) fn drawn(&self, version: Version) -> Drawn {
+        let arm = self.arms.iter().find(|(it, _)| *it == version);
+        let weight = arm.map_or(0.0, |(_, weight)| *weight as f64 / self.total as f64);
+        #[expect(clippy::cast_possible_truncation, reason = "weights have seven digits at most")]
+        Drawn { weight: weight as f32, rollout: self.rollout.clone() }
     }
 
     /// Versions with a weight, and what part of the line they have.

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use backend_api::{BackendError, Tensor};
-use server_base::{Kind, Protocol, Timing};
+use server_base::{Kind, Protocol, Timing, Version};
 
 use crate::admission::Permit;
 use crate::draft::Draft;
@@ -16,7 +16,7 @@ use crate::error::InferError;
 use crate::metrics::RequestMetrics;
 use crate::reply::Reply;
 use crate::servable::Servable;
-use crate::traffic::Caller;
+use crate::traffic::{Caller, Traffic};
 
 /// Counts one request. See the module.
 pub struct Trip {
@@ -129,6 +129,13 @@ impl Trip {
         match servable.log() {
             None => self.draft = None,
             Some(log) => Draft::begin(&mut self.draft, log, self.arrived, (self.protocol, caller)),
+        }
+    }
+
+    /// Its version has that part of its model's traffic, which has chosen it.
+    pub(crate) fn drawn(&mut self, traffic: &Traffic, version: Version) {
+        if let Some(draft) = &mut self.draft {
+            draft.drawn(traffic.drawn(version));
         }
     }
 

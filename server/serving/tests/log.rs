@@ -19,6 +19,9 @@ use server_serving::{
     Table, WarmUp, Workers,
 };
 
+#[path = "log/traffic.rs"]
+mod traffic;
+
 const PATIENCE: Duration = Duration::from_secs(20);
 
 /// A log that keeps what it is given, and says what it was told to say.

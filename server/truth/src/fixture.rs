@@ -24,6 +24,8 @@ pub(crate) fn subject(version: u64, outputs: &[(&str, DType, &[Dim])]) -> Subjec
         signature: Signature { inputs: Vec::new(), outputs: outputs.iter().map(spec).collect() },
         config: LogConfig::default(),
         truth: None,
+        backend: None,
+        source: None,
     }
 }
 

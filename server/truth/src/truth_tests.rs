@@ -88,6 +88,7 @@ impl House {
                 probability: 1.0,
                 reason: Reason::Uniform,
                 pair: None,
+                drawn: None,
             }),
         );
     }

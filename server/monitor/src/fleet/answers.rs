@@ -45,6 +45,8 @@ pub(crate) fn subject(model: &ModelName, version: Version, schema: &Schema) -> S
         signature: Signature { inputs: Vec::new(), outputs },
         config: LogConfig::default(),
         truth: None,
+        backend: None,
+        source: None,
     }
 }
 

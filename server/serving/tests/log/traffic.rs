@@ -1,0 +1,30 @@
+//! How a model's traffic has chosen is in the log.
+
+use server_base::Drawn;
+use server_serving::Traffic;
+
+use super::*;
+
+#[tokio::test]
+async fn a_record_says_how_the_traffic_has_chosen() {
+    let house = House::new(Kept::default());
+    house.ask("alone", "x", [1.0, 2.0]).await.expect("answered");
+    let entry = house.serving.table().model("m").expect("it is there").clone();
+    let shares = |weights: &[(u64, u32)], rollout: Option<&str>| {
+        let weights = weights.iter().map(|(it, weight)| (Version(*it), *weight)).collect();
+        let name = ModelName::new("m").expect("a name");
+        let traffic = Traffic::new(&name, &weights, None).expect("weights");
+        let traffic = traffic.of_rollout(rollout.map(Arc::from));
+        let entry = entry.clone().with_traffic(Some(traffic));
+        house.serving.publish(Table::new(HashMap::from([(name, entry)])));
+    };
+    shares(&[(1, 3), (9, 1)], Some("1-9-5"));
+    house.ask("rollout", "x", [1.0, 2.0]).await.expect("answered");
+    shares(&[(1, 1)], None);
+    house.ask("all", "x", [1.0, 2.0]).await.expect("answered");
+    let offered = lock(&house.log.offered);
+    let drawn: Vec<_> = offered.iter().map(|it| it.drawn.clone()).collect();
+    let of =
+        |weight, rollout: Option<&str>| Some(Drawn { weight, rollout: rollout.map(Arc::from) });
+    assert_eq!(drawn, [None, of(0.75, Some("1-9-5")), of(1.0, None)]);
+}
