@@ -3,6 +3,7 @@
 //! Made on the hot path out of handles to memory that is there anyway; turned into rows by the
 //! prediction log, on its own thread.
 
+use std::cell::Cell;
 use std::fmt;
 use std::hash::{BuildHasher as _, RandomState};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -18,22 +19,61 @@ use crate::request::Timing;
 /// Longest id of a caller's that is kept.
 pub const REQUEST_ID_BYTES_MAX: usize = 256;
 
+/// Numbers that a thread takes at a time: it asks the others for them no more often than that.
+const COUNTS: u64 = 1_024;
+
+/// What a thread has left of the numbers that it took: the next one, how many, and the process's own.
+#[derive(Clone, Copy)]
+struct Counted {
+    next: u64,
+    left: u64,
+    process: u64,
+}
+
+thread_local! {
+    static COUNTED: Cell<Counted> = const { Cell::new(Counted { next: 0, left: 0, process: 0 }) };
+}
+
+impl Counted {
+    /// A number that no other thread has, and the process's own.
+    fn next() -> (u64, u64) {
+        let mut it = COUNTED.get();
+        if it.left == 0 {
+            it = Counted::take();
+        }
+        COUNTED.set(Counted { next: it.next.wrapping_add(1), left: it.left - 1, ..it });
+        (it.next, it.process)
+    }
+
+    #[cold]
+    fn take() -> Counted {
+        static NEXT: OnceLock<(AtomicU64, u64)> = OnceLock::new();
+        let random = |what| RandomState::new().hash_one(what);
+        let start = || (AtomicU64::new(random("event id")), random("process"));
+        let (next, process) = NEXT.get_or_init(start);
+        let next = next.fetch_add(COUNTS, Ordering::Relaxed);
+        Counted { next, left: COUNTS, process: *process }
+    }
+}
+
 /// Names one record for ever: a UUID of version 7. A record that is delivered twice keeps it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct EventId(pub u128);
 
 impl EventId {
-    /// Of a record made at that time. Unique in the process by counting, among processes by where the
-    /// count begins; not a secret.
+    /// Of a record made at that time.
     pub fn new(time: SystemTime) -> EventId {
-        static NEXT: OnceLock<(AtomicU64, u64)> = OnceLock::new();
-        let random = |what| RandomState::new().hash_one(what);
-        let start = || (AtomicU64::new(random("event id")), random("process"));
-        let (next, process) = NEXT.get_or_init(start);
-        let count = next.fetch_add(1, Ordering::Relaxed);
-        let millis = time.duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
-        let high = (millis & ((1 << 48) - 1)) << 80 | 7 << 76 | u128::from(process & 0xfff) << 64;
-        EventId(high | 2 << 62 | u128::from(count & ((1 << 62) - 1)))
+        let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
+        EventId::at(since.as_secs().wrapping_mul(1_000) + u64::from(since.subsec_millis()))
+    }
+
+    /// Of a record made so many milliseconds after 1970. Unique in the process by counting, among processes by
+    /// where the count begins; not a secret.
+    pub fn at(millis: u64) -> EventId {
+        let (count, process) = Counted::next();
+        let high = (millis & ((1 << 48) - 1)) << 16 | 7 << 12 | (process & 0xfff);
+        let low = 1 << 63 | (count & ((1 << 62) - 1));
+        EventId(u128::from(high) << 64 | u128::from(low))
     }
 }
 
@@ -199,6 +239,14 @@ mod tests {
         assert!(text.starts_with("01901234-5678-7"), "{text}");
         assert!(matches!(text.as_bytes().get(19), Some(b'8' | b'9' | b'a' | b'b')), "{text}");
         assert_eq!(text.len(), 36);
+        let others = std::thread::spawn(move || (0..3_000).map(|_| EventId::new(time)).collect());
+        let mut all: Vec<EventId> = others.join().expect("no panics");
+        all.extend((0..3_000).map(|_| EventId::new(time)));
+        let alike = |it: &EventId| (it.0 >> 62, it.0 >> 64);
+        assert!(all.iter().all(|it| alike(it) == alike(&first)), "time, version, process, variant");
+        all.sort();
+        all.dedup();
+        assert_eq!(all.len(), 6_000, "of two threads");
         let all = EventId(0x0123_4567_89ab_cdef_0123_4567_89ab_cdef);
         assert_eq!(all.to_string(), "01234567-89ab-cdef-0123-456789abcdef");
         let before = EventId::new(UNIX_EPOCH - Duration::from_secs(1));

@@ -130,7 +130,23 @@ impl List {
 
     /// Puts a record in, of which nothing is needed any more then.
     pub(crate) fn put(&mut self, parcel: &mut Parcel<'_>, told: Option<Told>) {
-        let Parcel { record, version, error, bytes, values, .. } = parcel;
+        match std::mem::replace(&mut parcel.values, Values::Packed(0)) {
+            Values::Packed(_) => self.fill(parcel, (told, false), List::pack),
+            Values::Held(mut held) => {
+                self.fill(parcel, (told, true), |list, _| list.hold(held.next()));
+            }
+        }
+    }
+
+    /// `keep` is called for every text and value, in the order in which they are held.
+    #[inline]
+    fn fill(
+        &mut self,
+        parcel: &Parcel<'_>,
+        (told, is_held): (Option<Told>, bool),
+        mut keep: impl FnMut(&mut List, &[u8]) -> Place,
+    ) {
+        let Parcel { record, version, error, bytes, .. } = parcel;
         let has_link = record.trace.is_some() || record.pair.is_some() || record.drawn.is_some();
         let head = Head {
             event: record.event,
@@ -146,11 +162,11 @@ impl List {
             route: record.route,
             reason: record.reason,
             failure: record.failure.as_ref().map(|it| it.0),
-            is_held: matches!(*values, Values::Held(_)),
+            is_held,
             has_error: error.is_some(),
             has_link,
-            request_id: self.keep(&record.request_id, values),
-            error: error.map_or_else(Place::default, |it| self.keep(it.as_bytes(), values)),
+            request_id: keep(self, &record.request_id),
+            error: error.map_or_else(Place::default, |it| keep(self, it.as_bytes())),
             slot: number(self.slots.len()),
             link: small(self.links.len()),
             version: self.version(version),
@@ -161,21 +177,27 @@ impl List {
         }
         for (tensors, logged) in version.form.sides(record) {
             for it in logged {
-                let tensor = tensors.get(it.place);
-                let slot =
-                    tensor.map_or_else(Slot::default, |tensor| self.slot(it, tensor, values));
+                let slot = match tensors.get(it.place) {
+                    Some(tensor) => {
+                        let data = keep(self, tensor.data());
+                        self.slot(it, tensor, data)
+                    }
+                    None => Slot::default(),
+                };
                 self.slots.push(slot);
             }
         }
-        self.told.extend(told.map(|it| (self.heads.len(), it)));
+        if let Some(told) = told {
+            self.told.push((self.heads.len(), told));
+        }
         self.heads.push(head);
         self.bytes += *bytes;
     }
 
-    fn slot(&mut self, logged: &Logged, tensor: &Tensor, values: &mut Values) -> Slot {
+    fn slot(&mut self, logged: &Logged, tensor: &Tensor, data: Place) -> Slot {
         let mut slot = Slot {
             elements: tensor.shape().elements(),
-            data: self.keep(tensor.data(), values),
+            data,
             dims: number(self.dims.len()),
             rank: 0,
             dtype: Some(tensor.dtype()),
@@ -188,19 +210,19 @@ impl List {
         slot
     }
 
-    fn keep(&mut self, data: &[u8], values: &mut Values) -> Place {
-        match values {
-            Values::Packed(_) => {
-                let place = Place { at: number(self.values.len()), len: number(data.len()) };
-                self.values.extend_from_slice(data);
-                place
-            }
-            Values::Held(held) => {
-                let place = Place { at: number(self.held.len()), len: 0 };
-                self.held.extend(held.next());
-                place
-            }
+    fn pack(&mut self, data: &[u8]) -> Place {
+        if data.is_empty() {
+            return Place::default();
         }
+        let place = Place { at: number(self.values.len()), len: number(data.len()) };
+        self.values.extend_from_slice(data);
+        place
+    }
+
+    fn hold(&mut self, data: Option<Bytes>) -> Place {
+        let place = Place { at: number(self.held.len()), len: 0 };
+        self.held.extend(data);
+        place
     }
 
     /// Its place among the versions.

@@ -30,7 +30,7 @@ pub const SERIES: &[Series] = &[
         OFFERED,
         SeriesKind::Counter,
         &["model", "version"],
-        "Records that requests offered to the prediction log: a record is a request.",
+        "Records that requests offered to the prediction log: a record is a request. Counted when they leave the queue, or are not let in.",
     ),
     Series::plain(
         WRITTEN,
@@ -121,17 +121,20 @@ impl VersionMetrics {
         VersionMetrics { offered, written, rows: counter!(ROWS, &labels), model, version }
     }
 
-    pub(crate) fn offered(&self) {
-        self.offered.increment(1);
+    /// So many have come out of the queue: no request waits for a counter.
+    pub(crate) fn offered(&self, records: u64) {
+        self.offered.increment(records);
+    }
+
+    /// One was not let in.
+    pub(crate) fn refused(&self, why: Unlogged) {
+        self.offered(1);
+        self.dropped_many(why, 1);
     }
 
     pub(crate) fn written(&self, records: u64, rows: u64) {
         self.written.increment(records);
         self.rows.increment(rows);
-    }
-
-    pub(crate) fn dropped(&self, why: Unlogged) {
-        self.dropped_many(why, 1);
     }
 
     /// Seldom, so the handle is looked up.

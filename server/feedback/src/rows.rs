@@ -242,7 +242,10 @@ pub(crate) fn number(value: usize) -> u32 {
 }
 
 pub(crate) fn duration(value: Duration) -> u32 {
-    u32::try_from(value.as_micros()).unwrap_or(u32::MAX)
+    // In 64 bits, as requests wait for it.
+    let micros = value.as_secs().saturating_mul(1_000_000);
+    let micros = micros.saturating_add(u64::from(value.subsec_micros()));
+    u32::try_from(micros).unwrap_or(u32::MAX)
 }
 
 /// Since 1970; a clock before that is taken to stand there.

@@ -134,6 +134,10 @@ fn texts_are_cut_between_characters_and_clocks_may_be_anything() {
     assert_eq!((clipped("aé", 2), clipped("aé", 3), clipped("", 9)), ("a", "aé", ""));
     assert_eq!(micros(UNIX_EPOCH - Duration::from_secs(9)), 0);
     assert_eq!(micros(hour(1)), 3_600_000_000);
+    let long = [4_294_967_295, 4_294_967_296, u64::MAX].map(Duration::from_micros);
+    assert_eq!(long.map(duration), [u32::MAX; 3]);
+    assert_eq!(duration(Duration::MAX), u32::MAX);
+    assert_eq!(duration(Duration::new(3, 999_999)), 3_000_999);
 }
 
 #[test]

@@ -47,10 +47,8 @@ impl VersionLog for Handle {
 
 impl Handle {
     fn put(&self, record: &Record, told: Option<Told>) {
-        let metrics = &self.version.metrics;
-        metrics.offered();
         if let Err((why, told)) = self.queue.push(&self.version, record, told) {
-            metrics.dropped(why);
+            self.version.metrics.refused(why);
             tell(told, Err(why));
         }
     }

@@ -61,21 +61,18 @@ pub(crate) struct Weight {
 impl Weight {
     pub(crate) fn of(record: &Record, form: &Form) -> Weight {
         let config = &form.subject.config;
+        let sides = form.sides(record);
+        let slots = sides.iter().map(|(_, logged)| logged.len()).sum();
         let [(inputs, input_cells), (outputs, output_cells)] =
-            form.sides(record).map(|it| bytes_and_cells(it, record.rows));
+            sides.map(|it| bytes_and_cells(it, record.rows));
         let held = if record.held == 0 { usize::MAX } else { record.held };
-        let batch = match record.timing.batch_rows {
-            0 => usize::MAX,
-            rows if rows == record.rows => outputs,
-            rows => outputs.saturating_mul(rows) / record.rows.max(1),
-        };
-        let are_parts = [held > 2 * inputs, batch > outputs];
-        let kept = |bytes, is_part, all: usize| if is_part { bytes } else { all.max(bytes) };
-        let kept = kept(inputs, are_parts[0], held) + kept(outputs, are_parts[1], batch);
+        let batch_rows = record.timing.batch_rows;
+        let are_parts = [held > 2 * inputs, batch_rows == 0 || batch_rows > record.rows];
+        // What was not run alone is copied, so that an answer never keeps more than what is logged of it.
+        let kept = if are_parts[0] { inputs } else { held.max(inputs) } + outputs;
         let error = record.failure.as_ref().map_or(0, |it| it.1.len().min(config.value_bytes_max));
         let row = ROW_BYTES + record.request_id.len() + error;
         let rows = record.rows.saturating_mul(row).saturating_add(input_cells + output_cells);
-        let slots = form.sides(record).iter().map(|(_, logged)| logged.len()).sum();
         Weight { values: inputs + outputs, kept, rows, slots, are_parts }
     }
 

@@ -88,7 +88,7 @@ impl Drop for Closing {
         let Drained { lists, .. } = self.0.drain(Duration::ZERO, Duration::ZERO);
         for mut list in lists {
             let told = list.take_told();
-            list.entries().for_each(|it| it.version.metrics.dropped(Unlogged::Closed));
+            list.entries().for_each(|it| it.version.metrics.refused(Unlogged::Closed));
             told.into_iter().for_each(|(_, it)| it(Err(Unlogged::Closed)));
         }
     }
@@ -192,6 +192,7 @@ impl Writer {
             let Part { entries, told, bytes } = part;
             let version = Arc::clone(entries.first()?.version);
             let records = entries.len() as u64;
+            version.metrics.offered(records);
             match version.form.batch(&entries, now) {
                 Ok(batch) => {
                     let span = Span::default();

@@ -11,8 +11,8 @@ use std::time::{Duration, Instant, SystemTime};
 
 use backend_api::Tensor;
 use server_base::{
-    Drawn, EventId, Kind, LogMode, Protocol, REQUEST_ID_BYTES_MAX, Reason, Record, Route, Timing,
-    Told, Trace, VersionLog,
+    Drawn, EventId, Kind, LogConfig, LogMode, Protocol, REQUEST_ID_BYTES_MAX, Reason, Record,
+    Route, Timing, Told, Trace, VersionLog,
 };
 use smallvec::SmallVec;
 
@@ -61,8 +61,13 @@ impl Draft {
         let [called, trace, replay] = caller.headers(names);
         let is_replay = replay.is_some();
         let mut record = sheet::fresh(time);
-        record.request_id.extend_from_slice(clipped(called.unwrap_or_default()));
-        record.trace = trace.and_then(Trace::parse);
+        // Most have neither.
+        if let Some(id) = called {
+            record.request_id.extend_from_slice(clipped(id));
+        }
+        if let Some(trace) = trace {
+            record.trace = Trace::parse(trace);
+        }
         record.protocol = protocol;
         record.route = if is_replay { Route::Replay } else { Route::Direct };
         let log = Arc::clone(log);
@@ -90,7 +95,7 @@ impl Draft {
         // One that is not sampled is logged only if it ends badly.
         let config = self.log.config();
         let rules = config.errors || config.slow_over.is_some() || config.low_confidence.is_some();
-        if rules || self.is_sampled() {
+        if rules || is_sampled(config, &self.record) {
             hold(&mut self.record.inputs, inputs);
             (self.record.rows, self.record.held) = (rows, held);
         }
@@ -197,7 +202,7 @@ impl Draft {
     /// Why and with what probability it is logged; false: it is not.
     fn settle(&mut self, failure: Option<(Kind, String)>, took: Duration) -> bool {
         let config = self.log.config();
-        let (is_failed, is_sampled) = (failure.is_some(), self.is_sampled());
+        let (is_failed, is_sampled) = (failure.is_some(), is_sampled(config, &self.record));
         if is_failed {
             self.record.outputs.clear();
         }
@@ -222,33 +227,59 @@ impl Draft {
         rule.is_some() || is_sampled
     }
 
-    /// By the caller's name for it, so that the same request is logged by every replica or by none.
     fn is_sampled(&self) -> bool {
-        let sample = self.log.config().sample;
-        if self.record.request_id.is_empty() {
-            return sample.takes(&self.record.event.0.to_le_bytes());
-        }
-        sample.takes(&self.record.request_id)
+        is_sampled(self.log.config(), &self.record)
     }
+}
+
+/// By the caller's name for it, so that the same request is logged by every replica or by none.
+fn is_sampled(config: &LogConfig, record: &Record) -> bool {
+    let sample = config.sample;
+    if record.request_id.is_empty() {
+        return sample.takes(&record.event.0.to_le_bytes());
+    }
+    sample.takes(&record.request_id)
 }
 
 thread_local! {
     /// When this thread last asked for the wall clock's time, and what that was.
-    static CLOCK: Cell<Option<(Instant, SystemTime)>> = const { Cell::new(None) };
+    static CLOCK: Cell<Option<Tick>> = const { Cell::new(None) };
 }
 
-/// The time at that instant by the wall clock, which is read once for many requests.
-fn wall(at: Instant) -> SystemTime {
-    let near = |(read, time): (Instant, SystemTime)| match at.checked_duration_since(read) {
+/// A look at both clocks.
+#[derive(Clone, Copy)]
+struct Tick {
+    read: Instant,
+    time: SystemTime,
+    /// The same in microseconds since 1970: counting on is faster than taking times apart.
+    micros: u64,
+}
+
+/// The time at that instant by the wall clock, which is read once for many requests; in milliseconds since 1970 too.
+fn wall(at: Instant) -> (SystemTime, u64) {
+    let near = |it: Tick| match at.checked_duration_since(it.read) {
         Some(since) if since >= CLOCK_AGE_MAX => None,
-        Some(since) => time.checked_add(since),
-        None => time.checked_sub(read.saturating_duration_since(at)),
+        Some(since) => {
+            let millis = (it.micros + u64::from(since.subsec_micros())) / 1_000;
+            Some((it.time.checked_add(since)?, millis))
+        }
+        None => {
+            let time = it.time.checked_sub(it.read.saturating_duration_since(at))?;
+            Some((time, micros(time) / 1_000))
+        }
     };
     CLOCK.get().and_then(near).unwrap_or_else(|| {
-        let now = (Instant::now(), SystemTime::now());
+        let (read, time) = (Instant::now(), SystemTime::now());
+        let now = Tick { read, time, micros: micros(time) };
         CLOCK.set(Some(now));
-        near(now).unwrap_or(now.1)
+        near(now).unwrap_or((now.time, now.micros / 1_000))
     })
+}
+
+/// Since 1970.
+fn micros(time: SystemTime) -> u64 {
+    let since = time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    since.as_secs().wrapping_mul(1_000_000) + u64::from(since.subsec_micros())
 }
 
 /// Handles to these tensors alone.

@@ -21,12 +21,12 @@ thread_local! {
     static SPARES: RefCell<Vec<Box<Record>>> = RefCell::default();
 }
 
-/// That of a request of which nothing is known but when it came.
-pub(crate) fn fresh(time: SystemTime) -> Box<Record> {
+/// That of a request of which nothing is known but when it came, in milliseconds since 1970 too.
+pub(crate) fn fresh((time, millis): (SystemTime, u64)) -> Box<Record> {
     // A thread that ends has none any more.
     let spare = SPARES.try_with(|it| it.borrow_mut().pop()).ok().flatten();
     let mut record = spare.unwrap_or_else(|| Box::new(blank(time)));
-    (record.event, record.time) = (EventId::new(time), time);
+    (record.event, record.time) = (EventId::at(millis), time);
     record
 }
 
@@ -105,7 +105,7 @@ mod tests {
     #[test]
     fn one_that_is_used_again_is_like_a_new_one() {
         let time = UNIX_EPOCH + Duration::from_secs(9);
-        let mut record = fresh(UNIX_EPOCH);
+        let mut record = fresh((UNIX_EPOCH, 0));
         record.request_id.extend_from_slice(&[7; 50]);
         record.trace = Some(Trace { trace: 1, span: 2 });
         record.route = Route::Replay;
@@ -119,19 +119,19 @@ mod tests {
         (record.reason, record.pair) = (Reason::Slow, Some(EventId(1)));
         let address: *const Record = &raw const *record;
         done(record);
-        let again = fresh(time);
+        let again = fresh((time, 9_000));
         assert!(std::ptr::eq(address, &raw const *again));
-        assert_ne!(again.event, EventId(0));
+        assert_eq!(again.event.0 >> 80, 9_000);
         let blank = Record { event: again.event, ..blank(time) };
         assert_eq!(format!("{again:?}"), format!("{blank:?}"));
     }
 
     #[test]
     fn only_some_are_kept_and_none_with_much_room() {
-        let many: Vec<_> = (0..SPARES_MAX + 5).map(|_| fresh(UNIX_EPOCH)).collect();
+        let many: Vec<_> = (0..SPARES_MAX + 5).map(|_| fresh((UNIX_EPOCH, 0))).collect();
         many.into_iter().for_each(done);
         assert_eq!(spares(), SPARES_MAX);
-        let mut wide = fresh(UNIX_EPOCH);
+        let mut wide = fresh((UNIX_EPOCH, 0));
         wide.inputs.reserve(TENSORS_MAX + 1);
         done(wide);
         assert_eq!(spares(), SPARES_MAX - 1);
