@@ -19,8 +19,10 @@ from pyspark.sql import SparkSession
 from pyspark.sql import functions as f
 from pyspark.sql.types import FloatType
 
-# Bins of the profile that make one bin of the PSI, and the share that an empty one gets: as the monitors do it.
+# Bins of the profile that make one bin of the PSI, unless each of so few values has one of its own, and the
+# share that an empty one gets: as the monitors do it.
 FINE_PER_COARSE = 8
+VALUES_MAX = 20
 EMPTY = 1e-4
 
 
@@ -30,16 +32,30 @@ def numbers(profile):
     return {f"{sides[it['role']]}.{it['name']}": it for it in profile["features"] if it["type"] == "num"}
 
 
-def coarse(feature):
+def is_alone(edges, at):
+    """Has the bin before that edge room for one value only?"""
+    return 0 < at < len(edges) and edges[at] == math.nextafter(edges[at - 1], math.inf)
+
+
+def coarse(feature, edges=None):
     """Where the PSI's bins end, and what the reference has in each."""
-    counts, edges = feature["counts"], feature["edges"]
-    starts = range(0, len(counts), FINE_PER_COARSE)
-    return edges[FINE_PER_COARSE - 1 :: FINE_PER_COARSE], [sum(counts[at : at + FINE_PER_COARSE]) for at in starts]
+    counts, own = feature["counts"], feature["edges"]
+    full = [at for at, count in enumerate(counts) if count > 0]
+    few = len(full) <= VALUES_MAX and all(is_alone(own, at) for at in full)
+    step = 1 if few else FINE_PER_COARSE
+    starts = range(0, len(counts), step)
+    return (edges or own)[step - 1 :: step], [sum(counts[at : at + step]) for at in starts]
 
 
 def single(number):
     """As a column of single precision would hold it."""
     return struct.unpack("f", struct.pack("f", number))[0]
+
+
+def singles(edges):
+    """The same of edges; the end of a bin of one value goes where that value goes."""
+    after = lambda at: math.nextafter(single(edges[at - 1]), math.inf)  # noqa: E731
+    return [after(at) if is_alone(edges, at) else single(edge) for at, edge in enumerate(edges)]
 
 
 def shares(counts):
@@ -50,7 +66,9 @@ def shares(counts):
 
 
 def psi(reference, current):
-    """Of counts of the same bins."""
+    """Of counts of the same bins; one that is empty on both sides is none."""
+    full = [it for it in zip(reference, current, strict=True) if any(it)]
+    reference, current = zip(*full, strict=True)
     return sum((p - q) * math.log(p / q) for p, q in zip(shares(reference), shares(current), strict=True))
 
 
@@ -66,9 +84,8 @@ def rows(spark, logs, model, version):
 
 def binned(frame, column, feature, window):
     """Values of a column in each bin, by window of time."""
-    edges, _ = coarse(feature)
-    if isinstance(frame.schema[column].dataType, FloatType):
-        edges = [single(it) for it in edges]
+    is_single = isinstance(frame.schema[column].dataType, FloatType)
+    edges, _ = coarse(feature, singles(feature["edges"]) if is_single else None)
     value = f.col(f"`{column}`").cast("double")
     usable = value.isNotNull() & ~f.isnan(value) & (f.abs(value) != math.inf)
     # A bin is [from, to): its number is that of the edges that are not above the value.

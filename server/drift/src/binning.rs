@@ -6,7 +6,7 @@ use crate::column::Tally;
 use crate::sample::Sample;
 
 /// A numerical reference of at most so many values is counted value by value.
-const DISTINCT_MAX: usize = 20;
+pub(crate) const DISTINCT_MAX: usize = 20;
 
 /// Shares of reference and current in the same bins.
 #[derive(Clone, Debug, PartialEq)]

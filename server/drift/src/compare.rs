@@ -239,7 +239,7 @@ pub fn of_categories(reference: &Tally, current: &Tally) -> Statistics {
 }
 
 /// The tests of counts by value; the first value is the one whose share is not asked for.
-fn counted(statistics: &mut Statistics, left: &[u64], right: &[u64]) {
+pub(crate) fn counted(statistics: &mut Statistics, left: &[u64], right: &[u64]) {
     statistics.chisquare = present(chi_square(left, right));
     if left.len() <= 2 {
         let others = |counts: &[u64]| (counts[1..].iter().sum(), counts.iter().sum());

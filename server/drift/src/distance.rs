@@ -8,7 +8,7 @@ use crate::sample::Sample;
 const FLOOR: f64 = 1e-4;
 
 /// Spread below which the Wasserstein distance is no longer divided by it.
-const SPREAD_MIN: f64 = 1e-3;
+pub(crate) const SPREAD_MIN: f64 = 1e-3;
 
 /// Population stability index, in nats: `Σ (p − q) ln(p/q)`, empty bins filled.
 ///
@@ -57,8 +57,12 @@ pub fn hellinger_of_samples(reference: &Sample, current: &Sample, whole: bool) -
     });
     let Some((low, high)) = range else { return f64::NAN };
     let edges = sturges(low, high, distinct, whole);
-    let density = |sample: &Sample| -> Vec<f64> {
-        let counts = sample.histogram(&edges);
+    hellinger_of_bins(&edges, &reference.histogram(&edges), &current.histogram(&edges))
+}
+
+/// The same of counts between edges that are equally far apart.
+pub(crate) fn hellinger_of_bins(edges: &[f64], reference: &[u64], current: &[u64]) -> f64 {
+    let density = |counts: &[u64]| -> Vec<f64> {
         let rows = counts.iter().sum::<u64>() as f64;
         let widths = edges.windows(2).map(|it| it[1] - it[0]);
         counts.iter().zip(widths).map(|(&n, width)| n as f64 / width / rows).collect()

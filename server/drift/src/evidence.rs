@@ -4,24 +4,16 @@
 use serde::Serialize;
 
 use crate::binning::Shares;
-use crate::cast::{index, whole};
+use crate::cast::index;
 use crate::categories::CategoryState;
 use crate::column::Kind;
-use crate::compare::of_numbers;
 use crate::distance::{
     hellinger, jensen_shannon, kullback_leibler, largest_difference, psi, total_variation,
 };
-use crate::numbers::NumberState;
-use crate::profile::{Categories, Numbers};
+use crate::profile::Categories;
 use crate::proportion::{chi_square, homogeneity, two_proportions};
-use crate::sample::Sample;
-use crate::smirnov::{self, KolmogorovSmirnov};
 use crate::statistics::{Method, Statistics, present};
 use crate::test::Test;
-
-/// Bins of the profile that make one bin of a histogram statistic: 128 / 8 = 16 of them, since
-/// the noise of PSI grows with the number of bins.
-const FINE_PER_COARSE: usize = 8;
 
 /// Rows that a category must be expected to have on the smaller side for the chi-square law to
 /// hold; rarer ones are tested together.
@@ -35,8 +27,12 @@ const TOP_BINS: usize = 3;
 pub struct Evidence {
     /// Every statistic.
     pub statistics: Statistics,
-    /// How they were computed.
+    /// How Kolmogorov–Smirnov and Wasserstein were computed, and of categories everything: see
+    /// [`Evidence::method_of`].
     pub method: Method,
+    /// Of numbers that are not exact: how far they may be off.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub within: Option<Within>,
     /// The statistic that judges by default, as [`Test::by_default`] says; none of embeddings.
     pub default: Option<Test>,
     /// What the p-value is of: `ks`, `homogeneity`, or of embeddings `mmd` or `mmd_witness`.
@@ -54,6 +50,16 @@ pub struct Evidence {
     pub top_bins: Vec<Bin>,
 }
 
+/// How far the numbers of a window may be from those of its raw values and the reference's, at most. What
+/// they may be off by was subtracted before `p` was made.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct Within {
+    /// The distance of the distribution functions.
+    pub ks_statistic: f64,
+    /// The Wasserstein distance.
+    pub wasserstein: f64,
+}
+
 /// Values that lie together, or one category.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Bin {
@@ -65,59 +71,24 @@ pub struct Bin {
     pub current: f64,
 }
 
-/// Of numbers: exact while window and reference are small enough to be kept, else binned.
-pub fn of_numbers_state(profile: &Numbers, state: &NumberState) -> Evidence {
-    let rows: u64 = profile.counts.iter().sum();
-    let coarse = |counts: &[u64]| -> Vec<u64> {
-        counts.chunks(FINE_PER_COARSE).map(|it| it.iter().sum()).collect()
-    };
-    let (left, right) = (coarse(&profile.counts), coarse(&state.counts));
-    let complete = profile.sample.len() as u64 == rows;
-    let seen = whole(state.distinct.estimate().round());
-    let about = index(profile.distinct.max(seen));
-    let (statistics, method, ks, distinct) =
-        match state.raw().filter(|it| complete && !it.is_empty()) {
-            Some(raw) => {
-                let reference = Sample::new(profile.sample.iter().copied());
-                let current = Sample::new(raw.iter().copied());
-                let (statistics, distinct) = of_numbers(&reference, &current, profile.whole);
-                // It is among them: of sides of different sizes the exact test takes milliseconds.
-                let (statistic, p) = (statistics.ks_statistic, statistics.ks);
-                let [statistic, p] = [statistic, p].map(|it| it.unwrap_or(f64::NAN));
-                (statistics, Method::Exact, KolmogorovSmirnov { statistic, p }, distinct)
-            }
-            None => {
-                let ks = smirnov::of_counts(&profile.counts, &state.counts);
-                let statistics = Statistics {
-                    ks: present(ks.p),
-                    ks_statistic: present(ks.statistic),
-                    wasserstein: present(binned_wasserstein(profile, state)),
-                    ..of_shares(&Shares::of_counts(&left, &right))
-                };
-                (statistics, Method::Binned, ks, about)
-            }
-        };
-    let starts = profile.edges.iter().skip(FINE_PER_COARSE - 1).step_by(FINE_PER_COARSE);
-    let edges: Vec<f64> = starts.copied().collect();
-    let name = |at: usize| {
-        let from = at.checked_sub(1).map_or(f64::NEG_INFINITY, |it| edges[it]);
-        let to = edges.get(at).copied().unwrap_or(f64::INFINITY);
-        format!("[{}, {})", shortened(from), shortened(to))
-    };
-    // What counts each value has no score where only bins were counted.
-    let is_scored = |it: &Test| statistics.score(*it).is_finite();
-    let default = Test::by_default(Kind::Numerical, index(rows), distinct);
-    let default = default.map(|it| if is_scored(&it) { it } else { Test::Ks });
-    Evidence {
-        statistics,
-        method,
-        default,
-        test: "ks",
-        p: ks.p,
-        effect: ks.statistic,
-        reference_rows: rows,
-        rows: state.rows(),
-        top_bins: top_bins(&left, &right, name),
+impl Evidence {
+    /// How a statistic was computed: those of histograms are never taken from a sketch, because the noise of its
+    /// ranks would pass for a difference.
+    pub fn method_of(&self, test: Test) -> Method {
+        match test {
+            Test::Ks | Test::Wasserstein => self.method,
+            Test::Psi
+            | Test::JensenShannon
+            | Test::KullbackLeibler
+            | Test::Hellinger
+            | Test::ChiSquare
+            | Test::Z
+            | Test::Tvd
+            | Test::Linf => match self.method {
+                Method::Sketch => Method::Binned,
+                Method::Exact | Method::Binned | Method::Sample => self.method,
+            },
+        }
     }
 }
 
@@ -153,6 +124,7 @@ pub fn of_categories_state(profile: &Categories, state: &CategoryState) -> Evide
     Evidence {
         statistics,
         method: if complete { Method::Exact } else { Method::Binned },
+        within: None,
         default: Test::by_default(Kind::Categorical, index(reference_rows), left.len()),
         test: "homogeneity",
         // A single category on both sides is no difference.
@@ -176,12 +148,7 @@ fn share_of_two(profile: &Categories, left: &[u64], right: &[u64]) -> Option<f64
     (left.len() <= 2).then(|| two_proportions(others(left), others(right))).and_then(present)
 }
 
-/// To six digits: an edge is named to be found, not to be computed with.
-fn shortened(edge: f64) -> f64 {
-    format!("{edge:.5e}").parse().unwrap_or(edge)
-}
-
-fn of_shares(shares: &Shares) -> Statistics {
+pub(crate) fn of_shares(shares: &Shares) -> Statistics {
     Statistics {
         psi: present(psi(shares)),
         jensenshannon: present(jensen_shannon(shares)),
@@ -208,7 +175,7 @@ fn pooled(left: &[u64], right: &[u64]) -> (Vec<u64>, Vec<u64>) {
 }
 
 /// The bins with the largest parts of the PSI.
-fn top_bins(left: &[u64], right: &[u64], name: impl Fn(usize) -> String) -> Vec<Bin> {
+pub(crate) fn top_bins(left: &[u64], right: &[u64], name: impl Fn(usize) -> String) -> Vec<Bin> {
     let shares = Shares::of_counts(left, right);
     let part = |at: usize| {
         let (p, q) = (shares.reference[at].max(1e-4), shares.current[at].max(1e-4));
@@ -223,25 +190,4 @@ fn top_bins(left: &[u64], right: &[u64], name: impl Fn(usize) -> String) -> Vec<
         current: shares.current[at],
     };
     order.into_iter().map(bin).collect()
-}
-
-/// The area between the distribution functions, values spread evenly within each bin, in standard
-/// deviations of the reference.
-fn binned_wasserstein(profile: &Numbers, state: &NumberState) -> f64 {
-    let Some((low, high)) = state.range else { return f64::NAN };
-    let mut ends = vec![low.min(profile.min)];
-    ends.extend(&profile.edges);
-    ends.push(high.max(profile.max));
-    let shares = Shares::of_counts(&profile.counts, &state.counts);
-    let (mut before, mut area) = (0.0_f64, 0.0);
-    for (at, pair) in ends.windows(2).enumerate() {
-        let after = before + shares.reference[at] - shares.current[at];
-        let (a, b) = (before.abs(), after.abs());
-        // Where the two functions cross, two triangles are left of the trapezium.
-        let crossing = before * after < 0.0;
-        let height = if crossing { (a * a + b * b) / (2.0 * (a + b)) } else { (a + b) / 2.0 };
-        area += height * (pair[1] - pair[0]).max(0.0);
-        before = after;
-    }
-    area / profile.deviation.max(1e-3)
 }

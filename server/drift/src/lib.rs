@@ -26,9 +26,12 @@ mod quantiles;
 mod distinct;
 mod frequent;
 pub mod profile;
+mod bins;
 mod numbers;
 mod categories;
 mod evidence;
+mod counted;
+mod numerical;
 mod sketched;
 pub mod kernel;
 mod vectors;
@@ -42,10 +45,11 @@ pub use categories::{CategoryState, Lookup};
 pub use column::{Category, Kind, Tally, Values};
 pub use compare::{CompareError, Comparison, compare};
 pub use distinct::Distinct;
-pub use evidence::{Bin, Evidence, of_categories_state, of_numbers_state};
+pub use evidence::{Bin, Evidence, Within, of_categories_state};
 pub use frequent::Frequent;
 pub use moments::Moments;
 pub use numbers::NumberState;
+pub use numerical::of_numbers_state;
 pub use pane::{FEATURE_BYTES_MAX, FeatureState, Pane, Reference, RowHashes};
 pub use plan::{
     Between, EMBEDDINGS_MAX, LEARN_ROWS_MAX, MonitorPlan, Origin, RawMonitorPlan, Rule,

@@ -140,7 +140,15 @@ impl Rule {
     /// Can a feature of the kind whose reference has so many different values ever be judged?
     pub fn judges(&self, feature: &Feature) -> bool {
         let (kind, distinct) = match &feature.shape {
-            Shape::Numerical(it) => (Kind::Numerical, it.distinct),
+            Shape::Numerical(it) => {
+                let counts_each =
+                    matches!(self, Rule::Fixed(Fixed { test: Test::ChiSquare | Test::Z, .. }));
+                if counts_each && it.values().is_none() {
+                    // Made when values had no bins of their own, of too many rows to be told now.
+                    return false;
+                }
+                (Kind::Numerical, it.distinct)
+            }
             Shape::Categorical(it) => {
                 let others = u64::from(it.others > 0);
                 (Kind::Categorical, it.counts.len() as u64 + others)

@@ -3,7 +3,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::cast::{index, whole};
+use crate::bins::{BINS, narrow};
+use crate::cast::whole;
 use crate::column::{Category, Kind, Values};
 use crate::distinct::Distinct;
 use crate::hash;
@@ -12,12 +13,6 @@ use crate::vectors::{VectorState, Vectors, vectors_max};
 
 /// The version of the JSON that is written, and the only one that is read.
 pub const FORMAT: u32 = 1;
-
-/// Bins of a number: equally full in the reference, as far as its values allow.
-const BINS: usize = 128;
-
-/// Values of the reference that are kept as they are.
-const SAMPLE_MAX: usize = 1000;
 
 /// Categories that are counted by name; all others are one.
 const CATEGORIES_MAX: usize = 1000;
@@ -228,67 +223,6 @@ impl Profile {
     }
 }
 
-impl Numbers {
-    /// Of values, at least one.
-    pub fn of(sample: &Sample, is_whole: bool) -> Numbers {
-        let values = sample.values();
-        let (min, max) = sample.range().unwrap_or_default();
-        // Right after each 128th of the values; a value that fills several bins gives one edge.
-        let mut edges: Vec<f64> =
-            (1..BINS).map(|it| values[(it * values.len() / BINS).min(values.len() - 1)]).collect();
-        edges.dedup();
-        edges.retain(|&it| it > min);
-        let below: Vec<usize> = edges.iter().map(|&it| sample.below(it)).collect();
-        let starts = std::iter::once(0).chain(below.iter().copied());
-        let ends = below.iter().copied().chain([values.len()]);
-        let counts = starts.zip(ends).map(|(from, to)| (to - from) as u64).collect();
-        let kept = values.len().min(SAMPLE_MAX);
-        let rank = |it: usize| {
-            let share = (it as f64 + 0.5) / kept as f64;
-            index(whole(share * values.len() as f64)).min(values.len() - 1)
-        };
-        Numbers {
-            whole: is_whole,
-            min,
-            max,
-            mean: sample.mean(),
-            deviation: sample.deviation(),
-            distinct: sample.distinct() as u64,
-            edges,
-            counts,
-            sample: (0..kept).map(|it| values[rank(it)]).collect(),
-        }
-    }
-
-    /// For values that come in single precision: the reference rounded likewise, so that a value
-    /// that lies on an edge falls on the same side as its rounded self.
-    pub fn narrowed(&self) -> Numbers {
-        let (mut edges, mut counts) = (Vec::new(), vec![self.counts.first().copied().unwrap_or(0)]);
-        for (&edge, &count) in self.edges.iter().zip(self.counts.iter().skip(1)) {
-            let edge = narrow(edge);
-            if let Some(before) = counts.last_mut().filter(|_| edges.last() == Some(&edge)) {
-                *before += count;
-            } else {
-                edges.push(edge);
-                counts.push(count);
-            }
-        }
-        Numbers {
-            min: narrow(self.min),
-            max: narrow(self.max),
-            edges,
-            counts,
-            sample: self.sample.iter().map(|&it| narrow(it)).collect(),
-            ..self.clone()
-        }
-    }
-
-    /// Which bin a finite number falls into.
-    pub fn bin(&self, value: f64) -> usize {
-        self.edges.partition_point(|&it| it <= value)
-    }
-}
-
 impl Categories {
     /// For values that come in single precision.
     pub fn narrowed(&self) -> Categories {
@@ -309,14 +243,6 @@ impl Categories {
         counts.truncate(CATEGORIES_MAX);
         Categories { counts, others }
     }
-}
-
-/// To the nearest number of single precision.
-fn narrow(value: f64) -> f64 {
-    let (least, most) = (f64::from(f32::MIN), f64::from(f32::MAX));
-    #[expect(clippy::cast_possible_truncation, reason = "what is too large was cut off")]
-    let value = value.clamp(least, most) as f32;
-    f64::from(value)
 }
 
 /// How many different rows columns have, about; all must have the same number of rows.

@@ -67,6 +67,11 @@ impl Sample {
         self.values.partition_point(|&it| it <= edge)
     }
 
+    /// How often a value occurs.
+    pub(crate) fn count(&self, value: f64) -> u64 {
+        (self.up_to(value) - self.below(value)) as u64
+    }
+
     /// Walks over the different values of two, ascending, each with how many of either are at most that.
     pub fn walk(&self, other: &Sample, mut see: impl FnMut(f64, usize, usize)) {
         let (left, right) = (&self.values, &other.values);

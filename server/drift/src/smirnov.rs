@@ -59,13 +59,24 @@ pub fn of_counts(reference: &[u64], current: &[u64]) -> KolmogorovSmirnov {
         largest = largest.max(left.abs_diff(right));
     }
     let statistic = largest as f64 / (n as f64 * (m / divisor) as f64);
-    // A second of work at most in an offline comparison, but a window is judged on the way.
-    let p = if n.saturating_mul(m) <= PATHS_MAX {
-        exact(n, m, u64::try_from(largest).unwrap_or(u64::MAX))
+    let p = of_window(n, m, statistic, u64::try_from(largest).unwrap_or(u64::MAX));
+    KolmogorovSmirnov { statistic, p }
+}
+
+/// The p-value of samples of those sizes that are at least so far apart, whatever their values are.
+pub(crate) fn of_distance(n: u64, m: u64, distance: f64) -> f64 {
+    // In units of one over the least common multiple, downwards: the p-value is not too small.
+    let multiple = n as f64 * (m / gcd(n, m).max(1)) as f64;
+    of_window(n, m, distance, whole(distance * multiple))
+}
+
+/// A second of work at most in an offline comparison, but a window is judged on the way.
+fn of_window(n: u64, m: u64, statistic: f64, distance: u64) -> f64 {
+    if n.saturating_mul(m) <= PATHS_MAX {
+        exact(n, m, distance)
     } else {
         asymptotic(n, m, statistic)
-    };
-    KolmogorovSmirnov { statistic, p }
+    }
 }
 
 /// The p-value of samples of any size, from the law of one sample.

@@ -139,11 +139,11 @@ impl Thresholds {
 
     /// The alarms of one window. Evidence without a p-value or score is never one.
     pub fn alarms(&self, features: &[(String, Evidence)]) -> Vec<Alarm> {
-        let alarm = |name: &str, evidence: &Evidence, test, (score, threshold)| Alarm {
+        let alarm = |name: &str, evidence: &Evidence, (test, method), (score, threshold)| Alarm {
             feature: name.to_owned(),
             test,
             score,
-            method: evidence.method,
+            method,
             effect_of: evidence.test,
             effect: evidence.effect,
             p: evidence.p,
@@ -158,7 +158,8 @@ impl Thresholds {
                     let Fixed { test, threshold } = self.fixed(&it.1)?;
                     let score = it.1.statistics.score(test);
                     let drifted = test.drifted(score, threshold);
-                    drifted.then(|| alarm(&it.0, &it.1, test.name(), (Some(score), threshold)))
+                    let by = (test.name(), it.1.method_of(test));
+                    drifted.then(|| alarm(&it.0, &it.1, by, (Some(score), threshold)))
                 };
                 features.iter().filter_map(over).collect()
             }
@@ -173,7 +174,7 @@ impl Thresholds {
                 judged
                     .into_iter()
                     .filter(|it| over(&it.1))
-                    .map(|it| alarm(&it.0, &it.1, it.1.test, (None, level)))
+                    .map(|it| alarm(&it.0, &it.1, (it.1.test, it.1.method), (None, level)))
                     .collect()
             }
         }

@@ -137,6 +137,7 @@ impl Vectors {
                 ..Statistics::default()
             },
             method: if all { Method::Exact } else { Method::Sample },
+            within: None,
             default: None,
             test,
             p: found.map_or(f64::NAN, |it| it.p),

@@ -64,5 +64,9 @@ fn bins_of_a_column_of_few_values_are_its_values() {
     let feature = Feature::of("x", Role::Input, &values, Some(Kind::Numerical));
     let shape = feature.expect("values").expect("a profile").shape;
     let Shape::Numerical(numbers) = shape else { panic!("numbers") };
-    assert_eq!((numbers.edges, numbers.counts), (vec![5.0, 7.0], vec![3, 1, 2]));
+    // And what lies between them, below and above.
+    assert_eq!(numbers.counts, [0, 3, 0, 1, 0, 2, 0]);
+    let values = numbers.values().expect("each of its own");
+    assert_eq!(values, [(0.0, 1), (5.0, 3), (7.0, 5)]);
+    assert_eq!([4.9, 5.0, 5.0_f64.next_up(), 7.1].map(|it| numbers.bin(it)), [2, 3, 4, 6]);
 }

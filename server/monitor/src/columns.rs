@@ -141,6 +141,9 @@ fn column(feature: &Feature, schema: &Schema) -> Result<(String, Type), String> 
 
 /// The feature as a column of that type shows it.
 fn shown(mut feature: Feature, kind: Type) -> Feature {
+    if let Shape::Numerical(it) = &mut feature.shape {
+        *it = it.resolved();
+    }
     if kind == Type::Single {
         match &mut feature.shape {
             Shape::Numerical(it) => *it = it.narrowed(),

@@ -52,7 +52,10 @@ impl Bars {
     fn of(histogram: &Histogram) -> Bars {
         let Histogram { feature, counts, others } = histogram;
         match &feature.shape {
-            Shape::Numerical(profile) => numbers(&profile.edges, &profile.counts, counts),
+            Shape::Numerical(profile) => match profile.values() {
+                Some(values) if values.len() <= NAMES_MAX => few(&values, &profile.counts, counts),
+                Some(_) | None => numbers(&profile.edges, &profile.counts, counts),
+            },
             Shape::Categorical(profile) => {
                 let named = profile.counts.iter().zip(counts);
                 let mut names = Vec::new();
@@ -75,6 +78,22 @@ impl Bars {
             Shape::Vectors(_) => Bars::default(),
         }
     }
+}
+
+/// Few values, each with its bin, and what is none of them.
+fn few(values: &[(f64, usize)], reference: &[u64], current: &[u64]) -> Bars {
+    let count = |counts: &[u64], bin: usize| counts.get(bin).copied().unwrap_or(0);
+    let mut names: Vec<String> = values.iter().map(|it| it.0.to_string()).collect();
+    let side =
+        |counts: &[u64]| -> Vec<u64> { values.iter().map(|it| count(counts, it.1)).collect() };
+    let (mut left, mut right) = (side(reference), side(current));
+    let others = current.iter().sum::<u64>() - right.iter().sum::<u64>();
+    if others > 0 {
+        names.push("(any other)".to_owned());
+        left.push(0);
+        right.push(others);
+    }
+    Bars { names, reference: shares(&left), current: shares(&right) }
 }
 
 /// The profile's bins are equally full, which people cannot read: their rows are spread evenly over
@@ -125,6 +144,26 @@ mod tests {
     use server_drift::{Reference, Role, Values};
 
     use super::*;
+
+    #[test]
+    fn few_values_are_shown_each() {
+        let values = (0..1_000).map(|it| f64::from(it % 2)).collect();
+        let values = Values::Numbers { values, whole: false };
+        let feature = Feature::of("x", Role::Input, &values, None).expect("values");
+        let reference = Reference::new(feature.expect("numbers"), 1);
+        for (seen, names, current) in [
+            (vec![1.0, 1.0, 0.0, 1.0], vec!["0", "1"], vec![0.25, 0.75]),
+            (vec![1.0, 0.5], vec!["0", "1", "(any other)"], vec![0.0, 0.5, 0.5]),
+        ] {
+            let mut state = reference.state();
+            reference.numbers(&mut state, &seen);
+            let bars = Bars::of(&Histogram::of(reference.feature(), &state));
+            assert_eq!(
+                (bars.names.iter().map(String::as_str).collect(), bars.current),
+                (names, current)
+            );
+        }
+    }
 
     #[test]
     fn it_is_shown_as_bars() {

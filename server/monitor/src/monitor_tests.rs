@@ -1,6 +1,6 @@
 use super::*;
 
-use server_drift::{QualityFault, Role, Source};
+use server_drift::{Method, QualityFault, Role, Source};
 
 use crate::fixture::{Rows as Drawn, Weather, basis, most, plan};
 
@@ -188,6 +188,31 @@ fn what_a_fixed_test_says_nothing_of_is_not_judged() {
         // x has shifted, and where it alone is judged all of what is judged has.
         assert_eq!(verdicts[0].drift.is_alarm, expect[0], "{test}: {inputs:?}");
         assert_eq!(verdicts[0].predictions.is_alarm, expect[2], "{test}");
+    }
+}
+
+/// The reference is longer than what a profile keeps of it, as it mostly is.
+#[test]
+fn how_a_window_was_judged_is_told() {
+    use Method::{Binned, Exact, Sketch};
+    for (rows, test, expect, judged_by) in [
+        (1_000, "ks", Sketch, [Sketch, Exact]),
+        (1_000, "psi", Sketch, [Binned, Exact]),
+        (4_000, "ks", Binned, [Binned, Exact]),
+        (4_000, "psi", Binned, [Binned, Exact]),
+    ] {
+        let mut monitor = monitor(&format!(r#"{{"window_rows": {rows}, "test": "{test}"}}"#));
+        let weather = Weather { shift: 1.0, ..CALM };
+        let verdicts = show(&mut monitor, &mut Drawn::new(17), rows, weather);
+        let features = &verdicts[0].features;
+        let x = &features[0].evidence;
+        assert_eq!((x.method, features[1].evidence.method), (expect, Exact), "{rows} {test}");
+        let within = x.within.expect("it is not exact").ks_statistic;
+        assert!(if expect == Sketch { within < 0.001 } else { within < 0.016 }, "{within}");
+        let scores = features.iter().take(2).filter_map(|it| it.score.as_ref());
+        let methods: Vec<Method> = scores.map(|it| it.method).collect();
+        assert_eq!(methods, judged_by, "{rows} {test}");
+        assert_eq!(verdicts[0].drift.alarms[0].method, judged_by[0]);
     }
 }
 

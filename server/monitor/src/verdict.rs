@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 use server_drift::{
-    Alarm, DatasetVerdict, Evidence, FeatureState, Fixed, MonitorPlan, Pane, QualityFault,
+    Alarm, DatasetVerdict, Evidence, FeatureState, Fixed, Method, MonitorPlan, Pane, QualityFault,
     Reference, Role, Rule, Thresholds,
 };
 
@@ -75,6 +75,8 @@ pub(crate) struct Score {
     pub(crate) test: &'static str,
     /// None: the test says nothing of it.
     pub(crate) value: Option<f64>,
+    /// How it was computed.
+    pub(crate) method: Method,
     pub(crate) threshold: f64,
 }
 
@@ -166,6 +168,7 @@ fn feature(
     let score = rule.fixed(&evidence).map(|Fixed { test, threshold }| Score {
         test: test.name(),
         value: Some(evidence.statistics.score(test)).filter(|it| !it.is_nan()),
+        method: evidence.method_of(test),
         threshold,
     });
     let notes = [digests(state), mute.then(|| unjudged(score.as_ref()))];
