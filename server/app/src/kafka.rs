@@ -19,6 +19,8 @@ use rdkafka::message::{DeliveryResult, Header, OwnedHeaders};
 use rdkafka::producer::{
     BaseProducer, BaseRecord, Producer as _, ProducerContext, ThreadedProducer,
 };
+#[cfg(all(feature = "truth", feature = "parquet"))]
+use server_feedback::LABELS_TOPIC_SUFFIX;
 use server_feedback::{Message, Messages, Produce, Sink, WAITING_BYTES_MAX, WAITING_MAX};
 #[cfg(feature = "fleet")]
 use server_monitor::fleet::Stream;
@@ -94,6 +96,22 @@ impl Topic {
     pub(crate) fn sink(&self) -> io::Result<Box<dyn Sink>> {
         let producer = Producer::new(self, variables()).map_err(io::Error::other)?;
         Ok(Box::new(Messages::new(producer)))
+    }
+
+    /// Makes what sends labels, to a topic of their own beside it.
+    #[cfg(all(feature = "truth", feature = "parquet"))]
+    pub(crate) fn labels(&self) -> io::Result<impl Produce + use<>> {
+        let topic = Topic {
+            brokers: self.brokers.clone(),
+            name: format!("{}{LABELS_TOPIC_SUFFIX}", self.name),
+        };
+        let (name, bytes) = (&topic.name, topic.name.len());
+        if bytes > TOPIC_BYTES_MAX {
+            let words =
+                format!("topic {name:?} has {bytes} bytes, at most {TOPIC_BYTES_MAX} can be");
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, words));
+        }
+        Producer::new(&topic, variables()).map_err(io::Error::other)
     }
 
     /// Makes what reads it. A setting that cannot be is found out here.

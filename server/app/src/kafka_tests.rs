@@ -206,6 +206,29 @@ fn an_address_names_brokers_and_a_topic() {
     assert!(secret.starts_with("credentials belong") && !secret.contains("hush"), "{secret}");
 }
 
+/// Beside that of predictions, whose names may be too long for that.
+#[test]
+#[cfg(all(feature = "truth", feature = "parquet"))]
+fn labels_have_a_topic_of_their_own() {
+    let cluster = MockCluster::new(1).expect("a cluster");
+    cluster.create_topic("rows.labels", 1, 1).expect("a topic");
+    let topic = |name: &str| {
+        let word = format!("kafka://{}/{name}", cluster.bootstrap_servers());
+        Topic::parse(&word).expect("ours").expect("an address")
+    };
+    topic("rows").labels().expect("settings").produce(&messages(0..7)).expect("taken");
+    let consumer: BaseConsumer = ClientConfig::new()
+        .set("bootstrap.servers", cluster.bootstrap_servers())
+        .set("group.id", "tests")
+        .create()
+        .expect("a consumer");
+    let (first, end) =
+        consumer.fetch_watermarks("rows.labels", 0, Duration::from_secs(20)).expect("there");
+    assert_eq!((first, end), (0, 7));
+    let long = topic(&"x".repeat(TOPIC_BYTES_MAX)).labels().map(drop).expect_err("too long");
+    assert!(long.to_string().contains("has 256 bytes, at most 249 can be"), "{long}");
+}
+
 #[test]
 fn the_environment_says_how_brokers_are_reached_and_nothing_else() {
     let made = |variables: &[(&str, &str)]| {

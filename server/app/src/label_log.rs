@@ -1,5 +1,6 @@
 //! Labels beside the predictions of the log: where these lie as Parquet files, labels do as well, in a
-//! folder of their own.
+//! folder of their own; receivers of CloudEvents get them as events of another type, and Kafka in a topic
+//! beside that of the predictions.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -7,7 +8,9 @@ use std::time::Instant;
 
 use anyhow::Context as _;
 use server_base::ModelName;
-use server_feedback::{LABELS_SUFFIX, LabelFiles, LabelRow, LabelValue};
+use server_feedback::{
+    LABELS_SUFFIX, LabelEvents, LabelFiles, LabelMessages, LabelRow, LabelValue, Post, Produce,
+};
 use server_truth::{Delivered, Given, LabelSink, Outbox, Sent};
 
 use crate::log_stores;
@@ -16,19 +19,19 @@ use crate::prediction_log::{LogSettings, SinkName};
 /// What delivers labels.
 pub(crate) struct LabelLog(Vec<Outbox>);
 
-/// Starts it: one for each sink that writes files. `log` is the log's name.
+/// Starts it: one for each sink that takes labels. `log` is the log's name.
 pub(crate) fn start(settings: &LogSettings, log: &str) -> anyhow::Result<LabelLog> {
-    let files = settings.sinks.iter().filter_map(|it| files(settings, it, log));
-    let start = |files: io::Result<LabelFiles>| {
+    let sinks = settings.sinks.iter().filter_map(|it| sink(settings, it, log));
+    let start = |sink: io::Result<Box<dyn LabelSink>>| {
         let delivered = Delivered {
             folder: settings.folder.clone(),
             log: log.to_owned(),
             roll: settings.roll,
             give_way: server_serving::give_way,
         };
-        Outbox::start(delivered, Box::new(Files(files?)))
+        Outbox::start(delivered, sink?)
     };
-    let started = files.map(start).collect::<io::Result<Vec<Outbox>>>();
+    let started = sinks.map(start).collect::<io::Result<Vec<Outbox>>>();
     started.map(LabelLog).with_context(|| format!("labels of {}", settings.folder.display()))
 }
 
@@ -41,18 +44,34 @@ impl LabelLog {
     }
 }
 
-/// `None`: no files go there.
-fn files(settings: &LogSettings, sink: &SinkName, log: &str) -> Option<io::Result<LabelFiles>> {
+/// `None`: nothing but predictions goes there.
+fn sink(
+    settings: &LogSettings,
+    sink: &SinkName,
+    log: &str,
+) -> Option<io::Result<Box<dyn LabelSink>>> {
+    let files = |files: io::Result<LabelFiles>| -> io::Result<Box<dyn LabelSink>> {
+        Ok(Box::new(Files(files?)))
+    };
     match sink {
         SinkName::Parquet => {
             let keep = settings.keep_labels;
             let keep = server_feedback::Keep { age: keep.age, bytes: keep.bytes };
-            Some(LabelFiles::keeping(beside(&settings.folder.join("parquet")), log, keep))
+            let folder = beside(&settings.folder.join("parquet"));
+            Some(files(LabelFiles::keeping(folder, log, keep)))
         }
-        SinkName::Remote(remote) => {
-            remote.store().map(|it| log_stores::labels(it, &settings.folder))
-        }
-        SinkName::Stdout | SinkName::Kafka(_) => None,
+        SinkName::Remote(remote) => match remote.store() {
+            Some(it) => Some(files(log_stores::labels(it, &settings.folder))),
+            None => remote.label_events().map(|it| -> io::Result<Box<dyn LabelSink>> {
+                Ok(Box::new(Posted(LabelEvents::new(it?))))
+            }),
+        },
+        SinkName::Kafka(topic) => Some(
+            topic
+                .labels()
+                .map(|it| -> Box<dyn LabelSink> { Box::new(Produced(LabelMessages::new(it))) }),
+        ),
+        SinkName::Stdout => None,
     }
 }
 
@@ -78,6 +97,36 @@ impl LabelSink for Files {
     fn idle(&mut self) {
         self.0.idle();
     }
+}
+
+struct Posted<P>(LabelEvents<P>);
+
+impl<P: Post> LabelSink for Posted<P> {
+    fn name(&self) -> &'static str {
+        LabelEvents::<P>::NAME
+    }
+
+    fn put(&mut self, model: &ModelName, name: &str, labels: &[Sent]) -> io::Result<()> {
+        let rows: Vec<LabelRow> = labels.iter().map(row).collect();
+        self.0.put(model, name, &rows)
+    }
+
+    fn idle(&mut self) {}
+}
+
+struct Produced<P>(LabelMessages<P>);
+
+impl<P: Produce> LabelSink for Produced<P> {
+    fn name(&self) -> &'static str {
+        LabelMessages::<P>::NAME
+    }
+
+    fn put(&mut self, model: &ModelName, _: &str, labels: &[Sent]) -> io::Result<()> {
+        let rows: Vec<LabelRow> = labels.iter().map(row).collect();
+        self.0.put(model, &rows)
+    }
+
+    fn idle(&mut self) {}
 }
 
 fn row(sent: &Sent) -> LabelRow {

@@ -104,6 +104,21 @@ impl Remote {
             }
         })
     }
+
+    /// Makes what posts labels to the same receiver, if it takes events of ours.
+    #[cfg(all(feature = "truth", feature = "parquet"))]
+    pub(crate) fn label_events(&self) -> Option<io::Result<impl Post + use<>>> {
+        let post = || {
+            let receiver = registries().receiver(&self.address, TOKEN).map_err(io::Error::other)?;
+            // One thread waits for it: that of these labels.
+            let runtime = Builder::new_current_thread().enable_all().build()?;
+            Ok(Posted { receiver, runtime })
+        };
+        match self.kind {
+            Kind::Events(Events::Rows) => Some(post()),
+            Kind::Events(Events::Kserve) | Kind::Store(_) => None,
+        }
+    }
 }
 
 /// A client of object stores and receivers, with times that suit files.

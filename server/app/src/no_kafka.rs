@@ -24,9 +24,26 @@ impl Topic {
         match *self {}
     }
 
+    /// Makes what sends labels.
+    #[cfg(all(feature = "truth", feature = "parquet"))]
+    pub(crate) fn labels(&self) -> io::Result<Nobody> {
+        match *self {}
+    }
+
     /// Makes what reads it.
     #[cfg(feature = "fleet")]
     pub(crate) fn stream(&self) -> io::Result<Box<dyn server_monitor::fleet::Stream>> {
+        match *self {}
+    }
+}
+
+/// What sends messages: there is none.
+#[cfg(all(feature = "truth", feature = "parquet"))]
+pub(crate) enum Nobody {}
+
+#[cfg(all(feature = "truth", feature = "parquet"))]
+impl server_feedback::Produce for Nobody {
+    fn produce(&mut self, _: &[server_feedback::Message]) -> io::Result<()> {
         match *self {}
     }
 }

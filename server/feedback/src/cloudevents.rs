@@ -10,6 +10,7 @@ use bytes::Bytes;
 use server_base::{ModelName, Version, calendar};
 
 use crate::catalogue::Position;
+use crate::event_batch::{Batch, Waiting, post};
 use crate::json::{quoted, tensor_json};
 use crate::keys::Keys;
 use crate::metrics;
@@ -24,10 +25,6 @@ pub const ROW: &str = "dev.salver.inference.row.v1";
 const REQUEST: &str = "org.kubeflow.serving.inference.request";
 const RESPONSE: &str = "org.kubeflow.serving.inference.response";
 
-/// Events of one batch. Receivers are free to refuse more than they like; these are modest.
-const BATCH_EVENTS_MAX: usize = 500;
-const BATCH_BYTES_MAX: usize = 1 << 20;
-
 /// Bytes and posts that wait for a flush.
 const BYTES_MAX: usize = 4 << 20;
 const WAITING_MAX: usize = 500;
@@ -39,6 +36,15 @@ pub enum Events {
     Rows,
     /// KServe's, two for each request.
     Kserve,
+}
+
+impl Events {
+    fn name(self) -> &'static str {
+        match self {
+            Events::Rows => "cloudevents",
+            Events::Kserve => "kserve",
+        }
+    }
 }
 
 /// What is posted at once.
@@ -67,18 +73,6 @@ pub struct CloudEvents<P> {
     batch: Batch,
     bytes: usize,
     done: Done,
-}
-
-/// What is posted at once, and where in its body the events end, if it is a batch.
-struct Waiting {
-    event: Event,
-    ends: Vec<usize>,
-}
-
-#[derive(Default)]
-struct Batch {
-    body: Vec<u8>,
-    ends: Vec<usize>,
 }
 
 /// How far a flush came that failed. Rows come again in the same order, and so do posts; what was taken
@@ -115,63 +109,24 @@ impl<P: Post> CloudEvents<P> {
                 "{{\"specversion\":\"1.0\",\"type\":\"{ROW}\",\"source\":{source},\"id\":{id},\
                  \"time\":\"{time}\",\"datacontenttype\":\"application/json\",\"data\":"
             );
-            let Batch { body, ends } = &mut self.batch;
-            body.push(if ends.is_empty() { b'[' } else { b',' });
-            body.extend_from_slice(head.as_bytes());
-            body.extend_from_slice(line);
-            body.push(b'}');
-            ends.push(body.len());
             self.bytes += head.len() + line.len();
-            if ends.len() >= BATCH_EVENTS_MAX || body.len() >= BATCH_BYTES_MAX {
-                self.close();
-            }
+            self.waiting.extend(self.batch.add(&[head.as_bytes(), line, b"}"]));
         }
         Ok(())
-    }
-
-    /// The batch that is being made is complete.
-    fn close(&mut self) {
-        let Batch { mut body, ends } = std::mem::take(&mut self.batch);
-        if !ends.is_empty() {
-            body.push(b']');
-            self.waiting.push(Waiting { event: batch(body.into()), ends });
-        }
-    }
-
-    /// Posts it; if it is too large in parts, down to single events, and without those that are too large by
-    /// themselves.
-    fn post(&mut self, waiting: &Waiting) -> io::Result<()> {
-        let Waiting { event, ends } = waiting;
-        match self.to.post(event) {
-            Err(error) if error.kind() == io::ErrorKind::FileTooLarge => {}
-            other => return other,
-        }
-        let bytes = event.body.len();
-        let Some((first, second)) = halves(event, ends) else {
-            tracing::error!(
-                sink = self.name(),
-                bytes,
-                "an event is too large for who takes them: it is left out"
-            );
-            metrics::untold(self.name());
-            return Ok(());
-        };
-        self.post(&first)?;
-        self.post(&second)
     }
 
     fn kserve(&mut self, rows: &Rows) {
         for past in requests(&rows.batch) {
             match request(&past) {
                 Some(body) => self.event(rows, &past, (REQUEST, body)),
-                None => metrics::untold(self.name()),
+                None => metrics::untold(self.events.name()),
             }
             if past.status != "OK" {
                 continue;
             }
             match response(rows, &past) {
                 Some(body) => self.event(rows, &past, (RESPONSE, body)),
-                None => metrics::untold(self.name()),
+                None => metrics::untold(self.events.name()),
             }
         }
     }
@@ -190,16 +145,13 @@ impl<P: Post> CloudEvents<P> {
         ];
         self.bytes += body.len();
         let event = Event { headers, body: body.into() };
-        self.waiting.push(Waiting { event, ends: Vec::new() });
+        self.waiting.push(Waiting::alone(event));
     }
 }
 
 impl<P: Post> Sink for CloudEvents<P> {
     fn name(&self) -> &'static str {
-        match self.events {
-            Events::Rows => "cloudevents",
-            Events::Kserve => "kserve",
-        }
+        self.events.name()
     }
 
     fn write(&mut self, rows: &Rows) -> io::Result<()> {
@@ -211,14 +163,14 @@ impl<P: Post> Sink for CloudEvents<P> {
     }
 
     fn flush(&mut self, from: Position, _of: &str) -> io::Result<()> {
-        self.close();
+        self.waiting.extend(self.batch.close());
         let waiting = std::mem::take(&mut self.waiting);
         let done = std::mem::take(&mut self.done);
         let last = done.posts.checked_sub(1).and_then(|it| waiting.get(it));
         let is_same = done.from == from && last.is_some_and(|it| it.crc() == done.crc);
         let skip = if is_same { done.posts } else { 0 };
         for (place, it) in waiting.iter().enumerate().skip(skip) {
-            if let Err(error) = self.post(it) {
+            if let Err(error) = post(&mut self.to, self.events.name(), it) {
                 let last = place.checked_sub(1).and_then(|it| waiting.get(it));
                 self.done = Done { from, posts: place, crc: last.map_or(0, Waiting::crc) };
                 return Err(error);
@@ -237,31 +189,6 @@ impl<P: Post> Sink for CloudEvents<P> {
     fn is_full(&self) -> bool {
         self.bytes >= BYTES_MAX || self.waiting.len() >= WAITING_MAX
     }
-}
-
-impl Waiting {
-    fn crc(&self) -> u32 {
-        crc32fast::hash(&self.event.body)
-    }
-}
-
-/// A batch in two; `None`: it is one event.
-fn halves(event: &Event, ends: &[usize]) -> Option<(Waiting, Waiting)> {
-    let (first, second) = ends.split_at_checked(ends.len() / 2).filter(|it| !it.0.is_empty())?;
-    let (middle, end) = (*first.last()?, *second.last()?);
-    let part = |begin: usize, ends: &[usize], end: usize| {
-        let events = event.body.get(begin..end)?;
-        let body = [b"[", events, b"]"].concat();
-        // Behind the bracket or comma that stood before it, as behind the bracket of its own.
-        let ends = ends.iter().map(|it| it + 1 - begin).collect();
-        Some(Waiting { event: batch(body.into()), ends })
-    };
-    Some((part(1, first, middle)?, part(middle + 1, second, end)?))
-}
-
-fn batch(body: Bytes) -> Event {
-    let kind = "application/cloudevents-batch+json; charset=utf-8".to_owned();
-    Event { headers: vec![("content-type", kind)], body }
 }
 
 fn request(past: &Past) -> Option<String> {
@@ -285,8 +212,13 @@ fn tensors(all: &[(String, backend_api::Tensor)]) -> Option<String> {
 
 /// Which model and version: a reference to a URI.
 pub fn source_of(model: &ModelName, version: Version) -> String {
+    format!("{}/versions/{version}", source_of_model(model))
+}
+
+/// The same of a model, whichever the version.
+pub(crate) fn source_of_model(model: &ModelName) -> String {
     let plain = |it: u8| it.is_ascii_alphanumeric() || b"-._~".contains(&it);
-    format!("/models/{}/versions/{version}", escaped(model.as_str(), plain))
+    format!("/models/{}", escaped(model.as_str(), plain))
 }
 
 /// As the binding to HTTP says: what is no printable ASCII, quotes and percent signs.

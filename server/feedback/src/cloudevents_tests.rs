@@ -4,6 +4,7 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use super::*;
+use crate::event_batch::BATCH_EVENTS_MAX;
 use crate::fixture;
 use crate::sink::conformance;
 

@@ -52,9 +52,12 @@ mod input;
 #[cfg(feature = "parquet")]
 mod labels;
 mod json;
+mod event_batch;
 mod cloudevents;
 mod manifest;
 mod messages;
+#[cfg(feature = "parquet")]
+mod label_events;
 #[cfg(feature = "parquet")]
 mod unpacked;
 mod log;
@@ -77,6 +80,8 @@ pub use files::{Append, Disk, Files};
 pub use hive::{hour_folder, hour_of, version_folder};
 pub use json::tensor_json;
 pub use jsonlines::JsonLines;
+#[cfg(feature = "parquet")]
+pub use label_events::{LABEL, LABELS_TOPIC_SUFFIX, LabelEvents, LabelMessages};
 #[cfg(feature = "parquet")]
 pub use labels::{
     LABELS_SUFFIX, LabelFiles, LabelRow, LabelValue, label_hour, labels_folder, read_labels,

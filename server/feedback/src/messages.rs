@@ -96,18 +96,7 @@ impl<P: Produce> Sink for Messages<P> {
 
     fn flush(&mut self, _from: Position, _of: &str) -> io::Result<()> {
         // Rows of one write may be more than the producer takes at a time.
-        let mut rest = self.waiting.as_slice();
-        while !rest.is_empty() {
-            let mut bytes = 0;
-            let fits = |it: &&Message| {
-                bytes += it.bytes();
-                bytes <= WAITING_BYTES_MAX
-            };
-            let most = rest.iter().take(WAITING_MAX).take_while(fits).count().max(1);
-            let (now, later) = rest.split_at_checked(most).unwrap_or((rest, &[]));
-            self.to.produce(now)?;
-            rest = later;
-        }
+        produce(&mut self.to, &self.waiting)?;
         self.reset();
         Ok(())
     }
@@ -127,6 +116,23 @@ impl Message {
         let headers: usize = self.headers.iter().map(|it| it.1.len()).sum();
         self.key.len() + self.value.len() + headers + HEADER_BYTES
     }
+}
+
+/// Produces all of them, as many at a time as there is room for.
+pub(crate) fn produce<P: Produce>(to: &mut P, messages: &[Message]) -> io::Result<()> {
+    let mut rest = messages;
+    while !rest.is_empty() {
+        let mut bytes = 0;
+        let fits = |it: &&Message| {
+            bytes += it.bytes();
+            bytes <= WAITING_BYTES_MAX
+        };
+        let most = rest.iter().take(WAITING_MAX).take_while(fits).count().max(1);
+        let (now, later) = rest.split_at_checked(most).unwrap_or((rest, &[]));
+        to.produce(now)?;
+        rest = later;
+    }
+    Ok(())
 }
 
 fn message(

@@ -92,7 +92,7 @@ pub const SERIES: &[Series] = &[
         SINK_ROWS,
         SeriesKind::Counter,
         &["sink"],
-        "Labels that were written to the log beside the predictions.",
+        "Labels that sinks of the log have taken.",
     ),
     Series::plain(
         SINK_FAILURES,
@@ -104,7 +104,7 @@ pub const SERIES: &[Series] = &[
         SINK_LAG,
         SeriesKind::Gauge,
         &["sink"],
-        "Bytes of labels on the disk that have not been written to the log yet.",
+        "Bytes of labels on the disk that a sink of the log has not taken yet.",
     ),
     Series::plain(
         JOIN,

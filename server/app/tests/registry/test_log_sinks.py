@@ -17,7 +17,7 @@ import confluent_kafka
 import pyarrow.parquet
 import pytest
 from servers import PATIENCE_S, plain
-from serving import SAMPLES, Server, wait_for
+from serving import ROW, SAMPLES, Server, wait_for
 from stores import KEYS
 
 ROWS = 5
@@ -32,7 +32,9 @@ def logging(tmp_path):
     text = settings.read_text() if settings.exists() else ""
     settings.write_text(f"{text}\n[log]\nmode = 'at_least_once'\n")
 
-    def start(sink, **environment):
+    def start(sink, truth=False, **environment):
+        if truth and "[truth]" not in settings.read_text():
+            settings.write_text(f"{settings.read_text()}\n[truth]\noutput = 'probabilities'\n")
         flags = ("--model-repository", tmp_path / "models", "--log-dir", tmp_path / "log", "--log-sinks", sink)
         flags += ("--log-roll-ms", 50, "--drain-timeout", 2)
         servers.append(Server(tmp_path, "", *flags, **environment))
@@ -166,6 +168,45 @@ def test_rows_go_as_events(receiver, logging):
     assert event["data"]["status"] == "OK" and "hush" not in server.text()
 
 
+LABEL = "dev.salver.inference.label.v1"
+
+
+def label(server, *ids):
+    """The second of three classes is the true one of their only rows."""
+    labels = [{"id": it, "value": 1} for it in ids]
+    status, answer = server.ask("POST", "/v2/models/wine/labels", {"labels": labels})
+    assert status == 200, answer
+
+
+def dies(server, sink):
+    """A process that died before it had written down how far it was with the labels."""
+    server.process.kill()
+    server.process.wait()
+    (server.folder / f"log/truth/{sink}.labels.cursor").unlink()
+
+
+def test_labels_go_as_events(receiver, logging):
+    taking = receiver(refuses=2)
+    sink = f"cloudevents+http://{taking.address}"
+    server = logging(sink, truth=True)
+    status, answer = server.ask("POST", "/v2/models/wine/infer", ROW | {"id": "a"})
+    assert status == 200, answer
+    label(server, "a", "b")
+    events = lambda: [it for _, batch in list(taking.taken) for it in batch if it["type"] == LABEL]  # noqa: E731
+    wait_for(lambda: len(events()) == 2, "labels")
+    first = events()[0]
+    assert (first["source"], first["subject"], first["data"]["label"]) == ("/models/wine", "a", 1)
+    assert first["id"] == first["data"]["label_id"] and first["time"] == first["data"]["recorded_time"]
+    rows = lambda: [it for _, batch in list(taking.taken) for it in batch if it["type"] != LABEL]  # noqa: E731
+    wait_for(lambda: any(it["data"]["request_id"] == "a" for it in rows()), "what it is a label of")
+    wait_for(lambda: list(server.metric("salver_label_log_rows_total").values()) == [2], "counted")
+    dies(server, "cloudevents")
+    server = logging(sink, truth=True)
+    label(server, "c")
+    wait_for(lambda: {it["subject"] for it in events()} == {"a", "b", "c"}, "one more")
+    wait_for(lambda: sorted(Counter(it["id"] for it in events()).values()) == [1, 2, 2], "the others again")
+
+
 # Longer than a sink waits for an answer, which is 30 s; `make test-long` has the ten minutes.
 HANG_S = float(os.environ.get("SALVER_HANG_S", "33"))
 
@@ -235,12 +276,12 @@ class Broker:
     def hangs(self, yes=True):
         os.kill(self.process.pid, signal.SIGSTOP if yes else signal.SIGCONT)
 
-    def messages(self):
-        """All that is there: key, headers and value, by partition."""
+    def messages(self, name="rows"):
+        """All that is in a topic: key, headers and value, by partition."""
         settings = {"bootstrap.servers": self.address, "group.id": "tests", "enable.partition.eof": True}
         consumer = confluent_kafka.Consumer(settings)
-        topic = consumer.list_topics("rows", timeout=PATIENCE_S).topics["rows"]
-        parts = [confluent_kafka.TopicPartition("rows", it, 0) for it in topic.partitions]
+        topic = consumer.list_topics(name, timeout=PATIENCE_S).topics[name]
+        parts = [confluent_kafka.TopicPartition(name, it, 0) for it in topic.partitions]
         consumer.assign(parts)
         found, left = [], len(parts)
         while left:
@@ -259,8 +300,8 @@ class Broker:
         producer.produce(topic, value)
         assert producer.flush(PATIENCE_S) == 0
 
-    def ids(self):
-        return Counter(headers["ce_id"] for _, headers, _ in self.messages())
+    def ids(self, name="rows"):
+        return Counter(headers["ce_id"] for _, headers, _ in self.messages(name))
 
     def stop(self):
         self.process.kill()
@@ -298,6 +339,24 @@ def test_rows_go_to_kafka_at_least_once(broker, logging):
     for key, headers, _ in broker.messages():
         orders.setdefault(key, []).append(headers["ce_id"])
     assert all(len(set(it)) == 1 for it in orders.values()), orders
+
+
+def test_labels_go_to_kafka_in_a_topic_of_their_own(broker, logging):
+    sink = f"kafka://{broker.address}/rows"
+    server = logging(sink, truth=True)
+    label(server, "a", "b")
+    wait_for(lambda: len(broker.ids("rows.labels")) == 2, "labels")
+    found = {key: (headers, value) for key, headers, value in broker.messages("rows.labels")}
+    headers, value = found["a"]
+    assert (headers["ce_type"], headers["ce_source"], headers["ce_subject"]) == (LABEL, "/models/wine", "a")
+    assert (value["model"], value["inference_id"], value["row_index"], value["label"]) == ("wine", "a", 0, 1)
+    assert headers["ce_id"] == value["label_id"] and headers["ce_time"] == value["recorded_time"]
+    dies(server, "kafka")
+    server = logging(sink, truth=True)
+    label(server, "c")
+    wait_for(lambda: sorted(broker.ids("rows.labels").values()) == [1, 2, 2], "one more, and the others again")
+    server.infer()
+    wait_for(lambda: len(broker.ids()) == 1, "no label is among the rows")
 
 
 def test_a_broker_that_hangs_is_nobody_elses_trouble(broker, logging):
