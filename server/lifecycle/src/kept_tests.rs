@@ -37,7 +37,7 @@ fn direction(wanted: &[u64], weights: &[(u64, u32)]) -> Direction {
     let wanted: BTreeSet<Version> = wanted.iter().copied().map(Version).collect();
     let weights: BTreeMap<Version, u32> =
         weights.iter().map(|(it, weight)| (Version(*it), *weight)).collect();
-    Direction { wanted, weights }
+    Direction { wanted, weights, rollout: None }
 }
 
 #[tokio::test]

@@ -29,8 +29,8 @@ pub use example::{check_example, example};
 pub use golden::{Golden, Report};
 pub use latency::median;
 pub use refusal::{Refusal, Rule};
-pub use stretch::stretched;
 pub use replay::{Limits, Logged, Replay};
+pub use stretch::stretched;
 pub use tensors::{in_order, shaped};
 pub use worst::{Example, What, Worst};
 

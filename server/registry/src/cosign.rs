@@ -32,6 +32,8 @@ pub enum Voucher {
     },
     /// A Sigstore bundle.
     Bundle(Bytes),
+    /// What could not be read of it: why.
+    Unread(String),
 }
 
 /// A voucher that was good, and the manifest that it was good for: what the cache keeps, so that it can be judged
@@ -88,6 +90,7 @@ impl Voucher {
         match self {
             Voucher::Simple { payload, signature } => simple(payload, signature, of, keys),
             Voucher::Bundle(bundle) => bundled(bundle, of, keys),
+            Voucher::Unread(why) => Err(why.clone()),
         }
     }
 }
@@ -153,6 +156,7 @@ impl Vouched {
                 let bundle = Some(STANDARD.encode(bundle));
                 Written { of, payload: None, signature: None, bundle }
             }
+            Voucher::Unread(_) => Written { of, payload: None, signature: None, bundle: None },
         };
         serde_json::to_string(&written).expect("strings can be written as JSON")
     }

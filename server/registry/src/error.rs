@@ -136,6 +136,21 @@ impl RegistryError {
         }
     }
 
+    /// Has it said nothing, rather than something wrong? Then the question stays open.
+    pub(crate) fn is_silence(&self) -> bool {
+        match self.kind() {
+            ErrorKind::Unavailable | ErrorKind::Slow | ErrorKind::Refused | ErrorKind::Local => {
+                true
+            }
+            ErrorKind::Invalid
+            | ErrorKind::NotFound
+            | ErrorKind::Answer
+            | ErrorKind::TooLarge
+            | ErrorKind::Corrupt
+            | ErrorKind::Policy => false,
+        }
+    }
+
     /// May the rest of a file that broke off be asked for at once?
     pub(crate) fn is_interruption(&self) -> bool {
         matches!(self.kind(), ErrorKind::Unavailable | ErrorKind::Slow)

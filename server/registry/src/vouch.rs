@@ -2,7 +2,7 @@
 
 use crate::cache::{Lease, Record};
 use crate::digest::Digest;
-use crate::error::{ErrorKind, RegistryError};
+use crate::error::RegistryError;
 use crate::pull::Puller;
 use crate::signature::Vouching;
 use crate::source::Source;
@@ -31,18 +31,8 @@ impl Puller<'_> {
         let slow = |_| RegistryError::Slow(format!("{uri}: no signatures within {most:?}"));
         match tokio::time::timeout(most, source.vouchers(identity)).await.map_err(slow)? {
             Ok(found) => Ok(self.signatures.judge(of, found)),
-            Err(error) => match error.kind() {
-                ErrorKind::Unavailable
-                | ErrorKind::Slow
-                | ErrorKind::Refused
-                | ErrorKind::Local => Err(error),
-                ErrorKind::Invalid
-                | ErrorKind::NotFound
-                | ErrorKind::Answer
-                | ErrorKind::TooLarge
-                | ErrorKind::Corrupt
-                | ErrorKind::Policy => Ok(Vouching::Bad(error.to_string())),
-            },
+            Err(error) if error.is_silence() => Err(error),
+            Err(error) => Ok(Vouching::Bad(error.to_string())),
         }
     }
 

@@ -70,7 +70,10 @@ fn tailed(args: &TailArgs) -> anyhow::Result<()> {
     // Before the last are read: what comes meanwhile is new.
     let mut seen = if args.follow { recent(archive, &wanted)? } else { BTreeSet::new() };
     last(archive, &wanted, args.lines)?.iter().try_for_each(&mut show)?;
-    while args.follow {
+    if !args.follow {
+        return Ok(());
+    }
+    loop {
         thread::sleep(if *is_remote { REMOTE_LOOK } else { LOOK });
         let now = recent(archive, &wanted)?;
         for found in now.difference(&seen) {
@@ -82,7 +85,6 @@ fn tailed(args: &TailArgs) -> anyhow::Result<()> {
         }
         seen = now;
     }
-    Ok(())
 }
 
 /// The last rows, in the order of files.

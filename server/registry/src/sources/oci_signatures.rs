@@ -37,48 +37,68 @@ const PAYLOAD_BYTES_MAX: u64 = 64 << 10;
 const BUNDLE_BYTES_MAX: u64 = 256 << 10;
 
 impl Oci {
-    /// All that there is of signatures of a manifest, in no more than `2 * FETCHES_MAX + 3` requests and the same
-    /// again for bundles' manifests.
+    /// All that there is of signatures of a manifest, in a few requests, and never in more than a few and
+    /// `(FETCHES_MAX + 1)^2`. What lies in one place wrongly takes nothing from another.
     pub(super) async fn vouchers(&self, of: Digest) -> Result<Vec<Voucher>, RegistryError> {
         let tag = format!("sha256-{}.sig", of.hex());
-        let mut found = match there(self.manifest(&tag, None).await)? {
-            Some((_, manifest)) => self.simple(&manifest).await?,
-            None => Vec::new(),
+        let tagged = match there(self.manifest(&tag, None).await) {
+            Ok(Some((_, manifest))) => self.simple(&manifest).await,
+            Ok(None) => Ok(Vec::new()),
+            Err(error) => Err(error),
         };
-        let mut fetched = 0;
-        for referrer in self.referrers(of).await? {
-            let kind = referrer.artifact_type.as_str();
-            let predicate = referrer.annotations.get(PREDICATE);
-            let bundle = kind.starts_with(BUNDLE) && predicate.is_none_or(|it| it == SIGNS);
-            if !bundle && kind != REFERRER {
-                continue; // attestations and what else may refer to it
+        let mut found = read(tagged)?;
+        let referrers = match self.referrers(of).await {
+            Err(error) if !found.is_empty() || !error.is_silence() => {
+                found.push(Voucher::Unread(error.to_string()));
+                return Ok(found);
             }
-            fetched += 1;
-            if fetched > FETCHES_MAX {
-                let words = format!("more than {FETCHES_MAX} signatures refer to {of}");
-                return Err(RegistryError::TooLarge(words));
-            }
-            let digest: Digest = referrer.digest.parse()?;
-            let (_, manifest) = self.manifest(&digest.to_string(), Some(digest)).await?;
-            match bundle {
-                true => found.push(self.bundle(&manifest, digest).await?),
-                false => found.extend(self.simple(&manifest).await?),
-            }
+            referrers => referrers?,
+        };
+        // Others attest, or are other things.
+        let signs = |it: &Descriptor| {
+            let predicate = it.annotations.get(PREDICATE);
+            let bundle = it.artifact_type.starts_with(BUNDLE);
+            bundle && predicate.is_none_or(|it| it == SIGNS) || it.artifact_type == REFERRER
+        };
+        let signatures: Vec<&Descriptor> = referrers.iter().filter(|it| signs(it)).collect();
+        if signatures.len() > FETCHES_MAX {
+            let words = format!("more than {FETCHES_MAX} signatures refer to {of}");
+            found.push(Voucher::Unread(words));
+        }
+        for referrer in signatures.into_iter().take(FETCHES_MAX) {
+            found.extend(read(self.referred(referrer).await)?);
         }
         Ok(found)
+    }
+
+    /// The signatures in a manifest that refers to another.
+    async fn referred(&self, referrer: &Descriptor) -> Result<Vec<Voucher>, RegistryError> {
+        let digest: Digest = referrer.digest.parse()?;
+        let (_, manifest) = self.manifest(&digest.to_string(), Some(digest)).await?;
+        match referrer.artifact_type == REFERRER {
+            true => self.simple(&manifest).await,
+            false => Ok(vec![self.bundle(&manifest, digest).await?]),
+        }
     }
 
     /// What refers to a manifest, as its registry lists it, or as people have listed it under a tag.
     async fn referrers(&self, of: Digest) -> Result<Vec<Descriptor>, RegistryError> {
         let ask = self.ask(Method::GET, "referrers", &of.to_string())?;
         let url = ask.url.clone();
-        match there(self.small(ask).await)? {
-            Some((headers, body)) => Ok(parsed::<OciManifest>(&body, &headers, &url)?.manifests),
-            None => {
-                let tag = format!("sha256-{}", of.hex());
-                let listed = there(self.manifest(&tag, None).await)?;
-                Ok(listed.map(|(_, index)| index.manifests).unwrap_or_default())
+        let listed = match self.small(ask).await {
+            Ok((headers, body)) => {
+                parsed::<OciManifest>(&body, &headers, &url).map(|it| it.manifests)
             }
+            Err(error) => Err(error),
+        };
+        match listed {
+            // Registries that know no such list say so in several ways.
+            Err(error) if !error.is_silence() => {
+                let tag = format!("sha256-{}", of.hex());
+                let tagged = there(self.manifest(&tag, None).await)?;
+                Ok(tagged.map(|(_, index)| index.manifests).unwrap_or_default())
+            }
+            listed => listed,
         }
     }
 
@@ -144,7 +164,15 @@ impl Oci {
     }
 }
 
-/// What is there, if it is. Registries that know no referrers say so in several ways.
+/// What could be read, or that it could not be. An error is that nobody answers.
+fn read(found: Result<Vec<Voucher>, RegistryError>) -> Result<Vec<Voucher>, RegistryError> {
+    match found {
+        Err(error) if !error.is_silence() => Ok(vec![Voucher::Unread(error.to_string())]),
+        found => found,
+    }
+}
+
+/// What is there, if it is.
 fn there<T>(answer: Result<T, RegistryError>) -> Result<Option<T>, RegistryError> {
     match answer {
         Ok(found) => Ok(Some(found)),

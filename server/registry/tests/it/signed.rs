@@ -264,3 +264,34 @@ async fn a_registry_that_does_not_help_is_no_verdict() {
     let uri = uri.replace(&uri[6..uri.find("/org").expect("a name")], &down.address);
     house.refused(house.pull(&uri).await, ErrorKind::Unavailable, "answers 503");
 }
+
+#[tokio::test]
+async fn what_is_wrong_in_one_place_takes_nothing_from_another() {
+    let signer = Signer::new(1);
+    // A registry that knows no lists of referrers, and says so as it pleases.
+    for says in ["405 Method Not Allowed", "400 Bad Request", "500 Oops", "200 OK"] {
+        let (shelf, _liar, house, of, uri) = shop(&signer).await;
+        shelf.tagged(of, &[shelf.layer(&signer, of)]);
+        let odd = Liar::start(move |asked| match asked.line.contains("/referrers/") {
+            true => reply(says, "<html>"),
+            false => shelf.answer(asked),
+        });
+        let odd = odd.await;
+        let uri = uri.replace(&uri[6..uri.find("/org").expect("a name")], &odd.address);
+        assert_eq!(house.pulled(&uri).await, "model.onnx=model", "{says}");
+    }
+    // A manifest of signatures that is none, and one that refers to what is not there.
+    let (shelf, _liar, house, of, uri) = shop(&signer).await;
+    shelf.tagged(
+        of,
+        &[json!({ "mediaType": SIMPLE, "digest": "none",
+        "annotations": { "dev.cosignproject.cosign/signature": "" } })],
+    );
+    let missing = json!({ "artifactType": BUNDLE, "digest": Digest::of(b"gone").to_string() });
+    let list = json!({ "manifests": [missing] });
+    shelf.put(&format!("referrers/{of}"), &list.to_string());
+    house.refused(house.pull(&uri).await, ErrorKind::Policy, "the first of 2");
+    let list = json!({ "manifests": [missing, shelf.bundle(&signer, of)] });
+    shelf.put(&format!("referrers/{of}"), &list.to_string());
+    assert_eq!(house.pulled(&uri).await, "model.onnx=model");
+}
