@@ -92,7 +92,7 @@ async fn one_that_answers_otherwise_leaves_the_old_one_serving() {
 
 #[tokio::test]
 async fn without_limits_it_only_has_to_answer() {
-    let house = house(Some(Log::of(1.0)), "").await;
+    let house = house(Some(Log::of(1.0)), "same_signature = false").await;
     house.put("m/2/model.fake", "input z FP32 rows,1\noutput y FP32 rows,1 = constant 1\n");
     house.shows("m/1:AVAILABLE m/2:END").await;
     assert!(house.reason(2).contains("3 of 3 requests fail, r0 so: input 'z' is missing"));
