@@ -112,15 +112,19 @@ impl Serving {
         (caller, trip): (&dyn Caller, &mut Trip),
     ) -> Result<Arc<Servable>, InferError> {
         let table = self.table.load();
-        let mut shares = None;
+        let mut drawn = None;
         let falls = |it| {
-            shares = Some(it);
-            trip.falls(|| Traffic::point(it, caller))
+            let point = trip.falls(|| Traffic::point(it, caller));
+            drawn = point.map(|point| (it, point));
+            point
         };
         match table.route_by(model, choice, falls) {
             Ok(servable) => {
                 trip.addressed(servable, caller);
-                if let Some(shares) = shares {
+                // One that stands in for what cannot answer was not chosen by its own share.
+                if let Some((shares, point)) = drawn
+                    && shares.at(point) == Some(servable.version())
+                {
                     trip.drawn(shares, servable.version());
                 }
                 Ok(Arc::clone(servable))
