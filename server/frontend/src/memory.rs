@@ -287,7 +287,10 @@ pub(crate) async fn register_cuda(
 /// Takes names of GPUs' memory back, and answers when the driver has closed it: until then its client must not give
 /// it back. Where requests still use it, that is later, when they have ended.
 pub(crate) async fn unregister_cuda(shared: &Shared, name: Option<&str>) -> Result<(), InferError> {
-    if served(shared)?.unregister(RegionKind::Cuda, name) == 0 {
+    let regions = served(shared)?;
+    regions.unregister(RegionKind::Cuda, name);
+    // Also where the name was gone before: who asked then may not have had the patience.
+    if regions.gpus_lack().is_some() {
         return Ok(());
     }
     let until = Instant::now() + limits::REQUEST_TIMEOUT_MAX;

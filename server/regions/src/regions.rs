@@ -215,9 +215,9 @@ impl Regions {
     }
 
     /// Takes a name back; all of that kind, if none is named. One that is not there is no mistake: clients clean
-    /// up before they begin. Requests that use the region go on. How many went; memory of a GPU is closed aside
+    /// up before they begin. Requests that use the region go on. Memory of a GPU is closed aside
     /// ([`DriverWork::Opens`]), before anything that is asked of that thread from now on.
-    pub fn unregister(&self, kind: RegionKind, name: Option<&str>) -> usize {
+    pub fn unregister(&self, kind: RegionKind, name: Option<&str>) {
         let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
         let mut table = Table::clone(&self.table.load());
         let goes =
@@ -233,7 +233,6 @@ impl Regions {
             tracing::info!(region = name, kind = kind.label(), gone, "shared memory unregistered");
             self.publish(table);
         }
-        gone
     }
 
     /// Those of a kind; the one of that name, if one is named.

@@ -131,9 +131,9 @@ pub(crate) async fn unregister(
         return failure(&error);
     }
     let done = match kind(&route) {
-        RegionKind::System => served(&shared).map(|it| {
-            it.unregister(RegionKind::System, named(&route));
-        }),
+        RegionKind::System => {
+            served(&shared).map(|it| it.unregister(RegionKind::System, named(&route)))
+        }
         RegionKind::Cuda => memory::unregister_cuda(&shared, named(&route)).await,
     };
     done.map_or_else(|it| failure(&it), |()| health(true))
