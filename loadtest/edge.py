@@ -15,6 +15,7 @@ where apt has them. Exit code 77: there is nothing to build with.
 import argparse
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -38,6 +39,9 @@ PORTS = (18200, 18201, 18202)
 # nobody asks.
 BYTES_MAX = 15_000_000
 RESIDENT_MAX = 25_000_000
+
+# The first that loads files whose relocations are packed (RELR).
+GLIBC_MIN = (2, 36)
 
 # Under qemu every instruction is translated: models load in seconds, not milliseconds.
 READY_S = 60
@@ -72,7 +76,7 @@ def built(environment: dict[str, str], target: str | None) -> Path:
     words = ["rustc", "--profile", "edge", "--locked", "-p", "server-app", "--bin", "salver"]
     words += ["--no-default-features", "--features", "edge"]
     words += ["--target", target] if target else []
-    linked = linker(environment)
+    linked = linker(environment, target)
     if not linked:
         print("no ld.lld here: the compiler's own linker folds nothing, and the file is larger", flush=True)
     # Of the linker alone, and for the binary alone: what else was compiled for this profile stays as it is.
@@ -81,7 +85,7 @@ def built(environment: dict[str, str], target: str | None) -> Path:
     return ROOT / folder / (target or "") / "edge/salver"
 
 
-def linker(environment: dict[str, str]) -> list[str]:
+def linker(environment: dict[str, str], target: str | None) -> list[str]:
     """What rustc is told; nothing, where there is no such linker.
 
     Folding all of it is right as long as nobody tells functions or constants apart by their addresses. Rust
@@ -90,7 +94,7 @@ def linker(environment: dict[str, str]) -> list[str]:
     folded. What is marked as safe to fold is nothing at all, as rustc writes no such marks.
     """
     folded = ["-Clink-arg=-Wl,--icf=all", "-Clink-arg=-Wl,--ignore-data-address-equality"]
-    flags = ["-Clink-arg=-fuse-ld=lld", *folded]
+    flags = ["-Clink-arg=-fuse-ld=lld", *folded, *packed(environment, target)]
     asked = ["rustc", "--print", "sysroot"]
     sysroot = subprocess.run(asked, cwd=ROOT, capture_output=True, text=True, check=True).stdout.strip()
     version = subprocess.run(["rustc", "-vV"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
@@ -99,6 +103,22 @@ def linker(environment: dict[str, str]) -> list[str]:
     if (own / "ld.lld").exists():
         return [f"-Clink-arg=-B{own}", *flags]
     return flags if shutil.which("ld.lld", path=environment["PATH"]) else []
+
+
+def packed(environment: dict[str, str], target: str | None) -> list[str]:
+    """Addresses that depend on where the file is loaded, as a few bits each instead of 24 bytes: a megabyte.
+
+    The C library that the file is linked with must know that form, as older ones refuse to load it, and say so.
+    """
+    compiler = "aarch64-linux-gnu-gcc" if target else "cc"
+    asked = [compiler, "-print-file-name=libc.so.6"]
+    library = Path(subprocess.run(asked, env=environment, capture_output=True, text=True, check=True).stdout.strip())
+    said = re.search(rb"GNU C Library .* version (\d+)\.(\d+)", library.read_bytes() if library.is_file() else b"")
+    version = tuple(map(int, said.groups())) if said else (0, 0)
+    if version < GLIBC_MIN:
+        print(f"glibc {version[0]}.{version[1]} here: older than 2.36, so the file is a megabyte larger", flush=True)
+        return []
+    return ["-Clink-arg=-Wl,-z,pack-relative-relocs"]
 
 
 def equipped(cross: Path, path: str) -> bool:

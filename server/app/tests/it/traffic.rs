@@ -26,7 +26,9 @@ async fn house(model: &str, settings: &str) -> House {
         (path("2/model.fake"), COPY.to_owned()),
     ];
     let files: Vec<(&str, &str)> = files.iter().map(|(a, b)| (&**a, &**b)).collect();
-    House::with(&files, |args| args.rollout_interval_ms = Some(10)).await
+    // A build without rollouts has no use for it, and says so.
+    let interval = cfg!(feature = "rollouts").then_some(10);
+    House::with(&files, |args| args.rollout_interval_ms = interval).await
 }
 
 /// What is told of a model's traffic.
@@ -186,6 +188,7 @@ async fn a_rollout_makes_its_own_copies() {
     assert!(house.stop(PATIENCE).await, "nothing is left");
 }
 
+#[cfg(feature = "parquet")]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_copies_are_answered_otherwise_is_logged() {
     let log = tempfile::tempdir().expect("scratch");
