@@ -53,6 +53,17 @@ pub(crate) fn due(wish: &Wish, serves: Option<Version>, last: Option<&Saved>, no
     }
 }
 
+/// Is what came of the file's own rollout all that keeps a version from serving that the file wants at once? The
+/// candidate itself is no such version: what was rejected stays so. An operator's rollout is the operator's to forget.
+pub(crate) fn is_in_the_way(last: &Saved, wanted: Version) -> bool {
+    let is_over = match last.rollout.state() {
+        State::Promoted { .. } | State::RolledBack => true,
+        State::Running { .. } | State::Held { .. } => false,
+    };
+    let is_other = wanted != last.rollout.subject().canary() && wanted != serving(&last.rollout);
+    last.is_declared && is_over && is_other
+}
+
 /// Which version a rollout that is over has left to serve.
 fn serving(rollout: &Rollout) -> Version {
     let subject = rollout.subject();
@@ -130,6 +141,25 @@ mod tests {
         back.wish = Some(unknown);
         assert_eq!(due_of(&back, &b), Due::Note);
         assert_eq!(due_of(&back, &wish(3, "v1:b")), Due::Begin { from: Version(1) });
+    }
+
+    #[test]
+    fn what_came_of_a_rollout_holds_up_no_other_version() {
+        // is it the file's rollout, how it ended, what is wanted without one: is it in the way
+        for (is_declared, end, wanted, expect) in [
+            (true, "promoted", 3, true),
+            (true, "promoted", 1, true),
+            (true, "promoted", 2, false),
+            (true, "back", 3, true),
+            (true, "back", 2, false),
+            (true, "back", 1, false),
+            (true, "", 3, false),
+            (false, "promoted", 3, false),
+            (false, "back", 3, false),
+        ] {
+            let got = is_in_the_way(&last(is_declared, end), Version(wanted));
+            assert_eq!(got, expect, "{is_declared} {end:?} {wanted}");
+        }
     }
 
     #[test]

@@ -15,7 +15,7 @@ use server_serving::Serving;
 use tokio::sync::mpsc;
 use tokio::time::{MissedTickBehavior, interval};
 
-use crate::declared::{Due, due};
+use crate::declared::{Due, due, is_in_the_way};
 use crate::files::Files;
 use crate::handle::{Ask, Conductor, ConductorError, View};
 use crate::metrics;
@@ -111,7 +111,7 @@ struct Driver {
     every: Duration,
     shared: Option<Shared>,
     prints: Prints,
-    /// Why what a model's file asks for could not begin, said once.
+    /// Why what a model's file asks for could not be done, said once.
     said: BTreeMap<ModelName, ConductorError>,
 }
 
@@ -170,23 +170,39 @@ impl Driver {
             let error = self.begin(model.as_str(), asked, Plan::clone(plan)).await.err();
             // Another replica was faster: in the next turn it is looked at again.
             let error = error.filter(|it| *it != ConductorError::Busy);
-            return self.say(model, *version, error);
+            let what = "the rollout that model.toml asks for cannot begin";
+            return self.say((model, *version), what, error);
         }
         self.settle((model, due, wish), now).await;
     }
 
-    /// The file asks for no rollout any more. One that was begun for it goes on, unless it wants another version by now.
+    /// The file asks for no rollout any more. One that was begun for it goes on, unless it wants another version by now:
+    /// then it ends, and what came of it is no reason to keep that version waiting.
     async fn end_unwanted(&mut self, declared: &Declared, now: Moment) {
-        let wish = Wish { version: declared.version.0, content: None };
-        let last = self.ride(declared.model.as_str()).map(Ride::saved);
-        let is_candidate = |it: &Saved| it.rollout.subject().canary() == declared.version;
-        if last.is_none_or(is_candidate) {
+        let Declared { model, version, .. } = declared;
+        let wish = Wish { version: version.0, content: None };
+        let last = self.ride(model.as_str()).map(Ride::saved);
+        let Some(last) = last.filter(|it| it.rollout.subject().canary() != *version) else {
+            return;
+        };
+        let due = due(&wish, None, Some(last), now);
+        if due == Due::Withdraw {
+            // Whether that was done, and what is left of it then, is seen in the next turn.
+            return self.settle((model, due, wish), now).await;
+        }
+        if !is_in_the_way(last, *version) {
             return;
         }
-        let due = due(&wish, None, last, now);
-        if due == Due::Withdraw {
-            self.settle((&declared.model, due, wish), now).await;
+        let error = self.let_go(model.as_str()).await.err();
+        if error.is_none() {
+            tracing::info!(%model, %version, "the last rollout is let go: model.toml asks for none, and wants this version");
         }
+        // Others wrote all the time, or have begun one: in the next turn it is looked at again.
+        let passes = |it: &ConductorError| {
+            matches!(it, ConductorError::Busy | ConductorError::UnderWay { .. })
+        };
+        let what = "the last rollout cannot be let go, and model.toml wants another version";
+        self.say((model, *version), what, error.filter(|it| !passes(it)));
     }
 
     async fn settle(&mut self, (model, due, wish): (&ModelName, Due, Wish), now: Moment) {
@@ -208,11 +224,16 @@ impl Driver {
         Wish { version: declared.version.0, content }
     }
 
-    /// Says once why a rollout could not begin.
-    fn say(&mut self, model: &ModelName, version: Version, error: Option<ConductorError>) {
+    /// Says once what could not be done, and why.
+    fn say(
+        &mut self,
+        (model, version): (&ModelName, Version),
+        what: &str,
+        error: Option<ConductorError>,
+    ) {
         let Some(error) = error else { return drop(self.said.remove(model)) };
         if self.said.get(model) != Some(&error) {
-            tracing::warn!(%model, %version, %error, "the rollout that model.toml asks for cannot begin");
+            tracing::warn!(%model, %version, %error, "{what}");
             self.said.insert(model.clone(), error);
         }
     }

@@ -128,7 +128,7 @@ impl Driver {
     }
 
     /// Written down before it is done, as any decision; what is left of the rollout is a note that it is forgotten.
-    async fn let_go(&mut self, model: &str) -> Result<View, ConductorError> {
+    pub(super) async fn let_go(&mut self, model: &str) -> Result<View, ConductorError> {
         let unknown = || ConductorError::NoRollout { model: model.to_owned() };
         let under_way = || ConductorError::UnderWay { model: model.to_owned() };
         let ride = self.ride(model).ok_or_else(unknown)?;

@@ -30,5 +30,7 @@ mod truth;
 mod triggers;
 #[cfg(feature = "tune")]
 mod tune;
+#[cfg(feature = "rollouts")]
+mod unasked;
 #[cfg(not(feature = "rollouts"))]
 mod without_rollouts;

@@ -97,6 +97,21 @@ def test_an_alias_that_moves_back_ends_what_a_version_asked_for(registry, serve)
     assert rollout(server)["evidence"][-1]["cause"] == "withdrawn"
 
 
+def test_a_version_that_does_without_waits_for_none_before_it(registry, serve):  # noqa: F811
+    one, two, three = publish(registry, 1, 2, 1)
+    tag(registry, two, PLAN)
+    tag(registry, three, {"salver.rollout": "false"})
+    alias(registry, one)
+    server = serve(model(registry.uri("@champion")), *QUICK).ready()
+    alias(registry, two)
+    wait_for(lambda: shares(server) == halves(one, two), "half of the requests are the candidate's")
+    assert server.command("rollout", "promote", "wine").returncode == 0
+    wait_for(lambda: rollout(server)["state"]["name"] == "promoted", "it has taken over")
+    alias(registry, three)
+    server.serves(three)
+    assert server.ask("GET", "/v2/models/wine/rollout")[0] == 404
+
+
 @pytest.mark.parametrize(
     ("tags", "says"),
     [
