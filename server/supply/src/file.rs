@@ -10,6 +10,9 @@ use crate::target::Target;
 /// What the lifecycle takes for a weight at most.
 const WEIGHT_MAX: i64 = 1_000_000;
 
+/// Seconds for which a version that was replaced stays loaded; in a plan, after a promotion.
+const WINDOW: &str = "rollback_window_s";
+
 /// The operator's own settings; the versions that are named are wanted, have their labels, and share the
 /// requests as the operator said: if nothing is said, that of the source has them all. A label whose
 /// address names nothing yet is left out, with its share. `fallback` answers if that of the source cannot be loaded.
@@ -27,7 +30,10 @@ pub(crate) fn model_toml(
     table.insert("version_policy".to_owned(), Value::Table(policy));
     if let Some(asked) = asked {
         let own = table_of(&target.settings, "rollout").cloned().unwrap_or_default();
-        let plan = asked.clone().into_iter().chain(own).collect();
+        let mut plan: Table = asked.clone().into_iter().chain(own).collect();
+        if let Some(window) = take_window(&mut table) {
+            plan.entry(WINDOW).or_insert(window);
+        }
         table.insert("rollout".to_owned(), Value::Table(plan));
     }
     if let Some(fallback) = fallback {
@@ -43,6 +49,14 @@ pub(crate) fn model_toml(
         table.insert("traffic".to_owned(), Value::Table(traffic));
     }
     table
+}
+
+/// How long operators want versions kept that are replaced at once. Beside a rollout that is a fault in a file, where one
+/// hand wrote both; here the next version may do without, and until then the rollout's old version is kept as long.
+fn take_window(table: &mut Table) -> Option<Value> {
+    // What is no number of seconds is a fault, which the reader of the file tells; none are none to keep.
+    let is_kept = table.get(WINDOW).and_then(Value::as_integer).is_some_and(|it| it > 0);
+    if is_kept { table.remove(WINDOW) } else { None }
 }
 
 /// Labels become numbers here, because two of them may come to mean one version.

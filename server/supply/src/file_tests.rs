@@ -128,7 +128,9 @@ fn check_asked(settings: &str, asked: &str, expect: &str) {
     let asked: Table = asked.parse().expect("TOML");
     let got = model_toml(&target, (Version(3), None), &BTreeMap::new(), Some(&asked));
     let expect: Table = expect.parse().expect("TOML");
-    assert_eq!(got.get("rollout"), expect.get("rollout"), "{settings}");
+    for key in ["rollout", "rollback_window_s"] {
+        assert_eq!(got.get(key), expect.get(key), "{settings}: {key}");
+    }
 }
 
 #[test]
@@ -140,4 +142,17 @@ fn tags_fill_what_the_operator_leaves_open() {
         "alpha = 0.1\nshadow_rows = 0",
         "[rollout]\nalpha = 0.01\nsteps = '5,100'\nshadow_rows = 0",
     );
+}
+
+#[test]
+fn a_window_of_the_operators_is_the_rollouts_where_tags_ask_for_one() {
+    let window = "rollback_window_s = 600";
+    check_asked(window, "alpha = 0.1", "[rollout]\nalpha = 0.1\nrollback_window_s = 600");
+    check_asked(window, "rollback_window_s = 60", "[rollout]\nrollback_window_s = 60");
+    let own = format!("{window}\n[rollout]\nrollback_window_s = 30");
+    check_asked(&own, "rollback_window_s = 60", "[rollout]\nrollback_window_s = 30");
+    check_asked("rollback_window_s = 0", "", "rollback_window_s = 0\n[rollout]");
+    // Not a number of seconds: a fault, which is told.
+    check_asked("rollback_window_s = '1h'", "", "rollback_window_s = '1h'\n[rollout]");
+    check(window, 3, &[], &format!("{window}\nversion_policy.specific = [3]"));
 }
