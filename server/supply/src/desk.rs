@@ -99,14 +99,14 @@ impl<'a> Desk<'a> {
                         let before = model.folder.before();
                         let placed = Placed { uri, version, tree, is_numbered, before };
                         self.note(model.folder.target(), &placed);
-                    }
-                    if is_new {
                         let model = &model.folder.target().model;
                         self.trail.pulled((model, uri), (version, tree, fetched));
                         tracing::info!(
                             %model, %version, %uri, identity = record.identity, %tree, fetched,
                             "the registry names another version"
                         );
+                    } else {
+                        self.trail.goes_on((&model.folder.target().model, uri));
                     }
                     Ok(())
                 }

@@ -156,6 +156,21 @@ async fn a_version_with_a_plan_that_cannot_be_followed_is_not_taken() {
 }
 
 #[tokio::test]
+async fn what_is_refused_anew_is_written_down_anew() {
+    let (place, origins) = (Place::new(), Origins::default());
+    let desk = place.desk(&origins);
+    let again = [("salver.rollout", "maybe")];
+    for _ in 0..2 {
+        place.names(&desk, (1, "model.onnx", &[])).await.expect("taken");
+        for _ in 0..2 {
+            place.names(&desk, (2, "model.onnx", &again)).await.expect_err("not taken");
+        }
+        fs::remove_dir_all(place.root.path().join(SOURCE).join("2")).expect("removed");
+    }
+    assert_eq!(place.audit(), [r#""pulled" 1"#, r#""refused" null"#, r#""refused" null"#]);
+}
+
+#[tokio::test]
 async fn what_no_engine_reads_is_refused_once() {
     let (place, origins) = (Place::new(), Origins::default());
     let desk = place.desk(&origins);

@@ -86,6 +86,15 @@ impl Trail {
         }
     }
 
+    /// An address names again what it named before, and that is there: what is wrong from now on is no going on.
+    pub(crate) fn goes_on(&self, (model, uri): (&ModelName, &Uri)) {
+        let place = (model.clone(), uri.as_str().to_owned());
+        let mut last = self.last.borrow_mut();
+        if let Some(Told::Failed(_) | Told::Refused(..)) = last.get(&place) {
+            last.remove(&place);
+        }
+    }
+
     fn is_new(&self, (model, uri): (&ModelName, &Uri), told: Told) -> bool {
         if self.journal.is_none() {
             return false;
