@@ -1,12 +1,14 @@
 //! Tells registries what rollouts have decided of their versions.
 //!
 //! A registry that does not help is asked again for some minutes; then the verdict stands in the audit log
-//! alone. One after the other: verdicts are rare.
+//! alone. One verdict after the other, since they are rare; a registry and the place where verdicts are kept as files are told
+//! side by side, so that neither waits for the other.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures_util::future::join;
 use server_base::{ModelName, Version};
 use server_registry::{Registries, RegistryError, Told, Uri, Verdict};
 use tokio::sync::mpsc;
@@ -98,15 +100,22 @@ impl Home {
 
 async fn tell(registries: &Registries, home: &Home, decided: &Decided) {
     let verdict = verdict(home, decided);
-    insist(decided, || registries.tell(&home.source, &verdict)).await;
-    let Some(verdicts) = &home.verdicts else { return };
+    let tell = || registries.tell(&home.source, &verdict);
+    let Some(verdicts) = &home.verdicts else { return insist(decided, tell).await };
     let path =
         format!("{}/{}/{}-{}.json", decided.model, decided.version, decided.at, decided.verdict);
     let whole = Bytes::from(decided.evidence.first().cloned().unwrap_or_default());
-    insist(decided, async || {
-        registries.note(verdicts, &path, whole.clone()).await.map(|()| Told::Whole)
-    })
-    .await;
+    let note = async || registries.note(verdicts, &path, whole.clone()).await.map(|()| Told::Whole);
+    tell_both(decided, tell, note).await;
+}
+
+/// Neither waits for the other.
+async fn tell_both(
+    decided: &Decided,
+    tell: impl AsyncFn() -> Result<Told, RegistryError>,
+    note: impl AsyncFn() -> Result<Told, RegistryError>,
+) {
+    join(insist(decided, tell), insist(decided, note)).await;
 }
 
 /// Asks again for some minutes, if need be.
@@ -164,9 +173,13 @@ fn verdict(home: &Home, decided: &Decided) -> Verdict {
 mod tests {
     use super::*;
 
-    #[test]
-    fn a_verdict_says_what_why_and_when() {
-        let decided = Decided {
+    use std::cell::Cell;
+    use std::future::pending;
+
+    use futures_util::FutureExt as _;
+
+    fn decided() -> Decided {
+        Decided {
             model: ModelName::new("wine").expect("a name"),
             version: Version(3),
             verdict: "rolled_back",
@@ -174,7 +187,24 @@ mod tests {
             at: 1_795_300_000_000,
             serves: Some(Version(2)),
             evidence: vec!["{}".to_owned()],
+        }
+    }
+
+    #[test]
+    fn a_registry_that_does_not_answer_holds_up_no_files() {
+        let is_noted = Cell::new(false);
+        let note = async || {
+            is_noted.set(true);
+            Ok(Told::Whole)
         };
+        let never = async || pending().await;
+        assert!(tell_both(&decided(), never, note).now_or_never().is_none());
+        assert!(is_noted.get());
+    }
+
+    #[test]
+    fn a_verdict_says_what_why_and_when() {
+        let decided = decided();
         let source: Uri = "mlflow://127.0.0.1:5000/wine@challenger".parse().expect("an address");
         let home = Home { source, alias: Some("champion".to_owned()), verdicts: None };
         let told = verdict(&home, &decided);
