@@ -1,5 +1,6 @@
 //! What an operator wants at once: `promote`, `rollback` and `forget` of a model.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use http::{Request, Response};
@@ -70,11 +71,11 @@ pub(crate) async fn roll_back(
         Ok(body) => body,
         Err(error) => return failure(&error),
     };
-    let warm =
-        lines(&shared, true).into_iter().find(|it| it.model.as_str() == route.model && it.is_warm);
-    // What is still loaded is what served before; of others the registry's folder knows.
-    let before = warm.and_then(|it| it.version);
-    let before = before.or_else(|| shared.origins.get(&route.model).and_then(|it| it.before));
+    let ready: Vec<Line> =
+        lines(&shared, true).into_iter().filter(|it| it.model.as_str() == route.model).collect();
+    // Only the source knows which of several versions it was that answered.
+    let named = shared.origins.get(&route.model).and_then(|it| it.before);
+    let before = named.or_else(|| replaced(&ready));
     match order(by, reason, None) {
         Ok(order) => shown(shared.conductor.roll_back(&route.model, before, order).await),
         Err(why) => refusal(Kind::Invalid, why),
@@ -95,6 +96,14 @@ pub(crate) async fn forget(
         Ok(order) => shown(shared.conductor.forget(&route.model, order).await),
         Err(why) => refusal(Kind::Invalid, why),
     }
+}
+
+/// The version that another one has replaced as the one that answers. Where several others are ready it may have stood
+/// beside them, for its label or its number, and have never answered those who name none.
+fn replaced(ready: &[Line]) -> Option<Version> {
+    let warm = ready.iter().find(|it| it.is_warm)?.version;
+    let others: BTreeSet<_> = ready.iter().map(|it| it.version).filter(|it| *it != warm).collect();
+    warm.filter(|_| others.len() == 1)
 }
 
 /// The version that is meant, and what it is where that is known.
@@ -185,6 +194,24 @@ mod tests {
         check((Some(0), None), Err("from 1"));
         check((None, None), Err("a version or a digest"));
         check((Some(1), Some("sha256:aaaaaaaaaaaa1")), Err("not both"));
+    }
+
+    #[track_caller]
+    fn goes_back(ready: &[u64], warm: u64, expect: Option<u64>) {
+        let line = |it: &u64| Line { is_warm: *it == warm, ..line(*it, None) };
+        let ready: Vec<Line> = ready.iter().map(line).collect();
+        assert_eq!(replaced(&ready).map(|it| it.0), expect);
+    }
+
+    #[test]
+    fn one_that_stood_beside_others_is_not_what_answered_before() {
+        goes_back(&[1, 2], 1, Some(1));
+        goes_back(&[1, 2], 2, Some(2));
+        goes_back(&[1, 2, 2], 1, Some(1)); // two revisions of one version
+        goes_back(&[1, 2, 3], 1, None);
+        goes_back(&[3, 4, 5], 4, None);
+        goes_back(&[1], 1, None); // it answers already
+        goes_back(&[1, 2], 0, None);
     }
 
     #[test]
