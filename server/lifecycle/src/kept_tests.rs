@@ -33,6 +33,13 @@ fn warm(house: &House) -> Vec<u64> {
     index.iter().filter(|it| it.is_warm).filter_map(|it| Some(it.version?.0)).collect()
 }
 
+/// What part of the requests that name no version each has.
+fn shares(house: &House) -> Vec<(u64, f64)> {
+    let table = house.serving.table();
+    let shares = table.model("m").expect("known").shares();
+    shares.into_iter().map(|(version, it)| (version.0, it)).collect()
+}
+
 fn direction(wanted: &[u64], weights: &[(u64, u32)]) -> Direction {
     let wanted: BTreeSet<Version> = wanted.iter().copied().map(Version).collect();
     let weights: BTreeMap<Version, u32> =
@@ -111,6 +118,22 @@ async fn a_share_of_the_traffic_is_none_of_its_rights() {
     let house = house(&[("m/model.toml", &toml), ("m/1/model.fake", &constant(1))]);
     swapped(&house).await;
     assert_eq!(house.ask("").await, Ok(2.0));
+    assert_eq!(shares(&house), [(2, 1.0)]);
+}
+
+#[tokio::test]
+async fn a_share_of_what_is_not_there_is_the_main_ones() {
+    let toml = "version_policy = \"all\"\n[traffic]\nweights = { 1 = 1, 2 = 2, 3 = 1 }\n";
+    let files = [("m/model.toml", toml), ("m/1/model.fake", &*constant(1))];
+    let house = house(&files);
+    house.shows("m/1:AVAILABLE").await;
+    assert_eq!(shares(&house), [(1, 1.0)]);
+    house.put("m/2/model.fake", &constant(2));
+    house.shows("m/1:AVAILABLE m/2:AVAILABLE").await;
+    assert_eq!(shares(&house), [(1, 0.25), (2, 0.75)]);
+    house.put("m/3/model.fake", &constant(3));
+    house.shows("m/1:AVAILABLE m/2:AVAILABLE m/3:AVAILABLE").await;
+    assert_eq!(shares(&house), [(1, 0.25), (2, 0.5), (3, 0.25)]);
 }
 
 #[tokio::test]

@@ -110,13 +110,17 @@ impl ModelEntry {
         self.ready.iter().rev().find(|it| Some(it.version()) != self.aside)
     }
 
-    /// What part of the requests that name no version each is to have.
+    /// What part of the requests that name no version each has, of those that answer them. What is meant for another
+    /// falls to the main one.
     pub fn shares(&self) -> BTreeMap<Version, f64> {
-        match (&self.traffic, self.newest()) {
-            (Some(traffic), _) => traffic.shares().collect(),
-            (None, Some(newest)) => [(newest.version(), 1.0)].into(),
-            (None, None) => BTreeMap::new(),
+        let Some(main) = self.main().map(|it| it.version()) else { return BTreeMap::new() };
+        let Some(traffic) = &self.traffic else { return [(main, 1.0)].into() };
+        let mut shares = BTreeMap::new();
+        for (version, share) in traffic.shares() {
+            let answers = if self.ready_for_all(version).is_some() { version } else { main };
+            *shares.entry(answers).or_default() += share;
         }
+        shares
     }
 
     /// The version that speaks for the model: the one with the largest share of the traffic, or the
@@ -149,9 +153,14 @@ impl ModelEntry {
         draw: impl FnOnce(&'a Traffic) -> Option<u64>,
     ) -> Option<&'a Arc<Servable>> {
         let Some(traffic) = &self.traffic else { return self.newest() };
-        let ready_one = |it| self.ready_one(it).filter(|_| Some(it) != self.aside);
-        let drawn = draw(traffic).and_then(|it| ready_one(traffic.at(it)?));
-        drawn.or_else(|| traffic.by_weight().find_map(ready_one)).or_else(|| self.newest())
+        let drawn = draw(traffic).and_then(|it| self.ready_for_all(traffic.at(it)?));
+        let heaviest = || traffic.by_weight().find_map(|it| self.ready_for_all(it));
+        drawn.or_else(heaviest).or_else(|| self.newest())
+    }
+
+    /// It, if it can answer and is not set aside.
+    fn ready_for_all(&self, version: Version) -> Option<&Arc<Servable>> {
+        self.ready_one(version).filter(|_| Some(version) != self.aside)
     }
 
     fn ready_one(&self, version: Version) -> Option<&Arc<Servable>> {
