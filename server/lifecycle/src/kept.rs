@@ -59,6 +59,20 @@ impl Model {
         }
     }
 
+    /// Does it answer whoever asks? What stays for a roll-back does so only where nothing else of the model can, as
+    /// when the device of what is wanted has failed.
+    pub(super) fn answers(&self, it: &Artifact) -> bool {
+        let is_available = |it: &Artifact| it.state == State::Available;
+        let is_aside =
+            it.is_warm() && self.artifacts.iter().any(|it| is_available(it) && !it.is_warm());
+        is_available(it) && !is_aside
+    }
+
+    /// What stays for a roll-back, while something else answers.
+    fn aside(&self) -> Option<&Artifact> {
+        self.artifacts.iter().find(|it| it.is_warm() && !self.answers(it))
+    }
+
     /// Until when one stays that was replaced.
     pub(super) fn warm_until(&self) -> Option<Instant> {
         let until = |it: &Artifact| match it.warmth {
@@ -73,14 +87,20 @@ impl Model {
         self.artifacts.iter().find(|it| it.is_warm()).map(|it| it.version)
     }
 
-    /// What is gained if that one goes.
-    pub(crate) fn warm_bytes(&self) -> Option<u64> {
-        self.artifacts.iter().find(|it| it.is_warm()).map(|it| it.bytes)
+    /// The same, if it answers only those who name it.
+    pub(super) fn aside_version(&self) -> Option<Version> {
+        self.aside().map(|it| it.version)
+    }
+
+    /// What is gained if that one goes. What nothing else answers for goes with its model.
+    pub(crate) fn aside_bytes(&self) -> Option<u64> {
+        self.aside().map(|it| it.bytes)
     }
 
     /// That one goes, because others need its memory.
     pub(crate) fn cool(&mut self) {
-        for it in self.artifacts.iter_mut().filter(|it| it.is_warm()) {
+        let Some(id) = self.aside().map(|it| it.id) else { return };
+        for it in self.artifacts.iter_mut().filter(|it| it.id == id) {
             it.warmth = Warmth::Evicted;
             self.is_changed = true;
         }

@@ -10,7 +10,7 @@ use crate::audit::{Audit, By, Done};
 use crate::config::LoadPolicy;
 use crate::direction::Direction;
 use crate::eviction::RESIDENCE;
-use crate::house::{House, constant, house, house_with};
+use crate::house::{House, constant, house, house_on_gpus, house_with};
 use crate::memory::LEAST;
 
 const KEEPING: &str = "rollback_window_s = 60\n";
@@ -198,6 +198,66 @@ async fn it_is_not_in_the_way_of_what_found_no_memory() {
     house.put("m/3/model.fake", &starving);
     house.shows("m/1:END m/2:AVAILABLE m/3:END").await;
     assert_eq!(house.ask("").await, Ok(2.0));
+}
+
+/// What wants these versions and no others instead.
+fn on_one_gpu(versions: &str) -> String {
+    format!("{KEEPING}version_policy = {{ specific = {versions} }}\ndevice = \"cuda:0\"\n")
+}
+
+/// A model whose version 2 has taken over from version 1 and lost its device, the only one it may run on.
+async fn bereft(load: LoadPolicy) -> House {
+    let files = [
+        ("m/model.toml", &*on_one_gpu("[1]")),
+        ("m/1/model.fake", &constant(1)),
+        ("m/2/model.fake", &format!("{}on 14 lose\n", constant(2))),
+    ];
+    let house = house_on_gpus(&files, |it| it.defaults.load = load);
+    house.is_ready().await;
+    assert_eq!(house.ask("").await, Ok(1.0));
+    house.put("m/model.toml", &on_one_gpu("[2]"));
+    house.says_warm(&[1]).await;
+    assert_eq!(house.ask("").await, Ok(2.0));
+    house.ask_value(("m", ""), 14.0).await.expect_err("its device fails");
+    house.shows("m/1:AVAILABLE m/2:END").await;
+    house
+}
+
+#[tokio::test]
+async fn it_answers_whoever_asks_while_nothing_else_does() {
+    for load in [LoadPolicy::Eager, LoadPolicy::Lazy] {
+        let house = bereft(load).await;
+        assert_eq!((house.ask("").await, warm(&house)), (Ok(1.0), vec![1]));
+        assert_eq!(
+            (shares(&house), house.lifecycle.readiness().is_ready()),
+            (vec![(1, 1.0)], true)
+        );
+        house.clock.advance(Duration::from_secs(1));
+        house.is_looked_at().await;
+        house.shows("m/1:AVAILABLE m/2:AVAILABLE").await;
+        assert_eq!((house.ask("").await, house.ask("1").await), (Ok(2.0), Ok(1.0)));
+        assert_eq!((warm(&house), house.fake.loads_begun()), (vec![1], 3));
+        house.clock.advance(Duration::from_secs(60));
+        house.is_looked_at().await;
+        house.shows("m/1:END m/2:AVAILABLE").await;
+    }
+}
+
+#[tokio::test]
+async fn its_time_may_end_while_nothing_else_answers() {
+    let house = bereft(LoadPolicy::Eager).await;
+    // A load that fails for what may be a lack of memory costs nobody their answer.
+    house.put("m/3/model.fake", &format!("{}loads_starving 99\n", constant(3)));
+    house.put("m/model.toml", &on_one_gpu("[3]"));
+    house.says(3, |it| it.contains("out of memory")).await;
+    assert_eq!((house.ask("").await, warm(&house)), (Ok(1.0), vec![1]));
+    house.clock.advance(Duration::from_secs(60));
+    house.is_looked_at().await;
+    house.says_warm(&[]).await;
+    assert_eq!(house.ask("").await, Ok(1.0), "it goes when another answers");
+    house.put("m/3/model.fake", &constant(3));
+    house.shows("m/1:END m/2:END m/3:AVAILABLE").await;
+    assert_eq!(house.ask("").await, Ok(3.0));
 }
 
 #[tokio::test]

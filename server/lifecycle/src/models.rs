@@ -237,7 +237,7 @@ impl Model {
 
     /// Can it answer those who name no version?
     pub(crate) fn is_available(&self) -> bool {
-        self.artifacts.iter().any(|it| it.state == State::Available && !it.is_warm())
+        self.artifacts.iter().any(|it| self.answers(it))
     }
 
     /// Why it, or a version of it, is not as wanted. Never empty while nothing answers.
@@ -295,7 +295,7 @@ impl Model {
         ModelEntry::new(ready, known, labels.collect(), Arc::clone(&self.requests))
             .with_traffic(traffic)
             .with_demand(self.on_demand())
-            .with_aside(self.warm_version())
+            .with_aside(self.aside_version())
     }
 
     /// What operators see: a line for each artifact, and for each version that has none.

@@ -15,7 +15,6 @@ use crate::config::LoadPolicy;
 use crate::eviction::Resident;
 use crate::lazy::Phase;
 use crate::metrics::LoadCause;
-use crate::state::State;
 
 impl Model {
     /// Is it loaded when somebody asks, and not before?
@@ -100,8 +99,7 @@ impl Model {
 
     /// Set if it answers: how long the load took that made it so.
     fn load_took(&self) -> Option<Duration> {
-        let available = self.artifacts.iter().filter(|it| it.state == State::Available);
-        available.map(|it| it.took).max()
+        self.artifacts.iter().filter(|it| self.answers(it)).map(|it| it.took).max()
     }
 
     /// What it counts as, if it may be unloaded for others or for being idle.
@@ -116,7 +114,7 @@ impl Model {
         let (stays_until, used) = self.lazy.stay()?;
         let (name, idle_max) = (self.name.clone(), self.folder.config().idle_unload);
         // What is kept for a roll-back goes for itself, and before any model does.
-        let bytes = self.bytes().saturating_sub(self.warm_bytes().unwrap_or(0));
+        let bytes = self.bytes().saturating_sub(self.aside_bytes().unwrap_or(0));
         Some(Resident { name, bytes, stays_until, used, idle_max })
     }
 

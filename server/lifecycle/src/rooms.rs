@@ -143,7 +143,7 @@ impl Rooms {
         let newcomers: Vec<Space> = claimed.chain(asked).collect();
         let residents: Vec<Resident> =
             models.values_mut().filter_map(|it| it.resident(now)).collect();
-        let kept = models.iter().filter_map(|(name, it)| Some((name.clone(), it.warm_bytes()?)));
+        let kept = models.iter().filter_map(|(name, it)| Some((name.clone(), it.aside_bytes()?)));
         let mut picture = Picture {
             limits: self.limits,
             newcomers: newcomers.clone(),

@@ -65,9 +65,7 @@ impl Model {
 
     /// Versions that answer whoever asks, and whose content is still there.
     fn answering(&self) -> BTreeSet<Version> {
-        let is_in_use = |it: &&super::Artifact| it.state == State::Available && !it.is_warm();
-        let available = self.artifacts.iter().filter(is_in_use);
-        let versions = available.map(|it| it.version);
+        let versions = self.artifacts.iter().filter(|it| self.answers(it)).map(|it| it.version);
         versions.filter(|it| self.folder.present().contains_key(it)).collect()
     }
 

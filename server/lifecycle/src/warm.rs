@@ -23,7 +23,7 @@ pub(crate) enum Warmth {
     },
     /// It was replaced, and goes as soon as what is wanted answers.
     Cold,
-    /// It was kept, and goes: its time is over.
+    /// It was kept, and goes as soon as another answers: its time is over.
     Spent,
     /// The same, because others need its memory.
     Evicted,
