@@ -81,6 +81,24 @@ async fn the_way_back_is_no_load() {
 }
 
 #[tokio::test]
+async fn no_signature_has_to_be_like_that_of_what_does_not_answer() {
+    let wanted = |it: &str| format!("{KEEPING}version_policy = {{ specific = {it} }}\n");
+    let house = house(&[
+        ("m/model.toml", &wanted("[1, 2]")),
+        ("m/1/model.fake", &constant(1)),
+        ("m/2/model.fake", "input z FP32 rows,1\noutput y FP32 rows,1 = constant 2\n"),
+    ]);
+    house.shows("m/1:AVAILABLE m/2:AVAILABLE").await;
+    house.put("m/model.toml", &wanted("[1]"));
+    house.says_warm(&[2]).await;
+    house.is_looked_at().await; // time passes: it is not the one that is replaced last
+    house.put("m/3/model.fake", &constant(3));
+    house.put("m/model.toml", &wanted("[3]"));
+    house.shows("m/1:AVAILABLE m/2:END m/3:AVAILABLE").await;
+    assert_eq!((house.ask("").await, warm(&house)), (Ok(3.0), vec![1]));
+}
+
+#[tokio::test]
 async fn one_is_kept_at_most() {
     let house = keeping();
     swapped(&house).await;

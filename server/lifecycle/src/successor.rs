@@ -6,7 +6,6 @@ use server_base::Version;
 use super::Model;
 use super::artifact::Artifact;
 use crate::config::{ModelConfig, VersionPolicy};
-use crate::state::State;
 
 impl Model {
     /// The version that answers now, and what it takes and gives, if one that is to be loaded must take and
@@ -17,7 +16,7 @@ impl Model {
         if !is_held_to_it || self.direction.is_some() {
             return None;
         }
-        let answers = self.artifacts.iter().filter(|it| it.state == State::Available);
+        let answers = self.artifacts.iter().filter(|it| self.answers(it));
         // Of several the newest is what callers get who name none.
         let newest = answers.max_by_key(|it| (it.version, it.id))?;
         // The same files, configured otherwise: what differs is what is known of them, as of lengths without warm-up.
