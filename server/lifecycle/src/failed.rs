@@ -30,7 +30,8 @@ impl Model {
         let artifact = self.artifacts.iter_mut().find(|it| it.id == id)?;
         artifact.metrics.loaded(None);
         let key = (artifact.version, artifact.print);
-        if error.fault == Fault::Doubtful {
+        // One that was loaded and proved too slow had its memory.
+        if error.fault == Fault::Doubtful && error.rule.is_none() {
             // Memory may have been short: what is kept for a roll-back is not to stand in the next try's way.
             self.cool();
         }

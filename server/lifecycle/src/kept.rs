@@ -7,6 +7,7 @@ use server_base::Version;
 
 use super::Model;
 use super::artifact::Artifact;
+use crate::metrics;
 use crate::policy::Transition;
 use crate::state::State;
 use crate::warm::{Candidate, Warmth, Wish, warmths};
@@ -97,9 +98,11 @@ impl Model {
         self.aside().map(|it| it.bytes)
     }
 
-    /// That one goes, because others need its memory.
+    /// That one goes, because others need its memory, or may.
     pub(crate) fn cool(&mut self) {
-        let Some(id) = self.aside().map(|it| it.id) else { return };
+        let Some((id, version)) = self.aside().map(|it| (it.id, it.version)) else { return };
+        tracing::info!(model = %self.name, %version, "what was kept for a roll-back goes for its memory");
+        metrics::cooled();
         for it in self.artifacts.iter_mut().filter(|it| it.id == id) {
             it.warmth = Warmth::Evicted;
             self.is_changed = true;

@@ -218,6 +218,19 @@ async fn it_is_not_in_the_way_of_what_found_no_memory() {
     assert_eq!(house.ask("").await, Ok(2.0));
 }
 
+#[tokio::test]
+async fn what_is_too_slow_has_found_its_memory() {
+    // A run that sleeps is never shorter than that.
+    let proof = "[proof]\nlatency_ms_max = 500\nlatency_runs = 1\n[warmup]\nbatch_sizes = []\n";
+    let toml = format!("{KEEPING}{proof}[dynamic_batching]\nprobe_rows = false\n");
+    let house = house(&[("m/model.toml", &toml), ("m/1/model.fake", &constant(1))]);
+    swapped(&house).await;
+    house.put("m/3/model.fake", &format!("{}run_us 501000\n", constant(3)));
+    house.says(3, |it| it.contains("proof.latency_ms_max is 500")).await;
+    house.is_looked_at().await;
+    assert_eq!((house.ask("1").await, warm(&house)), (Ok(1.0), vec![1]));
+}
+
 /// What wants these versions and no others instead.
 fn on_one_gpu(versions: &str) -> String {
     format!("{KEEPING}version_policy = {{ specific = {versions} }}\ndevice = \"cuda:0\"\n")

@@ -85,7 +85,8 @@ pub const SERIES: &[Series] = &[
         labels: &["cause"],
         help: "Models that were unloaded by the server itself: count (others needed the \
                place), memory (others needed it), idle; and versions that were kept for a roll-back: \
-               warm (others needed their memory).",
+               warm (others needed their memory, or a load of their model failed for what may be a \
+               lack of it).",
         buckets: &[],
     },
     Series {

@@ -164,8 +164,6 @@ impl Rooms {
         picture.occupied.bytes += self.granted.values().sum::<u64>();
         let Room { fates, evicted, cooled, retry } = plan(picture, now);
         for name in cooled {
-            tracing::info!(model = %name, "what was kept for a roll-back goes: its memory is needed");
-            metrics::cooled();
             models.get_mut(&name).into_iter().for_each(Model::cool);
         }
         for (name, cause) in evicted {
