@@ -1,6 +1,7 @@
 //! Labels as CloudEvents 1.0, on their own: posted in batches to whoever takes them by HTTP, or a message of
 //! Kafka each. One that comes twice has the same id, which is its `label_id`.
 
+use std::collections::BTreeMap;
 use std::io;
 
 use server_base::{ModelName, calendar};
@@ -22,14 +23,13 @@ const KIND: &str = "application/json";
 /// Posts labels.
 pub struct LabelEvents<P> {
     to: P,
-    done: Done,
+    /// Of models of which a piece failed: one each, and none of those that are being taken.
+    done: BTreeMap<ModelName, Done>,
 }
 
 /// How far a piece came that failed: what was taken is not posted again, or a receiver that fails now and
 /// then would never have taken all of it.
-#[derive(Default)]
 struct Done {
-    model: String,
     name: String,
     posts: usize,
     /// Of the last post's body: what follows a piece may have become more, which the last post shows first.
@@ -42,7 +42,7 @@ impl<P: Post> LabelEvents<P> {
 
     /// To that receiver.
     pub fn new(to: P) -> LabelEvents<P> {
-        LabelEvents { to, done: Done::default() }
+        LabelEvents { to, done: BTreeMap::new() }
     }
 
     /// Posts labels of a model. `name`: where they begin, the same in every attempt.
@@ -54,19 +54,24 @@ impl<P: Post> LabelEvents<P> {
             .filter_map(|it| batch.add(&[event(&source, model, it).as_bytes()]))
             .collect();
         waiting.extend(batch.close());
-        let done = std::mem::take(&mut self.done);
-        let last = done.posts.checked_sub(1).and_then(|it| waiting.get(it));
-        let is_same = (done.model.as_str(), done.name.as_str()) == (model.as_str(), name)
-            && last.is_some_and(|it| it.crc() == done.crc);
-        for (posts, it) in waiting.iter().enumerate().skip(if is_same { done.posts } else { 0 }) {
+        let done = self.done.remove(model).filter(|it| it.is_of(name, &waiting));
+        for (posts, it) in waiting.iter().enumerate().skip(done.map_or(0, |it| it.posts)) {
             if let Err(error) = post(&mut self.to, Self::NAME, it) {
                 let last = posts.checked_sub(1).and_then(|it| waiting.get(it));
-                let (model, name) = (model.to_string(), name.to_owned());
-                self.done = Done { model, name, posts, crc: last.map_or(0, Waiting::crc) };
+                let crc = last.map_or(0, Waiting::crc);
+                self.done.insert(model.clone(), Done { name: name.to_owned(), posts, crc });
                 return Err(error);
             }
         }
         Ok(())
+    }
+}
+
+impl Done {
+    /// Were these what was posted?
+    fn is_of(&self, name: &str, waiting: &[Waiting]) -> bool {
+        let last = self.posts.checked_sub(1).and_then(|it| waiting.get(it));
+        self.name == name && last.is_some_and(|it| it.crc() == self.crc)
     }
 }
 

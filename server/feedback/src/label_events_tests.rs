@@ -128,7 +128,8 @@ fn what_was_taken_is_not_posted_again() {
     assert_eq!(ids(&sink.to.posts), expect);
 }
 
-/// What failed of one model says nothing of another's that begins at the same place.
+/// What failed of one model says nothing of another's that begins at the same place, and is not forgotten
+/// over that.
 #[test]
 fn another_model_is_posted_as_a_whole() {
     let mut sink = LabelEvents::new(Kept { fails_after: Some(1), ..Kept::default() });
@@ -137,6 +138,11 @@ fn another_model_is_posted_as_a_whole() {
     sink.to.fails_after = None;
     sink.put(&ModelName::new("other").expect("a name"), "x-1", &rows).expect("taken");
     assert_eq!(sink.to.posts.len(), 3);
+    sink.put(&model(), "x-1", &rows).expect("the rest is taken");
+    let expect: Vec<String> =
+        rows.iter().skip(BATCH_EVENTS_MAX).map(|it| it.label_id.clone()).collect();
+    assert_eq!(ids(&sink.to.posts[3..]), expect);
+    assert!(sink.done.is_empty());
 }
 
 #[test]
