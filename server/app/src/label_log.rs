@@ -38,9 +38,7 @@ pub(crate) fn start(settings: &LogSettings, log: &str) -> anyhow::Result<LabelLo
 impl LabelLog {
     /// Delivers what has come. True: all of it.
     pub(crate) fn stop(self, by: Instant) -> bool {
-        // Each is told, whatever has become of the one before.
-        let stopped: Vec<bool> = self.0.into_iter().map(|it| it.stop(by)).collect();
-        stopped.into_iter().all(|it| it)
+        Outbox::stop_all(self.0, by)
     }
 }
 

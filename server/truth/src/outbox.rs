@@ -88,10 +88,18 @@ impl Outbox {
         Ok(Outbox { stop, thread })
     }
 
-    /// Delivers what has come. False: not all of it by then; the rest comes after the next start.
-    pub fn stop(self, by: Instant) -> bool {
-        // A thread that has ended hears nothing more.
-        let _ = self.stop.send(by);
+    /// All of them deliver what has come. False: not all of it by then; the rest comes after the next start.
+    pub fn stop_all(all: Vec<Outbox>, by: Instant) -> bool {
+        // First of all: one that hangs takes nothing of the others' time.
+        for it in &all {
+            // A thread that has ended hears nothing more.
+            let _ = it.stop.send(by);
+        }
+        let ended: Vec<bool> = all.into_iter().map(|it| it.ended(by)).collect();
+        ended.into_iter().all(|it| it)
+    }
+
+    fn ended(self, by: Instant) -> bool {
         while !self.thread.is_finished() {
             if Instant::now() >= by {
                 return false;

@@ -34,6 +34,34 @@ impl LabelSink for Sink {
     fn idle(&mut self) {}
 }
 
+/// Hangs in its first attempt until it is let go, and says when it has nothing more to do.
+struct Slow {
+    name: &'static str,
+    put: Put,
+    held: Option<Receiver<()>>,
+    idle: Vec<Sender<()>>,
+}
+
+impl LabelSink for Slow {
+    fn name(&self) -> &'static str {
+        self.name
+    }
+
+    fn put(&mut self, _: &ModelName, name: &str, labels: &[Sent]) -> io::Result<()> {
+        if let Some(held) = self.held.take() {
+            held.recv().map_err(io::Error::other)?;
+        }
+        self.put.lock().expect("nobody else").push((name.to_owned(), labels.to_vec()));
+        Ok(())
+    }
+
+    fn idle(&mut self) {
+        if let Some(told) = self.idle.pop() {
+            told.send(()).expect("somebody waits");
+        }
+    }
+}
+
 struct Scene {
     root: tempfile::TempDir,
     dataset: Dataset,
@@ -54,14 +82,13 @@ impl Scene {
 
     /// A process begins, and fails so many attempts less one.
     fn courier(&self, fails: usize) -> Courier {
-        let delivered = Delivered {
-            folder: self.root.path().to_path_buf(),
-            log: "log".to_owned(),
-            roll: Duration::ZERO,
-            give_way: || {},
-        };
         let sink = Sink { put: Arc::clone(&self.put), fails };
-        Courier::open(delivered, Box::new(sink)).expect("opens")
+        Courier::open(self.delivered(Duration::ZERO), Box::new(sink)).expect("opens")
+    }
+
+    fn delivered(&self, roll: Duration) -> Delivered {
+        let (folder, log) = (self.root.path().to_path_buf(), "log".to_owned());
+        Delivered { folder, log, roll, give_way: || {} }
     }
 
     /// Ids of requests, piece by piece, that were put there since the last look.
@@ -172,4 +199,24 @@ fn what_a_crash_took_back_makes_room_for_others() {
     scene.record("c", 9);
     courier.turn().expect("delivered");
     assert_eq!(scene.taken(), [["c"]]);
+}
+
+/// The first one to be stopped hangs until the second has done its last turn.
+#[test]
+fn a_sink_that_hangs_takes_no_time_of_another() {
+    let mut scene = Scene::new();
+    scene.record("a", 7);
+    let day = Duration::from_secs(86_400);
+    let (first, was_idle) = bounded(1);
+    let (last, held) = bounded(1);
+    let slow = |name, put: &Put, held, idle| {
+        let sink = Slow { name, put: Arc::clone(put), held, idle };
+        Outbox::start(scene.delivered(day), Box::new(sink)).expect("starts")
+    };
+    let hangs = slow("hangs", &Put::default(), Some(held), Vec::new());
+    let sound = slow("sound", &scene.put, None, vec![last, first]);
+    was_idle.recv_timeout(Duration::from_secs(60)).expect("its first turn");
+    scene.record("b", 8);
+    assert!(Outbox::stop_all(vec![hangs, sound], Instant::now() + Duration::from_secs(60)));
+    assert_eq!(scene.taken(), [["a"], ["b"]]);
 }
