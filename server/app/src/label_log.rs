@@ -87,9 +87,9 @@ impl LabelSink for Files {
         self.0.name()
     }
 
-    fn put(&mut self, model: &ModelName, name: &str, labels: &[Sent]) -> io::Result<()> {
+    fn put(&mut self, model: &ModelName, name: &str, labels: &[Sent]) -> io::Result<usize> {
         let rows: Vec<LabelRow> = labels.iter().map(row).collect();
-        self.0.put(model, name, &rows)
+        self.0.put(model, name, &rows).map(|()| rows.len())
     }
 
     fn idle(&mut self) {
@@ -104,7 +104,7 @@ impl<P: Post> LabelSink for Posted<P> {
         LabelEvents::<P>::NAME
     }
 
-    fn put(&mut self, model: &ModelName, name: &str, labels: &[Sent]) -> io::Result<()> {
+    fn put(&mut self, model: &ModelName, name: &str, labels: &[Sent]) -> io::Result<usize> {
         let rows: Vec<LabelRow> = labels.iter().map(row).collect();
         self.0.put(model, name, &rows)
     }
@@ -119,9 +119,9 @@ impl<P: Produce> LabelSink for Produced<P> {
         LabelMessages::<P>::NAME
     }
 
-    fn put(&mut self, model: &ModelName, _: &str, labels: &[Sent]) -> io::Result<()> {
+    fn put(&mut self, model: &ModelName, _: &str, labels: &[Sent]) -> io::Result<usize> {
         let rows: Vec<LabelRow> = labels.iter().map(row).collect();
-        self.0.put(model, &rows)
+        self.0.put(model, &rows).map(|()| rows.len())
     }
 
     fn idle(&mut self) {}

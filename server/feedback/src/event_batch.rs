@@ -57,21 +57,24 @@ impl Waiting {
 }
 
 /// Posts it; if it is too large in parts, down to single events, and without those that are too large by
-/// themselves.
-pub(crate) fn post<P: Post>(to: &mut P, sink: &'static str, waiting: &Waiting) -> io::Result<()> {
+/// themselves: says how many were left out.
+pub(crate) fn post<P: Post>(
+    to: &mut P,
+    sink: &'static str,
+    waiting: &Waiting,
+) -> io::Result<usize> {
     let Waiting { event, ends } = waiting;
     match to.post(event) {
         Err(error) if error.kind() == io::ErrorKind::FileTooLarge => {}
-        other => return other,
+        other => return other.map(|()| 0),
     }
     let bytes = event.body.len();
     let Some((first, second)) = halves(event, ends) else {
         tracing::error!(sink, bytes, "an event is too large for who takes them: it is left out");
         metrics::untold(sink);
-        return Ok(());
+        return Ok(1);
     };
-    post(to, sink, &first)?;
-    post(to, sink, &second)
+    Ok(post(to, sink, &first)? + post(to, sink, &second)?)
 }
 
 /// A batch in two; `None`: it is one event.

@@ -32,6 +32,8 @@ pub struct LabelEvents<P> {
 struct Done {
     name: String,
     posts: usize,
+    /// Labels among them that the receiver does not take.
+    left_out: usize,
     /// Of the last post's body: what follows a piece may have become more, which the last post shows first.
     crc: u32,
 }
@@ -45,8 +47,9 @@ impl<P: Post> LabelEvents<P> {
         LabelEvents { to, done: BTreeMap::new() }
     }
 
-    /// Posts labels of a model. `name`: where they begin, the same in every attempt.
-    pub fn put(&mut self, model: &ModelName, name: &str, rows: &[LabelRow]) -> io::Result<()> {
+    /// Posts labels of a model. `name`: where they begin, the same in every attempt. Says how many were taken:
+    /// those that are too large for the receiver are left out.
+    pub fn put(&mut self, model: &ModelName, name: &str, rows: &[LabelRow]) -> io::Result<usize> {
         let source = quoted(&source_of_model(model));
         let mut batch = Batch::default();
         let mut waiting: Vec<Waiting> = rows
@@ -55,15 +58,19 @@ impl<P: Post> LabelEvents<P> {
             .collect();
         waiting.extend(batch.close());
         let done = self.done.remove(model).filter(|it| it.is_of(name, &waiting));
-        for (posts, it) in waiting.iter().enumerate().skip(done.map_or(0, |it| it.posts)) {
-            if let Err(error) = post(&mut self.to, Self::NAME, it) {
-                let last = posts.checked_sub(1).and_then(|it| waiting.get(it));
-                let crc = last.map_or(0, Waiting::crc);
-                self.done.insert(model.clone(), Done { name: name.to_owned(), posts, crc });
-                return Err(error);
+        let (skip, mut left_out) = done.map_or((0, 0), |it| (it.posts, it.left_out));
+        for (posts, it) in waiting.iter().enumerate().skip(skip) {
+            match post(&mut self.to, Self::NAME, it) {
+                Ok(more) => left_out += more,
+                Err(error) => {
+                    let last = posts.checked_sub(1).and_then(|it| waiting.get(it));
+                    let (name, crc) = (name.to_owned(), last.map_or(0, Waiting::crc));
+                    self.done.insert(model.clone(), Done { name, posts, left_out, crc });
+                    return Err(error);
+                }
             }
         }
-        Ok(())
+        Ok(rows.len() - left_out)
     }
 }
 

@@ -8,6 +8,7 @@ struct Kept {
     posts: Vec<Event>,
     messages: Vec<Vec<Message>>,
     fails_after: Option<usize>,
+    bytes_max: Option<usize>,
     since: usize,
 }
 
@@ -24,6 +25,9 @@ impl Kept {
 
 impl Post for Kept {
     fn post(&mut self, event: &Event) -> io::Result<()> {
+        if self.bytes_max.is_some_and(|it| event.body.len() > it) {
+            return Err(io::ErrorKind::FileTooLarge.into());
+        }
         self.take()?;
         self.posts.push(event.clone());
         Ok(())
@@ -122,10 +126,31 @@ fn a_label_is_a_message_keyed_by_its_request() {
 fn what_was_taken_is_not_posted_again() {
     let mut sink = LabelEvents::new(Kept { fails_after: Some(2), ..Kept::default() });
     let rows = rows(4 * BATCH_EVENTS_MAX + 7);
-    let attempts = (1..9).find(|_| sink.put(&model(), "x-1", &rows).is_ok());
-    assert_eq!(attempts, Some(3));
+    let taken: Vec<Option<usize>> = (0..3).map(|_| sink.put(&model(), "x-1", &rows).ok()).collect();
+    assert_eq!(taken, [None, None, Some(rows.len())]);
     let expect: Vec<String> = rows.iter().map(|it| it.label_id.clone()).collect();
     assert_eq!(ids(&sink.to.posts), expect);
+}
+
+/// Whichever attempt it was that left some out.
+#[test]
+fn what_is_too_large_for_the_receiver_is_not_taken() {
+    let mut rows = rows(2 * BATCH_EVENTS_MAX);
+    for place in [0, 1, BATCH_EVENTS_MAX] {
+        rows[place].value = LabelValue::Text("x".repeat(1_000));
+    }
+    let to = Kept { bytes_max: Some(1_000), ..Kept::default() };
+    let mut sink = LabelEvents::new(to);
+    assert_eq!(sink.put(&model(), "x-1", &rows).expect("taken"), rows.len() - 3);
+    let posts = sink.to.posts.len();
+    let expect = ids(&std::mem::take(&mut sink.to.posts));
+    assert_eq!(expect.len(), rows.len() - 3);
+    // It fails once, in the second batch.
+    (sink.to.fails_after, sink.to.since) = (Some(posts - 1), 0);
+    sink.put(&model(), "x-1", &rows).expect_err("its last post");
+    sink.to.posts.clear();
+    assert_eq!(sink.put(&model(), "x-1", &rows).expect("taken"), rows.len() - 3);
+    assert!(sink.to.posts.len() < posts);
 }
 
 /// What failed of one model says nothing of another's that begins at the same place, and is not forgotten

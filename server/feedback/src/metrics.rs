@@ -100,7 +100,7 @@ pub const SERIES: &[Series] = &[
         UNTOLD,
         SeriesKind::Counter,
         &["sink"],
-        "Requests, answers and rows that a sink cannot tell of in its form: hashed, cut, no numbers, too long.",
+        "Requests, answers, rows and labels that a sink cannot tell of in its form (hashed, cut, no numbers, too long), or that a receiver finds too large.",
     ),
 ];
 

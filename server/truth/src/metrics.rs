@@ -92,7 +92,7 @@ pub const SERIES: &[Series] = &[
         SINK_ROWS,
         SeriesKind::Counter,
         &["sink"],
-        "Labels that sinks of the log have taken.",
+        "Labels that sinks of the log have taken, without those that were left out as too large for a receiver.",
     ),
     Series::plain(
         SINK_FAILURES,

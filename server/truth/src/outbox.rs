@@ -49,8 +49,9 @@ pub trait LabelSink: Send {
     fn name(&self) -> &'static str;
 
     /// Labels of one model, in the order in which they came. `name` is that of where they begin, the same
-    /// in every attempt; what follows there may be more than it was.
-    fn put(&mut self, model: &ModelName, name: &str, labels: &[Sent]) -> io::Result<()>;
+    /// in every attempt; what follows there may be more than it was. Says how many it has: it may leave some
+    /// out for good, if nobody would ever take them, and counts those itself.
+    fn put(&mut self, model: &ModelName, name: &str, labels: &[Sent]) -> io::Result<usize>;
 
     /// Everything that there was has been put there.
     fn idle(&mut self);
@@ -226,13 +227,11 @@ impl Courier {
             .map(|(at, label, us)| Sent { id: id(us, at), label, recorded_us: us })
             .collect();
         let name = format!("{}-{}-{from:010x}", self.log, day.replace('-', ""));
-        if !sent.is_empty() {
-            self.sink.put(model, &name, &sent)?;
-        }
+        let taken = if sent.is_empty() { 0 } else { self.sink.put(model, &name, &sent)? };
         self.places.entry(model.to_string()).or_default().insert(day.to_owned(), piece.end);
         let text = serde_json::to_vec(&self.places)?;
         files::replace(&self.path, &self.path.with_extension("cursor.new"), &text)?;
-        self.metrics.rows.increment(sent.len() as u64);
+        self.metrics.rows.increment(taken as u64);
         Ok(())
     }
 

@@ -1,4 +1,5 @@
 use std::io::Write as _;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::*;
@@ -22,13 +23,16 @@ impl LabelSink for Sink {
         "sink"
     }
 
-    fn put(&mut self, _: &ModelName, name: &str, labels: &[Sent]) -> io::Result<()> {
+    fn put(&mut self, _: &ModelName, name: &str, labels: &[Sent]) -> io::Result<usize> {
         self.put
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .push((name.to_owned(), labels.to_vec()));
         self.fails = self.fails.checked_sub(1).map_or(0, |it| it);
-        if self.fails > 0 { Err(io::Error::other("away")) } else { Ok(()) }
+        if self.fails > 0 {
+            return Err(io::Error::other("away"));
+        }
+        Ok(labels.iter().filter(|it| &*it.label.id != "large").count())
     }
 
     fn idle(&mut self) {}
@@ -47,12 +51,12 @@ impl LabelSink for Slow {
         self.name
     }
 
-    fn put(&mut self, _: &ModelName, name: &str, labels: &[Sent]) -> io::Result<()> {
+    fn put(&mut self, _: &ModelName, name: &str, labels: &[Sent]) -> io::Result<usize> {
         if let Some(held) = self.held.take() {
             held.recv().map_err(io::Error::other)?;
         }
         self.put.lock().expect("nobody else").push((name.to_owned(), labels.to_vec()));
-        Ok(())
+        Ok(labels.len())
     }
 
     fn idle(&mut self) {
@@ -130,6 +134,21 @@ fn what_a_sink_may_not_have_taken_comes_again_under_the_same_name() {
     let second = scene.put.lock().expect("nobody else")[0].clone();
     assert_eq!((&second.0, &second.1[0]), (&first.0, &first.1[0]), "the same id and name");
     assert_eq!(scene.taken(), [["a", "b"]]);
+}
+
+#[test]
+fn what_a_sink_leaves_out_is_not_counted_as_taken_and_does_not_come_again() {
+    let mut scene = Scene::new();
+    scene.record("a", 7);
+    scene.record("large", 8);
+    scene.record("b", 9);
+    let taken = Arc::new(AtomicU64::new(0));
+    let mut courier = scene.courier(0);
+    courier.metrics.rows = metrics::Counter::from_arc(Arc::clone(&taken));
+    courier.turn().expect("delivered");
+    courier.turn().expect("nothing to do");
+    assert_eq!(taken.load(Ordering::Relaxed), 2);
+    assert_eq!(scene.taken(), [["a", "large", "b"]]);
 }
 
 #[test]
