@@ -1,10 +1,12 @@
 //! `salver logs tail` and `salver logs export`.
 
-use std::collections::{BTreeSet, VecDeque};
+mod follow;
+
+use std::collections::VecDeque;
 use std::io;
 use std::ops::Range;
 use std::thread;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use anyhow::{Context as _, anyhow, ensure};
 use server_base::calendar::Date;
@@ -13,6 +15,7 @@ use server_feedback::{
     Columns, Export, Found, JsonLines, Newest, Position, Rows, Sink as _, Wanted, files, open, read,
 };
 
+use self::follow::Follow;
 use super::{Outcome, complain, print};
 use crate::cli::{ExportArgs, RowArgs, TailArgs};
 use crate::log_reader::LogReader;
@@ -20,9 +23,6 @@ use crate::log_reader::LogReader;
 /// How often new files are looked for: in folders, and where each look is a request over the network.
 const LOOK: Duration = Duration::from_millis(500);
 const REMOTE_LOOK: Duration = Duration::from_secs(5);
-
-/// Requests of the last hours, of which new files are shown: what comes later than that is history.
-const FOLLOWED: Duration = Duration::from_secs(3 * 3_600);
 
 const MICROS_A_SECOND: i64 = 1_000_000;
 
@@ -68,23 +68,16 @@ fn tailed(args: &TailArgs) -> anyhow::Result<()> {
     let mut out = JsonLines::new(io::stdout());
     let mut show = |rows: &Rows| out.write(rows).and_then(|()| out.flush(Position::default(), ""));
     // Before the last are read: what comes meanwhile is new.
-    let mut seen = if args.follow { recent(archive, &wanted)? } else { BTreeSet::new() };
+    let mut follow = args.follow.then(|| Follow::new(archive, &wanted)).transpose()?;
     last(archive, &wanted, args.lines)?.iter().try_for_each(&mut show)?;
-    if !args.follow {
-        return Ok(());
-    }
-    loop {
+    let mut warn = |it: &str| {
+        complain(it, Outcome::Done);
+    };
+    while let Some(follow) = &mut follow {
         thread::sleep(if *is_remote { REMOTE_LOOK } else { LOOK });
-        let now = recent(archive, &wanted)?;
-        for found in now.difference(&seen) {
-            // It may have been deleted since.
-            let Ok(Some(file)) = open(archive, found) else { continue };
-            for rows in read(file, &wanted)? {
-                show(&rows?)?;
-            }
-        }
-        seen = now;
+        follow.look(archive, &mut show, &mut warn)?;
     }
+    Ok(())
 }
 
 /// The last rows, in the order of files.
@@ -110,14 +103,6 @@ fn last(
         pieces.into_iter().rev().for_each(|it| last.push_front(it));
     }
     Ok(last)
-}
-
-/// Files of the last hours.
-fn recent(archive: &mut dyn Archive, wanted: &Wanted) -> io::Result<BTreeSet<Found>> {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    let from = i64::try_from(now.saturating_sub(FOLLOWED).as_micros()).unwrap_or(0);
-    let wanted = Wanted { time: Some(from..i64::MAX), ..wanted.clone() };
-    Ok(files(archive, &wanted)?.into_iter().collect())
 }
 
 /// Writes rows to a file.
