@@ -80,7 +80,7 @@ impl Plan {
         }))
     }
 
-    /// Asks, the newest files first; of each its last rows.
+    /// Asks, the newest files first; of each its last rows, or the first ones of a time that is wanted.
     pub(super) fn run(mut self, alone: &Alone) -> anyhow::Result<Replayed> {
         let asked = Asked::new(alone)?;
         let (mut replay, mut run, mut took) =
@@ -100,7 +100,7 @@ impl Plan {
         {
             let named = || found.path();
             let Some(file) = fetch(archive, &found).with_context(named)? else { continue };
-            // What comes last may be too late to count.
+            // What comes last may be too late to count, so all of it is looked at, from its beginning on.
             let rows = if self.wanted.time.is_some() {
                 usize::MAX
             } else {
