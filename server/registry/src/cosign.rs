@@ -32,8 +32,6 @@ pub enum Voucher {
     },
     /// A Sigstore bundle.
     Bundle(Bytes),
-    /// What could not be read of it: why.
-    Unread(String),
 }
 
 /// A voucher that was good, and the manifest that it was good for: what the cache keeps, so that it can be judged
@@ -90,7 +88,6 @@ impl Voucher {
         match self {
             Voucher::Simple { payload, signature } => simple(payload, signature, of, keys),
             Voucher::Bundle(bundle) => bundled(bundle, of, keys),
-            Voucher::Unread(why) => Err(why.clone()),
         }
     }
 }
@@ -156,7 +153,6 @@ impl Vouched {
                 let bundle = Some(STANDARD.encode(bundle));
                 Written { of, payload: None, signature: None, bundle }
             }
-            Voucher::Unread(_) => Written { of, payload: None, signature: None, bundle: None },
         };
         serde_json::to_string(&written).expect("strings can be written as JSON")
     }

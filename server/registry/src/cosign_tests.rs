@@ -7,6 +7,7 @@ use ring::signature::{
 use serde_json::json;
 
 use super::*;
+use crate::error::RegistryError;
 use crate::signature::{SPKI_ED25519, SPKI_P256, SPKI_P384, SignaturePolicy, Vouching};
 
 type Sign = Box<dyn Fn(&[u8]) -> Vec<u8>>;
@@ -136,16 +137,34 @@ fn one_good_signature_is_enough_and_is_kept_as_it_was() {
     let good = payload(&manifest().to_string(), KIND);
     let (ours, theirs) = (signed(&signer, good.clone()), signed(&stranger, good));
     let policy = SignaturePolicy::Required(vec![signer.key.clone()]);
-    let judged = policy.judge(manifest(), vec![theirs.clone(), ours.clone()]);
-    let Vouching::Good(vouched) = judged else { panic!("{judged:?}") };
+    let judged = |found: Vec<Result<Voucher, RegistryError>>| {
+        let mut judge = policy.judge(manifest()).expect("somebody asks");
+        for it in found {
+            match it {
+                Ok(voucher) => judge.hears(voucher),
+                Err(error) => judge.misses(error),
+            }
+        }
+        judge.verdict()
+    };
+    let silent = || Err(RegistryError::Slow("slow".to_owned()));
+    let wrong = || Err(RegistryError::Corrupt("corrupt".to_owned()));
+    let found = judged(vec![silent(), Ok(theirs.clone()), wrong(), Ok(ours.clone()), silent()]);
+    let Ok(Vouching::Good(vouched)) = found else { panic!("{found:?}") };
     assert_eq!(vouched, Vouched { of: manifest(), voucher: ours });
     let bundled = bundle(&signer, PREDICATE, &manifest().hex());
     for it in [vouched, Vouched { of: manifest(), voucher: bundled }] {
         assert_eq!(Vouched::parse(it.text().as_bytes()), Some(it));
     }
-    let bad = policy.judge(manifest(), vec![theirs.clone(), theirs]);
-    assert!(matches!(&bad, Vouching::Bad(why) if why.contains("the first of 2")), "{bad:?}");
-    assert_eq!(policy.judge(manifest(), Vec::new()), Vouching::None);
+    let open = judged(vec![Ok(theirs.clone()), silent(), wrong()]);
+    assert!(matches!(&open, Err(RegistryError::Slow(_))), "{open:?}");
+    let bad = judged(vec![wrong(), Ok(theirs.clone())]);
+    let first = "corrupt (the first of 2, none is good)";
+    assert!(matches!(&bad, Ok(Vouching::Bad(why)) if why.ends_with(first)), "{bad:?}");
+    let bad = judged(vec![Ok(theirs)]);
+    let alone = "it is not signed by a key that is trusted here";
+    assert!(matches!(&bad, Ok(Vouching::Bad(why)) if why == alone), "{bad:?}");
+    assert!(matches!(judged(Vec::new()), Ok(Vouching::None)));
 }
 
 proptest! {

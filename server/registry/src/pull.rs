@@ -8,7 +8,6 @@ use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 
 use crate::archive::{Files, Unpack};
 use crate::cache::{Cache, Fact, Flock, Lease, Listing, Record, Staging};
-use crate::cosign::Vouched;
 use crate::digest::Digest;
 use crate::download::{self, Job};
 use crate::error::RegistryError;
@@ -196,8 +195,14 @@ impl Puller<'_> {
                 true => cache.vouched(tree)?,
                 false => None,
             };
-            let judged = |it: Vouched| signatures.judge(it.of, vec![it.voucher]);
-            let beside = beside.map_or(Vouching::None, judged);
+            let judge = beside.and_then(|it| Some((signatures.judge(it.of)?, it.voucher)));
+            let beside = match judge {
+                Some((mut judge, voucher)) => {
+                    judge.hears(voucher);
+                    judge.verdict()?
+                }
+                None => Vouching::None,
+            };
             signatures.check(&uri, (lease.folder(), lease.listing()), &beside)?;
             Ok(Some(lease))
         };

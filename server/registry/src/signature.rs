@@ -18,9 +18,10 @@ use ring::signature::{
 use serde::Deserialize;
 
 use crate::cache::Listing;
-use crate::cosign::{Vouched, Voucher};
+use crate::cosign::Vouched;
 use crate::digest::{Digest, Hasher};
 use crate::error::{RegistryError, local};
+use crate::judge::Judge;
 use crate::path::RelativePath;
 use crate::source::{Form, Remote};
 use crate::uri::Uri;
@@ -191,21 +192,9 @@ impl SignaturePolicy {
         self.asks().is_some()
     }
 
-    /// Is one of the signatures that were found beside a manifest good?
-    pub(crate) fn judge(&self, of: Digest, found: Vec<Voucher>) -> Vouching {
-        let Some((keys, _)) = self.asks() else { return Vouching::None };
-        let (count, mut first) = (found.len(), None);
-        for voucher in found {
-            match voucher.verify(of, keys) {
-                Ok(()) => return Vouching::Good(Vouched { of, voucher }),
-                Err(why) => first = first.or(Some(why)),
-            }
-        }
-        match first {
-            None => Vouching::None,
-            Some(why) if count == 1 => Vouching::Bad(why),
-            Some(why) => Vouching::Bad(format!("{why} (the first of {count}, none is good)")),
-        }
+    /// Who judges what is found beside a manifest; `None`: nobody asks.
+    pub(crate) fn judge(&self, of: Digest) -> Option<Judge<'_>> {
+        self.asks().map(|(keys, _)| Judge::new(of, keys))
     }
 
     /// Can a model satisfy it that has no file `model.sig`?

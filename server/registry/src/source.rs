@@ -10,9 +10,9 @@ use bytes::Bytes;
 use futures_util::Stream;
 use tokio::time::timeout;
 
-use crate::cosign::Voucher;
 use crate::digest::Digest;
 use crate::error::RegistryError;
+use crate::judge::Judge;
 use crate::path::RelativePath;
 use crate::uri::Uri;
 
@@ -33,9 +33,9 @@ pub trait Source: fmt::Debug + Send + Sync {
     /// that and knows the content to be the same; from the beginning otherwise.
     async fn fetch(&self, file: &Remote, from: u64) -> Result<Fetched, RegistryError>;
 
-    /// The signatures that the registry keeps beside what has that identity, in few small requests. Kinds of
-    /// registry that keep none have none; there a model may hold one itself.
-    async fn vouchers(&self, identity: &str) -> Result<Vec<Voucher>, RegistryError>;
+    /// Shows the judge the signatures that the registry keeps beside a manifest, in few small requests, until one
+    /// is good. Kinds of registry that keep none have none; there a model may hold one itself.
+    async fn vouchers(&self, judge: &mut Judge<'_>);
 }
 
 /// `Source::resolve` within the time for it.

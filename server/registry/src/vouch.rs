@@ -1,7 +1,6 @@
 //! A pull asks who vouches for what it brings: before the bytes come, and again of what the cache has.
 
 use crate::cache::{Lease, Record};
-use crate::digest::Digest;
 use crate::error::RegistryError;
 use crate::pull::Puller;
 use crate::signature::Vouching;
@@ -23,17 +22,18 @@ impl Puller<'_> {
         source: &dyn Source,
         identity: &str,
     ) -> Result<Vouching, RegistryError> {
-        if !self.signatures.is_asking() || !keeps_signatures(uri) {
+        if !keeps_signatures(uri) {
             return Ok(Vouching::None);
         }
-        let of: Digest = identity.parse()?;
+        let Some(mut judge) = self.signatures.judge(identity.parse()?) else {
+            return Ok(Vouching::None);
+        };
         let most = self.registries.limits().look_max;
-        let slow = |_| RegistryError::Slow(format!("{uri}: no signatures within {most:?}"));
-        match tokio::time::timeout(most, source.vouchers(identity)).await.map_err(slow)? {
-            Ok(found) => Ok(self.signatures.judge(of, found)),
-            Err(error) if error.is_silence() => Err(error),
-            Err(error) => Ok(Vouching::Bad(error.to_string())),
+        if tokio::time::timeout(most, source.vouchers(&mut judge)).await.is_err() {
+            let words = format!("{uri}: no good signature within {most:?}");
+            judge.misses(RegistryError::Slow(words));
         }
+        judge.verdict()
     }
 
     /// A model of the cache that the policy allows: by what lies in it or beside it there, or else by what its

@@ -10,9 +10,9 @@ use bytes::{Bytes, BytesMut};
 use futures_util::stream;
 use tokio::sync::mpsc;
 
-use crate::cosign::Voucher;
 use crate::digest::Digest;
 use crate::error::{RegistryError, local};
+use crate::judge::Judge;
 use crate::limits::{BUFFER_BYTES, DEPTH_MAX, Limits};
 use crate::path::RelativePath;
 use crate::source::{Fetched, Form, Manifest, Remote, Resolution, Source};
@@ -170,9 +170,7 @@ impl Source for Folder {
         Ok(Fetched { from, size: Some(size), pieces: Box::pin(stream::unfold(receive, next)) })
     }
 
-    async fn vouchers(&self, _: &str) -> Result<Vec<Voucher>, RegistryError> {
-        Ok(Vec::new())
-    }
+    async fn vouchers(&self, _: &mut Judge<'_>) {}
 }
 
 #[cfg(test)]

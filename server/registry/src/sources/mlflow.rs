@@ -21,9 +21,9 @@ use super::mlflow_api::{
 };
 use super::mlflow_said::said;
 use super::web;
-use crate::cosign::Voucher;
 use crate::error::RegistryError;
 use crate::http::{Ask, Trust, Want, parsed, refusal};
+use crate::judge::Judge;
 use crate::path::RelativePath;
 use crate::secret::{Environment, Secret, basic, bearer};
 use crate::source::{Fetched, Form, Manifest, Remote, Resolution, Source};
@@ -350,9 +350,7 @@ impl Source for Mlflow {
         web::fetch(http, self.ask(Method::GET, &path, &[])?, want, from).await
     }
 
-    async fn vouchers(&self, _: &str) -> Result<Vec<Voucher>, RegistryError> {
-        Ok(Vec::new())
-    }
+    async fn vouchers(&self, _: &mut Judge<'_>) {}
 }
 
 /// Who asks: by name and password, or by a token.

@@ -11,10 +11,10 @@ use url::Url;
 use super::layout::{self, OciManifest};
 use super::login::{self, Login};
 use super::web;
-use crate::cosign::Voucher;
 use crate::digest::Digest;
 use crate::error::RegistryError;
 use crate::http::{Ask, Http, Trust, Want, parsed, refusal, shown};
+use crate::judge::Judge;
 use crate::source::{Fetched, Manifest, Remote, Resolution, Source};
 use crate::uri::OciReference;
 
@@ -159,7 +159,7 @@ impl Source for Oci {
         }
     }
 
-    async fn vouchers(&self, identity: &str) -> Result<Vec<Voucher>, RegistryError> {
-        Oci::vouchers(self, identity.parse()?).await
+    async fn vouchers(&self, judge: &mut Judge<'_>) {
+        self.look_for_signatures(judge).await;
     }
 }

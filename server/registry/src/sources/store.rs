@@ -25,10 +25,10 @@ use tokio::time::timeout;
 use url::Url;
 
 use super::transport::{Streamed, Transport};
-use crate::cosign::Voucher;
 use crate::digest::Digest;
 use crate::error::RegistryError;
 use crate::http::Http;
+use crate::judge::Judge;
 use crate::limits::Limits;
 use crate::path::RelativePath;
 use crate::secret::Environment;
@@ -246,9 +246,7 @@ impl Source for Store {
         Ok(Fetched { from, size: Some(size), pieces: Box::pin(pieces) })
     }
 
-    async fn vouchers(&self, _: &str) -> Result<Vec<Voucher>, RegistryError> {
-        Ok(Vec::new())
-    }
+    async fn vouchers(&self, _: &mut Judge<'_>) {}
 }
 
 /// An ETag without what lists and answers of stores quote it by, each in its own way.

@@ -8,10 +8,10 @@ use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use percent_encoding::percent_decode_str;
 use url::Url;
 
-use crate::cosign::Voucher;
 use crate::digest::Digest;
 use crate::error::RegistryError;
 use crate::http::{Ask, Http, Trust, Want, accept, refusal, shown};
+use crate::judge::Judge;
 use crate::path::RelativePath;
 use crate::source::{Fetched, Form, Manifest, Remote, Resolution, Source};
 
@@ -84,9 +84,7 @@ impl Source for Web {
         fetch(&self.http, Ask::get(self.url.clone()), want, from).await
     }
 
-    async fn vouchers(&self, _: &str) -> Result<Vec<Voucher>, RegistryError> {
-        Ok(Vec::new())
-    }
+    async fn vouchers(&self, _: &mut Judge<'_>) {}
 }
 
 fn want(url: &Url) -> Want<'static> {

@@ -128,6 +128,25 @@ async fn shop(signer: &Signer) -> (Shelf, Liar, House, Digest, String) {
     (shelf, liar, house, digest, uri)
 }
 
+/// A layer with that signature, good or not.
+fn with(mut layer: Value, signature: &str) -> Value {
+    layer["annotations"] = json!({ "dev.cosignproject.cosign/signature": signature });
+    layer
+}
+
+/// The same registry at another place, which answers some things its own way, and the model's address there.
+async fn odd(
+    shelf: &Shelf,
+    uri: &str,
+    answer: impl Fn(&Asked) -> Option<Reply> + Send + Sync + 'static,
+) -> (Liar, String) {
+    let shelf = shelf.clone();
+    let liar = Liar::start(move |asked| answer(asked).unwrap_or_else(|| shelf.answer(asked)));
+    let liar = liar.await;
+    let uri = uri.replace(&uri[6..uri.find("/org").expect("a name")], &liar.address);
+    (liar, uri)
+}
+
 /// How often the model's own bytes were asked for.
 fn fetches(liar: &Liar) -> usize {
     let blob = Digest::of(ONNX.as_bytes()).to_string();
@@ -195,36 +214,60 @@ async fn what_is_too_much_is_refused_in_words() {
     let (shelf, liar, mut house, of, uri) = shop(&signer).await;
     house.limits.answer_bytes_max = 1 << 20;
     let large = shelf.blob(SIMPLE, &" ".repeat((64 << 10) + 1));
-    let with = |mut layer: Value, signature: &str| {
-        layer["annotations"] = json!({ "dev.cosignproject.cosign/signature": signature });
-        layer
-    };
     shelf.tagged(of, &[with(large.clone(), "AA==")]);
     house.refused(house.pull(&uri).await, ErrorKind::Policy, "65537 bytes");
     let digest = large["digest"].as_str().expect("a digest").to_owned();
     assert!(!liar.asked().iter().any(|it| it.contains(&digest)), "it was fetched all the same");
-    // It says that it is small, and does not end.
-    shelf.put(&format!("blobs/{digest}"), ENDLESS);
+    // It says that it is small, and is not; or does not end.
     let mut small = large;
     small["size"] = json!(250);
-    shelf.tagged(of, &[with(small, "AA==")]);
+    shelf.tagged(of, &[with(small.clone(), "AA==")]);
+    house.refused(house.pull(&uri).await, ErrorKind::Policy, "65537 bytes");
+    shelf.put(&format!("blobs/{digest}"), ENDLESS);
     house.refused(house.pull(&uri).await, ErrorKind::Policy, "answers with more than 1048576");
-    // Very many of one payload are one request; more than that, or of too many payloads, are none at all.
     let layer = shelf.layer(&signer, of);
-    let many: Vec<Value> = std::iter::repeat_n(with(layer.clone(), "AA=="), 255).collect();
-    shelf.tagged(of, &[many.clone(), vec![layer.clone(); 2]].concat());
+    shelf.tagged(of, &[with(layer.clone(), &"A".repeat(4097))]);
+    house.refused(house.pull(&uri).await, ErrorKind::Policy, "4097 bytes, at most 4096");
+    // Very many of one payload are one request; there may be so many, and so many payloads.
+    let many: Vec<Value> = std::iter::repeat_n(with(layer.clone(), "AA=="), 256).collect();
+    shelf.tagged(of, &[many.clone(), vec![layer.clone()]].concat());
     house.refused(house.pull(&uri).await, ErrorKind::Policy, "more than 256 signatures");
-    let several = |n: usize| shelf.blob(SIMPLE, &format!("{n}"));
-    let payloads: Vec<Value> = (0..17).map(|n| with(several(n), "AA==")).collect();
-    shelf.tagged(of, &payloads);
+    let several = |n: usize| with(shelf.blob(SIMPLE, &format!("{n}")), "AA==");
+    let payloads: Vec<Value> = (0..16).map(several).collect();
+    shelf.tagged(of, &[payloads, vec![layer.clone()]].concat());
     house.refused(house.pull(&uri).await, ErrorKind::Policy, "more than 16 payloads");
     let list = vec![json!({ "artifactType": BUNDLE, "digest": of.to_string() }); 17];
     shelf.tagged(of, &[]);
     shelf.put(&format!("referrers/{of}"), &json!({ "manifests": list }).to_string());
-    house.refused(house.pull(&uri).await, ErrorKind::Policy, "more than");
-    shelf.put(&format!("referrers/{of}"), "{}");
-    shelf.tagged(of, &[many, vec![layer]].concat());
+    house.refused(house.pull(&uri).await, ErrorKind::Policy, "more than 16 signatures refer");
+    // Beside a good one they do not matter.
+    shelf.tagged(of, &[&many[1..], &vec![layer; 2]].concat());
     assert_eq!(house.pulled(&uri).await, "model.onnx=model");
+}
+
+#[tokio::test]
+async fn payloads_are_counted_wherever_they_are() {
+    let signer = Signer::new(1);
+    let (shelf, liar, house, of, uri) = shop(&signer).await;
+    let digests = Mutex::new(Vec::new());
+    let layers = |n: usize| -> Vec<Value> {
+        let layers = (n..n + 10).map(|it| with(shelf.blob(SIMPLE, &format!("{it}")), "AA=="));
+        let layers: Vec<Value> = layers.collect();
+        let found = layers.iter().map(|it| it["digest"].as_str().expect("a digest").to_owned());
+        digests.lock().expect("not poisoned").extend(found);
+        layers
+    };
+    shelf.tagged(of, &layers(0));
+    let kind = "application/vnd.dev.cosign.artifact.sig.v1+json";
+    let referrers = [5, 15].map(|n| {
+        let digest = shelf.manifest(&json!({ "layers": layers(n) })).to_string();
+        json!({ "artifactType": kind, "digest": digest })
+    });
+    shelf.put(&format!("referrers/{of}"), &json!({ "manifests": referrers }).to_string());
+    house.refused(house.pull(&uri).await, ErrorKind::Policy, "none is good");
+    let digests = digests.into_inner().expect("not poisoned");
+    let payload = |it: &&String| digests.iter().any(|digest| it.ends_with(digest.as_str()));
+    assert_eq!(liar.asked().iter().filter(payload).count(), 16);
 }
 
 #[tokio::test]
@@ -254,30 +297,65 @@ async fn what_is_in_the_cache_is_judged_by_the_keys_of_the_day() {
 
 #[tokio::test]
 async fn a_registry_that_does_not_help_is_no_verdict() {
+    let (signer, stranger) = (Signer::new(1), Signer::new(2));
+    let down = "503 Service Unavailable";
+    for silent in [".sig", "/referrers/"] {
+        let (shelf, _liar, house, of, uri) = shop(&signer).await;
+        let asks = move |it: &Asked| it.line.contains(silent).then(|| reply(down, ""));
+        let (_odd, uri) = odd(&shelf, &uri, asks).await;
+        house.refused(house.pull(&uri).await, ErrorKind::Unavailable, "answers 503");
+        // That a stranger has signed it says nothing of those who are not heard.
+        shelf.tagged(of, &[shelf.layer(&stranger, of)]);
+        house.refused(house.pull(&uri).await, ErrorKind::Unavailable, "answers 503");
+        let list = json!({ "manifests": [shelf.bundle(&signer, of)] }).to_string();
+        shelf.put(&format!("referrers/{of}"), &list);
+        shelf.put(&format!("manifests/sha256-{}", of.hex()), &list);
+        assert_eq!(house.pulled(&uri).await, "model.onnx=model", "{silent}");
+    }
+}
+
+#[tokio::test]
+async fn what_is_wrong_in_one_layer_takes_nothing_from_another() {
     let signer = Signer::new(1);
-    let (shelf, _liar, house, _, uri) = shop(&signer).await;
-    let down = Liar::start(move |asked| match asked.line.ends_with(".sig") {
-        true => reply("503 Service Unavailable", ""),
-        false => shelf.answer(asked),
-    });
-    let down = down.await;
-    let uri = uri.replace(&uri[6..uri.find("/org").expect("a name")], &down.address);
-    house.refused(house.pull(&uri).await, ErrorKind::Unavailable, "answers 503");
+    let (unfit, unfound) = (json!("none"), json!(Digest::of(b"gone").to_string()));
+    for says in ["unfit", "unfound", "large", "403 Forbidden", "429 Slow", "503 Down", "200 OK"] {
+        let (shelf, _liar, house, of, uri) = shop(&signer).await;
+        let mut bad = with(shelf.blob(SIMPLE, "bad"), "AA==");
+        let place = bad["digest"].as_str().expect("a digest").to_owned();
+        match says {
+            "unfit" => bad["digest"] = unfit.clone(),
+            "unfound" => bad["digest"] = unfound.clone(),
+            "large" => bad["size"] = json!(1 << 20),
+            _ => {}
+        }
+        let asks = move |it: &Asked| it.line.contains(&place).then(|| reply(says, "other"));
+        let (_odd, uri) = odd(&shelf, &uri, asks).await;
+        shelf.tagged(of, &[bad.clone(), shelf.layer(&signer, of), bad]);
+        assert_eq!(house.pulled(&uri).await, "model.onnx=model", "{says}");
+    }
+}
+
+#[tokio::test]
+async fn who_has_found_a_good_one_asks_no_more() {
+    let signer = Signer::new(1);
+    let (shelf, _liar, house, of, uri) = shop(&signer).await;
+    shelf.tagged(of, &[shelf.layer(&signer, of)]);
+    let hangs = |it: &Asked| it.line.contains("/referrers/").then(|| Reply::Silence(Vec::new()));
+    let (odd, uri) = odd(&shelf, &uri, hangs).await;
+    assert_eq!(house.pulled(&uri).await, "model.onnx=model");
+    assert!(!odd.asked().iter().any(|it| it.contains("/referrers/")), "{:?}", odd.asked());
 }
 
 #[tokio::test]
 async fn what_is_wrong_in_one_place_takes_nothing_from_another() {
     let signer = Signer::new(1);
     // A registry that knows no lists of referrers, and says so as it pleases.
-    for says in ["405 Method Not Allowed", "400 Bad Request", "500 Oops", "200 OK"] {
+    for says in ["405 Never", "400 Bad", "403 Forbidden", "500 Oops", "501 Never", "200 OK"] {
         let (shelf, _liar, house, of, uri) = shop(&signer).await;
-        shelf.tagged(of, &[shelf.layer(&signer, of)]);
-        let odd = Liar::start(move |asked| match asked.line.contains("/referrers/") {
-            true => reply(says, "<html>"),
-            false => shelf.answer(asked),
-        });
-        let odd = odd.await;
-        let uri = uri.replace(&uri[6..uri.find("/org").expect("a name")], &odd.address);
+        let asks = move |it: &Asked| it.line.contains("/referrers/").then(|| reply(says, "<html>"));
+        let (_odd, uri) = odd(&shelf, &uri, asks).await;
+        let list = json!({ "manifests": [shelf.bundle(&signer, of)] }).to_string();
+        shelf.put(&format!("manifests/sha256-{}", of.hex()), &list);
         assert_eq!(house.pulled(&uri).await, "model.onnx=model", "{says}");
     }
     // A manifest of signatures that is none, and one that refers to what is not there.
