@@ -160,8 +160,18 @@ impl Mlflow {
 
     async fn tags(&self, found: &ModelVersion) -> Result<BTreeMap<String, String>, RegistryError> {
         let query = [("name", self.model.as_str())];
-        let answer: ModelAnswer = self.api("registered-models/get", &query).await?;
-        Ok(said(found, answer.registered_model.tags))
+        let answer: Result<ModelAnswer, _> = self.api("registered-models/get", &query).await;
+        let of_model = match answer {
+            Ok(answer) => answer.registered_model.tags,
+            // A token, or a server, that is good for versions alone.
+            Err(error @ (RegistryError::NotFound(_) | RegistryError::Refused(_))) => {
+                let model = self.model.as_str();
+                tracing::warn!(model, %error, "the tags of a registered model cannot be read, only its version's own");
+                Vec::new()
+            }
+            Err(other) => return Err(other),
+        };
+        Ok(said(found, of_model))
     }
 
     fn identity(&self, found: &ModelVersion) -> String {

@@ -14,26 +14,27 @@ fn json(text: impl AsRef<str>) -> Reply {
 
 /// An MLflow server with one version whose files, and their place, are the test's.
 pub(crate) async fn mlflow(root: &'static str, files: &'static str) -> Liar {
-    Liar::start(move |asked| {
-        let line = asked.line.as_str();
-        if line.contains("registered-models/alias") {
-            return json(r#"{"model_version": {"version": "3", "status": "READY"}}"#);
-        }
-        if line.contains("registered-models/get?") {
-            return json(r#"{"registered_model": {"name": "wine"}}"#);
-        }
-        if line.contains("get-download-uri") {
-            return json(format!(r#"{{"artifact_uri": "{root}"}}"#));
-        }
-        if line.contains("artifacts?path=") {
-            return json(format!(r#"{{"files": [{files}]}}"#));
-        }
-        if line.contains("presigned") {
-            return raw("501 Not Implemented", "");
-        }
-        raw("200 OK; Transfer-Encoding: chunked", "5\r\nmodel\r\n0\r\n\r\n")
-    })
-    .await
+    Liar::start(move |asked| honest(&asked.line, root, files)).await
+}
+
+/// What such a server answers.
+fn honest(line: &str, root: &str, files: &str) -> Reply {
+    if line.contains("registered-models/alias") {
+        return json(r#"{"model_version": {"version": "3", "status": "READY"}}"#);
+    }
+    if line.contains("registered-models/get?") {
+        return json(r#"{"registered_model": {"name": "wine"}}"#);
+    }
+    if line.contains("get-download-uri") {
+        return json(format!(r#"{{"artifact_uri": "{root}"}}"#));
+    }
+    if line.contains("artifacts?path=") {
+        return json(format!(r#"{{"files": [{files}]}}"#));
+    }
+    if line.contains("presigned") {
+        return raw("501 Not Implemented", "");
+    }
+    raw("200 OK; Transfer-Encoding: chunked", "5\r\nmodel\r\n0\r\n\r\n")
 }
 
 async fn refused(root: &'static str, files: &'static str, kind: ErrorKind, says: &str) {
@@ -58,6 +59,34 @@ async fn mlflow_without_lengths_and_ranges() {
     let before = liar.asked().len();
     assert!(!house.pull(&uri).await.expect("a model").fetched);
     assert_eq!(liar.asked().len() - before, 1, "the alias");
+}
+
+#[tokio::test]
+async fn mlflow_that_knows_versions_alone() {
+    let files = r#"{"path": "model.onnx", "is_dir": false, "file_size": 5}"#;
+    for (says, good) in [("403 Forbidden", true), ("404 Not Found", true), ("503 Down", false)] {
+        let liar = Liar::start(move |asked| match asked.line.as_str() {
+            it if it.contains("registered-models/get?") => reply(says, ""),
+            it if it.contains("registered-models/alias") => json(
+                r#"{"model_version": {"version": "3", "status": "READY",
+                    "tags": [{"key": "salver.rollout", "value": "true"}]}}"#,
+            ),
+            line => honest(line, ROOT, files),
+        })
+        .await;
+        let house = House::new();
+        let uri = format!("mlflow://{}/wine@champion", liar.address);
+        if !good {
+            house.refused(house.pull(&uri).await, ErrorKind::Unavailable, "503");
+            continue;
+        }
+        for fetched in [true, false] {
+            let pulled = house.pull(&uri).await.unwrap_or_else(|why| panic!("{says}: {why}"));
+            assert_eq!(pulled.fetched, fetched, "{says}");
+            let tags: Vec<_> = pulled.record.tags.iter().collect();
+            assert_eq!(format!("{tags:?}"), r#"[("salver.rollout", "true")]"#, "{says}");
+        }
+    }
 }
 
 #[tokio::test]
