@@ -49,6 +49,10 @@ impl Puller<'_> {
             leased => return leased,
         };
         let Some(tree) = record.tree() else { return Err(refused) };
+        // Held until it is vouched for: nobody sweeps it away in between.
+        let cache = self.cache.clone();
+        let held = move || cache.lease_unchecked(tree);
+        let Some(_held) = thread::run("registry/hold", held).await? else { return Ok(None) };
         match self.beside(uri, source, &record.identity).await? {
             Vouching::None => Err(refused),
             bad @ Vouching::Bad(_) => {

@@ -179,7 +179,7 @@ impl Cache {
     }
 
     /// Likewise, without looking at the bytes yet.
-    fn lease_unchecked(&self, tree: Digest) -> Result<Option<Lease>, RegistryError> {
+    pub(crate) fn lease_unchecked(&self, tree: Digest) -> Result<Option<Lease>, RegistryError> {
         let folder = self.tree(tree);
         let used = folder.join("used");
         let mut tries = 0;

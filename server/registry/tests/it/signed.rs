@@ -373,3 +373,23 @@ async fn what_is_wrong_in_one_place_takes_nothing_from_another() {
     shelf.put(&format!("referrers/{of}"), &list.to_string());
     assert_eq!(house.pulled(&uri).await, "model.onnx=model");
 }
+
+#[tokio::test]
+async fn what_is_being_vouched_for_is_not_swept_away() {
+    let signer = Signer::new(1);
+    let (shelf, _liar, mut house, of, uri) = shop(&signer).await;
+    shelf.tagged(of, &[shelf.layer(&signer, of)]);
+    let cache = house.cache.clone();
+    let sweeps = move |asked: &Asked| {
+        if asked.line.ends_with(".sig") {
+            cache.sweep(1 << 30, &[].into()).expect("swept");
+        }
+        None
+    };
+    let (odd, uri) = odd(&shelf, &uri, sweeps).await;
+    house.signatures = SignaturePolicy::Ignored;
+    house.pulled(&uri).await;
+    house.signatures = signer.policy();
+    assert_eq!(house.pulled(&uri).await, "model.onnx=model");
+    assert_eq!(fetches(&odd), 1);
+}
