@@ -254,7 +254,7 @@ impl Body for RequestBody {
 /// been sent or given up.
 pub struct ResponseBody {
     content: Content,
-    _permit: Option<Arc<Permit>>,
+    permit: Option<Arc<Permit>>,
     _active: Option<Active>,
 }
 
@@ -283,23 +283,28 @@ impl ResponseBody {
     /// Several pieces.
     pub(crate) fn parts(mut parts: VecDeque<Bytes>) -> ResponseBody {
         parts.retain(|it| !it.is_empty());
-        ResponseBody { content: Content::Parts(parts), _permit: None, _active: None }
+        ResponseBody { content: Content::Parts(parts), permit: None, _active: None }
     }
 
     /// What tonic made.
     pub(crate) fn grpc(body: tonic::body::Body) -> ResponseBody {
-        ResponseBody { content: Content::Grpc(body), _permit: None, _active: None }
+        ResponseBody { content: Content::Grpc(body), permit: None, _active: None }
     }
 
     /// A message, its prefix included, and the trailers.
     pub(crate) fn call(message: Bytes, trailers: HeaderMap) -> ResponseBody {
         let content = Content::Call { message: Some(message), trailers: Some(trailers) };
-        ResponseBody { content, _permit: None, _active: None }
+        ResponseBody { content, permit: None, _active: None }
     }
 
     /// Keeps the request's share of the budget until the answer is gone.
     pub(crate) fn with_permit(self, permit: Option<Arc<Permit>>) -> ResponseBody {
-        ResponseBody { _permit: permit, ..self }
+        ResponseBody { permit, ..self }
+    }
+
+    /// Gives back the request's share of the budget: all that it had in memory has been sent.
+    pub(crate) fn let_go(&mut self) {
+        self.permit = None;
     }
 
     /// The pieces of an answer that is all here; none of one that tonic or a call makes.

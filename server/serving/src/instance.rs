@@ -155,7 +155,7 @@ impl Runner {
             answer.timing;
         let ended = picked + compute_input + compute_infer + compute_output;
         for (request, outputs) in batch.into_iter().zip(answer.outputs) {
-            let Pending { arrived, reply, .. } = request;
+            let (arrived, reply) = request.ends();
             let waited = picked.saturating_duration_since(arrived);
             let timing = server_base::Timing { queue: waited, ..answer.timing };
             let taken = reply.send(Ok(Answer { outputs, timing, logged: None }));
@@ -183,6 +183,6 @@ pub(crate) fn thread_name(servable: &Servable, number: usize) -> String {
 fn refuse(batch: Vec<Pending>, error: &InferError) {
     for request in batch {
         // Nobody there is nobody to tell.
-        let _ = request.reply.send(Err(error.clone()));
+        let _ = request.ends().1.send(Err(error.clone()));
     }
 }

@@ -30,6 +30,15 @@ pub(crate) struct Pending {
     pub(crate) _permit: Option<Arc<Permit>>,
 }
 
+impl Pending {
+    /// It is over: what it held is given back first, so that whoever hears the answer finds room for
+    /// the next request.
+    pub(crate) fn ends(self) -> (Instant, Reply) {
+        let Pending { arrived, reply, .. } = self;
+        (arrived, reply)
+    }
+}
+
 impl Queued for Pending {
     fn rows(&self) -> usize {
         self.extent.rows
@@ -76,10 +85,10 @@ impl Queued for Pending {
         } else if !self.lost(now) && self.deadline() <= now {
             metrics.queue_refused_long();
             let model = self.ledger.model.to_string();
-            self.reply.send(Err(InferError::Long { model, wait: waited }));
+            self.ends().1.send(Err(InferError::Long { model, wait: waited }));
         } else {
             metrics.queue_left_expired();
-            self.reply.send(Err(InferError::Expired { waited }));
+            self.ends().1.send(Err(InferError::Expired { waited }));
         }
     }
 }

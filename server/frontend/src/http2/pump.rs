@@ -65,10 +65,11 @@ pub(crate) async fn send(
         let sent = match frame.into_data() {
             Ok(data) => {
                 ended = body.is_end_stream();
-                pace.send(&mut stream, data, ended).await
+                pace.send(&mut stream, data, ended.then_some(&mut body)).await
             }
             Err(frame) => {
                 ended = true;
+                body.let_go();
                 let trailers = frame.into_trailers().unwrap_or_default();
                 stream.send_trailers(trailers).map_err(|_| GaveUp)
             }
@@ -107,11 +108,12 @@ impl Pace {
         (self.took + self.stall).min(self.began + self.grace + self.stall + earned)
     }
 
+    /// Sends a piece; if it is the last, with the body that is at its end.
     async fn send(
         &mut self,
         stream: &mut SendStream<Bytes>,
         mut data: Bytes,
-        end: bool,
+        mut last: Option<&mut ResponseBody>,
     ) -> Result<(), GaveUp> {
         while !data.is_empty() {
             stream.reserve_capacity(data.len());
@@ -131,7 +133,11 @@ impl Pace {
             if !now.is_empty() {
                 (self.sent, self.took) = (self.sent + now.len() as u64, Instant::now());
             }
-            stream.send_data(now, end && data.is_empty()).map_err(|_| GaveUp)?;
+            let ended = last.take_if(|_| data.is_empty());
+            let ends = ended.is_some();
+            // The peer may hear of it, and ask again, before this task goes on.
+            ended.into_iter().for_each(|it| it.let_go());
+            stream.send_data(now, ends).map_err(|_| GaveUp)?;
         }
         Ok(())
     }

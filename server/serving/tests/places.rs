@@ -1,0 +1,137 @@
+//! Whoever hears an answer finds the place free that the question had, however soon the next one comes.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
+use std::task::{Context, Wake, Waker};
+use std::time::{Duration, Instant};
+
+use backend_api::{Backend, Model, Options, Tensor};
+use backend_fake::Fake;
+use server_base::{InferRequest, ModelName, NamedTensor, Protocol, Version, VersionChoice};
+use server_serving::metrics::RequestMetrics;
+use server_serving::{
+    Admission, AdmissionLimits, Caller, Cores, Mailbox, ModelEntry, Parameter, Plan, Servable,
+    Serving, Table, WarmUp, Workers,
+};
+
+const SCRIPT: &str =
+    "input x FP32 rows,1\noutput y FP32 rows,1 = double x\non 13 fail\non 99 hang\n";
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// A caller that says nothing beside its request.
+struct Nobody;
+
+impl Caller for Nobody {
+    fn header(&self, _: &str) -> Option<&[u8]> {
+        None
+    }
+
+    fn parameter(&self, _: &str) -> Parameter<'_> {
+        Parameter::None
+    }
+}
+
+/// Notes, at the moment when a caller is woken, how many requests and bytes are in the house.
+struct Look {
+    door: Admission,
+    saw: Mutex<Option<(usize, usize)>>,
+}
+
+impl Wake for Look {
+    fn wake(self: Arc<Self>) {
+        let saw = self.door.in_flight();
+        self.saw.lock().expect("no panics").get_or_insert(saw);
+    }
+}
+
+struct House {
+    serving: Serving,
+    fake: Fake,
+    workers: Workers,
+}
+
+impl House {
+    fn new() -> House {
+        let folder = tempfile::tempdir().expect("scratch");
+        let artifact = folder.path().join("model.fake");
+        std::fs::write(&artifact, SCRIPT).expect("write");
+        let fake = Fake::new();
+        let model: Arc<dyn Model> =
+            fake.load(&artifact, &Options::default()).expect("loads").into();
+        let signature = model.signature().clone();
+        let name = ModelName::new("m").expect("a name");
+        let (cores, warm_up): (_, WarmUp) = (Cores::new(2), Arc::new(|_| Ok(())));
+        let plan = Plan::plain("fake_script", PATIENCE);
+        let identity = (name.clone(), Version(1));
+        let workers = Servable::start(identity, (model, signature), plan, &cores, &warm_up);
+        let workers = workers.expect("starts");
+        let requests = Arc::new(RequestMetrics::of_model(&name));
+        let ready = vec![Arc::clone(workers.servable())];
+        let entry = ModelEntry::new(ready, vec![Version(1)], Vec::new(), requests);
+        let serving = Serving::new(Admission::new(AdmissionLimits::default()));
+        serving.publish(Table::new(HashMap::from([(name, entry)])));
+        House { serving, fake, workers }
+    }
+
+    /// Puts a request that holds a place and ten bytes to the model, and to nobody else.
+    fn ask(&self, value: f32, timeout: Duration) -> (Arc<Look>, Arc<Mailbox>) {
+        let door = self.serving.admission().clone();
+        let look = Arc::new(Look { door, saw: Mutex::default() });
+        let mailbox = Mailbox::new(1);
+        let waker = Waker::from(Arc::clone(&look));
+        mailbox.collect(&Context::from_waker(&waker), &mut Vec::new());
+        let (_, reply) = mailbox.open(0).expect("a place");
+        let permit = self.serving.admission().enter().expect("room");
+        permit.grow(10).expect("room");
+        let mut trip = self.serving.trip(Protocol::Grpc);
+        trip.holds(Arc::new(permit));
+        let tensor = Tensor::from_elements(&[1, 1], &[value]).expect("one value");
+        let request = InferRequest {
+            model: "m".into(),
+            version: VersionChoice::Any,
+            inputs: [NamedTensor { name: "x".into(), tensor }].into_iter().collect(),
+            outputs: Default::default(),
+            timeout: Some(timeout),
+        };
+        let address = self.serving.address("m", &VersionChoice::Any, (&Nobody, &mut trip));
+        let servable = address.expect("it is there");
+        self.serving.submit(servable, request, &mut trip, reply).map(drop).expect("waits");
+        // The frontend's own share goes with its answer, which is not what is looked at here.
+        drop(trip.finish(None));
+        (look, mailbox)
+    }
+}
+
+/// What the first caller of these saw, all of them answered.
+fn saw(first: f32, before: Option<f32>) -> Option<(usize, usize)> {
+    let house = House::new();
+    let hung = before.map(|it| {
+        let hung = house.ask(it, PATIENCE);
+        house.fake.hangs().await_waiting(1);
+        hung
+    });
+    let timeout = if hung.is_some() { Duration::from_millis(1) } else { PATIENCE };
+    let late = Instant::now() + timeout;
+    let (look, mailbox) = house.ask(first, timeout);
+    while hung.is_some() && Instant::now() <= late {}
+    house.fake.hangs().open();
+    assert!(house.workers.stop(Instant::now() + PATIENCE), "all answered");
+    drop((hung, mailbox));
+    let saw = look.saw.lock().expect("no panics");
+    *saw
+}
+
+#[tokio::test]
+async fn who_is_answered_finds_room() {
+    assert_eq!(saw(1.0, None), Some((0, 0)));
+}
+
+#[tokio::test]
+async fn so_does_one_that_failed() {
+    assert_eq!(saw(13.0, None), Some((0, 0)));
+}
+
+#[tokio::test]
+async fn and_one_whose_time_was_up() {
+    assert_eq!(saw(1.0, Some(99.0)), Some((0, 0)));
+}
