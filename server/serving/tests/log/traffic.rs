@@ -5,8 +5,8 @@ use server_serving::Traffic;
 
 use super::*;
 
-/// Requests while versions share them.
-const ROLLOUT: usize = 12;
+/// Requests while versions share them: so many that chance alone keeps to the bounds below.
+const ROLLOUT: usize = 400;
 
 #[tokio::test]
 async fn a_record_says_how_the_traffic_has_chosen() {
@@ -36,6 +36,6 @@ async fn a_record_says_how_the_traffic_has_chosen() {
     let (chosen, stood_in): (Vec<_>, Vec<_>) =
         drawn[1..=ROLLOUT].iter().partition(|it| it.is_some());
     assert!(chosen.iter().all(|it| **it == of(0.75, Some("1-9-5"))), "{chosen:?}");
-    // Those without a key fall evenly.
-    assert!((1..=5).contains(&stood_in.len()), "{drawn:?}");
+    // Those without a key are drawn: one in four, give or take six standard deviations (8.7).
+    assert!((48..=152).contains(&stood_in.len()), "{} of {ROLLOUT}", stood_in.len());
 }
