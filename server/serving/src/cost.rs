@@ -41,10 +41,11 @@ impl Cost {
     pub(crate) fn learn(&self, rows: usize, units: usize, took: Duration) {
         let Some(place) = self.unit.get(size(units)) else { return };
         let sample = per_unit(took, units).max(1);
+        // A run that was interrupted says little about the next one, not even if it is the first.
+        let most = |known: u64| sample.min(known.saturating_mul(2));
         let mean = match place.load(Ordering::Relaxed) {
-            0 => sample,
-            // A run that was interrupted says little about the next one.
-            mean => mean - (mean >> SHIFT) + (sample.min(mean.saturating_mul(2)) >> SHIFT),
+            0 => self.below(size(units)).map_or(sample, most),
+            mean => mean - (mean >> SHIFT) + (most(mean) >> SHIFT),
         };
         place.store(mean.max(1), Ordering::Relaxed);
         self.longest.fetch_max(units / rows.max(1), Ordering::Relaxed);
@@ -54,8 +55,7 @@ impl Cost {
     /// How long a run of so many units will take, as far as is known; the next smaller size that
     /// has run tells it from above, the next larger one too.
     pub(crate) fn of(&self, units: usize) -> Option<Duration> {
-        let below = (0..=size(units)).rev().find_map(|it| self.known(it));
-        if let Some(unit) = below {
+        if let Some(unit) = self.below(size(units)) {
             return Some(picos(unit.saturating_mul(units as u64)));
         }
         let (above, unit) =
@@ -106,6 +106,11 @@ impl Cost {
             units /= 2;
         }
         units
+    }
+
+    /// What a unit costs in runs of that size, or of the next smaller one that has run.
+    fn below(&self, size: usize) -> Option<u64> {
+        (0..=size).rev().find_map(|it| self.known(it))
     }
 
     fn known(&self, size: usize) -> Option<u64> {
@@ -199,6 +204,8 @@ mod tests {
         let cost = learned("8:800");
         cost.learn(8, 8, Duration::from_secs(1));
         assert_eq!(cost.of(8), Some(Duration::from_micros(900)));
+        cost.learn(16, 16, Duration::from_secs(1));
+        assert_eq!(cost.of(16), Some(Duration::from_micros(3_600)), "the first of its size");
     }
 
     #[test]
