@@ -1,5 +1,8 @@
 use super::*;
 
+/// Longer than any test takes.
+const LONG: Duration = Duration::from_secs(3_600);
+
 /// One whose calls end as the test says.
 fn remote() -> (Remote, Receiver<Call>) {
     let (calls, waiting) = sync_channel(CALLS_MAX);
@@ -29,7 +32,10 @@ fn a_store_that_gives_no_answer_is_left_alone_for_a_while() {
     let refused = || RegistryError::Refused("no".to_owned());
     assert_eq!(fails(refused), "no");
     assert_eq!(fails(slow), "s3://bucket/p: no answer within 5s");
-    // Now nothing is asked.
+    // Now nothing is asked for a while, here a long one.
+    for (until, _) in remote.away.lock().expect("nobody panicked").iter_mut() {
+        *until += LONG;
+    }
     assert_eq!(fails(refused), "s3://bucket/p: no answer within 5s");
     *remote.away.lock().expect("nobody panicked") = Some((Instant::now(), "before".to_owned()));
     assert_eq!(remote.call(|_| async { Ok(7) }).expect("it is asked again"), 7);
@@ -54,7 +60,7 @@ fn what_may_have_been_made_is_looked_at() {
     check_made(|| Err(slow()), Err(says));
     // Nothing is asked of a store that is left alone.
     let (remote, waiting) = remote();
-    *remote.away.lock().expect("nobody panicked") = Some((Instant::now() + PAUSE, says.to_owned()));
+    *remote.away.lock().expect("nobody panicked") = Some((Instant::now() + LONG, says.to_owned()));
     let made = remote.make(b"mine", |_| async { Ok(true) }, |_| async { Ok(None) });
     assert_eq!(made.expect_err("it is away").to_string(), says);
     assert!(waiting.try_recv().is_err(), "nothing was asked");

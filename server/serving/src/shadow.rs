@@ -163,10 +163,10 @@ impl Shadow {
     }
 
     fn leave_out(&self, why: LeftOut) {
+        self.metrics.left_out(why);
         if let Some(count) = self.left_out.get(why as usize) {
             count.fetch_add(1, Ordering::Relaxed);
         }
-        self.metrics.left_out(why);
     }
 }
 
@@ -268,8 +268,8 @@ impl Pair {
 
     fn both(&self, served: Vec<Tensor>, shadow: Option<Vec<Tensor>>) {
         let Some(shadow) = shadow else {
-            self.shadow.failed.fetch_add(1, Ordering::Relaxed);
             self.shadow.metrics.failed();
+            self.shadow.failed.fetch_add(1, Ordering::Relaxed);
             return;
         };
         let rows = match self.dispute.get() {

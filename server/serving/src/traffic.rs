@@ -209,20 +209,20 @@ mod tests {
         Says(Some(format!("user-{number}")))
     }
 
-    /// Of 10,000 requests, the share that each version gets, in percent; within one.
+    /// Of 40,000 requests, the share that each version gets, in percent; within six standard deviations.
     #[track_caller]
     fn check(weights: &str, expect: &[(u64, f64)]) {
         let traffic = traffic(weights).expect("weights");
         for caller in [|_| Says(None), user] {
             let mut counts = BTreeMap::new();
-            for number in 0..10_000 {
+            for number in 0..40_000 {
                 let point = point(&traffic, &caller(number));
                 let version = traffic.at(point).expect("a version");
                 *counts.entry(version.0).or_insert(0_u32) += 1;
             }
             assert_eq!(counts.len(), expect.len(), "{weights}");
             for (version, percent) in expect {
-                let got = f64::from(counts[version]) / 100.0;
+                let got = f64::from(counts[version]) / 400.0;
                 assert!((got - percent).abs() < 1.5, "{weights}: version {version} got {got} %");
             }
         }

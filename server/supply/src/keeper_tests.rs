@@ -125,9 +125,10 @@ async fn one_that_breaks_off_keeps_no_other_away() {
 
 #[tokio::test]
 async fn a_registry_that_is_silent_is_asked_once() {
-    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
-    let address = listener.local_addr().expect("an address").to_string();
-    drop(listener);
+    // Held, so that nobody else comes to listen there.
+    let held = tokio::net::TcpSocket::new_v4().expect("a socket");
+    held.bind(([127, 0, 0, 1], 0).into()).expect("a port");
+    let address = held.local_addr().expect("an address").to_string();
     let (one, other) = (uri(&address, "one"), uri(&address, "other"));
     let (place, origins, silent) = (Place::new(), Origins::default(), Cell::new(false));
     let desk = place.desk(&origins, &[&one, &other]);

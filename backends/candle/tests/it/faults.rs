@@ -1,15 +1,20 @@
 //! What is wrong with a file, or with a request, is said in words.
 
 use std::fs;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use backend_api::{Backend as _, BackendError, Device, Options, Output, Tensor};
 use backend_candle::{ARTIFACT, Candle};
 
 use super::fixtures;
 
+/// Folders made so far: tests of one process run side by side.
+static FOLDERS: AtomicUsize = AtomicUsize::new(0);
+
 /// What is said of the network `from` with another configuration.
 fn loaded(from: &str, config: &str) -> BackendError {
-    let folder = std::env::temp_dir().join(format!("salver-candle-{}-{from}", std::process::id()));
+    let (process, number) = (std::process::id(), FOLDERS.fetch_add(1, Ordering::Relaxed));
+    let folder = std::env::temp_dir().join(format!("salver-candle-{process}-{number}"));
     fs::create_dir_all(&folder).expect("a scratch folder");
     fs::copy(fixtures().join(from).join(ARTIFACT), folder.join(ARTIFACT)).expect("copied");
     fs::write(folder.join("config.json"), config).expect("written");

@@ -49,7 +49,7 @@ def test_a_corrupt_version(start, repository, content):
 
 def test_a_version_that_is_being_copied(start, repository):
     """Nothing is loaded while files grow; once they have been at rest, it is."""
-    rest_s = 3
+    rest_s, pause_s = 10, 0.6
     repository.sample("wine", 1)
     server = start(repository, rest_ms=int(rest_s * 1000)).settled()
     content = WINE.read_bytes()
@@ -61,7 +61,7 @@ def test_a_version_that_is_being_copied(start, repository):
             file.write(content[at : at + step])
             file.flush()
             written = time.monotonic()
-            while time.monotonic() < written + rest_s / 5:
+            while time.monotonic() < written + pause_s:
                 line = server.index().get(("wine", "2"))
                 assert line is None or line["reason"] == "still being written"
             check_wine(server, 1)

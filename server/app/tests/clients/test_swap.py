@@ -88,6 +88,8 @@ def test_a_new_version_under_load(start, repository, transition):
         wait_for(lambda: server.state("wine", "2") == "READY", "version 2 is ready")
         swapped = time.monotonic()
         traffic.calm()
+        # Some of those that are calm were asked of the other version.
+        wait_for(lambda: traffic.count("2") > 20, "version 2 answers")
     if transition == "resources":
         unavailable = ("503", "StatusCode.UNAVAILABLE")
         assert all(it.status() in unavailable for it in traffic.failed)

@@ -97,10 +97,10 @@ async fn what_was_logged_is_what_the_next_version_is_asked() {
     let mut client = house.http().await;
     // The last two are alike for both; the first is not.
     for rows in [[3.0, 5.0], [0.0, 0.25], [0.125, 0.0]] {
-        let (status, answer) = client.infer("m", &[rows]).await;
-        assert_eq!(status, StatusCode::OK, "{answer}");
         let logged = || parquet_files(&log.path().join("parquet"));
         let before = logged();
+        let (status, answer) = client.infer("m", &[rows]).await;
+        assert_eq!(status, StatusCode::OK, "{answer}");
         // Each in a file of its own.
         tokio::time::timeout(PATIENCE, async {
             while logged() <= before {

@@ -23,6 +23,8 @@ BIN = Path(sys.executable).parent
 
 # MLflow takes its time to start, longer on a machine that is busy.
 PATIENCE_S = 120
+# Ports of servers that have gone.
+HELD = []
 
 
 # Sockets of `free_port`, until the process ends.
@@ -159,7 +161,8 @@ class Quiet(SimpleHTTPRequestHandler):
 
 @contextlib.contextmanager
 def files(folder):
-    """Python's own file server."""
+    """Python's own file server. When it has gone its port stays held: whoever asks there is refused, and is not
+    answered by another server that came to have the port."""
     server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=folder))
     threading.Thread(target=server.serve_forever, daemon=True).start()
     try:
@@ -167,6 +170,10 @@ def files(folder):
     finally:
         server.shutdown()
         server.server_close()
+        held = socket.socket()
+        held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        held.bind(server.server_address)
+        HELD.append(held)
 
 
 class Salver:
