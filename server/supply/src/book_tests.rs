@@ -1,23 +1,10 @@
 use super::*;
 
-use std::time::Duration;
-
-use server_base::ModelName;
+use crate::fixture::{self, uri};
 
 fn target() -> Target {
-    Target {
-        model: ModelName::new("wine").expect("a name"),
-        source: uri("mlflow://h/wine@champion"),
-        labels: [("canary".to_owned(), uri("https://h/wine.onnx?signature=hush"))].into(),
-        promoted_alias: None,
-        verdicts: None,
-        poll: Duration::ZERO,
-        settings: toml::Table::new(),
-    }
-}
-
-fn uri(text: &str) -> Uri {
-    text.parse().expect("an address")
+    let labels = [("canary".to_owned(), uri("https://h/wine.onnx?signature=hush"))].into();
+    Target { labels, ..fixture::target("wine", uri("mlflow://h/wine@champion")) }
 }
 
 fn put(cache: &Path, uri: &Uri, version: u64, before: Option<u64>) {

@@ -1,26 +1,19 @@
 use super::*;
 
-use std::time::Duration;
-
-use server_base::ModelName;
+use crate::fixture::{target, uri};
 
 /// What settings come to if `source` and the labels that are given name these versions; `canary` and
 /// `stable` have addresses.
 #[track_caller]
 fn check(settings: &str, source: u64, named: &[(&str, u64)], expect: &str) {
-    let uri = |it: &str| it.parse().expect("an address");
+    let labels = [
+        ("canary".to_owned(), uri("mlflow://h/wine@challenger")),
+        ("stable".to_owned(), uri("mlflow://h/wine@champion")),
+    ];
     let target = Target {
-        model: ModelName::new("wine").expect("a name"),
-        source: uri("mlflow://h/wine@champion"),
-        labels: [
-            ("canary".to_owned(), uri("mlflow://h/wine@challenger")),
-            ("stable".to_owned(), uri("mlflow://h/wine@champion")),
-        ]
-        .into(),
-        promoted_alias: None,
-        verdicts: None,
-        poll: Duration::ZERO,
+        labels: labels.into(),
         settings: settings.parse().expect("TOML"),
+        ..target("wine", uri("mlflow://h/wine@champion"))
     };
     let named = named.iter().map(|(name, it)| ((*name).to_owned(), Version(*it))).collect();
     let expect: Table = expect.parse().expect("TOML");
@@ -117,13 +110,8 @@ fn faults_are_left_to_the_reader_of_the_file() {
 #[track_caller]
 fn check_asked(settings: &str, asked: &str, expect: &str) {
     let target = Target {
-        model: ModelName::new("wine").expect("a name"),
-        source: "mlflow://h/wine@champion".parse().expect("an address"),
-        labels: BTreeMap::new(),
-        promoted_alias: None,
-        verdicts: None,
-        poll: Duration::ZERO,
         settings: settings.parse().expect("TOML"),
+        ..target("wine", uri("mlflow://h/wine@champion"))
     };
     let asked: Table = asked.parse().expect("TOML");
     let got = model_toml(&target, (Version(3), None), &BTreeMap::new(), Some(&asked));

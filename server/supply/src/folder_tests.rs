@@ -1,16 +1,13 @@
 use super::*;
 
-use std::time::Duration;
+use server_registry::{Puller, Silent};
 
-use server_base::ModelName;
-use server_registry::{AddressPolicy, Cache, Environment, Limits, Lock, Puller, Registries};
-use server_registry::{SignaturePolicy, Silent};
-use tempfile::TempDir;
+use crate::fixture::{Place as Stocked, target, uri};
+use crate::supply::Stock;
 
 /// A model of two addresses, over a cache with contents that are made as they are asked for.
 struct Place {
-    root: TempDir,
-    cache: Cache,
+    within: Stocked,
     folder: ModelFolder,
 }
 
@@ -18,41 +15,22 @@ const CHAMPION: &str = "mlflow://h/wine@champion";
 const CHALLENGER: &str = "mlflow://h/wine@challenger";
 
 fn place() -> Place {
-    let root = tempfile::tempdir().expect("scratch");
-    let cache = Cache::open(&root.path().join("cache"), 1 << 30).expect("a cache");
-    let target = Target {
-        model: ModelName::new("wine").expect("a name"),
-        source: CHAMPION.parse().expect("an address"),
-        labels: [("canary".to_owned(), CHALLENGER.parse().expect("an address"))].into(),
-        promoted_alias: None,
-        verdicts: None,
-        poll: Duration::ZERO,
-        settings: toml::Table::new(),
-    };
-    let folder = ModelFolder::new(root.path(), target).expect("a folder");
-    Place { root, cache, folder }
+    let within = Stocked::new();
+    let labels = [("canary".to_owned(), uri(CHALLENGER))].into();
+    let target = Target { labels, ..target("wine", uri(CHAMPION)) };
+    let folder = ModelFolder::new(within.root.path(), target).expect("a folder");
+    Place { within, folder }
 }
 
 impl Place {
     /// What is called that, in the cache.
     fn lease(&self, content: &str) -> Arc<Lease> {
-        let from = self.root.path().join("files").join(content);
+        let from = self.within.root.path().join("files").join(content);
         fs::create_dir_all(&from).expect("a folder");
         fs::write(from.join("model.onnx"), content).expect("written");
-        let uri: Uri = format!("file:{}", from.display()).parse().expect("an address");
-        let registries = Registries::new(
-            Environment::default(),
-            None,
-            AddressPolicy::default(),
-            Limits::default(),
-        );
-        let puller = Puller {
-            registries: &registries,
-            cache: &self.cache,
-            lock: &Lock::default(),
-            signatures: &SignaturePolicy::Ignored,
-            progress: &Silent,
-        };
+        let uri = uri(&format!("file:{}", from.display()));
+        let Stock { registries, cache, lock, signatures, .. } = &self.within.stock;
+        let puller = Puller { registries, cache, lock, signatures, progress: &Silent };
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         let pulled = runtime.expect("a runtime").block_on(puller.pull(&uri));
         Arc::new(pulled.expect("pulled").lease)
@@ -69,14 +47,13 @@ impl Place {
         facts: &Facts,
     ) -> Result<bool, Misplaced> {
         let lease = self.lease(content);
-        let uri: Uri = uri.parse().expect("an address");
-        self.folder.place(&uri, (Version(version), &lease, facts, None), |_| Fate::Idle)
+        self.folder.place(&self::uri(uri), (Version(version), &lease, facts, None), |_| Fate::Idle)
     }
 
     /// What the lifecycle would see: versions with their content, and the versions that are wanted.
     #[track_caller]
     fn shows(&self, expect: &str) {
-        let path = self.root.path().join("wine");
+        let path = self.within.root.path().join("wine");
         let version = |it: &Version| {
             let file = path.join(it.to_string()).join("model.onnx");
             fs::read_to_string(file).ok().map(|content| format!("{it}={content}"))
@@ -164,7 +141,7 @@ fn what_a_rollout_wants_is_linked_without_an_address() {
 fn what_could_not_be_loaded_is_nothing_to_fall_back_to() {
     let mut it = place();
     let failed = |it: Version| if it == Version(2) { Fate::Failed } else { Fate::Needed };
-    let uri: Uri = CHAMPION.parse().expect("an address");
+    let uri = uri(CHAMPION);
     for (version, content) in [(1, "good"), (2, "broken"), (3, "broken too")] {
         let lease = it.lease(content);
         it.folder
@@ -172,6 +149,6 @@ fn what_could_not_be_loaded_is_nothing_to_fall_back_to() {
             .expect("placed");
     }
     assert_eq!(it.folder.before(), Some(Version(1)));
-    let text = fs::read_to_string(it.root.path().join("wine/model.toml")).expect("written");
+    let text = fs::read_to_string(it.within.root.path().join("wine/model.toml")).expect("written");
     assert!(text.contains("fallback_version = 1"), "{text}");
 }

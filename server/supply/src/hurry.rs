@@ -58,27 +58,18 @@ pub(crate) async fn pass_on(
 mod tests {
     use super::*;
 
-    use std::time::Duration;
+    use crate::fixture::{target, uri};
 
-    use server_base::ModelName;
-
-    fn target(name: &str, source: &str) -> Target {
-        Target {
-            model: ModelName::new(name).expect("a name"),
-            source: source.parse().expect("an address"),
-            labels: [("canary".to_owned(), "s3://b/canary".parse().expect("an address"))].into(),
-            promoted_alias: None,
-            verdicts: None,
-            poll: Duration::ZERO,
-            settings: toml::Table::new(),
-        }
+    fn labelled(name: &str, source: &str) -> Target {
+        let labels = [("canary".to_owned(), uri("s3://b/canary"))].into();
+        Target { labels, ..target(name, uri(source)) }
     }
 
     #[tokio::test]
     async fn each_keeper_hears_of_its_own() {
         let targets =
-            [target("a", "mlflow://h/wine@champion"), target("b", "mlflow://h/beer@champion")];
-        let registry = |uri: &str| uri.parse::<Uri>().expect("an address").registry();
+            [labelled("a", "mlflow://h/wine@champion"), labelled("b", "mlflow://h/beer@champion")];
+        let registry = |it: &str| uri(it).registry();
         let check = async |said: Changed, expect: [&[&str]; 2]| {
             let (send, changed) = mpsc::channel(1);
             send.send(said).await.expect("room");
@@ -103,7 +94,7 @@ mod tests {
 
     #[tokio::test]
     async fn what_was_said_before_anybody_listened_is_heard() {
-        let (hurry, uri) = (Hurry::default(), "s3://b/x".parse::<Uri>().expect("an address"));
+        let (hurry, uri) = (Hurry::default(), uri("s3://b/x"));
         hurry.add(&uri);
         hurry.add(&uri);
         assert_eq!(hurry.next().await, [uri]);

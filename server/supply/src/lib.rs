@@ -21,6 +21,8 @@ mod verdicts;
 mod webhook;
 mod hurry;
 mod supply;
+#[cfg(test)]
+mod fixture;
 pub mod metrics;
 
 pub use supply::{Fate, Prepared, Stock, Stopped, Supply, World};

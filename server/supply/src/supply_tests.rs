@@ -2,7 +2,7 @@ use super::*;
 
 use std::sync::Mutex;
 
-use server_registry::{AddressPolicy, Environment, Limits};
+use crate::fixture::{Wants, stock};
 
 /// Threads that have given way.
 static GAVE_WAY: Mutex<Vec<String>> = Mutex::new(Vec::new());
@@ -12,35 +12,11 @@ fn give_way() {
     GAVE_WAY.lock().expect("not poisoned").push(name);
 }
 
-struct Quiet;
-
-impl World for Quiet {
-    fn fate(&self, _: &ModelName, _: Version) -> Fate {
-        Fate::Idle
-    }
-
-    fn wanted(&self) -> Vec<(ModelName, Version)> {
-        Vec::new()
-    }
-
-    fn failed(&self) -> Vec<(ModelName, Version)> {
-        Vec::new()
-    }
-
-    fn faults(&self, _: &str) -> Vec<String> {
-        Vec::new()
-    }
-}
-
 #[test]
 fn the_thread_that_starts_the_others_gives_way() {
     let root = tempfile::tempdir().expect("scratch");
-    let cache = Cache::open(&root.path().join("cache"), 1 << 30).expect("a cache");
-    let policy = AddressPolicy::default();
-    let registries = Registries::new(Environment::default(), None, policy, Limits::default());
-    let (lock, signatures) = (Lock::default(), SignaturePolicy::Ignored);
-    let stock = Stock { registries, cache, lock, signatures, artifacts: Vec::new() };
+    let stock = stock(root.path());
     let prepared = Prepared::new(stock, Vec::new()).expect("a folder");
-    prepared.start(Box::new(Quiet), give_way).expect("a thread").stop();
+    prepared.start(Box::new(Wants::default()), give_way).expect("a thread").stop();
     assert_eq!(*GAVE_WAY.lock().expect("not poisoned"), ["supply"]);
 }
