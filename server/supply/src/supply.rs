@@ -22,7 +22,7 @@ use crate::hurry::{Hurry, pass_on};
 use crate::keeper::Keeper;
 use crate::target::Target;
 use crate::trail::Trail;
-use crate::verdicts::{Decided, Home, Verdicts, tell_all};
+use crate::verdicts::{Taken, Verdicts, tell_all};
 use crate::webhook::{Changed, WebhookSecrets, Webhooks};
 
 /// Where models come from, where they are kept, and what they must be.
@@ -74,7 +74,7 @@ pub struct Prepared {
     awaited: Arc<AtomicUsize>,
     origins: Origins,
     verdicts: Verdicts,
-    decided: mpsc::Receiver<Decided>,
+    taken: Taken,
     changed: Option<mpsc::Receiver<Changed>>,
     audit: Option<Arc<Journal>>,
 }
@@ -92,9 +92,9 @@ impl Prepared {
             }
         }
         let awaited = Arc::new(AtomicUsize::new(addresses.values().map(Vec::len).sum()));
+        let (verdicts, taken) = Verdicts::new(&targets);
         let folder = |it| ModelFolder::new(house.folder(), it);
         let folders = targets.into_iter().map(folder).collect::<io::Result<_>>()?;
-        let (verdicts, decided) = Verdicts::new();
         let origins = Origins::default();
         let (changed, audit) = (None, None);
         Ok(Prepared {
@@ -105,7 +105,7 @@ impl Prepared {
             origins,
             house,
             verdicts,
-            decided,
+            taken,
             changed,
             audit,
         })
@@ -154,13 +154,11 @@ impl Prepared {
             addresses,
             awaited,
             origins,
-            decided,
+            taken,
             changed,
             audit,
             ..
         } = self;
-        let home = |it: &ModelFolder| (it.target().model.clone(), Home::of(it.target()));
-        let homes: BTreeMap<ModelName, Home> = folders.iter().map(home).collect();
         let targets: Vec<Target> = folders.iter().map(|it| it.target().clone()).collect();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let (stop, stopped) = oneshot::channel();
@@ -184,7 +182,7 @@ impl Prepared {
                         heard,
                         keep_all(&desk, &awaited, (addresses, &hurried)),
                         desk.recall_missing(&awaited),
-                        tell_all(&stock.registries, &homes, decided),
+                        tell_all(&stock.registries, taken),
                     )
                     .await
                 };

@@ -1,14 +1,15 @@
 //! Tells registries what rollouts have decided of their versions.
 //!
 //! A registry that does not help is asked again for some minutes; then the verdict stands in the audit log
-//! alone. One verdict after the other, since they are rare; a registry and the place where verdicts are kept as files are told
-//! side by side, so that neither waits for the other.
+//! alone. Each registry, and each place where verdicts are kept as files, hears one verdict after the other, in the order in
+//! which they were reached, and none waits for another.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use futures_util::future::join;
+use futures_util::future::join_all;
 use server_base::{ModelName, Version};
 use server_registry::{Registries, RegistryError, Told, Uri, Verdict};
 use tokio::sync::mpsc;
@@ -17,7 +18,7 @@ use tokio::time::sleep;
 use crate::metrics;
 use crate::target::Target;
 
-/// Verdicts that wait for those before them.
+/// Verdicts that wait for those before them, of one registry: there are as many queues as registries in the settings.
 const WAITING_MAX: usize = 64;
 
 /// With the pauses about two minutes.
@@ -49,73 +50,112 @@ pub struct Decided {
     pub evidence: Vec<String>,
 }
 
+/// What is to be done with a verdict, and where.
+#[derive(Clone, Debug)]
+enum Way {
+    /// The registry of the model is told. The alias names the version that serves.
+    Tell { source: Uri, alias: Option<String> },
+    /// It is kept as a file there.
+    Keep(Uri),
+}
+
+impl Way {
+    fn of(target: &Target) -> impl Iterator<Item = Way> {
+        let (source, alias) = (target.source.clone(), target.promoted_alias.clone());
+        let keep = target.verdicts.clone().map(Way::Keep);
+        std::iter::once(Way::Tell { source, alias }).chain(keep)
+    }
+
+    fn uri(&self) -> &Uri {
+        match self {
+            Way::Tell { source, .. } => source,
+            Way::Keep(uri) => uri,
+        }
+    }
+}
+
+/// One verdict that goes one way.
+#[derive(Debug)]
+struct Errand {
+    way: Way,
+    decided: Arc<Decided>,
+}
+
+/// Where verdicts on one model go, and who takes them there.
+type Ways = Vec<(Way, mpsc::Sender<Errand>)>;
+
 /// Takes what was decided. Never waits.
 #[derive(Clone, Debug)]
-pub struct Verdicts(mpsc::Sender<Decided>);
+pub struct Verdicts(Arc<BTreeMap<ModelName, Ways>>);
+
+/// What has been taken, by registry.
+#[derive(Debug)]
+pub(crate) struct Taken(Vec<mpsc::Receiver<Errand>>);
 
 impl Verdicts {
-    pub(crate) fn new() -> (Verdicts, mpsc::Receiver<Decided>) {
-        let (send, receive) = mpsc::channel(WAITING_MAX);
-        (Verdicts(send), receive)
+    pub(crate) fn new(targets: &[Target]) -> (Verdicts, Taken) {
+        let (mut queues, mut taken) = (BTreeMap::new(), Vec::new());
+        let mut queue = |way: Way| {
+            let queue = queues.entry(way.uri().registry()).or_insert_with(|| {
+                let (send, receive) = mpsc::channel(WAITING_MAX);
+                taken.push(receive);
+                send
+            });
+            (way, queue.clone())
+        };
+        let ways = |it: &Target| (it.model.clone(), Way::of(it).map(&mut queue).collect::<Ways>());
+        let ways = targets.iter().map(ways).collect();
+        (Verdicts(Arc::new(ways)), Taken(taken))
     }
 
     /// Has the registry told. What finds no room is in the audit log alone.
     pub fn offer(&self, decided: Decided) {
-        if let Err(refused) = self.0.try_send(decided) {
-            metrics::told("lost");
-            let decided = refused.into_inner();
-            tracing::warn!(model = %decided.model, version = %decided.version, "a registry is not told of a verdict: too many wait");
+        let Some(ways) = self.0.get(&decided.model) else { return };
+        let decided = Arc::new(decided);
+        for (way, queue) in ways {
+            let errand = Errand { way: way.clone(), decided: Arc::clone(&decided) };
+            if let Err(refused) = queue.try_send(errand) {
+                metrics::told("lost");
+                let Errand { way, decided } = refused.into_inner();
+                tracing::warn!(model = %decided.model, version = %decided.version, uri = %way.uri(), "a registry is not told of a verdict: too many wait");
+            }
         }
     }
 }
 
 /// Goes on until nobody can offer any more.
-pub(crate) async fn tell_all(
-    registries: &Registries,
-    homes: &BTreeMap<ModelName, Home>,
-    mut decided: mpsc::Receiver<Decided>,
-) {
-    while let Some(it) = decided.recv().await {
-        let Some(home) = homes.get(&it.model) else { continue };
-        tell(registries, home, &it).await;
+pub(crate) async fn tell_all(registries: &Registries, taken: Taken) {
+    in_turn(taken, &async |it: &Errand| it.run(registries).await).await;
+}
+
+/// Does what there is to do, for each registry one after the other.
+async fn in_turn(taken: Taken, run: &impl AsyncFn(&Errand)) {
+    join_all(taken.0.into_iter().map(|it| one_by_one(it, run))).await;
+}
+
+async fn one_by_one(mut queue: mpsc::Receiver<Errand>, run: &impl AsyncFn(&Errand)) {
+    while let Some(errand) = queue.recv().await {
+        run(&errand).await;
     }
 }
 
-/// Where a model is from.
-#[derive(Clone, Debug)]
-pub(crate) struct Home {
-    source: Uri,
-    /// Names the version that serves.
-    alias: Option<String>,
-    /// Where verdicts are kept as files, besides.
-    verdicts: Option<Uri>,
-}
-
-impl Home {
-    pub(crate) fn of(target: &Target) -> Home {
-        let (alias, verdicts) = (target.promoted_alias.clone(), target.verdicts.clone());
-        Home { source: target.source.clone(), alias, verdicts }
+impl Errand {
+    async fn run(&self, registries: &Registries) {
+        let decided = &*self.decided;
+        match &self.way {
+            Way::Tell { source, alias } => {
+                let verdict = verdict(alias.as_ref(), decided);
+                insist(decided, async || registries.tell(source, &verdict).await).await;
+            }
+            Way::Keep(uri) => {
+                let Decided { model, version, at, verdict, .. } = decided;
+                let path = format!("{model}/{version}/{at}-{verdict}.json");
+                let whole = Bytes::from(decided.evidence.first().cloned().unwrap_or_default());
+                let keep = async || registries.note(uri, &path, whole.clone()).await;
+                insist(decided, async || keep().await.map(|()| Told::Whole)).await;
+            }
+        }
     }
-}
-
-async fn tell(registries: &Registries, home: &Home, decided: &Decided) {
-    let verdict = verdict(home, decided);
-    let tell = || registries.tell(&home.source, &verdict);
-    let Some(verdicts) = &home.verdicts else { return insist(decided, tell).await };
-    let path =
-        format!("{}/{}/{}-{}.json", decided.model, decided.version, decided.at, decided.verdict);
-    let whole = Bytes::from(decided.evidence.first().cloned().unwrap_or_default());
-    let note = async || registries.note(verdicts, &path, whole.clone()).await.map(|()| Told::Whole);
-    tell_both(decided, tell, note).await;
-}
-
-/// Neither waits for the other.
-async fn tell_both(
-    decided: &Decided,
-    tell: impl AsyncFn() -> Result<Told, RegistryError>,
-    note: impl AsyncFn() -> Result<Told, RegistryError>,
-) {
-    join(insist(decided, tell), insist(decided, note)).await;
 }
 
 /// Asks again for some minutes, if need be.
@@ -154,7 +194,7 @@ fn may_pass(error: &RegistryError) -> bool {
     )
 }
 
-fn verdict(home: &Home, decided: &Decided) -> Verdict {
+fn verdict(alias: Option<&String>, decided: &Decided) -> Verdict {
     let words: String = decided.words.chars().take(WORDS_MAX).collect();
     let tags = [
         ("salver.verdict", decided.verdict.to_owned()),
@@ -164,57 +204,11 @@ fn verdict(home: &Home, decided: &Decided) -> Verdict {
     Verdict {
         version: decided.version.0,
         tags: tags.map(|(key, value)| (key.to_owned(), value)).into(),
-        alias: home.alias.clone().zip(decided.serves.map(|it| it.0)),
+        alias: alias.cloned().zip(decided.serves.map(|it| it.0)),
         evidence: decided.evidence.clone(),
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    use std::cell::Cell;
-    use std::future::pending;
-
-    use futures_util::FutureExt as _;
-
-    fn decided() -> Decided {
-        Decided {
-            model: ModelName::new("wine").expect("a name"),
-            version: Version(3),
-            verdict: "rolled_back",
-            words: "é".repeat(WORDS_MAX + 1),
-            at: 1_795_300_000_000,
-            serves: Some(Version(2)),
-            evidence: vec!["{}".to_owned()],
-        }
-    }
-
-    #[test]
-    fn a_registry_that_does_not_answer_holds_up_no_files() {
-        let is_noted = Cell::new(false);
-        let note = async || {
-            is_noted.set(true);
-            Ok(Told::Whole)
-        };
-        let never = async || pending().await;
-        assert!(tell_both(&decided(), never, note).now_or_never().is_none());
-        assert!(is_noted.get());
-    }
-
-    #[test]
-    fn a_verdict_says_what_why_and_when() {
-        let decided = decided();
-        let source: Uri = "mlflow://127.0.0.1:5000/wine@challenger".parse().expect("an address");
-        let home = Home { source, alias: Some("champion".to_owned()), verdicts: None };
-        let told = verdict(&home, &decided);
-        assert_eq!(told.evidence, ["{}"]);
-        assert_eq!((told.version, told.alias), (3, Some(("champion".to_owned(), 2))));
-        let value = |key: &str| told.tags.iter().find(|it| it.0 == key).map(|it| it.1.clone());
-        assert_eq!(value("salver.verdict").as_deref(), Some("rolled_back"));
-        assert_eq!(value("salver.verdict.at").as_deref(), Some("1795300000000"));
-        let words = value("salver.verdict.reason").unwrap_or_default();
-        assert_eq!(words.chars().count(), WORDS_MAX);
-        assert_eq!(verdict(&Home { alias: None, ..home }, &decided).alias, None);
-    }
-}
+#[path = "verdicts_tests.rs"]
+mod tests;
