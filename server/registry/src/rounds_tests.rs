@@ -2,6 +2,7 @@ use super::*;
 use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
+use tokio::time::{interval, sleep};
 
 use crate::judge::Judge;
 use crate::source::{Fetched, Remote, Resolution, Source};
@@ -12,6 +13,8 @@ struct Registry {
     asked: Mutex<Vec<(usize, u64)>>,
     down: Mutex<bool>,
     missing: Option<usize>,
+    /// How long an answer takes.
+    takes: Duration,
 }
 
 #[derive(Debug)]
@@ -26,6 +29,7 @@ impl Source for Fake {
     async fn resolve(&self, _: Option<&str>) -> Result<Resolution, RegistryError> {
         let now = self.start.elapsed().as_secs();
         self.registry.asked.lock().expect("not poisoned").push((self.n, now));
+        sleep(self.registry.takes).await;
         if *self.registry.down.lock().expect("not poisoned") {
             return Err(RegistryError::Unavailable("down".to_owned()));
         }
@@ -122,4 +126,57 @@ async fn who_is_said_to_have_changed_comes_next() {
     assert_eq!((first, second), (uri(7), uri(2)));
     assert_eq!(asked(&registry), [(7, 0), (2, 15)]);
     assert!(Rounds::default().next(0.5).await.is_none());
+}
+
+/// Two models of a registry that takes five seconds to answer.
+fn slow() -> (Arc<Registry>, Rounds) {
+    let registry = Arc::new(Registry { takes: Duration::from_secs(5), ..Registry::default() });
+    let rounds = rounds(2, &registry);
+    (registry, rounds)
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_flood_of_messages_cuts_no_look_off_and_makes_one_more() {
+    let (registry, mut rounds) = slow();
+    let start = Instant::now();
+    let (mut messages, mut heard) = (interval(Duration::from_millis(100)), Vec::new());
+    while start.elapsed() < Duration::from_secs(42) {
+        tokio::select! {
+            biased;
+            Some((it, seen)) = rounds.next(0.5) => {
+                seen.expect("an answer");
+                heard.push((it, start.elapsed().as_secs()));
+            }
+            _ = messages.tick() => {
+                if start.elapsed() < Duration::from_secs(4) {
+                    rounds.hurry(&uri(0));
+                }
+            }
+        }
+    }
+    assert_eq!(asked(&registry), [(0, 0), (0, 5), (1, 15), (0, 40)]);
+    assert_eq!(heard, [(uri(0), 5), (uri(0), 10), (uri(1), 20)]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_told_of_others_meanwhile_counts_and_cuts_no_look_off() {
+    let (registry, mut rounds) = slow();
+    let cut = |it: u64| sleep(Duration::from_secs(it));
+    tokio::select! {
+        _ = rounds.next(0.5) => panic!("nobody is due"),
+        () = cut(16) => {}
+    }
+    // Its pull has failed: it is tried again after a minute, and no earlier for the look that is under way.
+    rounds.failed(&uri(0), 0.0);
+    rounds.remove(&uri(1));
+    let (first, _) = rounds.next(0.5).await.expect("a look");
+    let (second, _) = rounds.next(0.5).await.expect("a look");
+    assert_eq!((first, second, asked(&registry)), (uri(0), uri(0), vec![(0, 15), (0, 76)]));
+    rounds.hurry(&uri(0));
+    tokio::select! {
+        _ = rounds.next(0.5) => panic!("it takes five seconds"),
+        () = cut(1) => {}
+    }
+    rounds.remove(&uri(0));
+    assert!(rounds.next(0.5).await.is_none(), "nobody is watched any more");
 }

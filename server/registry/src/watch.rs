@@ -6,6 +6,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::future::BoxFuture;
+
 use crate::error::RegistryError;
 use crate::schedule::Schedule;
 use crate::source::{self, Resolution, Source};
@@ -69,10 +71,26 @@ impl Watch {
     /// A registry that tells nothing by which one content differs from the next (a web server without
     /// ETag and date) is the same for ever: else each look would be a download.
     pub async fn look(&mut self, draw: f64) -> (Result<Seen, RegistryError>, Duration) {
-        let known = self.known.as_deref();
-        match source::look(&self.uri, self.source.as_ref(), known, self.look_max).await {
+        let answer = self.ask().await;
+        self.answered(answer, draw)
+    }
+
+    /// Asks what the address names now, while this can go on to be told of other things.
+    pub(crate) fn ask(&self) -> BoxFuture<'static, Result<Resolution, RegistryError>> {
+        let (uri, source, known) = (self.uri.clone(), self.source.clone(), self.known.clone());
+        let most = self.look_max;
+        Box::pin(async move { source::look(&uri, source.as_ref(), known.as_deref(), most).await })
+    }
+
+    /// What the registry says of it, and how long to wait before the next look. `draw` as for `first`.
+    pub(crate) fn answered(
+        &mut self,
+        answer: Result<Resolution, RegistryError>,
+        draw: f64,
+    ) -> (Result<Seen, RegistryError>, Duration) {
+        match answer {
             Ok(resolution) => {
-                let seen = seen(known, &resolution);
+                let seen = seen(self.known.as_deref(), &resolution);
                 // A change is no success before it is pulled: what fails every time is tried less and less.
                 if seen == Seen::Same {
                     self.schedule.succeeded();
