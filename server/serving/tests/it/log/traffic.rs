@@ -1,9 +1,10 @@
 //! How a model's traffic has chosen is in the log.
 
-use server_base::Drawn;
+use server_base::{Drawn, Version};
 use server_serving::Traffic;
 
 use super::*;
+use crate::scripted::model;
 
 /// Requests while versions share them: so many that chance alone keeps to the bounds below.
 const ROLLOUT: usize = 400;
@@ -15,11 +16,9 @@ async fn a_record_says_how_the_traffic_has_chosen() {
     let entry = house.serving.table().model("m").expect("it is there").clone();
     let shares = |weights: &[(u64, u32)], rollout: Option<&str>| {
         let weights = weights.iter().map(|(it, weight)| (Version(*it), *weight)).collect();
-        let name = ModelName::new("m").expect("a name");
-        let traffic = Traffic::new(&name, &weights, None).expect("weights");
+        let traffic = Traffic::new(&model(), &weights, None).expect("weights");
         let traffic = traffic.of_rollout(rollout.map(Arc::from));
-        let entry = entry.clone().with_traffic(Some(traffic));
-        house.serving.publish(Table::new(HashMap::from([(name, entry)])));
+        publish(&house.serving, entry.clone().with_traffic(Some(traffic)));
     };
     // Version 9 is not there: what falls on its share is answered by version 1, by no share of its own.
     shares(&[(1, 3), (9, 1)], Some("1-9-5"));

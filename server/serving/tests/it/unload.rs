@@ -1,24 +1,18 @@
 //! Requests whose version goes while they are on their way to it: at the worst moment of all, between the
 //! look into the table and the push, and as often as the test says. Nothing sleeps.
 
-use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, Weak};
 use std::time::Duration;
 
-use backend_api::{Backend, Model, Options, Tensor};
 use backend_fake::Fake;
-use server_base::{
-    InferRequest, LogConfig, ModelName, NamedTensor, Protocol, Record, Told, Version,
-    VersionChoice, VersionLog,
-};
-use server_serving::metrics::RequestMetrics;
-use server_serving::{
-    Admission, AdmissionLimits, Bell, Cores, Demand, InferError, ModelEntry, OnDemand, Plan,
-    Prospect, Servable, Serving, Table, WarmUp, Workers,
-};
+use server_base::VersionLog;
+use server_base::{InferRequest, LogConfig, Protocol, Record, Told, Version, VersionChoice};
+use server_serving::{Bell, Demand, InferError, OnDemand, Prospect, Serving, Workers};
 
-const PATIENCE: Duration = Duration::from_secs(20);
+use crate::scripted::{
+    PATIENCE, entry, load, model, plan, publish, request, serving, start, values,
+};
 
 /// One model `m`, of which every version goes when a request is about to be put to it.
 struct House {
@@ -38,10 +32,6 @@ fn lock<T>(it: &Mutex<T>) -> MutexGuard<'_, T> {
     it.lock().expect("no panics")
 }
 
-fn model() -> ModelName {
-    ModelName::new("m").expect("a name")
-}
-
 impl House {
     fn new(is_lazy: bool, unloads: usize) -> Arc<House> {
         let house = Arc::new_cyclic(|me: &Weak<House>| {
@@ -54,7 +44,7 @@ impl House {
             });
             House {
                 me: me.clone(),
-                serving: Serving::new(Admission::new(AdmissionLimits::default())),
+                serving: serving(),
                 demand: Demand::new(model(), Arc::clone(&bell)),
                 bell,
                 is_lazy,
@@ -72,8 +62,8 @@ impl House {
 
     /// Shows what is loaded now.
     fn publish(&self) {
-        let ready: Vec<_> =
-            lock(&self.workers).iter().map(|it| Arc::clone(it.servable())).collect();
+        let workers = lock(&self.workers);
+        let ready: Vec<&Workers> = workers.iter().collect();
         let on_demand = (self.is_lazy && ready.is_empty()).then(|| OnDemand {
             demand: Arc::clone(&self.demand),
             prospect: Prospect::Registered,
@@ -81,28 +71,13 @@ impl House {
             timeout: PATIENCE,
             waiting_max: 1,
         });
-        let requests = Arc::new(RequestMetrics::of_model(&model()));
-        let entry = ModelEntry::new(ready, vec![Version(1)], Vec::new(), requests);
-        let entry = entry.with_demand(on_demand);
-        self.serving.publish(Table::new(HashMap::from([(model(), entry)])));
+        publish(&self.serving, entry(&ready, &[1]).with_demand(on_demand));
     }
 
     /// Gives the version that was there before.
     fn load(&self) -> Option<Workers> {
-        let folder = tempfile::tempdir().expect("scratch");
-        let artifact = folder.path().join("model.fake");
         let script = "input x FP32 rows,1\noutput y FP32 rows,1 = double x\n";
-        std::fs::write(&artifact, script).expect("write");
-        let fake = Fake::new();
-        let loaded: Arc<dyn Model> =
-            fake.load(&artifact, &Options::default()).expect("loads").into();
-        let signature = loaded.signature().clone();
-        let warm_up: WarmUp = Arc::new(|_| Ok(()));
-        let plan = Plan::plain("fake_script", PATIENCE);
-        let identity = (model(), Version(1));
-        let workers =
-            Servable::start(identity, (loaded, signature), plan, &Cores::new(2), &warm_up);
-        let workers = workers.expect("starts");
+        let workers = start(load(&Fake::new(), script), 1, plan());
         let going = Going { house: self.me.clone(), config: LogConfig::default() };
         workers.servable().set_log(Arc::new(going));
         self.loads.fetch_add(1, Ordering::Relaxed);
@@ -127,18 +102,10 @@ impl House {
     }
 
     async fn ask(&self, timeout: Option<Duration>) -> Result<f32, InferError> {
-        let tensor = Tensor::from_elements(&[1, 1], &[2.0_f32]).expect("a row");
-        let request = InferRequest {
-            model: "m".into(),
-            version: VersionChoice::Any,
-            inputs: [NamedTensor { name: "x".into(), tensor }].into_iter().collect(),
-            outputs: Default::default(),
-            timeout,
-        };
+        let request = InferRequest { timeout, ..request(&[&[2.0]]) };
         let mut trip = self.serving.trip(Protocol::Grpc);
         let (submitted, answer) = self.serving.infer(request, &mut trip).await?;
-        let outputs = submitted.response(answer, &mut trip).outputs;
-        Ok(outputs[0].tensor.view::<f32>().expect("floats")[0])
+        Ok(values(&submitted.response(answer, &mut trip).outputs)[0])
     }
 }
 

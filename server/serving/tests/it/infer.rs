@@ -1,21 +1,16 @@
 //! Requests through the hot path, against scripted models. Nothing sleeps: where a test needs a
 //! queue to fill, one run hangs at the fake's gate until the test opens it.
 
-use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use backend_api::{
-    Backend, BackendError, Device, Instance, Model, Options, Output, Signature, Tensor,
-};
+use backend_api::{BackendError, Device, Instance, Model, Output, Signature, Tensor};
 use backend_fake::Fake;
-use server_base::{InferRequest, ModelName, NamedTensor, Protocol, Version, VersionChoice};
-use server_serving::metrics::RequestMetrics;
-use server_serving::{
-    Admission, AdmissionLimits, Batching, Cores, InferError, ModelEntry, Plan, Servable, Serving,
-    Table, WarmUp, Workers,
-};
+use server_base::{InferRequest, Protocol, Version, VersionChoice};
+use server_serving::{Batching, Cores, InferError, Plan, Servable, Serving, WarmUp, Workers};
 use tokio::task::JoinHandle;
+
+use crate::scripted::{labelled, load, model, publish, request, serving, start, values};
 
 const DOUBLE: &str = "input x FP32 rows,2\noutput y FP32 rows,2 = double x\n\
     on 99 hang\non 13 fail\non 14 panic\non 15 refuse\non 16 lose\n";
@@ -30,50 +25,23 @@ fn plan() -> Plan {
     Plan::plain("fake_script", Duration::from_secs(60))
 }
 
-fn start(fake: &Fake, script: &str, version: u64, plan: Plan) -> Workers {
-    start_with(fake, script, (version, plan), |it| it)
-}
-
-/// With what is made of the scripted model.
-fn start_with(
-    fake: &Fake,
-    script: &str,
-    (version, plan): (u64, Plan),
-    wrap: impl FnOnce(Arc<dyn Model>) -> Arc<dyn Model>,
-) -> Workers {
-    let folder = tempfile::tempdir().expect("scratch");
-    let artifact = folder.path().join("model.fake");
-    std::fs::write(&artifact, script).expect("write");
-    let model: Arc<dyn Model> = fake.load(&artifact, &Options::default()).expect("loads").into();
-    let model = wrap(model);
-    let signature = model.signature().clone();
-    let name = ModelName::new("m").expect("a name");
-    let warm_up: WarmUp = Arc::new(|_| Ok(()));
-    let cores = Cores::new(2);
-    Servable::start((name, Version(version)), (model, signature), plan, &cores, &warm_up)
-        .expect("starts")
-}
-
 impl House {
     fn new(script: &str, plan: Plan) -> House {
         let fake = Fake::new();
-        House::of(start(&fake, script, 1, plan), fake)
+        House::of(start(load(&fake, script), 1, plan), fake)
     }
 
     fn of(workers: Workers, fake: Fake) -> House {
-        let serving = Arc::new(Serving::new(Admission::new(AdmissionLimits::default())));
-        let house = House { serving, fake, workers: vec![workers] };
+        let house = House { serving: Arc::new(serving()), fake, workers: vec![workers] };
         house.publish();
         house
     }
 
     fn publish(&self) {
-        let ready: Vec<_> = self.workers.iter().map(|it| Arc::clone(it.servable())).collect();
-        let known = ready.iter().map(|it| it.version()).chain([Version(77)]).collect();
-        let name = ModelName::new("m").expect("a name");
-        let requests = Arc::new(RequestMetrics::of_model(&name));
-        let entry = ModelEntry::new(ready, known, vec![("stable".into(), Version(1))], requests);
-        self.serving.publish(Table::new(HashMap::from([(name, entry)])));
+        let ready: Vec<&Workers> = self.workers.iter().collect();
+        let known = ready.iter().map(|it| it.servable().version().0).chain([77]);
+        let known: Vec<u64> = known.collect();
+        publish(&self.serving, labelled(&ready, &known, &[("stable", 1)]));
     }
 
     /// Sends one request on a task of its own.
@@ -96,24 +64,6 @@ impl House {
         self.fake.hangs().await_waiting(1);
         blocked
     }
-}
-
-/// A request with these rows.
-fn request(rows: &[&[f32]]) -> InferRequest<'static> {
-    let elements: Vec<f32> = rows.iter().flat_map(|it| it.iter().copied()).collect();
-    let width = rows.first().map_or(0, |it| it.len());
-    let tensor = Tensor::from_elements(&[rows.len(), width], &elements).expect("even rows");
-    InferRequest {
-        model: "m".into(),
-        version: VersionChoice::Any,
-        inputs: [NamedTensor { name: "x".into(), tensor }].into_iter().collect(),
-        outputs: Default::default(),
-        timeout: None,
-    }
-}
-
-fn values(outputs: &[NamedTensor<'_>]) -> Vec<f32> {
-    outputs[0].tensor.view::<f32>().expect("floats").to_vec()
 }
 
 async fn end(sent: JoinHandle<Result<Vec<f32>, InferError>>) -> Result<Vec<f32>, String> {
@@ -304,7 +254,7 @@ async fn a_retired_version_answers_what_it_has_and_the_next_one_the_rest() {
     let inside = house.send(request(&[&[1.0, 1.0]]));
     tokio::task::yield_now().await;
     let successor = "input x FP32 rows,2\noutput y FP32 rows,2 = constant 7\n";
-    let second = start(&house.fake, successor, 2, plan());
+    let second = start(load(&house.fake, successor), 2, plan());
     let first = std::mem::replace(&mut house.workers[0], second);
     house.publish();
     house.fake.hangs().open();
@@ -344,15 +294,16 @@ async fn versions_and_labels_are_found_or_refused() {
 #[test]
 fn a_warm_up_that_fails_fails_the_start() {
     let fake = Fake::new();
-    let folder = tempfile::tempdir().expect("scratch");
-    let artifact = folder.path().join("model.fake");
-    std::fs::write(&artifact, DOUBLE).expect("write");
-    let model: Arc<dyn Model> = fake.load(&artifact, &Options::default()).expect("loads").into();
-    let signature = model.signature().clone();
-    let name = ModelName::new("m").expect("a name");
+    let loaded = load(&fake, DOUBLE);
+    let signature = loaded.signature().clone();
     let warm_up: WarmUp = Arc::new(|_| panic!("cold"));
-    let started =
-        Servable::start((name, Version(1)), (model, signature), plan(), &Cores::new(1), &warm_up);
+    let started = Servable::start(
+        (model(), Version(1)),
+        (loaded, signature),
+        plan(),
+        &Cores::new(1),
+        &warm_up,
+    );
     let error = started.err().expect("does not start");
     assert_eq!(error.to_string(), "instance 0 failed to start: the model failed: it panicked");
 }
@@ -386,7 +337,8 @@ async fn it_is_said_which_of_several_devices_has_failed() {
     let mut plan = Plan { instances: 2, devices, ..plan() };
     plan.batching.rows_max = 1;
     let fake = Fake::new();
-    let house = House::of(start_with(&fake, DOUBLE, (1, plan), |it| Arc::new(OnTwo(it))), fake);
+    let on_two = Arc::new(OnTwo(load(&fake, DOUBLE)));
+    let house = House::of(start(on_two, 1, plan), fake);
     let (said, mut heard) = tokio::sync::mpsc::channel(1);
     house.workers[0].servable().on_loss(Box::new(move |reason, device| {
         said.try_send((reason.to_owned(), device.clone())).is_ok()

@@ -1,30 +1,23 @@
 //! What the prediction log gets to see of requests, and what answers wait for.
 
-use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, sync_channel};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::thread;
 use std::time::Duration;
 
-use backend_api::{Backend, Model, Options, Tensor};
+use backend_api::Tensor;
 use backend_fake::Fake;
 use server_base::{
-    InferRequest, Kind, LogConfig, LogMode, ModelName, NamedTensor, Protocol, Reason, Record,
-    Route, Share, Told, Unlogged, Version, VersionChoice, VersionLog,
+    Kind, LogConfig, LogMode, Protocol, Reason, Record, Route, Share, Told, Unlogged,
+    VersionChoice, VersionLog,
 };
-use server_serving::metrics::RequestMetrics;
-use server_serving::{
-    Admission, AdmissionLimits, Cores, InferError, ModelEntry, Plan, Servable, Serving, Shadow,
-    Table, WarmUp, Workers,
-};
+use server_serving::{InferError, Serving, Shadow, Workers};
 
-#[path = "log/copies.rs"]
+use crate::scripted::{self, PATIENCE, entry, load, plan, publish, request, serving};
+
 mod copies;
-#[path = "log/traffic.rs"]
 mod traffic;
-
-const PATIENCE: Duration = Duration::from_secs(20);
 
 /// A log that keeps what it is given, and says what it was told to say.
 #[derive(Default)]
@@ -75,43 +68,23 @@ struct House {
 }
 
 fn start(script: &str, version: u64) -> Workers {
-    let folder = tempfile::tempdir().expect("scratch");
-    let artifact = folder.path().join("model.fake");
     let script = format!("input x FP32 rows,2\noutput y FP32 rows,2 = {script}\non 13 fail\n");
-    std::fs::write(&artifact, script).expect("write");
-    let fake = Fake::new();
-    let model: Arc<dyn Model> = fake.load(&artifact, &Options::default()).expect("loads").into();
-    let signature = model.signature().clone();
-    let name = ModelName::new("m").expect("a name");
-    let warm_up: WarmUp = Arc::new(|_| Ok(()));
-    let plan = Plan::plain("fake_script", PATIENCE);
-    let identity = (name, Version(version));
-    Servable::start(identity, (model, signature), plan, &Cores::new(2), &warm_up).expect("starts")
+    scripted::start(load(&Fake::new(), &script), version, plan())
 }
 
 impl House {
     fn new(log: Kept) -> House {
         let (workers, log) = (start("double x", 1), Arc::new(log));
         workers.servable().set_log(Arc::clone(&log) as Arc<dyn VersionLog>);
-        let serving = Serving::new(Admission::new(AdmissionLimits::default()));
-        let name = ModelName::new("m").expect("a name");
-        let requests = Arc::new(RequestMetrics::of_model(&name));
-        let ready = vec![Arc::clone(workers.servable())];
-        let entry = ModelEntry::new(ready, vec![Version(1)], Vec::new(), requests);
-        serving.publish(Table::new(HashMap::from([(name, entry)])));
+        let serving = serving();
+        publish(&serving, entry(&[&workers], &[1]));
         House { serving, log, _workers: workers }
     }
 
     /// Asks under a name; what was answered, and what was said of the log.
     async fn ask(&self, id: &str, input: &str, row: [f32; 2]) -> Result<Option<&str>, InferError> {
-        let tensor = Tensor::from_elements(&[1, 2], &row).expect("a row");
-        let request = InferRequest {
-            model: "m".into(),
-            version: VersionChoice::Any,
-            inputs: [NamedTensor { name: input.into(), tensor }].into_iter().collect(),
-            outputs: Default::default(),
-            timeout: None,
-        };
+        let mut request = request(&[&row]);
+        request.inputs[0].name = input.to_owned().into();
         let mut trip = self.serving.trip(Protocol::Grpc);
         let addressed = self.serving.address("m", &VersionChoice::Any, (&Headers, &mut trip));
         addressed.expect("it is there");

@@ -1,21 +1,14 @@
 //! Copies of requests for another version: compared, never returned, never waited for.
 
-use std::collections::HashMap;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Duration;
 
-use backend_api::{Backend, Model, Options, Tensor};
 use backend_fake::Fake;
-use server_base::{InferRequest, ModelName, NamedTensor, Protocol, Version, VersionChoice};
+use server_base::{InferRequest, Protocol, Version, VersionChoice};
 use server_serving::copies::LeftOut;
-use server_serving::metrics::RequestMetrics;
-use server_serving::{
-    Admission, AdmissionLimits, Cores, ModelEntry, Pairs, Plan, Servable, Serving, Shadow, Table,
-    WarmUp, Workers,
-};
+use server_serving::{Pairs, Serving, Shadow, Workers};
 
-const PATIENCE: Duration = Duration::from_secs(20);
+use crate::scripted::{self, PATIENCE, entry, load, plan, publish, request, serving, values};
 
 /// A served version, and one that shadows it.
 struct House {
@@ -31,18 +24,8 @@ fn start(fake: &Fake, script: &str, version: u64) -> Workers {
 }
 
 fn start_with(fake: &Fake, (axes, script): (&str, &str), version: u64) -> Workers {
-    let folder = tempfile::tempdir().expect("scratch");
-    let artifact = folder.path().join("model.fake");
     let text = format!("input x FP32 {axes}\noutput y FP32 {axes} = {script}\n");
-    std::fs::write(&artifact, text).expect("write");
-    let model: Arc<dyn Model> = fake.load(&artifact, &Options::default()).expect("loads").into();
-    let signature = model.signature().clone();
-    let name = ModelName::new("m").expect("a name");
-    let warm_up: WarmUp = Arc::new(|_| Ok(()));
-    let plan = Plan::plain("fake_script", PATIENCE);
-    let cores = Cores::new(2);
-    Servable::start((name, Version(version)), (model, signature), plan, &cores, &warm_up)
-        .expect("starts")
+    scripted::start(load(fake, &text), version, plan())
 }
 
 impl House {
@@ -51,12 +34,8 @@ impl House {
         let (served, other) = (start(&fake, served, 1), start(&fake, other, 2));
         let shadow = Shadow::start(Arc::clone(other.servable()), share).expect("a thread");
         assert!(served.servable().set_shadow(Some(Arc::clone(&shadow))));
-        let serving = Serving::new(Admission::new(AdmissionLimits::default()));
-        let name = ModelName::new("m").expect("a name");
-        let requests = Arc::new(RequestMetrics::of_model(&name));
-        let ready = vec![Arc::clone(served.servable())];
-        let entry = ModelEntry::new(ready, vec![Version(1)], Vec::new(), requests);
-        serving.publish(Table::new(HashMap::from([(name, entry)])));
+        let serving = serving();
+        publish(&serving, entry(&[&served], &[1]));
         House { serving, served, shadow, other, fake }
     }
 
@@ -66,19 +45,12 @@ impl House {
     }
 
     async fn ask_for(&self, version: VersionChoice, row: [f32; 2]) -> Vec<f32> {
-        let tensor = Tensor::from_elements(&[1, 2], &row).expect("a row");
-        let request = InferRequest {
-            model: "m".into(),
-            version,
-            inputs: [NamedTensor { name: "x".into(), tensor }].into_iter().collect(),
-            outputs: Default::default(),
-            timeout: None,
-        };
+        let request = InferRequest { version, ..request(&[&row]) };
         let mut trip = self.serving.trip(Protocol::Grpc);
         let (submitted, answer) = self.serving.infer(request, &mut trip).await.expect("answered");
         let outputs = submitted.response(answer, &mut trip).outputs;
         trip.finish(None);
-        outputs[0].tensor.view::<f32>().expect("floats").to_vec()
+        values(&outputs)
     }
 
     /// Waits until that is known of the pairs.

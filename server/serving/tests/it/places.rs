@@ -1,22 +1,17 @@
 //! Whoever hears an answer finds the place free that the question had, however soon the next one comes.
 
-use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Wake, Waker};
 use std::time::{Duration, Instant};
 
-use backend_api::{Backend, Model, Options, Tensor};
 use backend_fake::Fake;
-use server_base::{InferRequest, ModelName, NamedTensor, Protocol, Version, VersionChoice};
-use server_serving::metrics::RequestMetrics;
-use server_serving::{
-    Admission, AdmissionLimits, Caller, Cores, Mailbox, ModelEntry, Parameter, Plan, Servable,
-    Serving, Table, WarmUp, Workers,
-};
+use server_base::{InferRequest, Protocol, VersionChoice};
+use server_serving::{Admission, Caller, Mailbox, Parameter, Serving, Workers};
+
+use crate::scripted::{PATIENCE, entry, load, plan, publish, request, serving, start};
 
 const SCRIPT: &str =
     "input x FP32 rows,1\noutput y FP32 rows,1 = double x\non 13 fail\non 99 hang\n";
-const PATIENCE: Duration = Duration::from_secs(20);
 
 /// A caller that says nothing beside its request.
 struct Nobody;
@@ -52,24 +47,9 @@ struct House {
 
 impl House {
     fn new() -> House {
-        let folder = tempfile::tempdir().expect("scratch");
-        let artifact = folder.path().join("model.fake");
-        std::fs::write(&artifact, SCRIPT).expect("write");
-        let fake = Fake::new();
-        let model: Arc<dyn Model> =
-            fake.load(&artifact, &Options::default()).expect("loads").into();
-        let signature = model.signature().clone();
-        let name = ModelName::new("m").expect("a name");
-        let (cores, warm_up): (_, WarmUp) = (Cores::new(2), Arc::new(|_| Ok(())));
-        let plan = Plan::plain("fake_script", PATIENCE);
-        let identity = (name.clone(), Version(1));
-        let workers = Servable::start(identity, (model, signature), plan, &cores, &warm_up);
-        let workers = workers.expect("starts");
-        let requests = Arc::new(RequestMetrics::of_model(&name));
-        let ready = vec![Arc::clone(workers.servable())];
-        let entry = ModelEntry::new(ready, vec![Version(1)], Vec::new(), requests);
-        let serving = Serving::new(Admission::new(AdmissionLimits::default()));
-        serving.publish(Table::new(HashMap::from([(name, entry)])));
+        let (serving, fake) = (serving(), Fake::new());
+        let workers = start(load(&fake, SCRIPT), 1, plan());
+        publish(&serving, entry(&[&workers], &[1]));
         House { serving, fake, workers }
     }
 
@@ -85,14 +65,7 @@ impl House {
         permit.grow(10).expect("room");
         let mut trip = self.serving.trip(Protocol::Grpc);
         trip.holds(Arc::new(permit));
-        let tensor = Tensor::from_elements(&[1, 1], &[value]).expect("one value");
-        let request = InferRequest {
-            model: "m".into(),
-            version: VersionChoice::Any,
-            inputs: [NamedTensor { name: "x".into(), tensor }].into_iter().collect(),
-            outputs: Default::default(),
-            timeout: Some(timeout),
-        };
+        let request = InferRequest { timeout: Some(timeout), ..request(&[&[value]]) };
         let address = self.serving.address("m", &VersionChoice::Any, (&Nobody, &mut trip));
         let servable = address.expect("it is there");
         self.serving.submit(servable, request, &mut trip, reply).map(drop).expect("waits");
