@@ -1,6 +1,10 @@
 //! Beyond what is kept raw: how far the numbers of a window may be from those of all values, and that they
 //! are no further.
 
+mod alike;
+
+use std::ops::Range;
+
 use server_drift::profile::Numbers;
 use server_drift::random::Random;
 use server_drift::smirnov::asymptotic;
@@ -8,6 +12,8 @@ use server_drift::{
     Evidence, Feature, Fixed, Kind, Merge as _, Method, NumberState, Role, Rule, Sample, Shape,
     Statistics, Test, Values, compare, of_numbers_state,
 };
+
+use alike::{near, same};
 
 /// Larger windows are not kept raw.
 const RAW_MAX: usize = 2_048;
@@ -70,29 +76,6 @@ fn draw(kind: usize, random: &mut Random, n: usize, shift: f64) -> Vec<f64> {
     (0..n).map(|_| one(random)).collect()
 }
 
-fn near(name: &str, got: Option<f64>, expect: Option<f64>, within: f64) {
-    assert_eq!(got.is_some(), expect.is_some(), "{name}: {got:?} instead of {expect:?}");
-    let apart = got.zip(expect).map_or(0.0, |(a, b)| (a - b).abs());
-    assert!(apart <= within, "{name}: {got:?} instead of {expect:?}, {within} allowed");
-}
-
-fn same(name: &str, got: &Statistics, expect: &Statistics) {
-    for (what, got, expect) in [
-        ("psi", got.psi, expect.psi),
-        ("jensenshannon", got.jensenshannon, expect.jensenshannon),
-        ("ks", got.ks, expect.ks),
-        ("ks_statistic", got.ks_statistic, expect.ks_statistic),
-        ("wasserstein", got.wasserstein, expect.wasserstein),
-        ("chisquare", got.chisquare, expect.chisquare),
-        ("z", got.z, expect.z),
-        ("kl_div", got.kl_div, expect.kl_div),
-        ("hellinger", got.hellinger, expect.hellinger),
-    ] {
-        let of = expect.map_or(1.0, |it| it.abs().max(1.0));
-        near(&format!("{name}, {what}"), got, expect, 1e-9 * of);
-    }
-}
-
 /// Of the distance between all values, by the law that windows of that size are judged by.
 fn p_of(rows: usize, count: usize, expect: &Statistics) -> f64 {
     let few = rows * count <= 1_000_000;
@@ -100,27 +83,39 @@ fn p_of(rows: usize, count: usize, expect: &Statistics) -> f64 {
     if few { expect.ks.expect("p") } else { law() }
 }
 
+/// A window of a seeded case, as it is seen, and a name for the case: what it says differs from what all values would by
+/// its own bound at the most, and it alarms no earlier.
+fn seeded(
+    random: &mut Random,
+    (kind, shift): (usize, f64),
+    counts: &Range<usize>,
+) -> (String, Evidence) {
+    let mut one_of =
+        |it: &Range<usize>| it.start + usize::try_from(random.below(it.len() as u64)).expect("few");
+    let (rows, count) = (one_of(&(1_001..31_001)), one_of(counts));
+    let reference = draw(kind, random, rows, 0.0);
+    let window = draw(kind, random, count, shift);
+    let (expect, _) = of_values(&reference, &window);
+    let found = seen(&profile(&reference), &window);
+    let name = format!("{rows} rows of kind {kind} by {shift} against {count}");
+    let (got, within) = (found.statistics, found.within.expect("a bound"));
+    near(&name, got.ks_statistic, expect.ks_statistic, within.ks_statistic + 1e-12);
+    near(&name, got.wasserstein, expect.wasserstein, within.wasserstein + 1e-12);
+    let (p, of_all) = (got.ks.expect("p"), p_of(rows, count, &expect));
+    assert!(p >= of_all, "{name}: {p} is smaller than {of_all}");
+    (name, found)
+}
+
 #[test]
 fn a_window_that_is_kept_says_what_all_values_would_within_its_bound() {
     let mut random = Random::new(11);
     for case in 0..90 {
-        let (kind, shift) = (case % 6, [0.0, 0.1, 1.0][case / 6 % 3]);
-        let rows = 1_001 + usize::try_from(random.below(30_000)).expect("few");
-        let count = 60 + usize::try_from(random.below(1_980)).expect("few");
-        let reference = draw(kind, &mut random, rows, 0.0);
-        let window = draw(kind, &mut random, count, shift);
-        let (expect, _) = of_values(&reference, &window);
-        let found = seen(&profile(&reference), &window);
-        let name = format!("case {case}: {rows} rows of kind {kind} against {count}");
+        let kind = (case % 6, [0.0, 0.1, 1.0][case / 6 % 3]);
+        let (name, found) = seeded(&mut random, kind, &(60..2_040));
         assert_eq!(found.method, Method::Sketch, "{name}");
         assert_eq!(found.method_of(Test::Psi), Method::Binned, "not of ranks, which are noisy");
         let within = found.within.expect("a bound");
         assert!(within.ks_statistic <= 0.0015, "{name}: {within:?}");
-        let got = found.statistics;
-        near(&name, got.ks_statistic, expect.ks_statistic, within.ks_statistic + 1e-12);
-        near(&name, got.wasserstein, expect.wasserstein, within.wasserstein + 1e-12);
-        let (p, of_all) = (got.ks.expect("p"), p_of(rows, count, &expect));
-        assert!(p >= of_all, "{name}: {p} is smaller than {of_all}");
     }
 }
 
@@ -128,23 +123,13 @@ fn a_window_that_is_kept_says_what_all_values_would_within_its_bound() {
 fn a_window_that_is_not_kept_says_what_all_values_would_within_its_bound() {
     let mut random = Random::new(12);
     for case in 0..36 {
-        let (kind, shift) = (case % 6, [0.0, 1.0][case / 6 % 2]);
-        let rows = 1_001 + usize::try_from(random.below(30_000)).expect("few");
-        let count = RAW_MAX + 1 + usize::try_from(random.below(10_000)).expect("few");
-        let reference = draw(kind, &mut random, rows, 0.0);
-        let window = draw(kind, &mut random, count, shift);
-        let (expect, _) = of_values(&reference, &window);
-        let found = seen(&profile(&reference), &window);
-        let name = format!("case {case}: {rows} rows of kind {kind} against {count}");
+        let kind = (case % 6, [0.0, 1.0][case / 6 % 2]);
+        let counts = RAW_MAX + 1..RAW_MAX + 10_001;
+        let (name, found) = seeded(&mut random, kind, &counts);
         assert_eq!(found.method, Method::Binned, "{name}");
         let within = found.within.expect("a bound");
         // Frequent values have bins of their own, so that no bin hides more than two 128ths.
         assert!(within.ks_statistic <= 2.0 / 128.0 + 1e-3, "{name}: {within:?}");
-        let got = found.statistics;
-        near(&name, got.ks_statistic, expect.ks_statistic, within.ks_statistic + 1e-12);
-        near(&name, got.wasserstein, expect.wasserstein, within.wasserstein + 1e-12);
-        let (p, of_all) = (got.ks.expect("p"), p_of(rows, count, &expect));
-        assert!(p >= of_all, "{name}: {p} is smaller than {of_all}");
     }
 }
 
@@ -177,7 +162,7 @@ fn of_few_values_the_numbers_are_those_of_all_however_many_rows_there_are() {
         let (expect, default) = of_values(&reference, &window);
         let found = seen(&profile(&reference), &window);
         assert_eq!((found.method, found.within), (Method::Exact, None), "kind {kind}");
-        same(&format!("kind {kind} by {shift}"), &found.statistics, &expect);
+        same(&format!("kind {kind} by {shift}"), &found.statistics, &expect, 1e-9);
         assert_eq!(found.default, default);
         assert_eq!(found.statistics.z.is_some(), [6, 10].contains(&kind));
         assert_eq!(found.statistics.chisquare.is_some(), [6, 7].contains(&kind), "{kind}");
@@ -200,7 +185,7 @@ fn a_value_that_the_reference_never_had_is_one_more() {
         let Statistics { chisquare: _, ks, .. } = found.statistics;
         if count <= RAW_MAX {
             assert_eq!(found.method, Method::Exact);
-            same("kept", &Statistics { chisquare: None, ..found.statistics }, &expect);
+            same("kept", &Statistics { chisquare: None, ..found.statistics }, &expect, 1e-9);
         } else {
             assert_eq!(found.method, Method::Binned);
             near("ks", ks, expect.ks, 1e-9);
