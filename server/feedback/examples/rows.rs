@@ -39,8 +39,8 @@ impl Sink for Keep {
         self.0.send(rows.clone()).map_err(io::Error::other)
     }
 
-    fn flush(&mut self, _: server_feedback::Position, _: &str) -> io::Result<()> {
-        Ok(())
+    fn flush(&mut self, _: server_feedback::Position, _: &str) -> io::Result<usize> {
+        Ok(0)
     }
 
     fn reset(&mut self) {}
@@ -67,10 +67,10 @@ impl Sink for Counted {
         self.files.write(rows)
     }
 
-    fn flush(&mut self, from: server_feedback::Position, of: &str) -> io::Result<()> {
-        self.files.flush(from, of)?;
+    fn flush(&mut self, from: server_feedback::Position, of: &str) -> io::Result<usize> {
+        let left_out = self.files.flush(from, of)?;
         self.done.fetch_add(std::mem::take(&mut self.rows), Ordering::Relaxed);
-        Ok(())
+        Ok(left_out)
     }
 
     fn reset(&mut self) {

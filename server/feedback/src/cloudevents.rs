@@ -5,12 +5,13 @@
 //! consumers know. Either way an event that comes twice has the same id.
 
 use std::io;
+use std::mem::take;
 
 use bytes::Bytes;
 use server_base::{ModelName, Version, calendar};
 
 use crate::catalogue::Position;
-use crate::event_batch::{Batch, Waiting, post};
+use crate::event_batch::{Batch, LeftOut, Waiting, post};
 use crate::json::{quoted, tensor_json};
 use crate::keys::Keys;
 use crate::metrics;
@@ -72,6 +73,8 @@ pub struct CloudEvents<P> {
     /// A batch that is being made.
     batch: Batch,
     bytes: usize,
+    /// Of what was taken: it cannot be told.
+    untold: LeftOut,
     done: Done,
 }
 
@@ -82,6 +85,8 @@ struct Done {
     /// Where in the log the flush began.
     from: Position,
     posts: usize,
+    /// Rows among them that nobody takes.
+    left_out: usize,
     /// Of the last post's body.
     crc: u32,
 }
@@ -95,6 +100,7 @@ impl<P: Post> CloudEvents<P> {
             waiting: Vec::new(),
             batch: Batch::default(),
             bytes: 0,
+            untold: LeftOut::default(),
             done: Done::default(),
         }
     }
@@ -117,21 +123,20 @@ impl<P: Post> CloudEvents<P> {
 
     fn kserve(&mut self, rows: &Rows) {
         for past in requests(&rows.batch) {
-            match request(&past) {
-                Some(body) => self.event(rows, &past, (REQUEST, body)),
-                None => metrics::untold(self.events.name()),
+            let answer = (past.status == "OK").then(|| (RESPONSE, response(rows, &past)));
+            // Its rows go with the first of the two that can be told.
+            let mut count = past.rows;
+            for (kind, body) in std::iter::once((REQUEST, request(&past))).chain(answer) {
+                match body {
+                    Some(body) => self.event(rows, (&past, take(&mut count)), (kind, body)),
+                    None => self.untold.events += 1,
+                }
             }
-            if past.status != "OK" {
-                continue;
-            }
-            match response(rows, &past) {
-                Some(body) => self.event(rows, &past, (RESPONSE, body)),
-                None => metrics::untold(self.events.name()),
-            }
+            self.untold.rows += count;
         }
     }
 
-    fn event(&mut self, rows: &Rows, past: &Past, (kind, body): (&str, String)) {
+    fn event(&mut self, rows: &Rows, (past, count): (&Past, usize), (kind, body): (&str, String)) {
         let headers = vec![
             ("content-type", "application/json".to_owned()),
             ("ce-specversion", "1.0".to_owned()),
@@ -145,7 +150,7 @@ impl<P: Post> CloudEvents<P> {
         ];
         self.bytes += body.len();
         let event = Event { headers, body: body.into() };
-        self.waiting.push(Waiting::alone(event));
+        self.waiting.push(Waiting::alone(event, count));
     }
 }
 
@@ -162,28 +167,36 @@ impl<P: Post> Sink for CloudEvents<P> {
         Ok(())
     }
 
-    fn flush(&mut self, from: Position, _of: &str) -> io::Result<()> {
+    fn flush(&mut self, from: Position, _of: &str) -> io::Result<usize> {
         self.waiting.extend(self.batch.close());
-        let waiting = std::mem::take(&mut self.waiting);
-        let done = std::mem::take(&mut self.done);
+        let (waiting, done) = (take(&mut self.waiting), take(&mut self.done));
         let last = done.posts.checked_sub(1).and_then(|it| waiting.get(it));
         let is_same = done.from == from && last.is_some_and(|it| it.crc() == done.crc);
-        let skip = if is_same { done.posts } else { 0 };
+        let (skip, mut left_out) = if is_same { (done.posts, done.left_out) } else { (0, 0) };
         for (place, it) in waiting.iter().enumerate().skip(skip) {
-            if let Err(error) = post(&mut self.to, self.events.name(), it) {
-                let last = place.checked_sub(1).and_then(|it| waiting.get(it));
-                self.done = Done { from, posts: place, crc: last.map_or(0, Waiting::crc) };
-                return Err(error);
+            match post(&mut self.to, self.events.name(), it) {
+                Ok(more) => {
+                    metrics::untold(self.name(), more.events);
+                    left_out += more.rows;
+                }
+                Err(error) => {
+                    let last = place.checked_sub(1).and_then(|it| waiting.get(it));
+                    let crc = last.map_or(0, Waiting::crc);
+                    self.done = Done { from, posts: place, left_out, crc };
+                    return Err(error);
+                }
             }
         }
+        let untold = self.untold;
+        metrics::untold(self.name(), untold.events);
         self.reset();
-        Ok(())
+        Ok(left_out + untold.rows)
     }
 
     fn reset(&mut self) {
         self.waiting.clear();
         self.batch = Batch::default();
-        self.bytes = 0;
+        (self.bytes, self.untold) = (0, LeftOut::default());
     }
 
     fn is_full(&self) -> bool {

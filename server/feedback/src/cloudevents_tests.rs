@@ -213,3 +213,66 @@ fn batches_that_are_too_large_are_posted_in_parts() {
     assert_eq!(check(1_200, &all), 100, "one by one");
     assert_eq!(check(100, &[]), 0, "left out, and nothing waits for them");
 }
+
+/// One row each, with a name of that many bytes.
+fn named(names: &[usize]) -> Rows {
+    let record = |bytes: &usize| {
+        let mut record = fixture::record(fixture::hour(480_000), 1);
+        record.request_id = smallvec::SmallVec::from_elem(b'x', *bytes);
+        record
+    };
+    let records: Vec<server_base::Record> = names.iter().map(record).collect();
+    let form = fixture::form(fixture::subject("m"));
+    let batch = form.rows(&records, fixture::hour(480_000)).expect("rows");
+    Rows { batch, ..fixture::rows("m", 480_000, 1) }
+}
+
+/// Whichever attempt it was that left some out.
+#[test]
+fn rows_that_nobody_takes_are_told_apart_and_counted_once() {
+    const UNTOLD: &str = "salver_log_sink_untold_total";
+    let counts = fixture::Counts::default();
+    let mut names = vec![10; 2 * BATCH_EVENTS_MAX];
+    for long in [0, 3, BATCH_EVENTS_MAX + 1] {
+        names[long] = 4_000;
+    }
+    let rows = named(&names);
+    ::metrics::with_local_recorder(&counts, || {
+        let folder = tempfile::tempdir().expect("scratch");
+        let mut sink = sink(folder.path(), Events::Rows);
+        sink.to.bytes_max = 3_000;
+        sink.write(&rows).expect("takes rows");
+        assert_eq!(sink.flush(Position::default(), "log").expect("flushes"), 3);
+        let posts = posted(folder.path()).len();
+        assert_eq!(counts.of(UNTOLD), 3);
+        // It fails at its last post, with some of the second batch left out.
+        (sink.to.takes, sink.to.fails) = (posts - 1, 1);
+        sink.write(&rows).expect("takes rows");
+        sink.flush(Position::default(), "log").expect_err("the last");
+        sink.reset();
+        assert_eq!(counts.of(UNTOLD), 3 + 2, "of the first batch");
+        sink.write(&rows).expect("takes rows");
+        assert_eq!(sink.flush(Position::default(), "log").expect("flushes"), 3);
+        assert_eq!(counts.of(UNTOLD), 2 * 3);
+    });
+}
+
+#[test]
+fn rows_of_requests_that_nobody_takes_are_counted_by_request() {
+    let folder = tempfile::tempdir().expect("scratch");
+    let mut sink = sink(folder.path(), Events::Kserve);
+    sink.to.bytes_max = 3_000;
+    sink.write(&named(&[10, 4_000, 10])).expect("takes rows");
+    assert_eq!(sink.flush(Position::default(), "log").expect("flushes"), 1);
+    assert_eq!(posted(folder.path()).len(), 2 * 2, "question and answer of two");
+    // What is not in the log can be told neither as a question nor as an answer.
+    let mut hidden = fixture::subject("m");
+    (hidden.config.inputs, hidden.config.outputs) = (Some(Vec::new()), Some(Vec::new()));
+    let record = fixture::record(fixture::hour(480_000), 2);
+    let batch = fixture::form(hidden).rows(&[record], fixture::hour(480_000)).expect("rows");
+    let rows = Rows { batch, ..fixture::rows("m", 480_000, 1) };
+    sink.write(&rows).expect("takes rows");
+    sink.reset();
+    sink.write(&rows).expect("the same again");
+    assert_eq!(sink.flush(Position::default(), "log").expect("flushes"), 2);
+}

@@ -283,16 +283,17 @@ impl Delivery {
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        if self.waiting.is_some() {
-            self.sink.flush(self.durable, &self.log)?;
-        }
+        let left_out = match self.waiting {
+            Some(_) => self.sink.flush(self.durable, &self.log)?,
+            None => 0,
+        };
         if self.reader.at > self.durable {
             let text = cursor_text(self.reader.at);
             self.files.replace(&cursor_path(&self.folder, &*self.sink), text.as_bytes())?;
             self.durable = self.reader.at;
             self.catalogue.advance(self.place, self.durable);
         }
-        self.metrics.delivered(self.rows);
+        self.metrics.delivered(self.rows.saturating_sub(left_out as u64));
         (self.waiting, self.rows) = (None, 0);
         Ok(())
     }

@@ -1,11 +1,11 @@
 //! Events of the JSON batch content mode: many in one post, and one that is too large in parts.
 
 use std::io;
+use std::ops::AddAssign;
 
 use bytes::Bytes;
 
 use crate::cloudevents::{Event, Post};
-use crate::metrics;
 
 /// Events of one batch. Receivers are free to refuse more than they like; these are modest.
 pub(crate) const BATCH_EVENTS_MAX: usize = 500;
@@ -15,6 +15,22 @@ const BATCH_BYTES_MAX: usize = 1 << 20;
 pub(crate) struct Waiting {
     pub(crate) event: Event,
     ends: Vec<usize>,
+    /// Rows that are delivered by it.
+    rows: usize,
+}
+
+/// What nobody is told of: it cannot be told, or is too large for who takes events.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct LeftOut {
+    pub(crate) events: usize,
+    pub(crate) rows: usize,
+}
+
+impl AddAssign for LeftOut {
+    fn add_assign(&mut self, other: LeftOut) {
+        self.events += other.events;
+        self.rows += other.rows;
+    }
 }
 
 /// A batch that is being made.
@@ -40,15 +56,15 @@ impl Batch {
         let Batch { mut body, ends } = std::mem::take(self);
         (!ends.is_empty()).then(|| {
             body.push(b']');
-            Waiting { event: batch(body.into()), ends }
+            Waiting { event: batch(body.into()), rows: ends.len(), ends }
         })
     }
 }
 
 impl Waiting {
-    /// An event that is no batch.
-    pub(crate) fn alone(event: Event) -> Waiting {
-        Waiting { event, ends: Vec::new() }
+    /// An event that is no batch, and by which so many rows are delivered.
+    pub(crate) fn alone(event: Event, rows: usize) -> Waiting {
+        Waiting { event, ends: Vec::new(), rows }
     }
 
     pub(crate) fn crc(&self) -> u32 {
@@ -57,24 +73,25 @@ impl Waiting {
 }
 
 /// Posts it; if it is too large in parts, down to single events, and without those that are too large by
-/// themselves: says how many were left out.
+/// themselves: says what was left out. Whoever counts that does so when all of it is posted, for after an error it comes again.
 pub(crate) fn post<P: Post>(
     to: &mut P,
     sink: &'static str,
     waiting: &Waiting,
-) -> io::Result<usize> {
-    let Waiting { event, ends } = waiting;
+) -> io::Result<LeftOut> {
+    let Waiting { event, ends, rows } = waiting;
     match to.post(event) {
         Err(error) if error.kind() == io::ErrorKind::FileTooLarge => {}
-        other => return other.map(|()| 0),
+        other => return other.map(|()| LeftOut::default()),
     }
     let bytes = event.body.len();
     let Some((first, second)) = halves(event, ends) else {
         tracing::error!(sink, bytes, "an event is too large for who takes them: it is left out");
-        metrics::untold(sink);
-        return Ok(1);
+        return Ok(LeftOut { events: 1, rows: *rows });
     };
-    Ok(post(to, sink, &first)? + post(to, sink, &second)?)
+    let mut left_out = post(to, sink, &first)?;
+    left_out += post(to, sink, &second)?;
+    Ok(left_out)
 }
 
 /// A batch in two; `None`: it is one event.
@@ -85,8 +102,8 @@ fn halves(event: &Event, ends: &[usize]) -> Option<(Waiting, Waiting)> {
         let events = event.body.get(begin..end)?;
         let body = [b"[", events, b"]"].concat();
         // Behind the bracket or comma that stood before it, as behind the bracket of its own.
-        let ends = ends.iter().map(|it| it + 1 - begin).collect();
-        Some(Waiting { event: batch(body.into()), ends })
+        let ends: Vec<usize> = ends.iter().map(|it| it + 1 - begin).collect();
+        Some(Waiting { event: batch(body.into()), rows: ends.len(), ends })
     };
     Some((part(1, first, middle)?, part(middle + 1, second, end)?))
 }

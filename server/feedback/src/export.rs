@@ -132,7 +132,7 @@ impl Export {
         match &mut self.to {
             Form::Lines(lines) => {
                 lines.write(rows)?;
-                lines.flush(Position::default(), "")
+                lines.flush(Position::default(), "").map(drop)
             }
             Form::Parquet(writer) => {
                 let batch = conformed(rows, &self.schema).map_err(io::Error::other)?;

@@ -1,6 +1,8 @@
 //! Records and rows for the tests.
 
-use std::sync::Arc;
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use arrow_array::RecordBatch;
@@ -8,6 +10,7 @@ use arrow_array::cast::AsArray as _;
 use arrow_array::types::UInt32Type;
 use arrow_schema::ArrowError;
 use backend_api::{DType, Dim, Signature, Tensor, TensorSpec};
+use metrics::{Counter, Gauge, Histogram, Key, KeyName, Metadata, Recorder, SharedString, Unit};
 use server_base::{
     EventId, LogConfig, ModelName, Protocol, Reason, Record, Route, Subject, Timing, Version,
 };
@@ -128,4 +131,37 @@ pub(crate) fn keys(batch: &RecordBatch) -> Vec<(String, u32)> {
     let rows = text("row_index").as_primitive::<UInt32Type>();
     let events = text("event_id").as_string::<i32>().iter().flatten();
     events.map(str::to_owned).zip(rows.values().iter().copied()).collect()
+}
+
+/// What is counted while it is the recorder, by name and whatever the labels.
+#[derive(Default)]
+pub(crate) struct Counts(Mutex<BTreeMap<String, Arc<AtomicU64>>>);
+
+impl Counts {
+    pub(crate) fn of(&self, name: &str) -> u64 {
+        self.handle(name).load(Ordering::Relaxed)
+    }
+
+    fn handle(&self, name: &str) -> Arc<AtomicU64> {
+        let mut all = self.0.lock().expect("nobody panics");
+        Arc::clone(all.entry(name.to_owned()).or_default())
+    }
+}
+
+impl Recorder for Counts {
+    fn describe_counter(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
+    fn describe_gauge(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
+    fn describe_histogram(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
+
+    fn register_counter(&self, key: &Key, _: &Metadata<'_>) -> Counter {
+        Counter::from_arc(self.handle(key.name()))
+    }
+
+    fn register_gauge(&self, _: &Key, _: &Metadata<'_>) -> Gauge {
+        Gauge::noop()
+    }
+
+    fn register_histogram(&self, _: &Key, _: &Metadata<'_>) -> Histogram {
+        Histogram::noop()
+    }
 }

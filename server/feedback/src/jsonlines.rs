@@ -33,10 +33,10 @@ impl<W: Write + Send> Sink for JsonLines<W> {
         Ok(())
     }
 
-    fn flush(&mut self, _from: Position, _of: &str) -> io::Result<()> {
+    fn flush(&mut self, _from: Position, _of: &str) -> io::Result<usize> {
         self.to.write_all(&self.lines)?;
         self.lines.clear();
-        self.to.flush()
+        self.to.flush().map(|()| 0)
     }
 
     fn reset(&mut self) {

@@ -11,6 +11,7 @@ use crate::event_batch::{Batch, Waiting, post};
 use crate::json::quoted;
 use crate::labels::{LabelRow, LabelValue};
 use crate::messages::{Message, Produce, produce};
+use crate::metrics;
 
 /// What such an event is called.
 pub const LABEL: &str = "dev.salver.inference.label.v1";
@@ -61,7 +62,10 @@ impl<P: Post> LabelEvents<P> {
         let (skip, mut left_out) = done.map_or((0, 0), |it| (it.posts, it.left_out));
         for (posts, it) in waiting.iter().enumerate().skip(skip) {
             match post(&mut self.to, Self::NAME, it) {
-                Ok(more) => left_out += more,
+                Ok(more) => {
+                    metrics::untold(Self::NAME, more.events);
+                    left_out += more.rows;
+                }
                 Err(error) => {
                     let last = posts.checked_sub(1).and_then(|it| waiting.get(it));
                     let (name, crc) = (name.to_owned(), last.map_or(0, Waiting::crc));

@@ -113,7 +113,7 @@ impl Sink for Shaky {
         self.inner.write(rows)
     }
 
-    fn flush(&mut self, from: Position, of: &str) -> io::Result<()> {
+    fn flush(&mut self, from: Position, of: &str) -> io::Result<usize> {
         self.inner.flush(from, of)
     }
 

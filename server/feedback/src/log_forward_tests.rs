@@ -10,12 +10,18 @@ use crate::cloudevents::{CloudEvents, Event, Events, Post};
 struct Receiver {
     is_back: Arc<AtomicBool>,
     posted: Arc<Mutex<Vec<u8>>>,
+    /// What names one of these is too large for it.
+    refuses: Arc<Mutex<Vec<String>>>,
 }
 
 impl Post for Receiver {
     fn post(&mut self, event: &Event) -> io::Result<()> {
         if !self.is_back.load(Ordering::Relaxed) {
             return Err(io::ErrorKind::ConnectionRefused.into());
+        }
+        let body = String::from_utf8_lossy(&event.body);
+        if self.refuses.lock().expect("nobody panics").iter().any(|it| body.contains(it)) {
+            return Err(io::ErrorKind::FileTooLarge.into());
         }
         self.posted.lock().expect("nobody panics").extend_from_slice(&event.body);
         Ok(())
@@ -58,4 +64,26 @@ fn days_without_a_receiver_are_delivered_when_it_is_back() {
     let events = receiver.events();
     assert_eq!(events.len(), durable.len(), "each once");
     assert_eq!(events.into_iter().collect::<BTreeSet<_>>(), durable);
+}
+
+#[test]
+fn what_a_receiver_finds_too_large_is_not_counted_as_delivered() {
+    let (folder, counts) =
+        (tempfile::tempdir().expect("scratch"), crate::fixture::Counts::default());
+    let receiver = Receiver::default();
+    let make = |_: &str| -> io::Result<Vec<Box<dyn Sink>>> {
+        Ok(vec![Box::new(CloudEvents::new(receiver.clone(), Events::Rows))])
+    };
+    let start = || House::new(Arc::new(Disk), options(folder.path()), &make);
+    let house = ::metrics::with_local_recorder(&counts, start);
+    let events: Vec<String> = (0..8).map(|_| house.commit(480_000)).collect();
+    receiver.refuses.lock().expect("nobody panics").extend_from_slice(&events[2..5]);
+    receiver.is_back.store(true, Ordering::Relaxed);
+    assert!(house.stop(), "nothing waits for what nobody takes");
+    let mut taken = receiver.events();
+    taken.sort();
+    let mut expect = [&events[..2], &events[5..]].concat();
+    expect.sort();
+    assert_eq!(taken, expect);
+    assert_eq!(counts.of("salver_log_sink_rows_total"), 5);
 }

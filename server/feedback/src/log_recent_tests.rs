@@ -49,7 +49,7 @@ impl Sink for Late {
         self.inner.write(rows)
     }
 
-    fn flush(&mut self, from: Position, of: &str) -> io::Result<()> {
+    fn flush(&mut self, from: Position, of: &str) -> io::Result<usize> {
         if self.fails > 0 {
             self.fails -= 1;
             return Err(io::ErrorKind::TimedOut.into());

@@ -224,7 +224,7 @@ impl Sink for Stuck {
         self.inner.write(rows)
     }
 
-    fn flush(&mut self, from: Position, of: &str) -> io::Result<()> {
+    fn flush(&mut self, from: Position, of: &str) -> io::Result<usize> {
         if !self.opens.load(Ordering::Relaxed) {
             return Err(io::ErrorKind::TimedOut.into());
         }
@@ -295,8 +295,8 @@ impl Sink for Idle {
         Ok(())
     }
 
-    fn flush(&mut self, _from: crate::catalogue::Position, _of: &str) -> io::Result<()> {
-        Ok(())
+    fn flush(&mut self, _from: crate::catalogue::Position, _of: &str) -> io::Result<usize> {
+        Ok(0)
     }
 
     fn reset(&mut self) {}

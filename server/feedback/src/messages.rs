@@ -61,12 +61,14 @@ pub struct Messages<P> {
     to: P,
     waiting: Vec<Message>,
     bytes: usize,
+    /// Rows that are too long, and are not among those that wait.
+    left_out: usize,
 }
 
 impl<P: Produce> Messages<P> {
     /// To that topic.
     pub fn new(to: P) -> Messages<P> {
-        Messages { to, waiting: Vec::new(), bytes: 0 }
+        Messages { to, waiting: Vec::new(), bytes: 0, left_out: 0 }
     }
 }
 
@@ -85,7 +87,7 @@ impl<P: Produce> Sink for Messages<P> {
             let bytes = message.bytes();
             if bytes > MESSAGE_BYTES_MAX {
                 tracing::error!(model = %rows.model, version = %rows.version, bytes, "a row is too long for a message: it is left out");
-                metrics::untold(SINK);
+                self.left_out += 1;
                 continue;
             }
             self.bytes += bytes;
@@ -94,16 +96,18 @@ impl<P: Produce> Sink for Messages<P> {
         Ok(())
     }
 
-    fn flush(&mut self, _from: Position, _of: &str) -> io::Result<()> {
+    fn flush(&mut self, _from: Position, _of: &str) -> io::Result<usize> {
         // Rows of one write may be more than the producer takes at a time.
         produce(&mut self.to, &self.waiting)?;
+        let left_out = self.left_out;
+        metrics::untold(SINK, left_out);
         self.reset();
-        Ok(())
+        Ok(left_out)
     }
 
     fn reset(&mut self) {
         self.waiting.clear();
-        self.bytes = 0;
+        (self.bytes, self.left_out) = (0, 0);
     }
 
     fn is_full(&self) -> bool {

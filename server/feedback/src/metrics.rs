@@ -88,7 +88,7 @@ pub const SERIES: &[Series] = &[
         DELIVERED,
         SeriesKind::Counter,
         &["sink"],
-        "Rows that a sink has delivered for good.",
+        "Rows that a sink has delivered for good, without those that are left out: they cannot be told in its form, or are too large for a receiver.",
     ),
     Series::plain(
         SINK_FAILURES,
@@ -214,7 +214,9 @@ impl SinkMetrics {
     }
 }
 
-/// A request or answer cannot be told of.
-pub(crate) fn untold(sink: &'static str) {
-    counter!(UNTOLD, "sink" => sink).increment(1);
+/// So many requests, answers, rows or labels cannot be told of, and will not be.
+pub(crate) fn untold(sink: &'static str, events: usize) {
+    if events > 0 {
+        counter!(UNTOLD, "sink" => sink).increment(events as u64);
+    }
 }

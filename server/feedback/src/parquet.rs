@@ -133,7 +133,7 @@ impl Sink for ParquetSink {
         Ok(())
     }
 
-    fn flush(&mut self, from: Position, of: &str) -> io::Result<()> {
+    fn flush(&mut self, from: Position, of: &str) -> io::Result<usize> {
         let name = format!("{of}-{:016x}-{:010x}", from.segment, from.offset);
         for (partition, part) in std::mem::take(&mut self.open) {
             let file = part.writer.into_inner().map_err(io::Error::other)?;
@@ -145,7 +145,7 @@ impl Sink for ParquetSink {
         }
         (self.rows, self.bytes) = (0, 0);
         self.place.idle();
-        Ok(())
+        Ok(0)
     }
 
     fn reset(&mut self) {

@@ -25,6 +25,8 @@ pub struct Past {
     pub request_id: String,
     /// When it came in, in microseconds since 1970.
     pub at_micros: i64,
+    /// How many rows it has here.
+    pub rows: usize,
     /// `OK`, or what went wrong.
     pub status: String,
     /// `direct`, `shared`, `shadow`.
@@ -117,6 +119,7 @@ pub fn requests(batch: &RecordBatch) -> Vec<Past> {
             event: event.to_owned(),
             request_id: fixed.text("request_id", begin).to_owned(),
             at_micros: fixed.at(begin),
+            rows: end - begin,
             status: fixed.text("status", begin).to_owned(),
             route: fixed.text("route", begin).to_owned(),
             latency_us: fixed.micros("latency_us", begin),

@@ -32,9 +32,10 @@ pub trait Sink: Send {
     /// Takes rows. After an error all that was not flushed comes again.
     fn write(&mut self, rows: &Rows) -> io::Result<()>;
 
-    /// What was taken since the last flush is there to stay when it returns. `from` is where in the log
+    /// What was taken since the last flush is there to stay when it returns, but for so many rows as it says: those
+    /// cannot be told in its form, or nobody takes them, and they do not come again. `from` is where in the log
     /// that begins, `of` which log it is: together they name it for ever.
-    fn flush(&mut self, from: Position, of: &str) -> io::Result<()>;
+    fn flush(&mut self, from: Position, of: &str) -> io::Result<usize>;
 
     /// Forgets what was taken since the last flush: it comes again.
     fn reset(&mut self);
@@ -71,7 +72,7 @@ pub(crate) mod conformance {
         sink.flush(at(0), "log").expect("nothing to flush");
         assert_eq!(there(), [], "nothing was written");
         sink.write(&first).expect("takes rows");
-        sink.flush(at(0), "log").expect("flushes");
+        assert_eq!(sink.flush(at(0), "log").expect("flushes"), 0, "all are there");
         assert_eq!(set(there()), keys(&[&first]));
 
         sink.write(&second).expect("takes rows");

@@ -48,13 +48,13 @@ impl Sink for MonitorSink {
         Ok(())
     }
 
-    fn flush(&mut self, _from: Position, _of: &str) -> io::Result<()> {
+    fn flush(&mut self, _from: Position, _of: &str) -> io::Result<usize> {
         // Those that the disk refused are tried again with the next, and hold up nobody.
         self.touched.retain(|it| !self.monitors.flush(it));
         self.monitors.sweep();
         self.is_complete = false;
         self.flushed = Some(Instant::now());
-        Ok(())
+        Ok(0)
     }
 
     fn reset(&mut self) {

@@ -66,7 +66,10 @@ fn tailed(args: &TailArgs) -> anyhow::Result<()> {
     let archive = archive.as_mut();
     let wanted = Wanted { model: args.model.clone(), ..Wanted::default() };
     let mut out = JsonLines::new(io::stdout());
-    let mut show = |rows: &Rows| out.write(rows).and_then(|()| out.flush(Position::default(), ""));
+    let mut show = |rows: &Rows| {
+        out.write(rows)?;
+        out.flush(Position::default(), "").map(drop)
+    };
     // Before the last are read: what comes meanwhile is new.
     let mut follow = args.follow.then(|| Follow::new(archive, &wanted)).transpose()?;
     last(archive, &wanted, args.lines)?.iter().try_for_each(&mut show)?;
