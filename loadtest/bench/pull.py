@@ -1,6 +1,7 @@
 """How fast a model is pulled, beside curl, from a file server on the loopback; and what memory it takes.
 
     python3 loadtest/bench/pull.py --bin target/release --mib 1024 --rounds 5
+    python3 loadtest/bench/pull.py --pullers before/pull target/release/examples/pull
 """
 
 import argparse
@@ -45,7 +46,10 @@ def main():
     arguments.add_argument("--mib", type=int, default=1024)
     arguments.add_argument("--rounds", type=int, default=5)
     arguments.add_argument("--folder", type=Path, help="where files go: /dev/shm has no disk in the way")
+    arguments.add_argument("--pullers", type=Path, nargs="*", help="examples `pull`, in turns")
     arguments = arguments.parse_args()
+    salver = [arguments.bin / "salver", "models", "pull", "URL", "--cache", "CACHE"]
+    pullers = {str(it): [it, "URL", "CACHE"] for it in arguments.pullers or []} or {"salver models pull": salver}
     with tempfile.TemporaryDirectory(dir=arguments.folder) as folder, socket.create_server(("127.0.0.1", 0)) as listener:
         folder = Path(folder)
         model = folder / "model.onnx"
@@ -56,8 +60,8 @@ def main():
         url = f"http://127.0.0.1:{listener.getsockname()[1]}/model.onnx"
         # What a pull does besides fetching, done by others: the bytes are hashed while they come, and synced.
         proven = 'set -o pipefail; curl -s "$0" | tee "$1" | openssl dgst -sha256 > "$1.sha256" && sync "$1"'
-        rates = {"curl": [], "curl and sync": [], "curl, openssl and sync": [], "salver models pull": []}
-        memory = []
+        rates = {"curl": [], "curl and sync": [], "curl, openssl and sync": []} | {name: [] for name in pullers}
+        memory, shares = [], {name: [] for name in pullers}
         for _ in range(arguments.rounds):
             to = folder / "curl"
             seconds, _ = run(["curl", "-s", "-o", to, url])
@@ -70,12 +74,17 @@ def main():
             rates["curl, openssl and sync"].append(arguments.mib / seconds)
             to.unlink()
             cache = folder / "cache"
-            seconds, peak = run([arguments.bin / "salver", "models", "pull", url, "--cache", cache])
-            rates["salver models pull"].append(arguments.mib / seconds)
-            memory.append(peak)
-            shutil.rmtree(cache)
+            for name, command in pullers.items():
+                seconds, peak = run([{"URL": url, "CACHE": cache}.get(it, it) for it in command])
+                rates[name].append(arguments.mib / seconds)
+                shares[name].append(rates[name][-1] / rates["curl"][-1])
+                memory.append(peak)
+                shutil.rmtree(cache)
         for name, found in rates.items():
             print(f"{name}: {statistics.median(found):.0f} ({min(found):.0f} - {max(found):.0f}) MiB/s")
+        for name, found in shares.items():
+            share = f"{statistics.median(found):.0%} ({min(found):.0%} - {max(found):.0%})"
+            print(f"{name}: {share} of curl in the same round")
         print(f"peak of resident memory: {statistics.median(memory):.0f} MiB")
 
 

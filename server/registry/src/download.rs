@@ -1,6 +1,7 @@
 //! One file: from its source to the disk, hashed on the way.
 //!
-//! The network is read here; hashing and writing is done by a thread of the file's own, a few pieces behind.
+//! The network is read here; hashing and writing is done by a thread of the file's own, a few pieces behind,
+//! and the disk keeps up with it.
 //! What broke off stays as a partial file and is gone on with where that is safe: when its digest is known;
 //! or when the registry can be asked for the very same content, by its validator, and what is there still is
 //! what came. Bytes that nobody synced need not be, after a crash.
@@ -20,6 +21,7 @@ use tokio::time::Instant;
 
 use crate::cache::{Cache, Flock, settle};
 use crate::digest::{Digest, Hasher};
+use crate::early::EarlySync;
 use crate::error::{ErrorKind, RegistryError, local};
 use crate::limits::{Limits, PIECES_WAITING_MAX};
 use crate::progress::Progress;
@@ -304,17 +306,19 @@ impl Partial {
 
     /// Takes pieces until there are no more.
     fn write(mut self, mut pieces: mpsc::Receiver<Bytes>) -> Result<Partial, RegistryError> {
-        let mut noted = self.bytes;
+        let (mut noted, mut early) = (self.bytes, EarlySync::default());
         while let Some(piece) = pieces.blocking_recv() {
             self.hasher.update(&piece);
             self.file.write_all(&piece).map_err(local("write", &self.path))?;
             self.bytes += piece.len() as u64;
+            early.wrote(piece.len() as u64, &self.file).map_err(local("sync", &self.path))?;
             if self.bytes - noted >= NOTED_EVERY {
                 self.take_note()?;
                 noted = self.bytes;
             }
         }
         self.take_note()?;
+        early.finish().map_err(local("sync", &self.path))?;
         Ok(self)
     }
 }

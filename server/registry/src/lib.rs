@@ -25,6 +25,7 @@ mod schedule;
 mod progress;
 mod cache;
 mod download;
+mod early;
 mod archive;
 mod lock;
 mod signature;
