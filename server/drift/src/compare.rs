@@ -5,13 +5,13 @@ use serde::Serialize;
 use crate::binning::{Shares, aligned, side_by_side};
 use crate::column::{Kind, Tally, Values};
 use crate::distance::{
-    hellinger, hellinger_of_samples, jensen_shannon, kullback_leibler, largest_difference, psi,
-    total_variation, wasserstein,
+    Area, hellinger, hellinger_of_distinct, jensen_shannon, kullback_leibler, largest_difference,
+    psi, total_variation,
 };
 use crate::large::brought;
 use crate::proportion::{chi_square, two_proportions};
 use crate::sample::Sample;
-use crate::smirnov::kolmogorov_smirnov;
+use crate::smirnov::{Apart, KolmogorovSmirnov};
 use crate::statistics::{Method, Statistics, present};
 use crate::test::{FEW_VALUES, Test};
 
@@ -203,22 +203,49 @@ fn not_empty(
 /// `whole`: both sides are of integer types.
 pub fn of_numbers(reference: &Sample, current: &Sample, whole: bool) -> (Statistics, usize) {
     let shares = Shares::of_samples(reference, current, whole);
-    let ks = kolmogorov_smirnov(reference, current);
+    let both = Both::of(reference, current);
     let mut statistics = Statistics {
         psi: present(psi(&shares)),
         jensenshannon: present(jensen_shannon(&shares)),
-        ks: present(ks.p),
-        ks_statistic: present(ks.statistic),
-        wasserstein: present(wasserstein(reference, current)),
+        ks: present(both.ks.p),
+        ks_statistic: present(both.ks.statistic),
+        wasserstein: present(both.wasserstein),
         kl_div: present(kullback_leibler(&shares)),
-        hellinger: present(hellinger_of_samples(reference, current, whole)),
+        hellinger: present(hellinger_of_distinct(reference, current, (both.distinct, whole))),
         ..Statistics::default()
     };
-    let (left, right) = side_by_side(reference, current);
-    if left.len() <= FEW_VALUES {
+    if both.distinct <= FEW_VALUES {
+        let (left, right) = side_by_side(reference, current);
         counted(&mut statistics, &left, &right);
     }
-    (statistics, left.len())
+    (statistics, both.distinct)
+}
+
+/// What takes a walk over the values of both sides: one for all of it, as which side comes next is what no
+/// processor can guess.
+struct Both {
+    /// Different values on both sides together.
+    distinct: usize,
+    ks: KolmogorovSmirnov,
+    wasserstein: f64,
+}
+
+impl Both {
+    fn of(reference: &Sample, current: &Sample) -> Both {
+        if reference.is_empty() || current.is_empty() {
+            let distinct = reference.distinct() + current.distinct();
+            let ks = KolmogorovSmirnov { statistic: f64::NAN, p: f64::NAN };
+            return Both { distinct, ks, wasserstein: f64::NAN };
+        }
+        let mut apart = Apart::new(reference.len() as u64, current.len() as u64);
+        let (mut distinct, mut area) = (0, Area::new(reference, current));
+        reference.walk(current, |value, i, j| {
+            distinct += 1;
+            apart.see(i, j);
+            area.see(value, i, j);
+        });
+        Both { distinct, ks: apart.judged(), wasserstein: area.in_deviations(reference) }
+    }
 }
 
 /// Every statistic of categories.

@@ -50,12 +50,22 @@ pub fn hellinger(shares: &Shares) -> f64 {
 /// Hellinger distance of numbers, by densities between Sturges' edges over the *different* values
 /// of both sides, as Evidently bins them.
 pub fn hellinger_of_samples(reference: &Sample, current: &Sample, whole: bool) -> f64 {
-    let (mut range, mut distinct) = (None, 0);
-    reference.walk(current, |value, _, _| {
-        range = Some((range.map_or(value, |it: (f64, f64)| it.0), value));
-        distinct += 1;
-    });
-    let Some((low, high)) = range else { return f64::NAN };
+    let mut distinct = 0;
+    reference.walk(current, |_, _, _| distinct += 1);
+    hellinger_of_distinct(reference, current, (distinct, whole))
+}
+
+/// The same of samples that have so many different values together.
+pub(crate) fn hellinger_of_distinct(
+    reference: &Sample,
+    current: &Sample,
+    (distinct, whole): (usize, bool),
+) -> f64 {
+    let ends = |a: Option<(f64, f64)>, b: Option<(f64, f64)>| match (a, b) {
+        (Some(a), Some(b)) => Some((a.0.min(b.0), a.1.max(b.1))),
+        (one, None) | (None, one) => one,
+    };
+    let Some((low, high)) = ends(reference.range(), current.range()) else { return f64::NAN };
     let edges = sturges(low, high, distinct, whole);
     hellinger_of_bins(&edges, &reference.histogram(&edges), &current.histogram(&edges))
 }
@@ -95,14 +105,37 @@ pub fn wasserstein(reference: &Sample, current: &Sample) -> f64 {
     if reference.is_empty() || current.is_empty() {
         return f64::NAN;
     }
-    let (n, m) = (reference.len() as f64, current.len() as f64);
-    // Up to a value the functions are as far apart as at the one before.
-    let (mut area, mut apart, mut before) = (0.0, 0.0, 0.0);
-    reference.walk(current, |value, i, j| {
-        area += apart * (value - before);
-        (apart, before) = ((i as f64 / n - j as f64 / m).abs(), value);
-    });
-    area / reference.deviation().max(SPREAD_MIN)
+    let mut area = Area::new(reference, current);
+    reference.walk(current, |value, i, j| area.see(value, i, j));
+    area.in_deviations(reference)
+}
+
+/// What lies between the distribution functions of two samples, neither of them empty.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Area {
+    n: f64,
+    m: f64,
+    area: f64,
+    /// Up to a value the functions are as far apart as at the one before.
+    apart: f64,
+    before: f64,
+}
+
+impl Area {
+    pub(crate) fn new(reference: &Sample, current: &Sample) -> Area {
+        let (n, m) = (reference.len() as f64, current.len() as f64);
+        Area { n, m, area: 0.0, apart: 0.0, before: 0.0 }
+    }
+
+    /// So many of either are at most that value, the next one.
+    pub(crate) fn see(&mut self, value: f64, i: usize, j: usize) {
+        self.area += self.apart * (value - self.before);
+        (self.apart, self.before) = ((i as f64 / self.n - j as f64 / self.m).abs(), value);
+    }
+
+    pub(crate) fn in_deviations(self, reference: &Sample) -> f64 {
+        self.area / reference.deviation().max(SPREAD_MIN)
+    }
 }
 
 /// Whether the categories of the current side occur in the reference, as the share of its rows

@@ -5,7 +5,7 @@ use crate::kolmogorov::kolmogorov_above;
 use crate::sample::Sample;
 
 /// Larger samples are judged by the law of one sample of the harmonic size, smaller ones exactly.
-const EXACT_MAX: usize = 10_000;
+const EXACT_MAX: u64 = 10_000;
 
 /// Windows are judged exactly while the lattice has no more cells: milliseconds.
 const PATHS_MAX: u64 = 1_000_000;
@@ -25,23 +25,46 @@ pub fn kolmogorov_smirnov(reference: &Sample, current: &Sample) -> KolmogorovSmi
     if n == 0 || m == 0 {
         return KolmogorovSmirnov { statistic: f64::NAN, p: f64::NAN };
     }
-    // In units of one over the least common multiple, the distance is a whole number.
-    let divisor = gcd(n, m);
-    let (step, other_step) = (m / divisor, n / divisor);
-    let mut largest = 0_u128;
-    reference.walk(current, |_, i, j| {
-        let (a, b) = (i as u128 * u128::from(step), j as u128 * u128::from(other_step));
-        largest = largest.max(a.abs_diff(b));
-    });
-    let multiple = n as f64 * step as f64;
-    let statistic = largest as f64 / multiple;
-    let p = if reference.len().max(current.len()) <= EXACT_MAX {
-        // At most 10⁸ in samples of that size.
-        exact(n, m, u64::try_from(largest).unwrap_or(u64::MAX))
-    } else {
-        asymptotic(n, m, statistic)
-    };
-    KolmogorovSmirnov { statistic, p }
+    let mut apart = Apart::new(n, m);
+    reference.walk(current, |_, i, j| apart.see(i, j));
+    apart.judged()
+}
+
+/// How far apart the distribution functions of two samples, neither of them empty, are at the most.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Apart {
+    n: u64,
+    m: u64,
+    /// In units of one over the least common multiple, the distance is a whole number.
+    step: u64,
+    other_step: u64,
+    largest: u128,
+}
+
+impl Apart {
+    /// Of samples of those sizes.
+    pub(crate) fn new(n: u64, m: u64) -> Apart {
+        let divisor = gcd(n, m).max(1);
+        Apart { n, m, step: m / divisor, other_step: n / divisor, largest: 0 }
+    }
+
+    /// So many of either are at most some value.
+    pub(crate) fn see(&mut self, i: usize, j: usize) {
+        let (a, b) = (i as u128 * u128::from(self.step), j as u128 * u128::from(self.other_step));
+        self.largest = self.largest.max(a.abs_diff(b));
+    }
+
+    pub(crate) fn judged(self) -> KolmogorovSmirnov {
+        let Apart { n, m, step, largest, .. } = self;
+        let statistic = largest as f64 / (n as f64 * step as f64);
+        let p = if n.max(m) <= EXACT_MAX {
+            // At most 10⁸ in samples of that size.
+            exact(n, m, u64::try_from(largest).unwrap_or(u64::MAX))
+        } else {
+            asymptotic(n, m, statistic)
+        };
+        KolmogorovSmirnov { statistic, p }
+    }
 }
 
 /// Of counts in the same ascending bins: the distance is looked at where bins meet, so it is no
