@@ -7,6 +7,7 @@ pub mod files;
 mod finding;
 mod ids;
 mod journal;
+mod kept;
 mod kind;
 pub mod limits;
 mod origin;
@@ -20,6 +21,7 @@ mod truth;
 pub use finding::{Finding, FindingKind, Findings};
 pub use ids::{IdError, ModelName, Version, VersionChoice};
 pub use journal::Journal;
+pub use kept::{Kept, KeptTensor};
 pub use kind::{Kind, Protocol};
 pub use log::{
     LogConfig, LogMode, LowConfidence, PredictionLog, Share, Subject, Told, Unlogged, VersionLog,

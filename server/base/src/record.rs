@@ -1,7 +1,7 @@
 //! What is remembered of one prediction.
 //!
-//! Made on the hot path out of handles to memory that is there anyway; turned into rows by the
-//! prediction log, on its own thread.
+//! Made on the hot path out of copies of what is short and handles to what is long; turned into rows by
+//! the prediction log, on its own thread.
 
 use std::cell::Cell;
 use std::fmt;
@@ -10,9 +10,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use backend_api::Tensor;
 use smallvec::SmallVec;
 
+use crate::kept::Kept;
 use crate::kind::{Kind, Protocol};
 use crate::request::Timing;
 
@@ -204,11 +204,11 @@ pub struct Record {
     /// If the model's traffic has chosen the version: how likely that was.
     pub drawn: Option<Drawn>,
     /// In the signature's order; empty if it never came that far.
-    pub inputs: SmallVec<[Tensor; 2]>,
+    pub inputs: Kept,
     /// Bytes of the request that the inputs are parts of, which they keep in memory; 0: not known.
     pub held: usize,
     /// In the signature's order; empty if there was no answer.
-    pub outputs: SmallVec<[Tensor; 2]>,
+    pub outputs: Kept,
     /// Rows of the request, 1 if that is not known.
     pub rows: usize,
     /// Why there is no answer.

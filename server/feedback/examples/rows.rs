@@ -249,12 +249,13 @@ fn record(seed: usize) -> Record {
         time,
         protocol: Protocol::Grpc,
         route: Route::Direct,
-        inputs: smallvec![tensor(Tensor::from_elements(&[1, FEATURES], &x))],
+        inputs: [tensor(Tensor::from_elements(&[1, FEATURES], &x))].into(),
         held: 0,
-        outputs: smallvec![
+        outputs: [
             tensor(Tensor::from_elements(&[1], &[(seed % 2) as i64])),
             tensor(Tensor::from_elements(&[1, 2], &[0.25_f32, 0.75])),
-        ],
+        ]
+        .into(),
         rows: 1,
         failure: None,
         timing: Timing { batch_rows: 1, ..Timing::default() },

@@ -8,9 +8,9 @@
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use backend_api::{DType, Tensor};
+use backend_api::DType;
 use bytes::Bytes;
-use server_base::{Drawn, EventId, Kind, Protocol, Reason, Route, Told, Trace};
+use server_base::{Drawn, EventId, KeptTensor, Kind, Protocol, Reason, Route, Told, Trace};
 
 use crate::parcel::{Parcel, Values};
 use crate::rows::{duration, number};
@@ -179,7 +179,7 @@ impl List {
             for it in logged {
                 let slot = match tensors.get(it.place) {
                     Some(tensor) => {
-                        let data = keep(self, tensor.data());
+                        let data = keep(self, tensor.data);
                         self.slot(it, tensor, data)
                     }
                     None => Slot::default(),
@@ -194,18 +194,17 @@ impl List {
         self.bytes += *bytes;
     }
 
-    fn slot(&mut self, logged: &Logged, tensor: &Tensor, data: Place) -> Slot {
+    fn slot(&mut self, logged: &Logged, tensor: KeptTensor<'_>, data: Place) -> Slot {
         let mut slot = Slot {
-            elements: tensor.shape().elements(),
+            elements: tensor.elements,
             data,
             dims: number(self.dims.len()),
             rank: 0,
-            dtype: Some(tensor.dtype()),
+            dtype: Some(tensor.dtype),
         };
         if logged.layout == Layout::Whole {
-            let dims = tensor.shape().dims();
-            self.dims.extend_from_slice(dims);
-            slot.rank = u8::try_from(dims.len()).unwrap_or(u8::MAX);
+            self.dims.extend_from_slice(tensor.dims);
+            slot.rank = u8::try_from(tensor.dims.len()).unwrap_or(u8::MAX);
         }
         slot
     }

@@ -1,6 +1,6 @@
 use std::time::{Duration, SystemTime};
 
-use backend_api::{Dim, Shape, Signature};
+use backend_api::{Dim, Shape, Signature, Tensor};
 use proptest::prelude::*;
 use server_base::{Record, Timing};
 use smallvec::{SmallVec, smallvec};
@@ -97,9 +97,9 @@ fn any_record() -> impl Strategy<Value = Record> {
                 time: SystemTime::UNIX_EPOCH + micros(time),
                 protocol: words.0,
                 route: words.1,
-                inputs,
+                inputs: inputs.into_iter().collect(),
                 held: 0,
-                outputs,
+                outputs: outputs.into_iter().collect(),
                 rows,
                 failure,
                 timing: Timing { queue, compute_infer, batch_rows, ..Timing::default() },
@@ -136,10 +136,10 @@ fn check(entry: &Entry<'_>, record: &Record, form: &Form) {
     for (number, (logged, tensor)) in inputs.into_iter().chain(outputs).enumerate() {
         let is_whole = logged.layout == Layout::Whole;
         let expect = tensor.map(|it| View {
-            dtype: it.dtype(),
-            elements: it.shape().elements(),
-            dims: if is_whole { it.shape().dims() } else { &[] },
-            data: it.data(),
+            dtype: it.dtype,
+            elements: it.elements,
+            dims: if is_whole { it.dims } else { &[] },
+            data: it.data,
         });
         assert_eq!(entry.tensor(number), expect, "tensor {number}");
     }
@@ -176,7 +176,7 @@ fn what_is_not_logged_is_not_in_memory() {
     let secret = Tensor::from_elements(&[1], &[7_u8]).expect("fits");
     let whole = Tensor::from_elements(&[1, 1, 1], &[3_u8]).expect("fits");
     let x = Tensor::from_elements(&[1, 3], &[0_u8, 1, 2]).expect("fits");
-    of.inputs = smallvec![x, secret, whole];
+    of.inputs = [x, secret, whole].into();
     of.outputs.clear();
     of.failure = Some((Kind::Invalid, "it quotes a 7".to_owned()));
     let lists = lists(&version, &[of]);
@@ -190,7 +190,7 @@ fn filled(records: usize, length: usize) -> (Vec<usize>, usize) {
     let mut subject = subject("m");
     subject.signature.inputs = vec![spec("x", DType::Uint8, &[Dim::Rows, Dim::Free("T".into())])];
     let mut one = record(hour(1), 1);
-    one.inputs = smallvec![Tensor::from_elements(&[1, length], &vec![1_u8; length]).expect("fits")];
+    one.inputs = [Tensor::from_elements(&[1, length], &vec![1_u8; length]).expect("fits")].into();
     one.outputs.clear();
     let records = vec![one; records];
     let lists = lists(&Version::new(form(subject)), &records);

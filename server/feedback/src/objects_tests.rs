@@ -51,9 +51,9 @@ fn rows_are_as_arrow_writes_them() {
     let mut first = record(hour(1), 2);
     first.trace = Some(Trace { trace: 1, span: 2 });
     let texts = ["a\"b\\\n\u{1}é\u{1f600}", ""];
-    first.inputs.push(Tensor::from_strings(&[2], &texts).expect("fits"));
+    first.inputs.push(&Tensor::from_strings(&[2], &texts).expect("fits"));
     let image: Vec<f32> = (0..4_000).map(|it| it as f32).collect();
-    first.inputs.push(Tensor::from_elements(&[2, 2_000], &image).expect("fits"));
+    first.inputs.push(&Tensor::from_elements(&[2, 2_000], &image).expect("fits"));
     let mut second = first.clone();
     second.outputs.clear();
     let batch = form(subject).rows(&[first, second], hour(2)).expect("rows");

@@ -107,7 +107,8 @@ fn long_records_are_held_within_the_bounds() {
     );
     let lists = drain(&queue);
     let held = lists.iter().flat_map(List::entries).filter_map(|it| it.tensor(0));
-    assert_eq!(held.filter(|it| it.data == &long.inputs[0].data()[..]).count(), fit);
+    let input = long.inputs.get(0).expect("an input");
+    assert_eq!(held.filter(|it| it.data == input.data).count(), fit);
     queue.release(lists);
     assert_eq!(queue.filled(), (0, 0));
 }

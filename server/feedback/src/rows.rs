@@ -8,9 +8,9 @@ use arrow_array::builder::{Float32Builder, StringBuilder};
 use arrow_array::{
     ArrayRef, Float32Array, RecordBatch, StringArray, TimestampMicrosecondArray, UInt32Array,
 };
+use arrow_buffer::OffsetBuffer;
 use arrow_schema::ArrowError;
-use backend_api::Tensor;
-use server_base::{Kind, Record, Subject};
+use server_base::{Kept, Kind, Record, Subject};
 
 use crate::list::{Entry, Head};
 use crate::redact::Key;
@@ -27,7 +27,7 @@ pub(crate) struct Form {
 }
 
 /// Tensors of a record in the signature's order, and which of them are logged.
-pub(crate) type Side<'a> = (&'a [Tensor], &'a [Logged]);
+pub(crate) type Side<'a> = (&'a Kept, &'a [Logged]);
 
 /// One tensor of each of these records: which of those that are logged, inputs first.
 pub(crate) type Tensors<'a> = (&'a [Entry<'a>], usize);
@@ -39,7 +39,7 @@ impl Form {
         entries: &[Entry<'_>],
         now: SystemTime,
     ) -> Result<RecordBatch, ArrowError> {
-        let mut columns = self.fixed(entries, now);
+        let mut columns = self.fixed(entries, now)?;
         let logged = self.columns.inputs.iter().chain(&self.columns.outputs);
         for (number, logged) in logged.enumerate() {
             columns.extend(self.tensor(logged, (entries, number))?);
@@ -51,13 +51,13 @@ impl Form {
     }
 
     /// In the order of `schema::fixed`.
-    fn fixed(&self, entries: &[Entry<'_>], now: SystemTime) -> Vec<ArrayRef> {
+    fn fixed(&self, entries: &[Entry<'_>], now: SystemTime) -> Result<Vec<ArrayRef>, ArrowError> {
         let rows: usize = entries.iter().map(|it| it.rows()).sum();
         let of = Of { entries, rows };
-        let (events, requests) = of.names();
+        let (events, requests) = of.names()?;
         let mut row_index = Vec::with_capacity(rows);
         entries.iter().for_each(|it| row_index.extend((0..it.rows()).map(number)));
-        vec![
+        Ok(vec![
             events,
             requests,
             Arc::new(UInt32Array::from(row_index)),
@@ -79,7 +79,7 @@ impl Form {
             of.texts(|it| it.pair().map(|it| it.to_string())),
             of.rollouts(),
             of.weights(),
-        ]
+        ])
     }
 
     /// An error's text may quote a value, so it goes where values do not.
@@ -110,6 +110,9 @@ impl Form {
         }
     }
 }
+
+/// Of an event's id as text.
+const EVENT_BYTES: usize = 36;
 
 /// Records, and how many rows they have together.
 #[derive(Clone, Copy)]
@@ -200,18 +203,19 @@ impl Of<'_> {
 
     /// Our names for the records and their callers', which are ours where a caller gave none. One of each
     /// for every row, so without a text of its own for each.
-    fn names(self) -> (ArrayRef, ArrayRef) {
-        let mut events = StringBuilder::with_capacity(self.rows, self.rows * 36);
+    fn names(self) -> Result<(ArrayRef, ArrayRef), ArrowError> {
+        let mut events = Vec::with_capacity(self.rows * EVENT_BYTES);
         for entry in self.entries {
             let event = entry.head.event.text();
-            let event = str::from_utf8(&event).unwrap_or_default();
-            (0..entry.rows()).for_each(|_| events.append_value(event));
+            (0..entry.rows()).for_each(|_| events.extend_from_slice(&event));
         }
-        let events: ArrayRef = Arc::new(events.finish());
+        let ends = OffsetBuffer::from_repeated_length(EVENT_BYTES, self.rows);
+        let events = StringArray::try_new(ends, events.into(), None)?;
+        let events: ArrayRef = Arc::new(events);
         if self.entries.iter().all(|it| it.request_id().is_empty()) {
-            return (Arc::clone(&events), events);
+            return Ok((Arc::clone(&events), events));
         }
-        let mut requests = StringBuilder::with_capacity(self.rows, self.rows * 36);
+        let mut requests = StringBuilder::with_capacity(self.rows, self.rows * EVENT_BYTES);
         for entry in self.entries {
             let event = entry.head.event.text();
             let request = match entry.request_id() {
@@ -220,7 +224,7 @@ impl Of<'_> {
             };
             (0..entry.rows()).for_each(|_| requests.append_value(&request));
         }
-        (events, Arc::new(requests.finish()))
+        Ok((events, Arc::new(requests.finish())))
     }
 }
 
@@ -251,7 +255,8 @@ pub(crate) fn duration(value: Duration) -> u32 {
 /// Since 1970; a clock before that is taken to stand there.
 pub(crate) fn micros(time: SystemTime) -> i64 {
     let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(since.as_micros()).unwrap_or(i64::MAX)
+    let micros = since.as_secs().saturating_mul(1_000_000);
+    i64::try_from(micros.saturating_add(u64::from(since.subsec_micros()))).unwrap_or(i64::MAX)
 }
 
 /// At most so many bytes of a text, cut between characters.

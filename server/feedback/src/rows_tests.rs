@@ -30,7 +30,7 @@ fn a_record_becomes_a_row_for_each_of_its_rows() {
     (second.route, second.pair) = (Route::Shadow, Some(EventId(7)));
     let mut third = record(hour(1), 1);
     third.failure = Some((Kind::Expired, "too late".to_owned()));
-    (third.inputs, third.outputs) = (smallvec![], smallvec![]);
+    (third.inputs, third.outputs) = Default::default();
     let records = [record(hour(1), 1), second, third];
     let batch = form(subject("m")).rows(&records, hour(3)).expect("rows");
     let (first, second) = (records[0].event.to_string(), records[1].event.to_string());
@@ -45,6 +45,24 @@ fn a_record_becomes_a_row_for_each_of_its_rows() {
     assert_eq!(texts(&batch, "error"), ["-", "-", "-", "too late"]);
     assert_eq!(texts(&batch, "span_id")[1], "0000000000000002");
     assert_eq!(texts(&batch, "pair_event_id")[2], EventId(7).to_string());
+}
+
+/// They are turned into columns some at a time.
+#[test]
+fn many_rows_stay_in_order_with_what_is_missing() {
+    let (mut records, mut expect) = (Vec::new(), Vec::new());
+    for it in 0..70 {
+        let mut record = record(hour(1), 1 + it % 3);
+        let is_missing = it % 7 == 2;
+        if is_missing {
+            record.inputs.clear();
+        }
+        expect.extend((0..record.rows).map(|row| (!is_missing).then_some(row as f32 + 0.5)));
+        records.push(record);
+    }
+    let batch = form(subject("m")).rows(&records, hour(3)).expect("rows");
+    assert_eq!(expect.len(), 139);
+    assert_eq!(floats(&batch, "in.x.1"), expect);
 }
 
 #[test]
@@ -75,7 +93,7 @@ fn what_is_kept_back_is_not_in_any_column() {
     of.key = Some(Key::new(b"secret"));
     let mut record = record(hour(1), 2);
     let users = Tensor::from_strings(&[2], &["ann", "bob"]).expect("fits");
-    record.inputs.push(users);
+    record.inputs.push(&users);
     record.failure = Some((Kind::Invalid, "ann is no number".to_owned()));
     let batch = of.rows(&[record], hour(1)).expect("rows");
     assert!(batch.column_by_name("in.x.0").is_none());
@@ -99,11 +117,12 @@ fn tensors_that_are_no_columns_are_whole_and_cut_where_they_are_long() {
     let mut record = record(hour(1), 2);
     let halves: Vec<u8> =
         [1.5_f32, -2.0].iter().flat_map(|it| f16::from_f32(*it).to_le_bytes()).collect();
-    record.inputs = smallvec![
+    record.inputs = [
         Tensor::from_elements(&[2, 3], &[1_i16, 2, 3, 4, 5, 6]).expect("fits"),
         Tensor::from_strings(&[2, 1], &["short", ""]).expect("fits"),
         Tensor::new(DType::Fp16, Shape::new(&[2]).expect("a shape"), halves.into()).expect("fits"),
-    ];
+    ]
+    .into();
     let batch = form(subject).rows(&[record], hour(1)).expect("rows");
     let of = |name: &str, field: &str| {
         batch
@@ -148,13 +167,13 @@ fn texts_that_are_cut_are_named_and_have_the_digest_of_what_they_were() {
     subject.config.value_bytes_max = 4;
     let texts = |texts: &[&[u8]], dims: &[usize]| Tensor::from_strings(dims, texts).expect("fits");
     let mut first = record(hour(1), 1);
-    first.inputs.push(texts(&[b"four", b"fiver"], &[1, 2]));
-    first.outputs.push(texts(&[b""], &[1]));
+    first.inputs.push(&texts(&[b"four", b"fiver"], &[1, 2]));
+    first.outputs.push(&texts(&[b""], &[1]));
     let mut second = record(hour(1), 2);
-    second.inputs.push(texts(&[b"a", b"b", b"a\xff", b"b"], &[2, 2]));
-    second.outputs.push(texts(&[b"all", b"too long"], &[2]));
+    second.inputs.push(&texts(&[b"a", b"b", b"a\xff", b"b"], &[2, 2]));
+    second.outputs.push(&texts(&[b"all", b"too long"], &[2]));
     let mut third = record(hour(1), 1);
-    (third.inputs, third.outputs) = (smallvec![], smallvec![]);
+    (third.inputs, third.outputs) = Default::default();
     let batch = form(subject).rows(&[first, second, third], hour(1)).expect("rows");
     assert_eq!(
         texts_of(&batch),

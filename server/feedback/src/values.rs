@@ -95,17 +95,27 @@ where
         let data = data.filter(|it| it.len() == entry.rows() * width);
         (0..entry.rows()).map(move |at| data.and_then(|it| it.get(at * width..(at + 1) * width)))
     });
-    let mut block = Vec::with_capacity(BLOCK_ROWS);
-    loop {
+    let mut block: Vec<[u8; N]> = Vec::with_capacity(BLOCK_ROWS * width);
+    let mut more = width > 0;
+    while more {
         block.clear();
-        block.extend(left.by_ref().take(BLOCK_ROWS));
-        if block.is_empty() {
-            break;
+        let mut count = 0;
+        for row in left.by_ref().take(BLOCK_ROWS) {
+            // A type's zeros are its default.
+            match row {
+                Some(row) => block.extend_from_slice(row),
+                None => block.resize(block.len() + width, [0; N]),
+            }
+            valid.append(row.is_some());
+            count += 1;
         }
-        block.iter().for_each(|it| valid.append(it.is_some()));
+        more = count == BLOCK_ROWS;
+        // Rows of one length beside one another: what lies `width` further on is the next row's.
         for (at, column) in columns.iter_mut().enumerate() {
-            let value = |row: &Option<&[[u8; N]]>| row.and_then(|it| it.get(at)).copied();
-            column.extend(block.iter().map(|it| value(it).map_or_else(T::Native::default, &read)));
+            let rows = block.chunks_exact(width);
+            column.extend(
+                rows.map(|row| row.get(at).copied().map_or_else(T::Native::default, &read)),
+            );
         }
     }
     let valid = valid.finish();

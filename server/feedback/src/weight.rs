@@ -1,9 +1,9 @@
 //! What a record weighs: in the queue, by what it keeps in memory, and on the way to the disk, by what
 //! its rows take there. Pure.
 
-use backend_api::{DType, Tensor};
+use backend_api::DType;
 use bytes::Bytes;
-use server_base::{Record, Unlogged};
+use server_base::{KeptTensor, Record, Unlogged};
 
 use crate::copies::copied;
 use crate::list::{LIST_MEMORY, LIST_RECORDS, LIST_TENSORS};
@@ -87,12 +87,12 @@ impl Weight {
 
     /// A tensor of that side in memory that may stay: its own, or a copy where that keeps more than is
     /// logged.
-    pub(crate) fn kept(self, tensor: &Tensor, side: usize) -> Bytes {
+    pub(crate) fn kept(self, tensor: KeptTensor<'_>, side: usize) -> Bytes {
         let is_part = self.are_parts.get(side).copied().unwrap_or(true);
-        if is_part || tensor.data().len() <= COPIED_BYTES_MAX {
-            return copied(tensor.data());
+        match tensor.held.filter(|it| !is_part && it.data().len() > COPIED_BYTES_MAX) {
+            Some(held) => held.data().clone(),
+            None => copied(tensor.data),
         }
-        tensor.data().clone()
     }
 }
 
@@ -101,16 +101,16 @@ fn bytes_and_cells((tensors, logged): Side<'_>, rows: usize) -> (usize, usize) {
     let (mut bytes, mut taken) = (0, 0);
     for it in logged {
         let tensor = tensors.get(it.place);
-        bytes += tensor.map_or(0, |it| it.data().len());
+        bytes += tensor.map_or(0, |it| it.data.len());
         taken += cells(it, tensor, rows);
     }
     (bytes, taken)
 }
 
 /// What a tensor's columns take.
-fn cells(logged: &Logged, tensor: Option<&Tensor>, rows: usize) -> usize {
-    let bytes = tensor.map_or(0, |it| it.data().len());
-    let elements = || tensor.map_or(0, |it| it.shape().elements());
+fn cells(logged: &Logged, tensor: Option<KeptTensor<'_>>, rows: usize) -> usize {
+    let bytes = tensor.map_or(0, |it| it.data.len());
+    let elements = || tensor.map_or(0, |it| it.elements);
     match logged.layout {
         Layout::Whole if logged.hashed => rows.saturating_mul(HASH_BYTES),
         Layout::Whole => rows.saturating_mul(WHOLE_BYTES).saturating_add(bytes),

@@ -1,7 +1,7 @@
-use backend_api::{Dim, Shape};
+use backend_api::{Dim, Shape, Tensor};
 use bytes::Bytes;
 use server_base::Kind;
-use smallvec::{SmallVec, smallvec};
+use smallvec::SmallVec;
 
 use super::*;
 use crate::fixture::{form, hour, record, spec, subject};
@@ -19,10 +19,10 @@ fn kept(rows: usize, whole: usize, held: usize) -> (bool, usize) {
     let form = form(subject("m"));
     let (tensor, all) = slice_of(rows, whole);
     let mut record = record(hour(1), rows);
-    (record.inputs, record.held) = (smallvec![tensor], held);
+    (record.inputs, record.held) = ([tensor].into(), held);
     record.outputs.clear();
     let weight = Weight::of(&record, &form);
-    let kept = weight.kept(&record.inputs[0], 0);
+    let kept = weight.kept(record.inputs.get(0).expect("an input"), 0);
     drop(record);
     assert_eq!(kept.len(), rows * 8);
     (!all.is_unique(), weight.kept)
@@ -43,10 +43,10 @@ fn a_slice_of_a_batch_is_copied() {
     let (rows, form) = (COPIED_BYTES_MAX, form(subject("m")));
     for (batch_rows, copied) in [(rows, false), (2 * rows, true), (0, true)] {
         let mut record = record(hour(1), rows);
-        let all = record.outputs[0].data().clone();
         record.timing.batch_rows = batch_rows;
         let weight = Weight::of(&record, &form);
-        let is_copy = weight.kept(&record.outputs[0], 1).as_ptr() != all.as_ptr();
+        let output = record.outputs.get(0).expect("an output");
+        let is_copy = weight.kept(output, 1).as_ptr() != output.data.as_ptr();
         assert_eq!(is_copy, copied, "{batch_rows}");
     }
 }
@@ -85,11 +85,12 @@ fn a_charge_covers_the_columns() {
     record.trace = Some(server_base::Trace { trace: 1, span: 2 });
     let rollout = Some(format!("{0}-{0}-{0}", u64::MAX / 10).into());
     record.drawn = Some(server_base::Drawn { weight: 0.5, rollout });
-    record.inputs = smallvec![
+    record.inputs = [
         Tensor::zeroed(DType::Fp16, Shape::new(&[rows]).expect("a shape")),
         Tensor::from_elements(&[rows, 3], &vec![1.0_f32; 3 * rows]).expect("fits"),
         Tensor::from_strings(&[rows, 2], &vec!["ann"; 2 * rows]).expect("fits"),
-    ];
+    ]
+    .into();
     let weight = Weight::of(&record, &form);
     let batch = form.rows(&[record], hour(1)).expect("rows");
     let taken: usize = batch
@@ -110,7 +111,7 @@ fn a_charge_covers_the_marks_of_texts() {
     let (form, rows) = (form(subject), 1_000);
     let mut record = record(hour(1), rows);
     let texts = Tensor::from_strings(&[rows, 2], &vec!["ab"; 2 * rows]).expect("fits");
-    record.inputs = smallvec![texts];
+    record.inputs = [texts].into();
     let weight = Weight::of(&record, &form);
     let batch = form.rows(&[record], hour(1)).expect("rows");
     let size = |it| arrow_array::Array::to_data(it).get_slice_memory_size().expect("known");

@@ -3,7 +3,8 @@
 //!
 //! One model twice, logged in full and not at all, asked in turns on one thread, which also runs it; the
 //! log's own thread writes to the disk meanwhile. The difference of what that one thread has used of
-//! a processor is what the log costs it.
+//! a processor is what the log costs it. A number behind it is how many rounds are asked, for a look with
+//! callgrind.
 
 #![expect(clippy::print_stdout, reason = "it says what it measured")]
 
@@ -181,12 +182,13 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let (mailbox, buffer) = (Mailbox::new(PLACES.try_into()?), Bytes::from(vec![1; 4_096]));
     let house = House { serving, mailbox, buffer };
     let (mut without, mut with) = (Vec::new(), Vec::new());
-    for _ in 0..ROUNDS {
+    let rounds = std::env::args().nth(1).map_or(Ok(ROUNDS), |it| it.parse())?;
+    for _ in 0..rounds {
         without.push(round(&house, "bare").await?);
         with.push(round(&house, "logged").await?);
     }
     let more = median(with.iter().zip(&without).map(|(with, without)| with - without).collect());
-    println!("| ns of the answering thread a request, medians of {ROUNDS} rounds | |\n|---|---|");
+    println!("| ns of the answering thread a request, medians of {rounds} rounds | |\n|---|---|");
     println!("| without a log | {:.0} |", median(without));
     println!("| with one | {:.0} |", median(with));
     println!("| more, in rounds side by side | {more:.0} |");

@@ -1,8 +1,7 @@
 //! How sure a model is of an answer: the least probability, over its rows, that the likeliest class of a
 //! row has. Pure.
 
-use backend_api::Tensor;
-use server_base::LowConfidence;
+use server_base::{Kept, LowConfidence};
 
 use crate::compare::floats;
 
@@ -11,9 +10,10 @@ const ELEMENTS_MAX: usize = 1 << 16;
 
 /// Is the model less sure of some row than it should be? An output that is not there, or no number, says
 /// nothing; one that is NaN is no certainty.
-pub(crate) fn is_low(outputs: &[Tensor], rule: &LowConfidence) -> bool {
-    let Some(tensor) = outputs.get(rule.place) else { return false };
-    let Some(numbers) = floats(tensor, ELEMENTS_MAX) else { return false };
+pub(crate) fn is_low(outputs: &Kept, rule: &LowConfidence) -> bool {
+    let tensor = outputs.get(rule.place).and_then(|it| it.tensor());
+    let Some(tensor) = tensor else { return false };
+    let Some(numbers) = floats(&tensor, ELEMENTS_MAX) else { return false };
     let width = tensor.shape().dims().get(1..).map_or(1, |it| it.iter().product()).max(1);
     let least = f64::from(rule.below.probability());
     numbers.chunks(width).any(|row| {
@@ -28,6 +28,7 @@ pub(crate) fn is_low(outputs: &[Tensor], rule: &LowConfidence) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use backend_api::Tensor;
     use server_base::Share;
 
     use super::*;
@@ -37,7 +38,7 @@ mod tests {
         let below = Share::new(0.6).expect("a share");
         let rule = LowConfidence { output: "p".to_owned(), place: 0, below };
         let tensor = Tensor::from_elements(dims, elements).expect("elements");
-        assert_eq!(is_low(&[tensor], &rule), expect, "{elements:?}");
+        assert_eq!(is_low(&[tensor].into(), &rule), expect, "{elements:?}");
     }
 
     #[test]
@@ -61,7 +62,7 @@ mod tests {
         check(&[1, 2], &[f32::NAN, f32::NAN], true);
         check(&[1, 2], &[f32::NAN, 0.9], false);
         let rule = |place| LowConfidence { output: "p".to_owned(), place, below: Share::ALL };
-        let labels = [Tensor::from_elements(&[1], &[0_i64]).expect("elements")];
+        let labels = [Tensor::from_elements(&[1], &[0_i64]).expect("elements")].into();
         assert!(!is_low(&labels, &rule(0)) && !is_low(&labels, &rule(1)));
     }
 }

@@ -1,6 +1,6 @@
 //! What will be known of a request when it is over, for the prediction log.
 //!
-//! There is one only if the request's version is logged. It gathers handles to what is there anyway.
+//! There is one only if the request's version is logged. It gathers what is there anyway.
 //! Where nobody waits for the log, it stays with the trip and is offered when that ends, whatever the end.
 //! Where the answer is to wait for the disk, it goes with the request's [`crate::Reply`]: every way to an
 //! answer leads through that, so none can forget it.
@@ -11,7 +11,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use backend_api::Tensor;
 use server_base::{
-    Drawn, EventId, Kind, LogConfig, LogMode, Protocol, REQUEST_ID_BYTES_MAX, Reason, Record,
+    Drawn, EventId, Kept, Kind, LogConfig, LogMode, Protocol, REQUEST_ID_BYTES_MAX, Reason, Record,
     Route, Timing, Told, Trace, VersionLog,
 };
 use smallvec::SmallVec;
@@ -96,14 +96,14 @@ impl Draft {
         let config = self.log.config();
         let rules = config.errors || config.slow_over.is_some() || config.low_confidence.is_some();
         if rules || is_sampled(config, &self.record) {
-            hold(&mut self.record.inputs, inputs);
+            keep(&mut self.record.inputs, inputs);
             (self.record.rows, self.record.held) = (rows, held);
         }
         self.came(route);
     }
 
     pub(crate) fn answered(&mut self, outputs: &[Tensor], timing: &Timing) {
-        hold(&mut self.record.outputs, outputs);
+        keep(&mut self.record.outputs, outputs);
         self.record.timing = *timing;
     }
 
@@ -128,7 +128,7 @@ impl Draft {
         if !self.log.config().disagreement || self.is_sampled() {
             return None;
         }
-        self.record.inputs.clone_from(inputs);
+        keep(&mut self.record.inputs, inputs);
         (self.record.rows, self.record.held) = (rows, held);
         self.dispute = Some(Dispute::new(probability, permit));
         self.dispute.clone()
@@ -147,7 +147,7 @@ impl Draft {
         let mut record = self.record.clone();
         record.pair = Some(record.event);
         record.event = EventId::new(record.time);
-        record.inputs.clone_from(inputs);
+        keep(&mut record.inputs, inputs);
         let (arrived, dispute) = (self.arrived, self.dispute.clone());
         let mut draft = Draft { log, record, arrived, dispute };
         draft.came(Route::Shadow);
@@ -282,10 +282,10 @@ fn micros(time: SystemTime) -> u64 {
     since.as_secs().wrapping_mul(1_000_000) + u64::from(since.subsec_micros())
 }
 
-/// Handles to these tensors alone.
-fn hold(into: &mut SmallVec<[Tensor; 2]>, tensors: &[Tensor]) {
+/// These tensors alone.
+fn keep(into: &mut Kept, tensors: &[Tensor]) {
     into.clear();
-    tensors.iter().for_each(|it| into.push(it.clone()));
+    into.extend(tensors);
 }
 
 fn clipped(id: &[u8]) -> &[u8] {

@@ -6,10 +6,11 @@
 use std::cell::RefCell;
 use std::time::{Duration, SystemTime};
 
-use server_base::{EventId, Protocol, Reason, Record, Route, Timing};
+use server_base::{EventId, Kept, Protocol, Reason, Record, Route, Timing};
 use smallvec::SmallVec;
 
-/// Records that a thread keeps, about forty kilobytes; as many requests are seldom under way on one.
+/// Records that a thread keeps, about fifty kilobytes, and at most two more for the values that each has copied; as
+/// many requests are seldom under way on one.
 const SPARES_MAX: usize = 64;
 
 /// One that has had more tensors is not kept: its room for them would be.
@@ -75,9 +76,9 @@ fn blank(time: SystemTime) -> Record {
         time,
         protocol: Protocol::Grpc,
         route: Route::Direct,
-        inputs: SmallVec::new(),
+        inputs: Kept::default(),
         held: 0,
-        outputs: SmallVec::new(),
+        outputs: Kept::default(),
         rows: 1,
         failure: None,
         timing: Timing::default(),
@@ -109,8 +110,8 @@ mod tests {
         record.request_id.extend_from_slice(&[7; 50]);
         record.trace = Some(Trace { trace: 1, span: 2 });
         record.route = Route::Replay;
-        record.inputs.push(Tensor::from_elements(&[1], &[1_u8]).expect("fits"));
-        record.outputs.push(Tensor::from_elements(&[1], &[1_u8]).expect("fits"));
+        record.inputs.push(&Tensor::from_elements(&[1], &[1_u8]).expect("fits"));
+        record.outputs.push(&Tensor::from_elements(&[1], &[1_u8]).expect("fits"));
         (record.held, record.rows, record.probability) = (1, 2, 0.5);
         record.drawn = Some(Drawn { weight: 0.5, rollout: Some("r".into()) });
         record.failure = Some((Kind::Invalid, "x".to_owned()));
@@ -132,7 +133,8 @@ mod tests {
         many.into_iter().for_each(done);
         assert_eq!(spares(), SPARES_MAX);
         let mut wide = fresh((UNIX_EPOCH, 0));
-        wide.inputs.reserve(TENSORS_MAX + 1);
+        let tensor = Tensor::from_elements(&[1], &[1_u8]).expect("fits");
+        (0..=TENSORS_MAX).for_each(|_| wide.inputs.push(&tensor));
         done(wide);
         assert_eq!(spares(), SPARES_MAX - 1);
     }

@@ -7,7 +7,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use backend_api::Tensor;
 use server_base::{
-    LogConfig, ModelName, PredictionLog, Reason, Record, Route, Subject, Told, VersionLog,
+    KeptTensor, LogConfig, ModelName, PredictionLog, Reason, Record, Route, Subject, Told,
+    VersionLog,
 };
 use smallvec::SmallVec;
 
@@ -124,14 +125,15 @@ impl TappedVersion {
         if record.route == Route::Replay || record.reason != Reason::Uniform {
             return;
         }
-        let Some(tensor) = record.outputs.get(self.form.place) else { return };
+        let tensor = record.outputs.get(self.form.place);
+        let Some(tensor) = tensor.and_then(slim) else { return };
         self.truth.pending.put(Seen {
             model: self.model.clone(),
             form: Arc::clone(&self.form),
             id: id(record),
             time_us: micros(record.time),
             rows: record.rows,
-            tensor: slim(tensor),
+            tensor,
         });
     }
 }
@@ -145,10 +147,7 @@ fn id(record: &Record) -> SmallVec<[u8; 40]> {
     SmallVec::from_slice(event.to_string().as_bytes())
 }
 
-fn slim(tensor: &Tensor) -> Tensor {
-    if tensor.data().len() > COPIED_BYTES_MAX {
-        return tensor.clone();
-    }
-    let copy = bytes::Bytes::copy_from_slice(tensor.data());
-    Tensor::new(tensor.dtype(), tensor.shape().clone(), copy).unwrap_or_else(|_| tensor.clone())
+fn slim(tensor: KeptTensor<'_>) -> Option<Tensor> {
+    let held = tensor.held.filter(|_| tensor.data.len() > COPIED_BYTES_MAX);
+    KeptTensor { held, ..tensor }.tensor()
 }

@@ -66,7 +66,6 @@ async fn what_is_answered_otherwise_is_logged_with_both_answers() {
     let (one, two) = (lock(&house.log.offered).remove(0), lock(&log.offered).remove(0));
     assert_eq!((one.pair, one.route, one.probability), (None, Route::Direct, 0.5));
     assert_eq!((two.pair, two.route, two.probability), (Some(one.event), Route::Shadow, 0.5));
-    let values = |it: &[Tensor]| it[0].view::<f32>().expect("floats").to_vec();
     assert_eq!((values(&one.inputs), values(&two.inputs)), (vec![1.0, 2.0], vec![1.0, 2.0]));
     assert_eq!((values(&one.outputs), values(&two.outputs)), (vec![2.0, 4.0], vec![0.5, 0.5]));
     assert_eq!((one.rows, two.rows), (1, 1));
