@@ -11,7 +11,7 @@ use anyhow::Context as _;
 use server_base::{Findings, Journal, ModelName, TruthConfig, Version};
 use server_frontend::{Bound, Watching};
 use server_monitor::fleet::{
-    Fleet, FolderSource, Judged, Log, Options, Performance, Repository, Source,
+    Both, Fleet, FolderSource, Judged, Log, Options, Performance, Repository, Source,
 };
 use server_triggers::{Moment, Served, Triggers};
 
@@ -35,8 +35,7 @@ const TRIGGERS_DRAIN_MIN: Duration = Duration::from_secs(2);
 /// A fleet's monitor that runs.
 pub(crate) struct FleetMonitor {
     fleet: Fleet,
-    /// Not of a topic: no labels go there.
-    performance: Option<Performance>,
+    performance: Performance,
     triggers: Option<Triggers>,
     port: ControlPort,
     /// Where it listens.
@@ -76,8 +75,8 @@ impl FleetMonitor {
         let fleet = fleet.with_context(|| format!("state folder {}", folder.display()))?;
         // After that, which holds the folder's lock.
         let performance = performance(settings, (&folder, judged, findings))?;
-        let (is_ready, lives) = (fleet.is_ready(), performance.as_ref().map(Performance::lives));
-        let is_ready = move || is_ready() && lives.as_ref().is_none_or(|it| it());
+        let (is_ready, lives) = (fleet.is_ready(), performance.lives());
+        let is_ready = move || is_ready() && lives();
         let watching = Watching::new(
             Arc::clone(fleet.monitors()),
             triggers.clone(),
@@ -87,10 +86,7 @@ impl FleetMonitor {
                 move || telemetry::render(&metrics)
             },
         );
-        let watching = match &performance {
-            Some(it) => watching.with_performance(Box::new(it.shown())),
-            None => watching,
-        };
+        let watching = watching.with_performance(Box::new(performance.shown()));
         let port = ControlPort::start("monitor", (bound, watching), metrics)?;
         Ok(FleetMonitor { fleet, performance, triggers, port, address })
     }
@@ -101,8 +97,8 @@ impl FleetMonitor {
         let left = || by.saturating_duration_since(Instant::now());
         // All are told before the first is waited for.
         self.fleet.tell();
-        self.performance.iter().for_each(Performance::tell);
-        let clean = self.fleet.stop(left()) & self.performance.is_none_or(|it| it.stop(left()));
+        self.performance.tell();
+        let clean = self.fleet.stop(left()) & self.performance.stop(left());
         let by = by.max(Instant::now() + TRIGGERS_DRAIN_MIN);
         self.triggers.into_iter().for_each(|it| it.stop(by));
         self.port.stop();
@@ -110,19 +106,14 @@ impl FleetMonitor {
     }
 }
 
-/// Starts what holds labels against predictions. They lie beside files of the log, and in no topic.
+/// Starts what holds labels against predictions. They lie beside those, in files or in a topic of their own.
 fn performance(
     settings: &FleetSettings,
     (folder, repository, findings): (&Path, Repository<TruthConfig>, Arc<dyn Findings>),
-) -> anyhow::Result<Option<Performance>> {
-    if topic(&settings.logs).is_some() {
-        tracing::info!("labels do not go to Kafka: [truth] of models is not judged here");
-        return Ok(None);
-    }
+) -> anyhow::Result<Performance> {
     let folder = folder.join("performance");
     let options = Judged {
-        predictions: files(&settings.logs, &folder.join("predictions")).context("log")?,
-        labels: labels(&settings.logs, &folder.join("labels")).context("labels")?,
+        logs: both(&settings.logs, &folder)?,
         repository,
         folder: folder.clone(),
         findings,
@@ -131,7 +122,7 @@ fn performance(
         now: Box::new(now),
     };
     let started = Performance::start(options, settings.interval);
-    started.map(Some).with_context(|| format!("state folder {}", folder.display()))
+    started.with_context(|| format!("state folder {}", folder.display()))
 }
 
 /// The wall clock, in microseconds since 1970.
@@ -167,6 +158,23 @@ fn log(logs: &[String], folder: &Path) -> anyhow::Result<Log> {
     match topic(logs) {
         Some(topic) => Ok(Log::Stream(topic.map_err(anyhow::Error::msg)?.stream()?)),
         None => files(logs, folder).map(Log::Files),
+    }
+}
+
+/// Predictions, and the labels beside them.
+fn both(logs: &[String], folder: &Path) -> anyhow::Result<Both> {
+    match topic(logs) {
+        Some(topic) => {
+            let topic = topic.map_err(anyhow::Error::msg)?;
+            Ok(Both::Streams {
+                predictions: topic.stream().context("log")?,
+                labels: topic.beside().context("labels")?.stream().context("labels")?,
+            })
+        }
+        None => Ok(Both::Files {
+            predictions: files(logs, &folder.join("predictions")).context("log")?,
+            labels: labels(logs, &folder.join("labels")).context("labels")?,
+        }),
     }
 }
 

@@ -98,20 +98,23 @@ impl Topic {
         Ok(Box::new(Messages::new(producer)))
     }
 
-    /// Makes what sends labels, to a topic of their own beside it.
+    /// The topic of labels, beside it.
     #[cfg(all(feature = "truth", feature = "parquet"))]
-    pub(crate) fn labels(&self) -> io::Result<impl Produce + use<>> {
-        let topic = Topic {
-            brokers: self.brokers.clone(),
-            name: format!("{}{LABELS_TOPIC_SUFFIX}", self.name),
-        };
-        let (name, bytes) = (&topic.name, topic.name.len());
+    pub(crate) fn beside(&self) -> io::Result<Topic> {
+        let name = format!("{}{LABELS_TOPIC_SUFFIX}", self.name);
+        let bytes = name.len();
         if bytes > TOPIC_BYTES_MAX {
             let words =
                 format!("topic {name:?} has {bytes} bytes, at most {TOPIC_BYTES_MAX} can be");
             return Err(io::Error::new(io::ErrorKind::InvalidInput, words));
         }
-        Producer::new(&topic, variables()).map_err(io::Error::other)
+        Ok(Topic { brokers: self.brokers.clone(), name })
+    }
+
+    /// Makes what sends labels, to that topic.
+    #[cfg(all(feature = "truth", feature = "parquet"))]
+    pub(crate) fn labels(&self) -> io::Result<impl Produce + use<>> {
+        Producer::new(&self.beside()?, variables()).map_err(io::Error::other)
     }
 
     /// Makes what reads it. A setting that cannot be is found out here.

@@ -24,6 +24,12 @@ impl Topic {
         match *self {}
     }
 
+    /// The topic of labels.
+    #[cfg(feature = "fleet")]
+    pub(crate) fn beside(&self) -> io::Result<Topic> {
+        match *self {}
+    }
+
     /// Makes what sends labels.
     #[cfg(all(feature = "truth", feature = "parquet"))]
     pub(crate) fn labels(&self) -> io::Result<Nobody> {

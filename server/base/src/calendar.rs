@@ -102,6 +102,25 @@ pub fn of_us(us: i64) -> String {
     format!("{}.{:06}Z", time(us.div_euclid(1_000_000)), us.rem_euclid(1_000_000))
 }
 
+/// Microseconds since 1970 of what [`of_us`] has written. `None`: it is something else.
+pub fn us_of(text: &str) -> Option<i64> {
+    let (date, clock) = text.strip_suffix('Z')?.split_once('T')?;
+    let (clock, micros) = clock.split_once('.')?;
+    let number = |it: &str, digits: usize, most: i64| {
+        let is_plain = it.len() == digits && it.bytes().all(|it| it.is_ascii_digit());
+        it.parse::<i64>().ok().filter(|it| is_plain && *it <= most)
+    };
+    let mut parts = clock.split(':');
+    let mut next = |most| number(parts.next()?, 2, most);
+    let (hour, minute, second) = (next(23)?, next(59)?, next(59)?);
+    if parts.next().is_some() {
+        return None;
+    }
+    let days = date.parse::<Date>().ok()?.days();
+    let seconds = days * SECONDS_A_DAY + hour * 3_600 + minute * 60 + second;
+    Some(seconds * 1_000_000 + number(micros, 6, 999_999)?)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -168,5 +187,29 @@ mod tests {
         // No number is beyond it.
         assert!(of_us(i64::MAX).starts_with("294247-01-10T"));
         assert!(of_ms(i64::MIN).ends_with(".192Z"));
+    }
+
+    #[test]
+    fn times_that_were_written_are_read() {
+        for us in [0, 7, 1_763_769_599_999_999, 951_827_696_000_001, 253_402_300_799_999_999] {
+            assert_eq!(us_of(&of_us(us)), Some(us));
+        }
+        for text in [
+            "2026-11-22 01:02:03.000004Z",
+            "2026-11-22T01:02:03Z",
+            "2026-11-22T01:02:03.4Z",
+            "2026-11-22T01:02:03.000004",
+            "2026-11-22T01:02:03.000004+01:00",
+            "2026-11-22T24:02:03.000004Z",
+            "2026-11-22T01:60:03.000004Z",
+            "2026-11-22T01:02:61.000004Z",
+            "2026-11-22T01:02.000004Z",
+            "2026-11-22T01:02:03:04.000004Z",
+            "2026-11-22T+1:02:03.000004Z",
+            "2026-11-31T01:02:03.000004Z",
+            "",
+        ] {
+            assert_eq!(us_of(text), None, "{text}");
+        }
     }
 }

@@ -229,7 +229,7 @@ pub fn source_of(model: &ModelName, version: Version) -> String {
 }
 
 /// The same of a model, whichever the version.
-pub(crate) fn source_of_model(model: &ModelName) -> String {
+pub fn source_of_model(model: &ModelName) -> String {
     let plain = |it: u8| it.is_ascii_alphanumeric() || b"-._~".contains(&it);
     format!("/models/{}", escaped(model.as_str(), plain))
 }

@@ -59,6 +59,8 @@ mod messages;
 #[cfg(feature = "parquet")]
 mod label_events;
 #[cfg(feature = "parquet")]
+mod label_messages;
+#[cfg(feature = "parquet")]
 mod unpacked;
 mod log;
 pub mod metrics;
@@ -73,7 +75,7 @@ pub use again::{rows_of_last, rows_of_whole};
 #[cfg(feature = "parquet")]
 pub use archive::{Found, Newest, Wanted, files, open, read};
 pub use catalogue::Position;
-pub use cloudevents::{CloudEvents, Event, Events, Post, ROW, source_of};
+pub use cloudevents::{CloudEvents, Event, Events, Post, ROW, source_of, source_of_model};
 #[cfg(feature = "parquet")]
 pub use export::{Columns, Export};
 pub use files::{Append, Disk, Files};
@@ -82,6 +84,8 @@ pub use json::tensor_json;
 pub use jsonlines::JsonLines;
 #[cfg(feature = "parquet")]
 pub use label_events::{LABEL, LABELS_TOPIC_SUFFIX, LabelEvents, LabelMessages};
+#[cfg(feature = "parquet")]
+pub use label_messages::label_of;
 #[cfg(feature = "parquet")]
 pub use labels::{
     LABELS_SUFFIX, LabelFiles, LabelRow, LabelValue, label_hour, labels_folder, read_labels,

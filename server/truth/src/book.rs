@@ -22,6 +22,9 @@ use crate::watch::Watch;
 /// several replicas, or brings labels from a file, may be early by minutes.
 pub(crate) const EARLY_US: i64 = 600_000_000;
 
+/// Rows are not of a time that is a day ahead.
+const AHEAD_US: i64 = 86_400_000_000;
+
 /// Versions that answer one row: the one that was asked, and the copy of a rollout.
 const PREDICTIONS_MAX: usize = 4;
 
@@ -84,13 +87,23 @@ impl Book {
         self.models.is_empty()
     }
 
-    /// A version answered a row. The same row again takes the place of the first. False: too late.
+    /// A version answered a row. The same row again takes the place of the first. False: too late, or too far
+    /// ahead of the clock.
     pub(crate) fn predicted(&mut self, model: &ModelName, row: Row<'_>, now_us: i64) -> bool {
+        self.predicted_by(model, row, (now_us, latest(now_us)))
+    }
+
+    /// The same where rows can be of times up to `latest_us`.
+    pub(crate) fn predicted_by(
+        &mut self,
+        model: &ModelName,
+        row: Row<'_>,
+        (now_us, latest_us): (i64, i64),
+    ) -> bool {
         let Some(of) = self.models.get_mut(model) else { return false };
         let Row { id, row, version, time_us, guess } = row;
-        let Some((epoch, window_us, until_us)) = of.place(version, time_us, now_us) else {
-            return false;
-        };
+        let place = of.place(version, time_us, (now_us, latest_us));
+        let Some((epoch, window_us, until_us)) = place else { return false };
         let prediction = Prediction { version, epoch, time_us, window_us, guess };
         let key = self.entries.key(model.as_str(), id, row);
         self.entries.change(key, until_us, |entry| {
@@ -169,7 +182,8 @@ impl Book {
     pub(crate) fn is_over(&self, model: &ModelName, label: &Label, at_us: i64) -> bool {
         let entry = self.entries.get(self.entries.key(model.as_str(), &label.id, label.row));
         let Some((of, entry)) = self.models.get(model).zip(entry) else { return false };
-        let is_over = |it: &Prediction| of.place(it.version, it.time_us, at_us).is_none();
+        let is_over =
+            |it: &Prediction| of.place(it.version, it.time_us, (at_us, latest(at_us))).is_none();
         !entry.predictions.is_empty() && entry.predictions.iter().all(is_over)
     }
 
@@ -222,6 +236,11 @@ impl Book {
     pub(crate) fn bytes(&self) -> usize {
         self.entries.bytes()
     }
+}
+
+/// A clock that was wrong must not keep windows open for years.
+pub(crate) fn latest(now_us: i64) -> i64 {
+    now_us.saturating_add(AHEAD_US)
 }
 
 /// Of two labels of one moment the same counts in whichever order they come.

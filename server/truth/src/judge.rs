@@ -10,7 +10,7 @@ use serde_json::Value;
 use server_base::{Finding, ModelName, Subject, TruthConfig, Version};
 use std::sync::Arc;
 
-use crate::book::{Book, Row};
+use crate::book::{Book, Row, latest};
 use crate::change::Change;
 use crate::form::Form;
 use crate::label::Label;
@@ -55,6 +55,8 @@ pub struct Seen {
 pub struct Judge {
     book: Book,
     now_us: i64,
+    /// Rows can be of times up to then, as far as others know.
+    latest_us: i64,
 }
 
 impl std::fmt::Debug for Judge {
@@ -66,7 +68,7 @@ impl std::fmt::Debug for Judge {
 impl Judge {
     /// `bytes_max`: memory for what waits for labels. All windows that end before `now_us` are over.
     pub fn new(bytes_max: usize, now_us: i64) -> Judge {
-        Judge { book: Book::new(bytes_max), now_us }
+        Judge { book: Book::new(bytes_max), now_us, latest_us: i64::MIN }
     }
 
     /// A version is judged from now on; one that is read as before goes on, and so does what stood if losses
@@ -93,6 +95,12 @@ impl Judge {
         self.book.close(model, version);
     }
 
+    /// Rows can be of times up to then: whoever reads what has piled up knows how late it is, and what has been
+    /// shown so far may be of days ago.
+    pub fn allow_until(&mut self, latest_us: i64) {
+        self.latest_us = latest_us;
+    }
+
     /// A version answered these rows.
     pub fn predicted(
         &mut self,
@@ -102,13 +110,14 @@ impl Judge {
     ) -> Seen {
         let Reading(form) = reading;
         let version = form.version;
+        let latest_us = latest(self.now_us).max(self.latest_us);
         let mut seen = Seen::default();
         let guesses = form.read(answers.tensor, answers.rows.len());
         for ((id, row, time_us), guess) in answers.rows.iter().zip(guesses) {
             let row = Row { id, row: *row, version, time_us: *time_us, guess };
             if self.book.has_predicted(model, &row) {
                 seen.repeated += 1;
-            } else if self.book.predicted(model, row, self.now_us) {
+            } else if self.book.predicted_by(model, row, (self.now_us, latest_us)) {
                 seen.counted += 1;
             } else {
                 seen.late += 1;

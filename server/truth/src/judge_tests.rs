@@ -101,6 +101,18 @@ fn a_window_is_told_once_and_what_comes_later_is_late() {
 }
 
 #[test]
+fn rows_that_are_days_ahead_count_for_whoever_knows_how_late_it_is() {
+    use Shown::Answer;
+    const DAYS_S: i64 = 3 * 86_400;
+    let mut judge = Judge::new(1 << 20, 0);
+    let reading = opened(&mut judge);
+    assert_eq!(show(&mut judge, &reading, Answer(0, DAYS_S, true)).late, 1);
+    judge.allow_until(DAYS_S * SECOND);
+    assert_eq!(show(&mut judge, &reading, Answer(0, DAYS_S, true)).counted, 1);
+    assert_eq!(show(&mut judge, &reading, Answer(1, DAYS_S + 1, true)).late, 1);
+}
+
+#[test]
 fn what_stood_goes_on() {
     let config = TruthConfig { reference_rows: Some(150), ..config() };
     let outputs: &[(&str, DType, &[Dim])] = &[("p", DType::Fp32, &[Dim::Rows, Dim::Fixed(2)])];

@@ -99,21 +99,19 @@ impl Model {
         self.versions.get(&version).map(|it| it.epoch)
     }
 
-    /// Where the window of a time begins, and until when its labels count. `None`: that is over, or the
-    /// version is not judged.
+    /// Where the window of a time begins, and until when its labels count. `None`: that is over, or later than
+    /// any row can be of, or the version is not judged.
     pub(crate) fn place(
         &self,
         version: Version,
         time_us: i64,
-        now_us: i64,
+        (now_us, latest_us): (i64, i64),
     ) -> Option<(u64, i64, i64)> {
         let of = self.versions.get(&version)?;
         let (window, horizon) = (us(of.form.config.window).max(1), us(of.form.config.horizon));
         let from = time_us.div_euclid(window).checked_mul(window)?;
         let until = from.saturating_add(window).saturating_add(horizon);
-        // A clock that was wrong must not keep windows open for years.
-        let sane = time_us <= now_us.saturating_add(us(Duration::from_secs(86_400)));
-        (now_us < until && sane).then_some((of.epoch, from, until))
+        (now_us < until && time_us <= latest_us).then_some((of.epoch, from, until))
     }
 
     /// Counts a prediction, or takes it out again.

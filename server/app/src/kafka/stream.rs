@@ -42,8 +42,8 @@ pub(super) struct Reader {
     open: Option<BaseConsumer<Quiet>>,
     /// Partitions that were read to their end since they were assigned, and where that was.
     ended: Offsets,
-    /// No message has come since.
-    silent: Option<Instant>,
+    /// So long no message has come, while one was waited for.
+    silent: Duration,
     /// What was last wrong with a connection.
     trouble: Option<String>,
 }
@@ -103,7 +103,7 @@ impl Reader {
             timeout,
             open: None,
             ended: Offsets::new(),
-            silent: None,
+            silent: Duration::ZERO,
             trouble: None,
         })
     }
@@ -123,16 +123,23 @@ impl Reader {
     fn numbers(&mut self) -> io::Result<Vec<i32>> {
         let (name, timeout) = (self.topic.clone(), self.timeout);
         let failed = |why: String| io::Error::other(format!("topic {name:?}: {why}"));
+        let missing =
+            |why: &str| io::Error::new(io::ErrorKind::NotFound, format!("topic {name:?}: {why}"));
         let found = self.open()?.fetch_metadata(Some(&name), timeout);
         let found = found.map_err(|it| failed(it.to_string()))?;
         let Some(topic) = found.topics().iter().find(|it| it.name() == name) else {
-            return Err(failed("it is not there".to_owned()));
+            return Err(missing("it is not there"));
         };
-        if let Some(error) = topic.error() {
-            return Err(failed(RDKafkaErrorCode::from(error).to_string()));
+        match topic.error().map(RDKafkaErrorCode::from) {
+            Some(
+                error
+                @ (RDKafkaErrorCode::UnknownTopicOrPartition | RDKafkaErrorCode::UnknownTopic),
+            ) => return Err(missing(&error.to_string())),
+            Some(error) => return Err(failed(error.to_string())),
+            None => {}
         }
         match topic.partitions().len() {
-            0 => Err(failed("it has no partitions: it is not there".to_owned())),
+            0 => Err(missing("it has no partitions: it is not there")),
             1..=PARTITIONS_MAX => Ok(topic.partitions().iter().map(|it| it.id()).collect()),
             all => Err(failed(format!("{all} partitions are more than {PARTITIONS_MAX}"))),
         }
@@ -172,11 +179,13 @@ impl Reader {
     }
 
     /// False: for now. An error: for too long.
-    fn nothing(&mut self) -> io::Result<bool> {
-        if self.silent.get_or_insert_with(Instant::now).elapsed() < self.timeout {
+    fn nothing(&mut self, since: Instant) -> io::Result<bool> {
+        // While nobody asks nothing can come: another stream may be read meanwhile.
+        self.silent += since.elapsed();
+        if self.silent < self.timeout {
             return Ok(false);
         }
-        self.silent = None;
+        self.silent = Duration::ZERO;
         let why = self.trouble.take().unwrap_or_else(|| "no answer".to_owned());
         Err(io::Error::new(io::ErrorKind::TimedOut, format!("no message in time: {why}")))
     }
@@ -199,7 +208,7 @@ impl Stream for Reader {
         if there.len() < numbers.len() {
             return Err(io::Error::other("not every partition says what it holds"));
         }
-        self.silent = None;
+        self.silent = Duration::ZERO;
         Ok(there)
     }
 
@@ -220,6 +229,7 @@ impl Stream for Reader {
 
     fn next(&mut self, take: &mut dyn FnMut(&Message<'_>)) -> io::Result<bool> {
         let mut reached = BTreeSet::new();
+        let begin = Instant::now();
         let consumer = self.open()?;
         let mut came = consumer.poll(MOMENT);
         // Many may end together, and are looked at together.
@@ -233,15 +243,15 @@ impl Stream for Reader {
         }
         match came {
             Some(Ok(())) => {
-                self.silent = None;
+                self.silent = Duration::ZERO;
                 Ok(true)
             }
             Some(Err(error)) if is_final(&error) => Err(io::Error::other(error.to_string())),
             Some(Err(error)) => {
                 self.trouble = Some(error.to_string());
-                self.nothing()
+                self.nothing(begin)
             }
-            None => self.nothing(),
+            None => self.nothing(begin),
         }
     }
 

@@ -129,8 +129,9 @@ fn a_topic_that_is_not_there_is_named() {
         .cluster
         .topic_error(TOPIC, RDKafkaRespErr::RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART)
         .expect("set");
-    let error = house.reader.partitions().expect_err("not there").to_string();
-    assert!(error.starts_with("topic \"rows\": "), "{error}");
+    let error = house.reader.partitions().expect_err("not there");
+    assert!(error.to_string().starts_with("topic \"rows\": "), "{error}");
+    assert_eq!(error.kind(), io::ErrorKind::NotFound, "which somebody may wait for");
 }
 
 #[test]

@@ -307,11 +307,13 @@ def test_a_shift_in_a_topic_is_told(broker, models, replicas, monitor):
 TRUTH = "[truth]\noutput = 'probabilities'\nwindow_s = 2\nhorizon_s = 30\nrows_min = 20\naccuracy_min = 0.8\n"
 
 
-@pytest.fixture(params=["folders", "store"])
+@pytest.fixture(params=["folders", "store", "topic"])
 def logged(request, tmp_path):
     """Flags for replicas, logs for the monitor, and the environment of both."""
     if request.param == "folders":
         return (), [tmp_path / name / "log/parquet" for name in ("one", "two")], {}
+    if request.param == "topic":
+        return ("--log-sinks", (topic := f"kafka://{request.getfixturevalue('broker').address}/rows")), [topic], {}
     place = request.getfixturevalue("store").place
     return ("--log-sinks", "s3://models/judged/logged"), ["s3://models/judged/logged"], place
 

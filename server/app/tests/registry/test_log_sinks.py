@@ -296,9 +296,9 @@ class Broker:
         consumer.close()
         return found
 
-    def send(self, topic, value):
+    def send(self, topic, value, headers=None):
         producer = confluent_kafka.Producer({"bootstrap.servers": self.address})
-        producer.produce(topic, value)
+        producer.produce(topic, value, headers=headers)
         assert producer.flush(PATIENCE_S) == 0
 
     def ids(self, name="rows"):

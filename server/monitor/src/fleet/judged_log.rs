@@ -3,11 +3,15 @@
 
 use std::fs::File;
 use std::io;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use arrow_schema::Schema;
 use server_base::{ModelName, TruthConfig};
-use server_feedback::{LabelRow, LabelValue, LogFile, labels_folder, read_labels, version_folder};
+use server_feedback::{
+    LabelRow, LabelValue, LogFile, columns_of, label_of, labels_folder, read_labels, rows_of,
+    version_folder,
+};
 use server_truth::{Given, Judge, Label, Reading, Seen};
 
 use super::answers;
@@ -27,10 +31,16 @@ pub(crate) struct JudgedLog {
     pub(crate) of: Of,
     /// Where its files lie.
     pub(crate) folder: String,
+    /// What is older is nobody's business.
+    pub(crate) begin_us: i64,
+    /// How long it matters, at the most.
+    pub(crate) span_us: i64,
     pub(crate) cursor: Cursor,
     pub(crate) tries: Tries,
     /// Where the next list goes on.
     pub(crate) page: Option<Page>,
+    /// Of a stream, why its version cannot be judged, which is told once.
+    pub(crate) refused: Option<String>,
 }
 
 /// Whose log it is.
@@ -64,10 +74,9 @@ impl Fault {
 impl JudgedLog {
     /// The predictions of a version, from the first window on that is not over.
     pub(crate) fn predictions(followed: Followed<TruthConfig>, clock_us: i64) -> JudgedLog {
-        let begin = clock_us.saturating_sub(span(&followed.plan));
+        let span_us = span(&followed.plan);
         let folder = version_folder(&followed.model, followed.version);
-        let of = Of::Predictions(Box::new(followed), None);
-        JudgedLog { of, folder, cursor: Cursor::new(begin), tries: Tries::default(), page: None }
+        JudgedLog::new(Of::Predictions(Box::new(followed), None), folder, (clock_us, span_us))
     }
 
     /// The labels of a model whose versions are those.
@@ -77,10 +86,14 @@ impl JudgedLog {
         clock_us: i64,
     ) -> JudgedLog {
         let longest = versions.map(span).max().unwrap_or(0).saturating_add(us(EARLY));
-        let begin = clock_us.saturating_sub(longest);
         let folder = labels_folder(&model);
-        let of = Of::Labels(model);
-        JudgedLog { of, folder, cursor: Cursor::new(begin), tries: Tries::default(), page: None }
+        JudgedLog::new(Of::Labels(model), folder, (clock_us, longest))
+    }
+
+    fn new(of: Of, folder: String, (clock_us, span_us): (i64, i64)) -> JudgedLog {
+        let begin_us = clock_us.saturating_sub(span_us);
+        let (cursor, tries) = (Cursor::new(begin_us), Tries::default());
+        JudgedLog { of, folder, begin_us, span_us, cursor, tries, page: None, refused: None }
     }
 
     pub(crate) fn are_labels(&self) -> bool {
@@ -103,6 +116,41 @@ impl JudgedLog {
         });
         read.unwrap_or_else(|why| Err(Fault::File(why)))
     }
+
+    /// Reads messages of it. How many of them are none, and what is wrong with the first. An error: the version
+    /// cannot be judged as it is configured.
+    pub(crate) fn take(
+        &mut self,
+        judge: &Mutex<Judge>,
+        ledger: &Ledger,
+        (columns, values): (&str, &[&[u8]]),
+    ) -> Result<(usize, Option<String>), String> {
+        let of = &mut self.of;
+        let taken = spared(|| match of {
+            Of::Predictions(followed, reading) => {
+                rows(judge, (followed, reading), ledger, (columns, values))
+            }
+            Of::Labels(model) => Ok(label_messages(judge, model, values)),
+        });
+        taken.unwrap_or_else(|why| Ok((values.len(), Some(why))))
+    }
+}
+
+/// How a version's answers are read, which the first of them tell.
+fn opened<'a>(
+    judge: &Mutex<Judge>,
+    (followed, reading): (&Followed<TruthConfig>, &'a mut Option<Reading>),
+    (ledger, schema): (&Ledger, &Schema),
+) -> Result<&'a Reading, String> {
+    let Followed { model, version, plan, .. } = followed;
+    match reading {
+        Some(it) => Ok(it),
+        None => {
+            let subject = answers::subject(model, *version, schema);
+            let standing = ledger.standing(&(model.clone(), *version));
+            Ok(reading.insert(lock(judge).open(&subject, plan, standing)?))
+        }
+    }
 }
 
 fn predictions(
@@ -112,20 +160,13 @@ fn predictions(
     file: File,
 ) -> Result<(), Fault> {
     let file = LogFile::open(file).map_err(Fault::of)?;
-    let Followed { model, version, plan, .. } = followed;
+    let Followed { model, version, .. } = followed;
     if !file.is_of(model, *version) {
         return Err(Fault::File("its rows are of another version than its path".to_owned()));
     }
     let schema = file.schema().clone();
-    let reading = match reading {
-        Some(it) => &*it,
-        None => {
-            let subject = answers::subject(model, *version, &schema);
-            let standing = ledger.standing(&(model.clone(), *version));
-            let opened = lock(judge).open(&subject, plan, standing).map_err(Fault::Version)?;
-            &*reading.insert(opened)
-        }
-    };
+    let reading = opened(judge, (followed, reading), (ledger, &schema));
+    let reading = reading.map_err(Fault::Version)?;
     let output = reading.output();
     let mut all = Seen::default();
     let pieces = file.pieces(|it| answers::is_wanted(&schema, output, it));
@@ -140,6 +181,63 @@ fn predictions(
     Ok(())
 }
 
+/// As messages bring them.
+fn rows(
+    judge: &Mutex<Judge>,
+    (followed, reading): (&Followed<TruthConfig>, &mut Option<Reading>),
+    ledger: &Ledger,
+    (columns, values): (&str, &[&[u8]]),
+) -> Result<(usize, Option<String>), String> {
+    let none = |why| Ok((values.len(), Some(why)));
+    let schema = match columns_of(columns) {
+        Ok(schema) => schema,
+        Err(why) => return none(why),
+    };
+    let reading = opened(judge, (followed, reading), (ledger, &schema))?;
+    let output = reading.output();
+    let fields = schema.fields().iter();
+    let fields = fields.filter(|it| answers::is_wanted(&schema, output, it.name())).cloned();
+    let wanted = Arc::new(Schema::new(fields.collect::<Vec<_>>()));
+    let (batches, wrong, why) = match rows_of(&wanted, values) {
+        Ok(read) => read,
+        Err(error) => return none(error.to_string()),
+    };
+    let mut all = Seen::default();
+    for batch in &batches {
+        // Every message of a row has a column that says which it is.
+        answers::each(batch, output, |it| {
+            add(&mut all, lock(judge).predicted(&followed.model, reading, it));
+        });
+    }
+    metrics::joined(&followed.model, "predictions", all);
+    Ok((wrong, why))
+}
+
+fn label_messages(
+    judge: &Mutex<Judge>,
+    model: &ModelName,
+    values: &[&[u8]],
+) -> (usize, Option<String>) {
+    let (mut all, mut wrong, mut first) = (Seen::default(), 0, None);
+    for value in values {
+        let read = label_of(value).and_then(|row| {
+            let recorded = row.recorded_time;
+            Ok((label(row)?, recorded))
+        });
+        match read {
+            Ok((label, recorded)) => {
+                add(&mut all, lock(judge).labelled(model, &label, recorded));
+            }
+            Err(why) => {
+                wrong += 1;
+                first.get_or_insert(why);
+            }
+        }
+    }
+    metrics::joined(model, "labels", all);
+    (wrong, first)
+}
+
 fn labels(judge: &Mutex<Judge>, model: &ModelName, file: File) -> io::Result<()> {
     let mut all = Seen::default();
     read_labels(file, model, |rows| {
@@ -147,7 +245,7 @@ fn labels(judge: &Mutex<Judge>, model: &ModelName, file: File) -> io::Result<()>
             let mut judge = lock(judge);
             let recorded = row.recorded_time;
             // What a server has taken can be.
-            if let Some(label) = label(row) {
+            if let Ok(label) = label(row) {
                 add(&mut all, judge.labelled(model, &label, recorded));
             }
         }
@@ -156,13 +254,13 @@ fn labels(judge: &Mutex<Judge>, model: &ModelName, file: File) -> io::Result<()>
     Ok(())
 }
 
-fn label(row: LabelRow) -> Option<Label> {
+fn label(row: LabelRow) -> Result<Label, String> {
     let value = match row.value {
         LabelValue::Bool(it) => Given::Bool(it),
         LabelValue::Number(it) => Given::Number(it),
         LabelValue::Text(it) => Given::Text(it.into()),
     };
-    Label::new(&row.inference_id, row.row_index, value, row.label_time).ok()
+    Label::new(&row.inference_id, row.row_index, value, row.label_time)
 }
 
 fn add(all: &mut Seen, seen: Seen) {

@@ -1,25 +1,26 @@
-//! Rounds over predictions and labels: what is new of either is read, hour by hour, and windows are judged
-//! when all that belongs in them has been read. Without a thread; time is handed in.
+//! Rounds over predictions and labels: what is new of either is read, as files or as messages, and windows are
+//! judged when all that belongs in them has been read. Without a thread; time is handed in.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::io;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
 
 use server_base::{Findings, ModelName, TruthConfig};
-use server_feedback::hour_of;
+use server_feedback::{LABEL, ROW};
 use server_truth::Judge;
 
+use super::Source;
 use super::clock::Clock;
-use super::cursor::{MICROS_AN_HOUR, Turn, latest, start_of};
+use super::course::Course;
+use super::cursor::{MICROS_AN_HOUR, latest};
 use super::follower::{Bounds, Round};
-use super::judged_log::{Fault, JudgedLog, Of, lock};
+use super::judged_log::{JudgedLog, Of, lock};
 use super::ledger::Ledger;
-use super::listing;
 use super::metrics;
 use super::repository::{Followed, Repository};
-use super::{Missing, Object, Source};
+use super::stream::Stream;
 
 /// How far back windows are judged by the first process that ever does: what is older is history.
 const BEGIN_US: i64 = MICROS_AN_HOUR;
@@ -28,20 +29,13 @@ const BEGIN_US: i64 = MICROS_AN_HOUR;
 /// much more again.
 const CLOCK_STEP_US: i64 = 60_000_000;
 
-/// How far the hour of a file may be ahead of what is judged: rows that are a day ahead would be taken for those
-/// of a clock that is wrong, and left out. Others wait for it: they are of such a clock, or a log is listed in
-/// parts and holds up the others.
-const FAR_US: i64 = 23 * MICROS_AN_HOUR;
-
 /// Versions of a model that are judged at a time, as in a server.
 const VERSIONS_MAX: usize = 8;
 
 /// What is judged, and who is told.
 pub struct Judged {
-    /// Where predictions lie.
-    pub predictions: Box<dyn Source>,
-    /// Where labels do.
-    pub labels: Box<dyn Source>,
+    /// Where predictions and labels lie.
+    pub logs: Both,
     /// Which versions, and how.
     pub repository: Repository<TruthConfig>,
     /// Where it is written down what came of it.
@@ -56,42 +50,64 @@ pub struct Judged {
     pub now: Box<dyn Fn() -> i64 + Send>,
 }
 
-/// See the module.
-pub(crate) struct Judging {
-    predictions: Box<dyn Source>,
-    labels: Box<dyn Source>,
-    repository: Repository<TruthConfig>,
-    bounds: Bounds,
-    clock: Clock,
-    judge: Arc<Mutex<Judge>>,
-    logs: Vec<JudgedLog>,
-    ledger: Ledger,
-    findings: Arc<dyn Findings>,
-    /// Ends a round between two files.
-    stop: Arc<AtomicBool>,
+/// Predictions and labels, which lie in the same way.
+pub enum Both {
+    /// Files that are made and never changed.
+    Files {
+        /// What models have answered.
+        predictions: Box<dyn Source>,
+        /// What turned out to be true.
+        labels: Box<dyn Source>,
+    },
+    /// Messages in partitions.
+    Streams {
+        /// What models have answered.
+        predictions: Box<dyn Stream>,
+        /// What turned out to be true.
+        labels: Box<dyn Stream>,
+    },
 }
 
-/// A file that is to be read: of which log, and which of its turn.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-struct Due {
-    hour: Option<u32>,
-    /// Of an hour predictions come first: a label is held against what is known then.
-    is_label: bool,
-    log: usize,
-    place: usize,
+/// See the module.
+pub(crate) struct Judging {
+    pub(super) sources: Sources,
+    repository: Repository<TruthConfig>,
+    pub(super) bounds: Bounds,
+    pub(super) clock: Clock,
+    pub(super) judge: Arc<Mutex<Judge>>,
+    pub(super) logs: Vec<JudgedLog>,
+    pub(super) ledger: Ledger,
+    findings: Arc<dyn Findings>,
+    /// Of streams: one of the logs has not been read from where it begins.
+    pub(super) is_behind: bool,
+    /// Ends a round between two files.
+    pub(super) stop: Arc<AtomicBool>,
+}
+
+/// Where both are read.
+#[expect(clippy::large_enum_variant, reason = "there is one of them in a process")]
+pub(super) enum Sources {
+    Files { predictions: Box<dyn Source>, labels: Box<dyn Source> },
+    Streams { predictions: Course, labels: Course },
 }
 
 impl Judging {
     /// Goes on where the process before has stopped.
     pub(crate) fn open(options: Judged, stop: Arc<AtomicBool>) -> io::Result<Judging> {
-        let Judged { predictions, labels, repository, folder, findings, bounds, .. } = options;
+        let Judged { logs, repository, folder, findings, bounds, .. } = options;
         let begin = bounds.from.unwrap_or_else(|| (options.now)() - BEGIN_US);
         let ledger = Ledger::open(&folder, begin)?;
         let judge = Judge::new(options.truth_bytes_max, ledger.clock_us);
         let known = ledger.clock_us.saturating_add(lateness(&bounds));
+        let sources = match logs {
+            Both::Files { predictions, labels } => Sources::Files { predictions, labels },
+            Both::Streams { predictions, labels } => Sources::Streams {
+                predictions: Course::new(predictions, (ROW, "predictions"), &ledger.courses),
+                labels: Course::new(labels, (LABEL, "labels"), &ledger.courses),
+            },
+        };
         Ok(Judging {
-            predictions,
-            labels,
+            sources,
             repository,
             bounds,
             clock: Clock::new(options.now, known),
@@ -99,6 +115,7 @@ impl Judging {
             logs: Vec::new(),
             ledger,
             findings,
+            is_behind: false,
             stop,
         })
     }
@@ -115,7 +132,10 @@ impl Judging {
         if self.ledger.has_untold() || self.ledger.unwritten_us() >= CLOCK_STEP_US {
             self.settle()?;
         }
-        let read = self.list().and_then(|turns| self.read(&turns));
+        let read = match self.sources {
+            Sources::Files { .. } => self.list().and_then(|turns| self.read_files(&turns)),
+            Sources::Streams { .. } => self.read_messages(),
+        };
         if read.is_err() {
             metrics::failed("store");
         }
@@ -124,7 +144,7 @@ impl Judging {
     }
 
     /// Which versions are judged now.
-    fn look(&mut self) {
+    pub(super) fn look(&mut self) {
         let found = match self.repository.look() {
             Ok(found) => newest(found),
             Err(error) => {
@@ -152,6 +172,7 @@ impl Judging {
             let versions = found.iter().filter(|it| it.model == model).map(|it| &it.plan);
             let fresh = || JudgedLog::labels(model.clone(), versions, clock);
             self.logs.push(log.filter(|_| !is_changed).unwrap_or_else(fresh));
+            self.is_behind |= is_changed;
         }
         for gone in known {
             if let Of::Predictions(it, _) = &gone.of
@@ -170,7 +191,7 @@ impl Judging {
     /// knows; what is read now would be of a window that is over, and left out for good.
     fn check_clock(&self) -> io::Result<()> {
         let now = self.clock.wall_us();
-        if self.ledger.clock_us <= latest(now, lateness(&self.bounds)) {
+        if self.ledger.clock_us <= latest(now, self.lateness()) {
             return Ok(());
         }
         metrics::failed("clock");
@@ -182,120 +203,8 @@ impl Judging {
         )))
     }
 
-    /// What is new of each log.
-    fn list(&mut self) -> io::Result<Vec<Turn>> {
-        let lateness = lateness(&self.bounds);
-        // Rows up to then are there before anything is listed.
-        let settled = self.clock.wall_us().saturating_sub(lateness);
-        let mut turns = Vec::with_capacity(self.logs.len());
-        for log in &mut self.logs {
-            let source = if log.are_labels() { &mut self.labels } else { &mut self.predictions };
-            // After whatever ends this the list begins anew.
-            let page = log.page.take();
-            let known = (&log.cursor, &BTreeSet::new());
-            let turn = listing::turn((source.as_mut(), &log.folder), known, (page, settled))?;
-            for it in &turn.objects {
-                self.clock.shown(it.written);
-                self.clock.shown(hour_of(&it.path).map_or(i64::MIN, start_of));
-            }
-            turns.push(turn);
-        }
-        // Nothing is over before others' clocks show it, whatever this one does.
-        let borne_out = self.clock.borne_out_us();
-        let settled = settled.min(borne_out.saturating_sub(lateness));
-        turns.iter_mut().for_each(|it| it.until = it.until.min(settled));
-        if turns.is_empty() {
-            self.advance(settled)?;
-        }
-        Ok(turns)
-    }
-
-    /// Reads all of that, the hours of all logs together.
-    fn read(&mut self, turns: &[Turn]) -> io::Result<Round> {
-        let mut due = Vec::new();
-        for (log, turn) in turns.iter().enumerate() {
-            let is_label = self.logs.get(log).is_some_and(JudgedLog::are_labels);
-            let hours = turn.objects.iter().map(|it| hour_of(&it.path)).enumerate();
-            due.extend(hours.map(|(place, hour)| Due { hour, is_label, log, place }));
-        }
-        due.sort();
-        let mut read = vec![0; turns.len()];
-        for Due { hour, log, place, .. } in due {
-            if self.stop.load(Ordering::Relaxed) {
-                return Ok(Round::Stopped);
-            }
-            let Some(object) = turns.get(log).and_then(|it| it.objects.get(place)) else {
-                continue;
-            };
-            // Before the first file of an hour everything before that hour is there.
-            self.advance(all_until(turns, &read))?;
-            if hour.is_some_and(|it| start_of(it) > self.ledger.clock_us.saturating_add(FAR_US)) {
-                break;
-            }
-            if let Some(it) = self.logs.get_mut(log)
-                && listing::is_crowded(&it.folder, &mut it.cursor)
-            {
-                return Err(io::Error::other(format!("{}: too many files", it.folder)));
-            }
-            self.take(log, object)?;
-            if let Some(it) = read.get_mut(log) {
-                *it = place + 1;
-            }
-        }
-        self.advance(all_until(turns, &read))?;
-        for ((log, turn), read) in self.logs.iter_mut().zip(turns).zip(read) {
-            log.cursor.advance(turn.settled(read));
-            log.cursor.forget();
-            // What was left for later is listed once more.
-            log.page = turn.next.clone().filter(|_| read == turn.objects.len());
-        }
-        Ok(if turns.iter().any(|it| it.next.is_some()) { Round::Cut } else { Round::Whole })
-    }
-
-    fn take(&mut self, n: usize, object: &Object) -> io::Result<()> {
-        let Some(log) = self.logs.get_mut(n) else { return Ok(()) };
-        let source = if log.are_labels() { &mut self.labels } else { &mut self.predictions };
-        let name = format!("{}/{}", log.folder, object.path);
-        let most = self.bounds.object_bytes_max;
-        let result = if object.size > most {
-            let bytes = object.size;
-            tracing::error!(file = name, bytes, most, "a file is too large: it is left out");
-            "too_large"
-        } else {
-            let read = match source.fetch(&log.folder, object) {
-                Err(Missing::Gone) => Ok("gone"),
-                Err(Missing::Away(error)) => return Err(error),
-                Err(Missing::Refused(error)) => Err(error),
-                Ok(file) => match log.read(&self.judge, &self.ledger, file) {
-                    Ok(()) => Ok("read"),
-                    Err(Fault::Disk(error)) => Err(error),
-                    Err(Fault::File(error)) => {
-                        tracing::error!(file = name, error, "a file of the log cannot be read");
-                        Ok("unreadable")
-                    }
-                    Err(Fault::Version(error)) => {
-                        metrics::failed("watch");
-                        tracing::error!(file = name, error, "a version cannot be judged");
-                        Ok("unreadable")
-                    }
-                },
-            };
-            match read {
-                Ok(result) => result,
-                Err(error) if log.tries.failed(&object.path) => {
-                    tracing::error!(file = name, %error, "a file of the log cannot be had: it is left out");
-                    "failed"
-                }
-                Err(error) => return Err(io::Error::new(error.kind(), format!("{name}: {error}"))),
-            }
-        };
-        log.cursor.was_read(object.path.clone(), i64::MIN);
-        metrics::object(result);
-        Ok(())
-    }
-
     /// Everything up to then has been read: judges what is over.
-    fn advance(&mut self, to: i64) -> io::Result<()> {
+    pub(super) fn advance(&mut self, to: i64) -> io::Result<()> {
         if to <= self.ledger.clock_us {
             return Ok(());
         }
@@ -311,11 +220,16 @@ impl Judging {
     }
 
     fn settle(&mut self) -> io::Result<()> {
+        self.leave();
         let settled = self.ledger.settle(&self.findings);
         if settled.is_err() {
             metrics::failed("state");
         }
         settled
+    }
+
+    pub(super) fn lateness(&self) -> i64 {
+        lateness(&self.bounds)
     }
 
     /// Writes down how far that is.
@@ -324,14 +238,9 @@ impl Judging {
     }
 }
 
+/// As it is configured.
 fn lateness(bounds: &Bounds) -> i64 {
     i64::try_from(bounds.lateness.as_micros()).unwrap_or(i64::MAX)
-}
-
-/// Up to when all logs have been read, so many files of each.
-fn all_until(turns: &[Turn], read: &[usize]) -> i64 {
-    let until = turns.iter().zip(read).map(|(turn, read)| turn.settled(*read));
-    until.min().unwrap_or(i64::MIN)
 }
 
 /// The newest versions of each model.
@@ -348,7 +257,7 @@ fn newest(mut found: Vec<Followed<TruthConfig>>) -> Vec<Followed<TruthConfig>> {
 
 #[cfg(test)]
 #[path = "judging_scene.rs"]
-mod scene;
+pub(super) mod scene;
 #[cfg(test)]
 #[path = "judging_tests.rs"]
 mod tests;

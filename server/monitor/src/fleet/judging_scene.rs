@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::fs;
-use std::sync::atomic::AtomicI64;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{Duration, UNIX_EPOCH};
 
 use arrow_array::{
@@ -14,45 +14,48 @@ use server_feedback::{
     Keep, LabelFiles, LabelRow, LabelValue, ParquetSink, Position, Rows, Sink as _, label_hour,
 };
 
-use super::super::FolderSource;
+use super::super::topic::{Topic, labels_sent, sent_as};
+use super::super::{FolderSource, Object};
 use super::*;
 use crate::fixture::Heard;
 
-pub(super) const SECOND: i64 = 1_000_000;
-pub(super) const WINDOW_S: i64 = 1_000;
-pub(super) const HORIZON_S: i64 = 500;
-pub(super) const LATENESS_S: i64 = 300;
+pub(in super::super) const SECOND: i64 = 1_000_000;
+pub(in super::super) const WINDOW_S: i64 = 1_000;
+pub(in super::super) const HORIZON_S: i64 = 500;
+pub(in super::super) const LATENESS_S: i64 = 300;
 /// How long after its prediction a label comes.
-pub(super) const DELAY_S: i64 = 200;
+pub(in super::super) const DELAY_S: i64 = 200;
 /// Rows come into the log all at once for so long.
-pub(super) const ROLL_S: i64 = 500;
+pub(in super::super) const ROLL_S: i64 = 500;
 
 /// A request a second from 1970 on, at either of two replicas. From the fourth window on four answers in ten
 /// are wrong, until then one.
-pub(super) struct Scene {
+pub(in super::super) struct Scene {
+    /// Of predictions and of labels, in place of folders.
+    pub(in super::super) topics: Option<(Topic, Topic)>,
     root: tempfile::TempDir,
-    pub(super) now: Arc<AtomicI64>,
-    pub(super) heard: Arc<Heard>,
+    pub(in super::super) now: Arc<AtomicI64>,
+    pub(in super::super) heard: Arc<Heard>,
     files: u64,
     judging: Option<Judging>,
 }
 
-pub(super) fn is_wrong(at_s: i64) -> bool {
+pub(in super::super) fn is_wrong(at_s: i64) -> bool {
     (at_s * 7) % 10 < if at_s < 3 * WINDOW_S { 1 } else { 4 }
 }
 
 /// What is right of a window, as anybody can count.
-pub(super) fn accuracy(window: i64) -> f64 {
+pub(in super::super) fn accuracy(window: i64) -> f64 {
     let rows = window * WINDOW_S..(window + 1) * WINDOW_S;
     rows.filter(|it| !is_wrong(*it)).count() as f64 / WINDOW_S as f64
 }
 
-pub(super) fn model() -> ModelName {
+pub(in super::super) fn model() -> ModelName {
     ModelName::new("m").expect("a name")
 }
 
 /// Two numbers for two classes, of which the second is always larger.
-pub(super) fn predictions(seconds: &[i64]) -> RecordBatch {
+pub(in super::super) fn predictions(seconds: &[i64]) -> RecordBatch {
     let about = [("tensor", "p"), ("datatype", "FP32"), ("shape", "rows,2")];
     let about = about.map(|(key, it)| (key.to_owned(), it.to_owned()));
     let score = |name| {
@@ -83,7 +86,7 @@ pub(super) fn predictions(seconds: &[i64]) -> RecordBatch {
     RecordBatch::try_new(schema, columns).expect("columns of one length")
 }
 
-pub(super) fn label(at_s: i64, recorded_s: i64, is_right: bool) -> LabelRow {
+pub(in super::super) fn label(at_s: i64, recorded_s: i64, is_right: bool) -> LabelRow {
     LabelRow {
         label_id: format!("label {at_s} {recorded_s}"),
         inference_id: format!("request {at_s}"),
@@ -95,7 +98,7 @@ pub(super) fn label(at_s: i64, recorded_s: i64, is_right: bool) -> LabelRow {
 }
 
 impl Scene {
-    pub(super) fn new() -> Scene {
+    pub(in super::super) fn new() -> Scene {
         let root = tempfile::tempdir().expect("scratch");
         let path = |it: &str| root.path().join(it);
         for name in ["one", "two", "models/m/1"] {
@@ -106,15 +109,32 @@ impl Scene {
              accuracy_min = 0.8\nreference_rows = 2000\n"
         );
         fs::write(path("models/m/model.toml"), text).expect("written");
-        Scene { root, now: Arc::default(), heard: Arc::default(), files: 0, judging: None }
+        Scene {
+            topics: None,
+            root,
+            now: Arc::default(),
+            heard: Arc::default(),
+            files: 0,
+            judging: None,
+        }
     }
 
-    pub(super) fn path(&self, name: &str) -> PathBuf {
+    pub(in super::super) fn path(&self, name: &str) -> PathBuf {
         self.root.path().join(name)
     }
 
+    /// The same over topics of so many partitions.
+    pub(in super::super) fn of_topics(partitions: usize) -> Scene {
+        let labels = Topic::named("rows.labels", partitions);
+        Scene { topics: Some((Topic::new(partitions), labels)), ..Scene::new() }
+    }
+
     /// Writes rows as a replica does.
-    pub(super) fn put(&mut self, replica: &str, seconds: &[i64]) {
+    pub(in super::super) fn put(&mut self, replica: &str, seconds: &[i64]) {
+        if let Some((rows, _)) = &self.topics {
+            let batch = predictions(seconds);
+            return rows.send_all(sent_as("m", &batch, batch.clone()));
+        }
         let mut sink = ParquetSink::new(self.path(replica), "log").expect("a folder");
         for rows in seconds.chunk_by(|a, b| a / 3_600 == b / 3_600) {
             let hour = label_hour(rows[0] * SECOND);
@@ -125,7 +145,10 @@ impl Scene {
         sink.flush(Position { segment: self.files, offset: 0 }, replica).expect("files");
     }
 
-    pub(super) fn put_labels(&mut self, replica: &str, rows: &[LabelRow]) {
+    pub(in super::super) fn put_labels(&mut self, replica: &str, rows: &[LabelRow]) {
+        if let Some((_, labels)) = &self.topics {
+            return labels.send_all(labels_sent("m", rows));
+        }
         let folder = self.path(&format!("{replica}-labels"));
         let mut files = LabelFiles::keeping(folder, "log", Keep::default()).expect("a folder");
         self.files += 1;
@@ -133,7 +156,7 @@ impl Scene {
     }
 
     /// What comes between these times: predictions at either replica, and labels at the second alone.
-    pub(super) fn come(&mut self, from_s: i64, to_s: i64) {
+    pub(in super::super) fn come(&mut self, from_s: i64, to_s: i64) {
         for (replica, first) in [("one", 0), ("two", 1)] {
             let own: Vec<i64> = (from_s..to_s).filter(|it| it % 2 == first).collect();
             self.put(replica, &own);
@@ -145,14 +168,21 @@ impl Scene {
     }
 
     /// The process begins, or the next does after that one was killed.
-    pub(super) fn start(&mut self) {
+    pub(in super::super) fn start(&mut self) {
         self.judging = None;
         let now = Arc::clone(&self.now);
         let roots = ["one", "two"].map(|it| self.path(it)).to_vec();
         let labels = ["one", "two"].map(|it| (self.path(it), self.path(&format!("{it}-labels"))));
         let options = Judged {
-            predictions: Box::new(FolderSource::new(roots)),
-            labels: Box::new(FolderSource::labels(labels.to_vec())),
+            logs: match &self.topics {
+                None => Both::Files {
+                    predictions: Box::new(FolderSource::new(roots)),
+                    labels: Box::new(FolderSource::labels(labels.to_vec())),
+                },
+                Some((rows, labels)) => {
+                    Both::Streams { predictions: rows.stream(), labels: labels.stream() }
+                }
+            },
             repository: Repository::judged(vec![self.path("models")], BTreeMap::new()),
             folder: self.path("state"),
             findings: Arc::<Heard>::clone(&self.heard),
@@ -168,12 +198,12 @@ impl Scene {
         self.judging = Some(Judging::open(options, Arc::default()).expect("it begins"));
     }
 
-    pub(super) fn judging(&mut self) -> &mut Judging {
+    pub(in super::super) fn judging(&mut self) -> &mut Judging {
         self.judging.as_mut().expect("it was started")
     }
 
     /// All files that are there were written by then, by the clock of their store.
-    pub(super) fn written(&self, at_s: i64) {
+    pub(in super::super) fn written(&self, at_s: i64) {
         let time = UNIX_EPOCH + Duration::from_secs(at_s.unsigned_abs());
         let mut folders: Vec<PathBuf> =
             ["one", "two", "one-labels", "two-labels"].iter().map(|it| self.path(it)).collect();
@@ -190,13 +220,13 @@ impl Scene {
         }
     }
 
-    pub(super) fn round(&mut self, at_s: i64) {
+    pub(in super::super) fn round(&mut self, at_s: i64) {
         self.now.store(at_s * SECOND, Ordering::Relaxed);
         assert_eq!(self.judging().round().expect("folders"), Round::Whole);
     }
 
     /// So many files are read, and the process is killed.
-    pub(super) fn killed_after(&mut self, at_s: i64, files: usize) {
+    pub(in super::super) fn killed_after(&mut self, at_s: i64, files: usize) {
         self.now.store(at_s * SECOND, Ordering::Relaxed);
         let judging = self.judging();
         judging.look();
@@ -212,18 +242,18 @@ impl Scene {
     }
 
     /// Accuracies of windows that were told, by when they began, and which of them are alarms.
-    pub(super) fn told(&self) -> Vec<(i64, f64, bool)> {
+    pub(in super::super) fn told(&self) -> Vec<(i64, f64, bool)> {
         let told = self.heard.take();
         told.iter().filter(|it| it.kind == FindingKind::Performance).map(of_window).collect()
     }
 }
 
 /// Long after the times of these tests, and before today.
-pub(super) fn real() -> std::time::SystemTime {
+pub(in super::super) fn real() -> std::time::SystemTime {
     UNIX_EPOCH + Duration::from_secs(1_000_000_000)
 }
 
-pub(super) fn of_window(finding: &Finding) -> (i64, f64, bool) {
+pub(in super::super) fn of_window(finding: &Finding) -> (i64, f64, bool) {
     let from = finding.from.duration_since(UNIX_EPOCH).expect("after 1970").as_secs();
     let evidence: serde_json::Value = serde_json::from_str(&finding.evidence).expect("JSON");
     let accuracy = evidence["metrics"]["accuracy"].as_f64().unwrap_or(f64::NAN);

@@ -1,10 +1,11 @@
 use std::fs;
 use std::path::Path;
+use std::sync::atomic::Ordering;
 
 use server_base::FindingKind;
 use server_feedback::LabelRow;
 
-use super::super::{FolderSource, Listed, Wanted};
+use super::super::{FolderSource, Listed, Missing, Object, Wanted};
 use super::scene::{
     DELAY_S, HORIZON_S, LATENESS_S, ROLL_S, SECOND, Scene, WINDOW_S, accuracy, label, of_window,
 };
@@ -146,7 +147,10 @@ fn logs_that_are_listed_in_parts_are_read_together() {
     expect.sort_by_key(|it| it.0);
     scene.start();
     let labels = vec![(scene.path("one"), scene.path("one-labels"))];
-    scene.judging().labels = Box::new(Short(FolderSource::labels(labels)));
+    let Sources::Files { labels: source, .. } = &mut scene.judging().sources else {
+        panic!("it reads files");
+    };
+    *source = Box::new(Short(FolderSource::labels(labels)));
     scene.now.store((LATER_S + 10 * WINDOW_S) * SECOND, Ordering::Relaxed);
     let mut rounds = 0;
     while scene.judging().round().expect("folders") == Round::Cut {

@@ -14,6 +14,7 @@ use server_base::{Finding, Findings, ModelName, Version};
 use server_feedback::{Disk, Files as _};
 use server_truth::Standing;
 
+use super::course;
 use crate::house::Who;
 use crate::telling::Untold;
 
@@ -35,6 +36,9 @@ struct Saved {
     clock_us: i64,
     standing: Vec<(String, u64, Standing)>,
     untold: Vec<(String, u64, Untold)>,
+    /// Of a log in streams: where the next process begins.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    courses: Vec<course::Saved>,
 }
 
 /// See the module.
@@ -44,6 +48,8 @@ pub(crate) struct Ledger {
     pub(crate) clock_us: i64,
     standing: BTreeMap<Who, Standing>,
     untold: Vec<(Who, Untold)>,
+    /// Of a log in streams: where the next process begins.
+    pub(crate) courses: Vec<course::Saved>,
     /// The clock as it is on the disk; `None`: it is not.
     written_us: Option<i64>,
 }
@@ -58,6 +64,7 @@ impl Ledger {
             clock_us: begin_us,
             standing: BTreeMap::new(),
             untold: Vec::new(),
+            courses: Vec::new(),
             written_us: None,
         };
         let text = match Disk.read(&ledger.path, 0, BYTES_MAX) {
@@ -82,6 +89,7 @@ impl Ledger {
         let untold = untold.map(|(model, version, it)| Ok((who(&model, version)?, it)));
         ledger.untold = untold.collect::<io::Result<Vec<_>>>()?;
         ledger.standing = standing;
+        ledger.courses = saved.courses;
         ledger.clock_us = saved.clock_us;
         ledger.written_us = Some(saved.clock_us);
         Ok(ledger)
@@ -162,6 +170,7 @@ impl Ledger {
             clock_us: self.clock_us,
             standing: standing.collect(),
             untold: untold.collect(),
+            courses: self.courses.clone(),
         };
         Disk.replace(&self.path, &serde_json::to_vec(&saved)?)?;
         self.written_us = Some(self.clock_us);

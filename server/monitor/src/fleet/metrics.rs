@@ -14,6 +14,7 @@ const BYTES: &str = "salver_fleet_waiting_bytes";
 const WATERMARK: &str = "salver_fleet_watermark_timestamp_seconds";
 const HURRIED: &str = "salver_fleet_hurried_total";
 const ROUND: &str = "salver_fleet_round_timestamp_seconds";
+const TRUTH_MESSAGES: &str = "salver_fleet_truth_messages_total";
 const TRUTH_ROWS: &str = "salver_fleet_truth_rows_total";
 const JUDGED: &str = "salver_fleet_truth_watermark_timestamp_seconds";
 const FAILURES: &str = "salver_fleet_failures_total";
@@ -61,6 +62,14 @@ pub const SERIES: &[Series] = &[
         SeriesKind::Counter,
         &["model", "version"],
         "`salver monitor`: how often rows were counted before their time, since too many waited.",
+    ),
+    Series::plain(
+        TRUTH_MESSAGES,
+        SeriesKind::Counter,
+        &["what", "result"],
+        "`salver monitor`: messages of predictions and labels in Kafka that were read to be joined: read, \
+         other (of a model or a time that is not judged), foreign (no row of the log, no label), unreadable, \
+         too_large, lost (taken away by the brokers before they were read).",
     ),
     Series::plain(
         TRUTH_ROWS,
@@ -117,6 +126,11 @@ pub(crate) fn round(now_micros: i64) {
 #[expect(clippy::cast_precision_loss, reason = "gauges")]
 pub(crate) fn waiting(bytes: usize) {
     gauge!(BYTES).set(bytes as f64);
+}
+
+/// So many messages of what is joined were dealt with.
+pub(crate) fn truth_messages(what: &'static str, result: &'static str, count: u64) {
+    counter!(TRUTH_MESSAGES, "what" => what, "result" => result).increment(count);
 }
 
 /// Rows were read to be joined.

@@ -8,8 +8,8 @@
 //! it then knows is written down together with the cursor, all or nothing.
 //!
 //! Labels lie beside the predictions, and whoever holds them against these reads both for itself: which
-//! output it is, and what it says of each row (`answers`); how far one log was read (`judged_log`); and
-//! rounds over all of them (`judging`), whose outcome is written down (`ledger`). The join is that of
+//! output it is, and what it says of each row (`answers`); how far one log was read (`judged_log`), or one of two
+//! streams (`course`); and rounds over all of them (`judging`), whose outcome is written down (`ledger`). The join is that of
 //! `server_truth`.
 
 mod repository;
@@ -31,6 +31,11 @@ mod judged_log;
 mod ledger;
 mod clock;
 mod judging;
+mod judging_files;
+mod chunk;
+mod trail;
+mod course;
+mod judging_messages;
 mod messages;
 mod thread;
 pub mod metrics;
@@ -43,7 +48,7 @@ mod topic;
 pub use server_feedback::source::{FolderSource, Listed, Missing, Object, Source, Wanted};
 
 pub use follower::{Bounds, Log, Options};
-pub use judging::Judged;
+pub use judging::{Both, Judged};
 pub use repository::{Followed, Repository};
 pub use stream::{Message, Offsets, Stream};
 pub use thread::{Fleet, Performance};

@@ -7,7 +7,6 @@ use std::ops::Range;
 use serde::{Deserialize, Serialize};
 use server_base::{ModelName, Version};
 
-use super::metrics;
 use super::recent::Recent;
 use crate::house::Who;
 
@@ -38,7 +37,8 @@ pub trait Stream: Send {
     /// What it is called: offsets of another are not taken for its own.
     fn name(&self) -> &str;
 
-    /// Of each partition the first offset that there is, and the one behind the last.
+    /// Of each partition the first offset that there is, and the one behind the last. `NotFound`: nobody has made
+    /// the stream, or it is gone.
     fn partitions(&mut self) -> io::Result<BTreeMap<i32, Range<i64>>>;
 
     /// Of each partition the first offset of a message of that time, in microseconds since 1970, or a later
@@ -74,7 +74,7 @@ pub(crate) struct Positions {
 }
 
 /// What is written down of it.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Saved {
     name: String,
     /// Where the next process begins, and what was never read.
@@ -83,10 +83,17 @@ pub(crate) struct Saved {
     covered: Vec<(String, u64)>,
 }
 
+impl Saved {
+    /// Is it of the stream of that name?
+    pub(crate) fn is_of(&self, name: &str) -> bool {
+        self.name == name
+    }
+}
+
 impl Positions {
     /// As they were written down, of the stream of that name.
     pub(crate) fn of(saved: Option<Saved>, name: &str) -> Positions {
-        let Some(saved) = saved.filter(|it| it.name == name) else { return Positions::default() };
+        let Some(saved) = saved.filter(|it| it.is_of(name)) else { return Positions::default() };
         let covered = saved.covered.into_iter();
         let who = |(model, version): (String, u64)| {
             Some((ModelName::new(&model).ok()?, Version(version)))
@@ -119,9 +126,31 @@ impl Positions {
         self.told.insert(why)
     }
 
-    /// Reading begins there, as far as that is there still: what is not was taken before anybody read it, and is
-    /// counted; and with the first that there is of partitions that have come.
-    pub(crate) fn begin(&mut self, mut at: Offsets, there: &BTreeMap<i32, Range<i64>>) {
+    /// Says that a message is left out, the first of those that are for this reason.
+    pub(crate) fn tell(&mut self, message: &Message<'_>, why: &'static str) {
+        if self.is_news(why) {
+            let Message { partition, offset, .. } = *message;
+            tracing::warn!(
+                partition,
+                offset,
+                why,
+                "a message of the log is left out, and others of its kind will be"
+            );
+        }
+    }
+
+    /// Does the stream stand where it is to be read, and are its partitions those that are known?
+    pub(crate) fn stands(&self, there: &BTreeMap<i32, Range<i64>>) -> bool {
+        let is_inside = |it: (&i32, &Range<i64>)| {
+            self.next.get(it.0).is_some_and(|at| (it.1.start..=it.1.end).contains(at))
+        };
+        self.is_set && self.next.len() == there.len() && there.iter().all(is_inside)
+    }
+
+    /// Reading begins there, as far as that is there still; and with the first that there is of partitions that
+    /// have come. How many messages were taken away before anybody read them.
+    pub(crate) fn begin(&mut self, mut at: Offsets, there: &BTreeMap<i32, Range<i64>>) -> u64 {
+        let mut all_lost = 0;
         at.retain(|it, _| there.contains_key(it));
         for (&partition, range) in there {
             let next = at.entry(partition).or_insert(range.start);
@@ -137,7 +166,7 @@ impl Positions {
                 (*next, *seen) = (range.start, range.start);
             } else if *next < range.start {
                 if lost > 0 {
-                    metrics::messages("lost", lost.unsigned_abs());
+                    all_lost += lost.unsigned_abs();
                     tracing::error!(
                         partition,
                         lost,
@@ -152,6 +181,7 @@ impl Positions {
         self.next = at;
         self.recent.clear();
         self.is_set = false;
+        all_lost
     }
 
     /// Was it read before?

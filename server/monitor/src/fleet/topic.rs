@@ -10,7 +10,9 @@ use arrow_array::types::TimestampMicrosecondType;
 use arrow_array::{ArrayRef, RecordBatch};
 use arrow_schema::{DataType, Field, Schema};
 use server_base::{ModelName, Version};
-use server_feedback::{COLUMNS, Messages, Position, Produce, Rows, Sink as _};
+use server_feedback::{
+    COLUMNS, LabelMessages, LabelRow, Messages, Position, Produce, Rows, Sink as _,
+};
 
 use super::follower::Log;
 use super::stream::{Message, Offsets, Stream};
@@ -24,6 +26,9 @@ pub(super) type Sent = server_feedback::Message;
 pub(super) struct Topic(Arc<Mutex<State>>);
 
 pub(super) struct State {
+    name: &'static str,
+    /// Nobody has made it.
+    pub(super) is_missing: bool,
     partitions: Vec<Vec<Sent>>,
     /// Offsets that are no messages.
     marks: BTreeSet<(usize, usize)>,
@@ -39,7 +44,13 @@ pub(super) struct State {
 
 impl Topic {
     pub(super) fn new(partitions: usize) -> Topic {
+        Topic::named("rows", partitions)
+    }
+
+    pub(super) fn named(name: &'static str, partitions: usize) -> Topic {
         Topic(Arc::new(Mutex::new(State {
+            name,
+            is_missing: false,
             partitions: vec![Vec::new(); partitions],
             marks: BTreeSet::new(),
             first: vec![0; partitions],
@@ -54,12 +65,13 @@ impl Topic {
     }
 
     pub(super) fn log(&self) -> Log {
-        Log::Stream(Box::new(Reader {
-            topic: self.clone(),
-            at: Offsets::new(),
-            ended: Offsets::new(),
-            turn: 0,
-        }))
+        Log::Stream(self.stream())
+    }
+
+    pub(super) fn stream(&self) -> Box<dyn Stream> {
+        let name = self.state().name;
+        let (at, ended) = (Offsets::new(), Offsets::new());
+        Box::new(Reader { name, topic: self.clone(), at, ended, turn: 0 })
     }
 
     /// One more partition.
@@ -71,7 +83,12 @@ impl Topic {
 
     /// Rows of a version, in partitions in turn.
     pub(super) fn put_of(&self, model: &str, rows: &RecordBatch) {
-        for (n, message) in sent(model, rows).into_iter().enumerate() {
+        self.send_all(sent(model, rows));
+    }
+
+    /// In partitions in turn.
+    pub(super) fn send_all(&self, messages: Vec<Sent>) {
+        for (n, message) in messages.into_iter().enumerate() {
             let partition = n % self.state().partitions.len();
             self.send(partition, message);
         }
@@ -79,6 +96,10 @@ impl Topic {
 
     pub(super) fn send(&self, partition: usize, message: Sent) {
         self.state().partitions[partition].push(message);
+    }
+
+    pub(super) fn first(&self) -> Sent {
+        self.state().partitions[0][0].clone()
     }
 
     /// The end of a transaction, which takes an offset and is no message.
@@ -93,8 +114,12 @@ impl Topic {
 
 /// What the sink makes of rows.
 pub(super) fn sent(model: &str, rows: &RecordBatch) -> Vec<Sent> {
+    sent_as(model, rows, told(rows))
+}
+
+/// The same of rows of which it is told.
+pub(super) fn sent_as(model: &str, rows: &RecordBatch, batch: RecordBatch) -> Vec<Sent> {
     let model = ModelName::new(model).expect("a name");
-    let batch = told(rows);
     let times = rows.column_by_name("event_time").expect("a time");
     let times = times.as_primitive::<TimestampMicrosecondType>().values().to_vec();
     let kept = Kept::default();
@@ -103,6 +128,14 @@ pub(super) fn sent(model: &str, rows: &RecordBatch) -> Vec<Sent> {
     sink.flush(Position::default(), "replica").expect("taken");
     let sent = std::mem::take(&mut *kept.0.lock().expect("nobody panics"));
     sent.into_iter().zip(times).map(|(it, time)| Sent { time_ms: time / 1_000, ..it }).collect()
+}
+
+/// What a sink makes of labels.
+pub(super) fn labels_sent(model: &str, rows: &[LabelRow]) -> Vec<Sent> {
+    let kept = Kept::default();
+    let mut sink = LabelMessages::new(Kept(Arc::clone(&kept.0)));
+    sink.put(&ModelName::new(model).expect("a name"), rows).expect("kept");
+    std::mem::take(&mut *kept.0.lock().expect("nobody panics"))
 }
 
 /// With what the log says of columns, and the requests' ids.
@@ -135,6 +168,7 @@ impl Produce for Kept {
 }
 
 struct Reader {
+    name: &'static str,
     topic: Topic,
     at: Offsets,
     ended: Offsets,
@@ -147,11 +181,14 @@ fn length(of: &[Sent]) -> i64 {
 
 impl Stream for Reader {
     fn name(&self) -> &str {
-        "rows"
+        self.name
     }
 
     fn partitions(&mut self) -> io::Result<BTreeMap<i32, Range<i64>>> {
         let state = self.topic.state();
+        if state.is_missing {
+            return Err(io::ErrorKind::NotFound.into());
+        }
         let ranges = state.first.iter().zip(&state.partitions);
         Ok((0..).zip(ranges.map(|(first, it)| *first..length(it))).collect())
     }

@@ -1,0 +1,155 @@
+//! One of the two streams that are joined, predictions or labels: how far it was read, and where the next
+//! process has to begin.
+
+use std::io;
+use std::ops::Range;
+use std::sync::atomic::AtomicBool;
+
+use serde::{Deserialize, Serialize};
+
+use super::chunk::{Chunk, Fate, Looked};
+use super::metrics;
+use super::stream::{self, Message, Offsets, Positions, Stream};
+use super::trail::Trail;
+
+/// Times of messages are cut off to milliseconds.
+const CUT_US: i64 = 999;
+
+/// See the module.
+pub(super) struct Course {
+    stream: Box<dyn Stream>,
+    /// What its messages are, as they say and as metrics have it.
+    kind: &'static str,
+    what: &'static str,
+    pub(super) positions: Positions,
+    trail: Trail,
+    /// It is not there, which was told.
+    is_missed: bool,
+}
+
+/// What is written down of it.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Saved {
+    /// Nothing that is of that time or later lies before its offsets.
+    from_us: i64,
+    offsets: stream::Saved,
+}
+
+/// Which times of messages are to be believed, and looked at.
+#[derive(Clone, Copy)]
+pub(super) struct Times {
+    /// Windows that were over by then have been judged.
+    pub(super) clock: i64,
+    /// What is later is of a clock that is wrong.
+    pub(super) latest: i64,
+    /// After the first that is later nothing is taken yet.
+    pub(super) until: i64,
+}
+
+impl Course {
+    /// Goes on with what the process before has left. `kind` and `what`: what its messages are, as they say and
+    /// as metrics have it.
+    pub(super) fn new(
+        stream: Box<dyn Stream>,
+        (kind, what): (&'static str, &'static str),
+        saved: &[Saved],
+    ) -> Course {
+        let saved = saved.iter().find(|it| it.offsets.is_of(stream.name())).cloned();
+        // Without any nothing is known of any time.
+        let from_us = saved.as_ref().map_or(i64::MAX, |it| it.from_us);
+        let positions = Positions::of(saved.map(|it| it.offsets), stream.name());
+        let trail = Trail::at(from_us, &positions.next);
+        Course { stream, kind, what, positions, trail, is_missed: false }
+    }
+
+    /// What is to be written down, if the next process needs what is of that time or later.
+    pub(super) fn saved(&mut self, from_us: i64) -> Option<Saved> {
+        let is_known = self.trail.covers(from_us);
+        is_known.then(|| {
+            let next = self.trail.since(from_us);
+            Saved { from_us, offsets: self.positions.saved(self.stream.name(), &next, &[]) }
+        })
+    }
+
+    /// Puts the stream where it is to be read, and says to where. If `begin` says so, all that is of that time or
+    /// later is read, also what was read before.
+    pub(super) fn set_out(&mut self, begin: Option<i64>) -> io::Result<Offsets> {
+        let there = match self.stream.partitions() {
+            // Whoever writes first makes it. What is gone was there.
+            Err(error)
+                if error.kind() == io::ErrorKind::NotFound && self.positions.next.is_empty() =>
+            {
+                if !std::mem::replace(&mut self.is_missed, true) {
+                    let (topic, what) = (self.stream.name(), self.what);
+                    tracing::warn!(topic, what, %error, "it is not there yet: nothing is taken to be in it");
+                }
+                begin.into_iter().for_each(|it| self.trail = Trail::new(it));
+                self.positions.is_set = false;
+                return Ok(Offsets::new());
+            }
+            there => there?,
+        };
+        if begin.is_some() || !self.positions.stands(&there) {
+            let at = match begin {
+                None => self.positions.next.clone(),
+                Some(time) if self.trail.covers(time) => self.trail.since(time),
+                Some(time) => {
+                    let since = self.stream.since(time)?;
+                    self.trail = Trail::new(time);
+                    // Whoever does not know has everything read, which only takes longer.
+                    let first = |(it, range): (&i32, &Range<i64>)| {
+                        (*it, since.get(it).copied().unwrap_or(range.start))
+                    };
+                    there.iter().map(first).collect()
+                }
+            };
+            let lost = self.positions.begin(at, &there);
+            metrics::truth_messages(self.what, "lost", lost);
+            self.trail.begin(&self.positions.next, &there);
+            self.stream.seek(&self.positions.next)?;
+            self.positions.is_set = true;
+        }
+        Ok(there.into_iter().map(|(partition, range)| (partition, range.end)).collect())
+    }
+
+    /// What comes next.
+    pub(super) fn chunk(
+        &mut self,
+        (ends, stop): (&Offsets, &AtomicBool),
+        times: Times,
+        mut fate: impl for<'a> FnMut(&Message<'a>, bool) -> Fate<'a>,
+    ) -> io::Result<Chunk> {
+        let Course { stream, kind, what, positions, trail, .. } = self;
+        let mut chunk = Chunk::new(kind, positions.next.clone());
+        chunk.fill(stream.as_mut(), (ends, stop), |message| {
+            let again = positions.is_again(message.partition, message.offset);
+            let is_ours = message.kind == Some(*kind);
+            let fate = if is_ours { fate(message, again) } else { Fate::Left("foreign") };
+            if let Fate::Left(why) = fate
+                && !again
+            {
+                metrics::truth_messages(what, why, 1);
+                positions.tell(message, why);
+            }
+            // What nobody believes is needed by nobody, and nobody knows of what when it was.
+            let end = message.time.map_or(i64::MAX, end_of);
+            if is_ours && message.time.is_none_or(|it| it <= times.latest) {
+                trail.add(message.partition, message.offset, end);
+            }
+            let time = message.time.filter(|it| (times.clock..=times.latest).contains(it));
+            Looked { time, again, is_last: time.is_some_and(|it| it > times.until), fate }
+        })?;
+        Ok(chunk)
+    }
+
+    /// Messages of a heap were read; so many were none.
+    pub(super) fn counted(&self, (messages, wrong): (usize, usize)) {
+        metrics::truth_messages(self.what, "read", (messages - wrong) as u64);
+        metrics::truth_messages(self.what, "unreadable", wrong as u64);
+    }
+}
+
+/// Up to which time it may be, if a message says it was then.
+pub(super) fn end_of(time: i64) -> i64 {
+    time.saturating_add(CUT_US)
+}

@@ -1,0 +1,213 @@
+use std::fs;
+
+use server_base::FindingKind;
+use server_feedback::LabelRow;
+
+use super::super::judging::scene::{
+    DELAY_S, HORIZON_S, LATENESS_S, ROLL_S, SECOND, Scene, WINDOW_S, accuracy, label, model,
+    of_window,
+};
+use super::super::topic::Sent;
+use super::*;
+
+/// Six windows, and time for the labels of all.
+const END_S: i64 = 6 * WINDOW_S + HORIZON_S + LATENESS_S + ROLL_S;
+
+fn expected() -> Vec<(i64, f64, bool)> {
+    (0..6).map(|it| (it * WINDOW_S, accuracy(it), it >= 3)).collect()
+}
+
+/// Messages of predictions and of labels that were handed on.
+fn read(scene: &Scene) -> (usize, usize) {
+    let (rows, labels) = scene.topics.as_ref().expect("there are topics");
+    (rows.state().read, labels.state().read)
+}
+
+#[test]
+fn labels_at_one_replica_judge_what_both_have_answered() {
+    let mut scene = Scene::of_topics(3);
+    let (rows, labels) = scene.topics.clone().expect("there are topics");
+    scene.start();
+    // Nobody has sent a label, and then there is one more partition of each.
+    labels.state().is_missing = true;
+    for at in (0..END_S).step_by(500) {
+        scene.come(at, at + ROLL_S);
+        labels.state().is_missing = at == 0;
+        scene.round(at + ROLL_S);
+        if at == 2_000 {
+            rows.grow();
+            labels.grow();
+        }
+    }
+    scene.round(END_S);
+    assert_eq!(scene.told(), expected());
+    // What is there is read once.
+    let all = usize::try_from(END_S).expect("few").next_multiple_of(500);
+    assert_eq!(read(&scene), (all, all - 200));
+    let shown = lock(scene.judging().judge()).shown("m", None).expect("it is judged");
+    assert_eq!(shown["versions"][0]["windows"].as_array().map(Vec::len), Some(6), "{shown:#}");
+    // What was there and is gone is not taken for nothing.
+    labels.state().is_missing = true;
+    scene.judging().round().expect_err("it is gone");
+    scene.start();
+    scene.judging().round().expect_err("it is gone, as was written down");
+}
+
+/// In a round, in front of a broker that goes away, or after it; and with a broker that is no clock.
+#[test]
+fn a_process_that_is_killed_loses_and_doubles_nothing() {
+    for (knows_time, messages) in [(true, None), (false, None), (true, Some(7)), (false, Some(700))]
+    {
+        let mut scene = Scene::of_topics(2);
+        let (rows, labels) = scene.topics.clone().expect("there are topics");
+        (rows.state().knows_time, labels.state().knows_time) = (knows_time, knows_time);
+        scene.start();
+        for (n, at) in (0..END_S).step_by(500).enumerate() {
+            scene.come(at, at + ROLL_S);
+            if let Some(messages) = messages {
+                let topic = if n % 2 == 0 { &rows } else { &labels };
+                let away = topic.state().read + messages;
+                topic.state().away_after = Some(away);
+                scene.now.store((at + ROLL_S) * SECOND, Ordering::Relaxed);
+                // So many may not have come yet.
+                let round = scene.judging().round();
+                assert!(round.is_err() || topic.state().read <= away);
+                topic.state().away_after = None;
+                scene.start();
+            }
+            scene.round(at + ROLL_S);
+            scene.start();
+        }
+        scene.round(END_S);
+        let heard = scene.heard.take();
+        let told: Vec<_> =
+            heard.iter().filter(|it| it.kind == FindingKind::Performance).map(of_window).collect();
+        assert_eq!(told, expected(), "killed after {messages:?} messages");
+        let risen = heard.iter().filter(|it| it.kind == FindingKind::ConceptDrift);
+        let risen: Vec<bool> = risen.map(|it| it.is_alarm).collect();
+        assert_eq!((risen.len(), risen.first()), (4, Some(&false)), "{heard:?}");
+        // Nor is everything read again each time: predictions of the last 1,500 s and labels of 600 s more.
+        let before = read(&scene);
+        scene.start();
+        scene.round(END_S);
+        let again = (read(&scene).0 - before.0, read(&scene).1 - before.1);
+        assert!((1..2_500).contains(&again.0) && (1..3_100).contains(&again.1), "{again:?}");
+    }
+}
+
+/// Windows three days apart, in one chunk; what comes late counts within its horizon.
+#[test]
+fn a_backlog_says_what_would_have_been_said() {
+    const LATER_S: i64 = 260 * WINDOW_S;
+    let mut scene = Scene::of_topics(2);
+    let mut expect = Vec::new();
+    for begin in [0, LATER_S].into_iter().flat_map(|it| (0..3).map(move |n| it + n * WINDOW_S)) {
+        let seconds: Vec<i64> = (begin..begin + WINDOW_S).collect();
+        // Labels are there before their predictions, come twice, are corrected, or come too late.
+        let end = begin + WINDOW_S;
+        let labels = |right: bool, at_s: i64| -> Vec<LabelRow> {
+            seconds.iter().map(|it| label(*it, at_s, right)).collect()
+        };
+        scene.put_labels("two", &labels(true, end));
+        scene.put_labels("one", &labels(false, end - 1));
+        scene.put_labels("two", &labels(true, end));
+        scene.put("one", &seconds);
+        scene.put("two", &seconds);
+        scene.put_labels("one", &labels(false, end + HORIZON_S + 1));
+        expect.push((begin, 1.0, false));
+    }
+    // Somebody's clock shows that it is over.
+    scene.put("one", &[LATER_S + 6 * WINDOW_S]);
+    scene.start();
+    scene.round(LATER_S + 6 * WINDOW_S);
+    assert_eq!(scene.told(), expect);
+}
+
+/// Few labels lie beside many predictions; of each window one is corrected when that counts no more.
+#[test]
+fn a_label_that_is_late_is_known_for_late_however_much_has_piled_up() {
+    let mut scene = Scene::of_topics(1);
+    scene.put("one", &(0..30 * WINDOW_S).collect::<Vec<_>>());
+    let mut labels: Vec<LabelRow> = (0..30)
+        .map(|it| it * WINDOW_S + 500)
+        .flat_map(|at| {
+            let late = at + 500 + HORIZON_S + 1;
+            [label(at, at + DELAY_S, true), label(at, late, false)]
+        })
+        .collect();
+    labels.sort_by_key(|it| it.recorded_time);
+    scene.put_labels("two", &labels);
+    scene.start();
+    scene.round(40 * WINDOW_S);
+    let expect: Vec<(i64, f64, bool)> = (0..29).map(|it| (it * WINDOW_S, 1.0, false)).collect();
+    assert_eq!(scene.told(), expect);
+}
+
+/// For a while this machine's clock shows a time that is a year ahead.
+#[test]
+fn a_clock_that_is_ahead_has_nothing_over_that_is_not() {
+    for starts in [false, true] {
+        let mut scene = Scene::of_topics(2);
+        scene.start();
+        for at in (0..END_S).step_by(500) {
+            scene.come(at, at + ROLL_S);
+            let is_wrong = (1_500..3_000).contains(&at);
+            scene.round(at + ROLL_S + if is_wrong { 365 * 86_400 } else { 0 });
+            if starts {
+                scene.start();
+            }
+        }
+        scene.round(END_S);
+        assert_eq!(scene.told(), expected(), "{starts}");
+    }
+}
+
+#[test]
+fn a_model_that_is_configured_anew_is_read_anew() {
+    let mut scene = Scene::of_topics(2);
+    scene.start();
+    scene.come(0, 1_000);
+    scene.round(1_000);
+    let path = scene.path("models/m/model.toml");
+    let text = fs::read_to_string(&path).expect("text");
+    fs::write(&path, text.replace("0.8", "0.95")).expect("written");
+    scene.come(1_000, 2_000);
+    scene.round(WINDOW_S + HORIZON_S + LATENESS_S + DELAY_S);
+    assert_eq!(scene.told(), [(0, 0.9, true)]);
+}
+
+#[test]
+fn what_cannot_be_read_is_left_out() {
+    let mut scene = Scene::of_topics(1);
+    let (rows, labels) = scene.topics.clone().expect("there are topics");
+    let seconds: Vec<i64> = (0..2 * WINDOW_S).collect();
+    scene.put("one", &seconds);
+    scene.put_labels("one", &seconds.iter().map(|it| label(*it, 900, true)).collect::<Vec<_>>());
+    for topic in [&rows, &labels] {
+        let plain = topic.first();
+        let changed = |change: &dyn Fn(&mut Sent)| {
+            let mut message = plain.clone();
+            change(&mut message);
+            topic.send(0, message);
+        };
+        changed(&|it| it.value.truncate(20));
+        changed(&|it| it.value = b"{}".to_vec());
+        changed(&|it| it.value = vec![b' '; MESSAGE_BYTES_MAX + 1]);
+        changed(&|it| it.headers.clear());
+        changed(&|it| it.headers.retain(|it| it.0 != "ce_source"));
+        changed(&|it| it.time_ms = 365 * 86_400_000);
+        topic.mark(0);
+    }
+    // Of another model, which has no labels here.
+    let other = |it: &Sent| Sent {
+        headers: it.headers.iter().map(|it| (it.0, it.1.replace("/m", "/x"))).collect(),
+        ..it.clone()
+    };
+    rows.send(0, other(&rows.first()));
+    labels.send(0, other(&labels.first()));
+    scene.start();
+    scene.round(WINDOW_S + HORIZON_S + LATENESS_S);
+    assert_eq!(scene.told(), [(0, 1.0, false)]);
+    let standing = lock(scene.judging().judge()).shown("m", None).expect("it is judged");
+    assert_eq!(standing["versions"][0]["windows"][0]["labelled"], WINDOW_S, "{}", model());
+}
