@@ -15,6 +15,10 @@ const SIZES: usize = 32;
 /// Weight of a new sample: 1/8, so that some ten runs forget a disturbance.
 const SHIFT: u32 = 3;
 
+/// The first run of a size may make a unit so much dearer than in smaller ones: where a row's cost grows with the
+/// square of its length, that is one of sixteen times as many units. What takes longer was held up.
+const DEARER: u64 = 16;
+
 /// Larger batches must save at least this share of a unit's time to be worth the wait of those who
 /// come first: less is within the noise of the measurement.
 const WORTH: f64 = 0.05;
@@ -41,11 +45,11 @@ impl Cost {
     pub(crate) fn learn(&self, rows: usize, units: usize, took: Duration) {
         let Some(place) = self.unit.get(size(units)) else { return };
         let sample = per_unit(took, units).max(1);
-        // A run that was interrupted says little about the next one, not even if it is the first.
-        let most = |known: u64| sample.min(known.saturating_mul(2));
+        // A run that was interrupted says little about the next one.
+        let most = |known: u64, times: u64| sample.min(known.saturating_mul(times));
         let mean = match place.load(Ordering::Relaxed) {
-            0 => self.below(size(units)).map_or(sample, most),
-            mean => mean - (mean >> SHIFT) + (most(mean) >> SHIFT),
+            0 => self.below(size(units)).map_or(sample, |it| most(it, DEARER)),
+            mean => mean - (mean >> SHIFT) + (most(mean, 2) >> SHIFT),
         };
         place.store(mean.max(1), Ordering::Relaxed);
         self.longest.fetch_max(units / rows.max(1), Ordering::Relaxed);
@@ -205,7 +209,10 @@ mod tests {
         cost.learn(8, 8, Duration::from_secs(1));
         assert_eq!(cost.of(8), Some(Duration::from_micros(900)));
         cost.learn(16, 16, Duration::from_secs(1));
-        assert_eq!(cost.of(16), Some(Duration::from_micros(3_600)), "the first of its size");
+        assert_eq!(cost.of(16), Some(Duration::from_micros(28_800)), "the first of its size");
+        let cost = learned("8:800");
+        cost.learn(16, 16, Duration::from_millis(20));
+        assert_eq!(cost.of(16), Some(Duration::from_millis(20)), "it may be dearer");
     }
 
     #[test]
