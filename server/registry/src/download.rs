@@ -214,7 +214,8 @@ impl Job<'_> {
         }
         let start = partial.bytes;
         let (send, receive) = mpsc::channel(PIECES_WAITING_MAX);
-        let write = thread::run("registry/write", move || partial.write(receive));
+        let write =
+            thread::run("registry/write", move || partial.write(receive, EarlySync::default()));
         let pump = self.pump(fetched.pieces, send, (start, declared.unwrap_or(most)));
         let (pumped, written) = join(pump, write).await;
         let partial = written?;
@@ -305,8 +306,34 @@ impl Partial {
     }
 
     /// Takes pieces until there are no more.
-    fn write(mut self, mut pieces: mpsc::Receiver<Bytes>) -> Result<Partial, RegistryError> {
-        let (mut noted, mut early) = (self.bytes, EarlySync::default());
+    fn write(
+        mut self,
+        pieces: mpsc::Receiver<Bytes>,
+        mut early: EarlySync,
+    ) -> Result<Partial, RegistryError> {
+        let taken = self.take(pieces, &mut early);
+        // Also when something else has failed before: only here is told what became of these bytes.
+        let synced = early.finish().map_err(local("sync", &self.path));
+        if early.has_failed() {
+            self.forget();
+        }
+        taken.and(synced).map(|()| self)
+    }
+
+    /// Leaves nothing to go on with. What the disk has not taken looks well in memory, and the kernel tells of it
+    /// once: the next to sync this file would hear no word of it.
+    fn forget(&mut self) {
+        if let Err(error) = self.restart().and_then(|()| self.take_note()) {
+            tracing::warn!(%error, "what the disk did not take of a download cannot be forgotten");
+        }
+    }
+
+    fn take(
+        &mut self,
+        mut pieces: mpsc::Receiver<Bytes>,
+        early: &mut EarlySync,
+    ) -> Result<(), RegistryError> {
+        let mut noted = self.bytes;
         while let Some(piece) = pieces.blocking_recv() {
             self.hasher.update(&piece);
             self.file.write_all(&piece).map_err(local("write", &self.path))?;
@@ -317,9 +344,7 @@ impl Partial {
                 noted = self.bytes;
             }
         }
-        self.take_note()?;
-        early.finish().map_err(local("sync", &self.path))?;
-        Ok(self)
+        self.take_note()
     }
 }
 

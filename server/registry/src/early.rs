@@ -9,17 +9,30 @@ use std::thread::{Builder, JoinHandle};
 const STEP_BYTES: u64 = 8 << 20;
 
 /// What of one file the disk was asked to write before its end.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct EarlySync {
+    /// How it is asked.
+    sync: fn(&File) -> io::Result<()>,
     /// Bytes since it was asked last.
     unasked: u64,
     /// A thread that ends when the disk has what was there. At most one.
     running: Option<JoinHandle<io::Result<()>>>,
+    has_failed: bool,
+}
+
+impl Default for EarlySync {
+    fn default() -> EarlySync {
+        EarlySync::by(File::sync_data)
+    }
 }
 
 impl EarlySync {
-    /// So many bytes more were written. Waits for nothing: where the disk is busy still, it is asked again after
-    /// the next.
+    pub(crate) fn by(sync: fn(&File) -> io::Result<()>) -> EarlySync {
+        EarlySync { sync, unasked: 0, running: None, has_failed: false }
+    }
+
+    /// So many bytes more were written. Waits for no disk, only for a thread that has ended: where the disk is busy
+    /// still, it is asked again after the next. An error is what it said the last time.
     pub(crate) fn wrote(&mut self, bytes: u64, file: &File) -> io::Result<()> {
         self.unasked += bytes;
         let busy = self.running.as_ref().is_some_and(|it| !it.is_finished());
@@ -27,17 +40,32 @@ impl EarlySync {
             return Ok(());
         }
         self.finish()?;
-        let file = file.try_clone()?;
-        let sync = Builder::new().name("registry/sync".to_owned());
-        self.running = Some(sync.spawn(move || file.sync_data())?);
         self.unasked = 0;
+        match self.ask(file) {
+            Ok(running) => self.running = Some(running),
+            // It would have been early: the end waits for all of it.
+            Err(error) => tracing::debug!(%error, "the disk is not asked to write early"),
+        }
         Ok(())
     }
 
     /// Waits for what is under way. The kernel may tell an error of the disk only once, and that is here.
     pub(crate) fn finish(&mut self) -> io::Result<()> {
         let Some(running) = self.running.take() else { return Ok(()) };
-        running.join().unwrap_or_else(|_| Err(io::Error::other("registry/sync panicked")))
+        let panicked = |_| Err(io::Error::other("registry/sync panicked"));
+        let synced = running.join().unwrap_or_else(panicked);
+        self.has_failed |= synced.is_err();
+        synced
+    }
+
+    /// Has the disk not taken what it was asked to? Then whoever asks again is told that all is well.
+    pub(crate) fn has_failed(&self) -> bool {
+        self.has_failed
+    }
+
+    fn ask(&self, file: &File) -> io::Result<JoinHandle<io::Result<()>>> {
+        let (file, sync) = (file.try_clone()?, self.sync);
+        Builder::new().name("registry/sync".to_owned()).spawn(move || sync(&file))
     }
 }
 

@@ -11,9 +11,11 @@ fn the_disk_is_asked_once_enough_has_come() {
     early.wrote(STEP_BYTES - 1, &file).expect("nothing tried");
     early.finish().expect("nothing tried");
     early.wrote(1, &file).expect("not waited for");
+    assert!(!early.has_failed(), "nobody knows yet");
     assert_eq!(early.finish().expect_err("tried").kind(), io::ErrorKind::InvalidInput);
     early.wrote(STEP_BYTES - 1, &file).expect("counted anew");
     early.finish().expect("nothing tried, and nothing told twice");
+    assert!(early.has_failed(), "for good");
 }
 
 #[test]
