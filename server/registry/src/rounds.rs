@@ -34,7 +34,7 @@ pub struct Rounds {
 struct Turn {
     watch: Watch,
     due: Instant,
-    /// Somebody said that it has changed after the look that is under way had begun: once more, then.
+    /// It may have changed after the look that is under way had begun: once more, then.
     again: bool,
 }
 
@@ -72,16 +72,21 @@ impl Rounds {
     /// Somebody says that an address has changed: it is the next. One that is being looked at is looked at once more
     /// after that, however often it is said.
     pub fn hurry(&mut self, uri: &Uri) {
-        let is_under_way = self.under_way.as_ref().is_some_and(|it| it.uri == *uri);
+        let is_under_way = self.is_under_way(uri);
         self.of(uri, |it| {
             it.due = Instant::now();
             it.again = is_under_way;
         });
     }
 
-    /// What was found has been pulled, and was this (`Record::identity`).
+    /// What was found has been pulled, and was this (`Record::identity`). A look that is under way has asked by what
+    /// was known before: once more, after that.
     pub fn pulled(&mut self, uri: &Uri, identity: &str) {
-        self.of(uri, |it| it.watch.pulled(identity));
+        let is_under_way = self.is_under_way(uri);
+        self.of(uri, |it| {
+            it.watch.pulled(identity);
+            it.again |= is_under_way;
+        });
     }
 
     /// What was found could not be pulled: it is not tried again at once. `draw` as for `add`.
@@ -118,6 +123,10 @@ impl Rounds {
             self.silence.succeeded();
         }
         Some((uri, seen))
+    }
+
+    fn is_under_way(&self, uri: &Uri) -> bool {
+        self.under_way.as_ref().is_some_and(|it| it.uri == *uri)
     }
 
     fn of(&mut self, uri: &Uri, change: impl FnOnce(&mut Turn)) {

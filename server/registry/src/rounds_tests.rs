@@ -180,3 +180,16 @@ async fn what_is_told_of_others_meanwhile_counts_and_cuts_no_look_off() {
     rounds.remove(&uri(0));
     assert!(rounds.next(0.5).await.is_none(), "nobody is watched any more");
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_was_pulled_during_a_look_is_looked_at_once_more() {
+    let (registry, mut rounds) = slow();
+    rounds.remove(&uri(1));
+    tokio::select! {
+        _ = rounds.next(0.5) => panic!("it takes five seconds"),
+        () = sleep(Duration::from_secs(16)) => {}
+    }
+    rounds.pulled(&uri(0), "new");
+    looks(&mut rounds, 3).await;
+    assert_eq!(asked(&registry), [(0, 15), (0, 20), (0, 55)]);
+}

@@ -49,6 +49,8 @@ pub(crate) struct Keeper<'a> {
     waiting: VecDeque<Errand>,
     /// Those that wait, and those that are under way.
     pulled: BTreeSet<String>,
+    /// Those of them of which something was seen or said meanwhile: looked at once more when they are here.
+    again: BTreeSet<String>,
     pulls: FuturesUnordered<LocalBoxFuture<'a, Brought>>,
 }
 
@@ -62,7 +64,8 @@ impl<'a> Keeper<'a> {
         let errand = |(uri, poll)| Errand { uri, poll, is_first: true };
         let waiting = addresses.into_iter().map(errand).collect();
         let (rounds, pulls) = (Rounds::default(), FuturesUnordered::new());
-        Keeper { desk, awaited, is_silent, rounds, hurry, waiting, pulled, pulls }
+        let again = BTreeSet::new();
+        Keeper { desk, awaited, is_silent, rounds, hurry, waiting, pulled, again, pulls }
     }
 
     /// Goes on for ever.
@@ -76,12 +79,27 @@ impl<'a> Keeper<'a> {
             tokio::select! {
                 Some((errand, placed)) = self.pulls.next() => self.brought(errand, placed),
                 Some((uri, seen)) = self.rounds.next(draw()) => self.looked(uri, seen),
-                changed = self.hurry.next() => changed.iter().for_each(|it| self.rounds.hurry(it)),
+                changed = self.hurry.next() => changed.iter().for_each(|it| self.hurried(it)),
             }
         }
     }
 
+    fn hurried(&mut self, uri: &Uri) {
+        self.again_if_pulled(uri);
+        self.rounds.hurry(uri);
+    }
+
+    /// A pull may bring what was there before that; at the first there is nobody in the rounds yet who could hurry.
+    fn again_if_pulled(&mut self, uri: &Uri) {
+        if self.pulled.contains(uri.as_str()) {
+            self.again.insert(uri.as_str().to_owned());
+        }
+    }
+
     fn looked(&mut self, uri: Uri, seen: Result<Seen, RegistryError>) {
+        if seen.is_ok() {
+            self.again_if_pulled(&uri);
+        }
         match seen {
             Ok(Seen::Same) => self.desk.is_well(&uri, false),
             Ok(Seen::Changed) => {
@@ -97,6 +115,7 @@ impl<'a> Keeper<'a> {
     fn brought(&mut self, errand: Errand, placed: Result<String, RegistryError>) {
         let uri = &errand.uri;
         self.pulled.remove(uri.as_str());
+        let is_again = self.again.remove(uri.as_str());
         // What is pinned changes no more once it is here.
         let is_over = placed.is_ok() && self.desk.stock.lock.get(uri).is_some();
         if errand.is_first && !is_over {
@@ -111,7 +130,11 @@ impl<'a> Keeper<'a> {
             Ok(identity) => {
                 self.desk.is_well(uri, true);
                 self.rounds.pulled(uri, &identity);
+                if is_again {
+                    self.rounds.hurry(uri);
+                }
             }
+            // It is tried again in its time, whatever was said: else it would be at once, for ever.
             Err(error) => {
                 self.desk.is_ill(uri, &error);
                 self.rounds.failed(uri, draw());
