@@ -18,7 +18,8 @@ use tokio::time::sleep;
 use crate::metrics;
 use crate::target::Target;
 
-/// Verdicts that wait for those before them, of one registry: there are as many queues as registries in the settings.
+/// Verdicts that wait for those before them: there are as many queues as registries and places of files in the
+/// settings.
 const WAITING_MAX: usize = 64;
 
 /// With the pauses about two minutes.
@@ -61,9 +62,20 @@ enum Way {
 
 impl Way {
     fn of(target: &Target) -> impl Iterator<Item = Way> {
-        let (source, alias) = (target.source.clone(), target.promoted_alias.clone());
+        let tell = target.source.takes_verdicts().then(|| {
+            let (source, alias) = (target.source.clone(), target.promoted_alias.clone());
+            Way::Tell { source, alias }
+        });
         let keep = target.verdicts.clone().map(Way::Keep);
-        std::iter::once(Way::Tell { source, alias }).chain(keep)
+        tell.into_iter().chain(keep)
+    }
+
+    /// Who takes one after the other. Folders and buckets have no registry in common: each place is its own.
+    fn queue(&self) -> String {
+        match self {
+            Way::Tell { source, .. } => source.registry(),
+            Way::Keep(uri) => uri.as_str().to_owned(),
+        }
     }
 
     fn uri(&self) -> &Uri {
@@ -88,7 +100,7 @@ type Ways = Vec<(Way, mpsc::Sender<Errand>)>;
 #[derive(Clone, Debug)]
 pub struct Verdicts(Arc<BTreeMap<ModelName, Ways>>);
 
-/// What has been taken, by registry.
+/// What has been taken, by registry and by place.
 #[derive(Debug)]
 pub(crate) struct Taken(Vec<mpsc::Receiver<Errand>>);
 
@@ -96,7 +108,7 @@ impl Verdicts {
     pub(crate) fn new(targets: &[Target]) -> (Verdicts, Taken) {
         let (mut queues, mut taken) = (BTreeMap::new(), Vec::new());
         let mut queue = |way: Way| {
-            let queue = queues.entry(way.uri().registry()).or_insert_with(|| {
+            let queue = queues.entry(way.queue()).or_insert_with(|| {
                 let (send, receive) = mpsc::channel(WAITING_MAX);
                 taken.push(receive);
                 send
@@ -128,7 +140,7 @@ pub(crate) async fn tell_all(registries: &Registries, taken: Taken) {
     in_turn(taken, &async |it: &Errand| it.run(registries).await).await;
 }
 
-/// Does what there is to do, for each registry one after the other.
+/// Does what there is to do, for each registry and each place one after the other.
 async fn in_turn(taken: Taken, run: &impl AsyncFn(&Errand)) {
     join_all(taken.0.into_iter().map(|it| one_by_one(it, run))).await;
 }
@@ -169,7 +181,7 @@ async fn insist(decided: &Decided, ask: impl AsyncFn() -> Result<Told, RegistryE
                 tracing::warn!(%model, %version, %error, "a registry does not take the evidence of a verdict");
                 return metrics::told("told");
             }
-            Ok(Told::Nothing) => return, // a store or a web server has no place for it
+            Ok(Told::Nothing) => return, // as if it had not been asked
             Err(error) if tries == TRIES_MAX || !may_pass(&error) => {
                 metrics::told("failed");
                 tracing::error!(%model, %version, %error, "a registry cannot be told of a verdict");

@@ -57,6 +57,31 @@ fn a_registry_that_does_not_answer_holds_up_no_files() {
     assert_eq!(*kept.borrow(), [Version(1), Version(2)], "nor the files of the next verdict");
 }
 
+/// What hears of a verdict while all that is `silent` never answers, if each model's verdicts go there, too.
+fn heard(models: &[(&str, &str, &str)]) -> Vec<String> {
+    let target =
+        |it: &(&str, &str, &str)| Target { verdicts: Some(uri(it.2)), ..target(it.0, uri(it.1)) };
+    let (verdicts, taken) = Verdicts::new(&models.iter().map(target).collect::<Vec<_>>());
+    (1..=2).for_each(|n| models.iter().for_each(|it| verdicts.offer(of(it.0, n))));
+    let heard = RefCell::new(Vec::new());
+    let run = async |it: &Errand| match is_silent(it) {
+        true => pending().await,
+        false => heard.borrow_mut().push(name(it)),
+    };
+    assert!(in_turn(taken, &run).now_or_never().is_none());
+    heard.take()
+}
+
+#[test]
+fn a_place_that_is_silent_holds_up_no_other() {
+    let wine = ("wine", "file:/models/wine", "file:/silent");
+    let beer = ("beer", "file:/models/beer", "file:/kept");
+    assert_eq!(heard(&[wine, beer]), ["file:/kept 1", "file:/kept 2"], "nor is the source told");
+    let wine = ("wine", "s3://models/wine", "s3://silent/x");
+    let beer = ("beer", "s3://models/beer", "s3://kept/x");
+    assert_eq!(heard(&[wine, beer]), ["s3://kept/x 1", "s3://kept/x 2"]);
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_registry_that_is_silent_holds_up_none_but_itself() {
     let (verdicts, taken) = verdicts();

@@ -56,6 +56,7 @@ pub struct Registries {
     environment: Arc<Environment>,
     /// Docker's `config.json`, if there is one.
     docker_config: Option<PathBuf>,
+    notes: Arc<notes::Folders>,
 }
 
 impl Registries {
@@ -68,7 +69,12 @@ impl Registries {
         limits: Limits,
     ) -> Registries {
         let http = Arc::new(Http::new(policy, limits));
-        Registries { http, environment: Arc::new(environment), docker_config }
+        Registries {
+            http,
+            environment: Arc::new(environment),
+            docker_config,
+            notes: Arc::default(),
+        }
     }
 
     /// What those sources are bounded by.
