@@ -56,12 +56,12 @@ fn request(served: (&Signature, &Plan), (rows, length): (usize, usize), seed: u1
     Pending {
         extent: Extent::new("m", served, (&inputs, rows)).expect("fits"),
         inputs: inputs.into_iter().collect(),
+        permit: None,
         arrived: now,
         deadline: now + Duration::from_secs(60),
         reply: Reply::new().0,
         stated: false,
         ledger: Arc::new(Ledger::new(name, metrics)),
-        _permit: None,
     }
 }
 

@@ -249,7 +249,7 @@ fn push<'a>(
         return Err(InferError::Expired { waited: now - arrived });
     }
     let stated = request.timeout.is_some();
-    let (ledger, _permit) = (Arc::clone(servable.ledger()), trip.permit());
+    let (ledger, permit) = (Arc::clone(servable.ledger()), trip.permit());
     let pair = servable.shadow().as_ref().and_then(|it| it.pair(&request.version));
     let copy = pair.map(|pair| Copied::new((&inputs, rows), deadline, (pair, trip)));
     let reply = match &copy {
@@ -257,7 +257,7 @@ fn push<'a>(
         None => reply,
     };
     let reply = reply.logged(trip.draft().take_if(|it| it.waits()));
-    let pending = Pending { inputs, extent, arrived, deadline, stated, reply, ledger, _permit };
+    let pending = Pending { inputs, permit, extent, arrived, deadline, stated, reply, ledger };
     match servable.lane().push(pending, now, &terms(&servable, stated)) {
         Ok(()) => copy.into_iter().for_each(|it| it.push(trip, now)),
         Err(Refused::Closed(Pending { inputs, mut reply, .. })) => {
@@ -328,8 +328,8 @@ impl Copied {
         };
         let reply = Reply::shadow(Arc::clone(&pair)).logged(draft);
         let ledger = Arc::clone(to.ledger());
-        let (arrived, stated, _permit) = (trip.arrived(), true, trip.permit());
-        let copy = Pending { inputs, extent, arrived, deadline, stated, reply, ledger, _permit };
+        let (arrived, stated, permit) = (trip.arrived(), true, trip.permit());
+        let copy = Pending { inputs, permit, extent, arrived, deadline, stated, reply, ledger };
         let terms = terms(&to, stated);
         if let Err(
             Refused::Full(mut it)

@@ -155,10 +155,10 @@ impl Runner {
             answer.timing;
         let ended = picked + compute_input + compute_infer + compute_output;
         for (request, outputs) in batch.into_iter().zip(answer.outputs) {
-            let (arrived, reply) = request.ends();
+            let arrived = request.arrived;
             let waited = picked.saturating_duration_since(arrived);
             let timing = server_base::Timing { queue: waited, ..answer.timing };
-            let taken = reply.send(Ok(Answer { outputs, timing, logged: None }));
+            let taken = request.answer(Ok(Answer { outputs, timing, logged: None }));
             patience.learn(Outcome { arrived, waited, ended, taken });
         }
     }
@@ -183,6 +183,6 @@ pub(crate) fn thread_name(servable: &Servable, number: usize) -> String {
 fn refuse(batch: Vec<Pending>, error: &InferError) {
     for request in batch {
         // Nobody there is nobody to tell.
-        let _ = request.ends().1.send(Err(error.clone()));
+        let _ = request.answer(Err(error.clone()));
     }
 }

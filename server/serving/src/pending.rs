@@ -11,14 +11,17 @@ use crate::error::InferError;
 use crate::extent::Extent;
 use crate::ledger::Ledger;
 use crate::policy::Queued;
-use crate::reply::Reply;
+use crate::reply::{Answer, Reply};
 
 /// Inputs in the signature's order; most models take one or two.
 pub(crate) type Inputs = SmallVec<[Tensor; 2]>;
 
-/// A checked request that waits.
+/// A checked request that waits. Fields are dropped in their order: one that nobody answers gives back
+/// what it holds before its reply says so.
 pub(crate) struct Pending {
     pub(crate) inputs: Inputs,
+    /// What its bytes take of the budget: they are here even when the caller is not.
+    pub(crate) permit: Option<Arc<Permit>>,
     pub(crate) extent: Extent,
     pub(crate) arrived: Instant,
     pub(crate) deadline: Instant,
@@ -26,16 +29,15 @@ pub(crate) struct Pending {
     pub(crate) stated: bool,
     pub(crate) reply: Reply,
     pub(crate) ledger: Arc<Ledger>,
-    /// What its bytes take of the budget: they are here even when the caller is not.
-    pub(crate) _permit: Option<Arc<Permit>>,
 }
 
 impl Pending {
-    /// It is over: what it held is given back first, so that whoever hears the answer finds room for
-    /// the next request.
-    pub(crate) fn ends(self) -> (Instant, Reply) {
-        let Pending { arrived, reply, .. } = self;
-        (arrived, reply)
+    /// Answers. What it held is given back first, so that whoever hears the answer finds room for the
+    /// next request. False: the caller has gone away.
+    pub(crate) fn answer(self, result: Result<Answer, InferError>) -> bool {
+        let Pending { inputs, permit, reply, .. } = self;
+        drop((inputs, permit));
+        reply.send(result)
     }
 }
 
@@ -85,10 +87,14 @@ impl Queued for Pending {
         } else if !self.lost(now) && self.deadline() <= now {
             metrics.queue_refused_long();
             let model = self.ledger.model.to_string();
-            self.ends().1.send(Err(InferError::Long { model, wait: waited }));
+            self.answer(Err(InferError::Long { model, wait: waited }));
         } else {
             metrics.queue_left_expired();
-            self.ends().1.send(Err(InferError::Expired { waited }));
+            self.answer(Err(InferError::Expired { waited }));
         }
     }
 }
+
+#[cfg(test)]
+#[path = "pending_tests.rs"]
+mod tests;
