@@ -2,13 +2,17 @@
 
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Wake, Waker};
+use std::thread;
 use std::time::{Duration, Instant};
 
+use backend_api::BackendError;
 use backend_fake::Fake;
 use server_base::{InferRequest, Protocol, VersionChoice};
-use server_serving::{Admission, Caller, Mailbox, Parameter, Serving, Workers};
+use server_serving::{
+    Admission, Caller, InferError, Mailbox, Parameter, Serving, Submitted, Workers,
+};
 
-use crate::scripted::{PATIENCE, entry, load, plan, publish, request, serving, start};
+use crate::scripted::{PATIENCE, entry, load, plan, publish, request, serving, start, values};
 
 const SCRIPT: &str =
     "input x FP32 rows,1\noutput y FP32 rows,1 = double x\non 13 fail\non 99 hang\n";
@@ -39,6 +43,26 @@ impl Wake for Look {
     }
 }
 
+/// What a caller was told: numbers, or why not.
+type Told = Result<Vec<f32>, InferError>;
+
+/// A request that waits, and its caller.
+struct Asked {
+    look: Arc<Look>,
+    mailbox: Arc<Mailbox>,
+    submitted: Submitted,
+}
+
+impl Asked {
+    fn told(&self, serving: &Serving) -> Told {
+        let mut answers = Vec::new();
+        self.mailbox.collect(&Context::from_waker(Waker::noop()), &mut answers);
+        let (_, answer) = answers.pop().expect("told");
+        let mut trip = serving.trip(Protocol::Grpc);
+        answer.map(|it| values(&self.submitted.response(it, &mut trip).outputs))
+    }
+}
+
 struct House {
     serving: Serving,
     fake: Fake,
@@ -54,7 +78,7 @@ impl House {
     }
 
     /// Puts a request that holds a place and ten bytes to the model, and to nobody else.
-    fn ask(&self, value: f32, timeout: Duration) -> (Arc<Look>, Arc<Mailbox>) {
+    fn ask(&self, value: f32, timeout: Duration) -> Asked {
         let door = self.serving.admission().clone();
         let look = Arc::new(Look { door, saw: Mutex::default() });
         let mailbox = Mailbox::new(1);
@@ -68,39 +92,50 @@ impl House {
         let request = InferRequest { timeout: Some(timeout), ..request(&[&[value]]) };
         let address = self.serving.address("m", &VersionChoice::Any, (&Nobody, &mut trip));
         let servable = address.expect("it is there");
-        self.serving.submit(servable, request, &mut trip, reply).map(drop).expect("waits");
+        let submitted = self.serving.submit(servable, request, &mut trip, reply).expect("waits");
         // The frontend's own share goes with its answer, which is not what is looked at here.
         drop(trip.finish(None));
-        (look, mailbox)
+        Asked { look, mailbox, submitted }
     }
 }
 
-/// What the caller saw when it was told, with the instance held until the caller held nothing any more.
-fn saw(value: f32, timeout: Duration) -> Option<(usize, usize)> {
+/// What the caller saw when it was told, and was told, with the instance held until the caller held nothing any
+/// more; and, if it says so, until its time was up.
+fn saw(value: f32, timeout: Option<Duration>) -> (Option<(usize, usize)>, Told) {
     let house = House::new();
     let hung = house.ask(99.0, PATIENCE);
     house.fake.hangs().await_waiting(1);
-    let late = Instant::now() + timeout;
-    let (look, mailbox) = house.ask(value, timeout);
-    while timeout < PATIENCE && Instant::now() <= late {}
+    let asked = house.ask(value, timeout.unwrap_or(PATIENCE));
+    // It arrived before that, however long asking took.
+    let late = timeout.map(|_| asked.submitted.deadline());
+    while let Some(left) = late.map(|it| it.saturating_duration_since(Instant::now()))
+        && !left.is_zero()
+    {
+        thread::park_timeout(left);
+    }
     house.fake.hangs().open();
     assert!(house.workers.stop(Instant::now() + PATIENCE), "all answered");
-    drop((hung, mailbox));
-    let saw = look.saw.lock().expect("no panics");
-    *saw
+    assert_eq!(hung.told(&house.serving), Ok(vec![198.0]));
+    let saw = *asked.look.saw.lock().expect("no panics");
+    (saw, asked.told(&house.serving))
 }
 
 #[tokio::test]
 async fn who_is_answered_finds_room() {
-    assert_eq!(saw(1.0, PATIENCE), Some((0, 0)));
+    assert_eq!(saw(1.0, None), (Some((0, 0)), Ok(vec![2.0])));
 }
 
 #[tokio::test]
 async fn so_does_one_that_failed() {
-    assert_eq!(saw(13.0, PATIENCE), Some((0, 0)));
+    let (saw, told) = saw(13.0, None);
+    assert_eq!(saw, Some((0, 0)));
+    assert!(matches!(told, Err(InferError::Backend(BackendError::Run { .. }))), "{told:?}");
 }
 
 #[tokio::test]
 async fn and_one_whose_time_was_up() {
-    assert_eq!(saw(1.0, Duration::from_millis(200)), Some((0, 0)));
+    let timeout = Duration::from_millis(200);
+    let (saw, told) = saw(1.0, Some(timeout));
+    assert_eq!(saw, Some((0, 0)));
+    assert!(matches!(told, Err(InferError::Expired { waited }) if waited >= timeout), "{told:?}");
 }
