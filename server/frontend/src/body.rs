@@ -250,8 +250,8 @@ impl Body for RequestBody {
     }
 }
 
-/// An answer's body. Holds the request's place, on the connection and in the budget, until it has
-/// been sent or given up.
+/// An answer's body. Holds the request's place on the connection until it has been sent or given up, and
+/// its share of the budget until the last piece is about to be sent.
 pub struct ResponseBody {
     content: Content,
     permit: Option<Arc<Permit>>,
@@ -302,7 +302,7 @@ impl ResponseBody {
         ResponseBody { permit, ..self }
     }
 
-    /// Gives back the request's share of the budget: all that it had in memory has been sent.
+    /// Gives back the request's share of the budget: the last piece of it is about to be sent.
     pub(crate) fn let_go(&mut self) {
         self.permit = None;
     }

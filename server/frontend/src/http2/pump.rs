@@ -32,8 +32,9 @@ pub(crate) async fn unless_reset<T>(
     .await
 }
 
-/// Sends a whole response. What it holds is let go when the last byte is in the window or the
-/// peer is given up.
+/// Sends a whole response. Its share of the budget is given back when the last piece is about to be sent,
+/// and there is room for it in the peer's window; what else it holds when that is sent, and all of it when
+/// the peer is given up.
 pub(crate) async fn respond(
     mut respond: SendResponse<Bytes>,
     response: Response<ResponseBody>,
