@@ -221,8 +221,8 @@ pub fn of_numbers(reference: &Sample, current: &Sample, whole: bool) -> (Statist
     (statistics, both.distinct)
 }
 
-/// What takes a walk over the values of both sides: one for all of it, as which side comes next is what no
-/// processor can guess.
+/// What one walk over the values of both sides tells. Which side comes next is what no processor can guess,
+/// so there is another only where the values are few, to count each.
 struct Both {
     /// Different values on both sides together.
     distinct: usize,

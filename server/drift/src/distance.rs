@@ -48,14 +48,7 @@ pub fn hellinger(shares: &Shares) -> f64 {
 }
 
 /// Hellinger distance of numbers, by densities between Sturges' edges over the *different* values
-/// of both sides, as Evidently bins them.
-pub fn hellinger_of_samples(reference: &Sample, current: &Sample, whole: bool) -> f64 {
-    let mut distinct = 0;
-    reference.walk(current, |_, _, _| distinct += 1);
-    hellinger_of_distinct(reference, current, (distinct, whole))
-}
-
-/// The same of samples that have so many different values together.
+/// of both sides, as Evidently bins them: samples that have so many different values together.
 pub(crate) fn hellinger_of_distinct(
     reference: &Sample,
     current: &Sample,
@@ -95,22 +88,12 @@ pub fn largest_difference(shares: &Shares) -> f64 {
     both.map(|(p, q)| (p - q).abs()).fold(0.0, f64::max)
 }
 
-/// First Wasserstein distance (the area between the distribution functions) in standard deviations
-/// of the reference. NaN if a side is empty.
+/// What lies between the distribution functions of two samples, neither of them empty: in standard
+/// deviations of the reference, their first Wasserstein distance.
 ///
 /// # Source
 /// Vallender, "Calculation of the Wasserstein distance between probability distributions on the
 /// line", 1974.
-pub fn wasserstein(reference: &Sample, current: &Sample) -> f64 {
-    if reference.is_empty() || current.is_empty() {
-        return f64::NAN;
-    }
-    let mut area = Area::new(reference, current);
-    reference.walk(current, |value, i, j| area.see(value, i, j));
-    area.in_deviations(reference)
-}
-
-/// What lies between the distribution functions of two samples, neither of them empty.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Area {
     n: f64,

@@ -83,8 +83,8 @@ fn p_of(rows: usize, count: usize, expect: &Statistics) -> f64 {
     if few { expect.ks.expect("p") } else { law() }
 }
 
-/// A window of a seeded case, as it is seen, and a name for the case: what it says differs from what all values would by
-/// its own bound at the most, and it alarms no earlier.
+/// A window of a seeded case, as it is seen, and a name for the case: what it says differs from what all
+/// values would by its own bound at the most, and it alarms no earlier.
 fn seeded(
     random: &mut Random,
     (kind, shift): (usize, f64),
