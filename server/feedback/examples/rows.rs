@@ -17,7 +17,7 @@ use server_base::{
     EventId, LogConfig, ModelName, PredictionLog as _, Protocol, Reason, Record, Route, Subject,
     Timing, Version, VersionLog,
 };
-use server_feedback::{Log, Options, ParquetSink, Rows, Sink};
+use server_feedback::{LeftOut, Log, Options, ParquetSink, Rows, Sink};
 use smallvec::smallvec;
 
 const FEATURES: usize = 30;
@@ -39,8 +39,8 @@ impl Sink for Keep {
         self.0.send(rows.clone()).map_err(io::Error::other)
     }
 
-    fn flush(&mut self, _: server_feedback::Position, _: &str) -> io::Result<usize> {
-        Ok(0)
+    fn flush(&mut self, _: server_feedback::Position, _: &str) -> io::Result<LeftOut> {
+        Ok(LeftOut::default())
     }
 
     fn reset(&mut self) {}
@@ -67,7 +67,7 @@ impl Sink for Counted {
         self.files.write(rows)
     }
 
-    fn flush(&mut self, from: server_feedback::Position, of: &str) -> io::Result<usize> {
+    fn flush(&mut self, from: server_feedback::Position, of: &str) -> io::Result<LeftOut> {
         let left_out = self.files.flush(from, of)?;
         self.done.fetch_add(std::mem::take(&mut self.rows), Ordering::Relaxed);
         Ok(left_out)

@@ -11,13 +11,12 @@ use bytes::Bytes;
 use server_base::{ModelName, Version, calendar};
 
 use crate::catalogue::Position;
-use crate::event_batch::{Batch, LeftOut, Waiting, post};
+use crate::event_batch::{Batch, Waiting, post};
 use crate::json::{quoted, tensor_json};
 use crate::keys::Keys;
-use crate::metrics;
 use crate::objects::objects;
 use crate::past::{Past, requests, times};
-use crate::sink::{Rows, Sink};
+use crate::sink::{LeftOut, Rows, Sink};
 
 /// Of our own.
 pub const ROW: &str = "dev.salver.inference.row.v1";
@@ -85,8 +84,8 @@ struct Done {
     /// Where in the log the flush began.
     from: Position,
     posts: usize,
-    /// Rows among them that nobody takes.
-    left_out: usize,
+    /// What nobody takes of them.
+    left_out: LeftOut,
     /// Of the last post's body.
     crc: u32,
 }
@@ -167,18 +166,16 @@ impl<P: Post> Sink for CloudEvents<P> {
         Ok(())
     }
 
-    fn flush(&mut self, from: Position, _of: &str) -> io::Result<usize> {
+    fn flush(&mut self, from: Position, _of: &str) -> io::Result<LeftOut> {
         self.waiting.extend(self.batch.close());
         let (waiting, done) = (take(&mut self.waiting), take(&mut self.done));
         let last = done.posts.checked_sub(1).and_then(|it| waiting.get(it));
         let is_same = done.from == from && last.is_some_and(|it| it.crc() == done.crc);
-        let (skip, mut left_out) = if is_same { (done.posts, done.left_out) } else { (0, 0) };
+        let (skip, mut left_out) =
+            if is_same { (done.posts, done.left_out) } else { Default::default() };
         for (place, it) in waiting.iter().enumerate().skip(skip) {
             match post(&mut self.to, self.events.name(), it) {
-                Ok(more) => {
-                    metrics::untold(self.name(), more.events);
-                    left_out += more.rows;
-                }
+                Ok(more) => left_out += more,
                 Err(error) => {
                     let last = place.checked_sub(1).and_then(|it| waiting.get(it));
                     let crc = last.map_or(0, Waiting::crc);
@@ -187,10 +184,9 @@ impl<P: Post> Sink for CloudEvents<P> {
                 }
             }
         }
-        let untold = self.untold;
-        metrics::untold(self.name(), untold.events);
+        left_out += self.untold;
         self.reset();
-        Ok(left_out + untold.rows)
+        Ok(left_out)
     }
 
     fn reset(&mut self) {

@@ -214,47 +214,39 @@ fn batches_that_are_too_large_are_posted_in_parts() {
     assert_eq!(check(100, &[]), 0, "left out, and nothing waits for them");
 }
 
-/// One row each, with a name of that many bytes.
-fn named(names: &[usize]) -> Rows {
-    let record = |bytes: &usize| {
-        let mut record = fixture::record(fixture::hour(480_000), 1);
-        record.request_id = smallvec::SmallVec::from_elem(b'x', *bytes);
-        record
-    };
-    let records: Vec<server_base::Record> = names.iter().map(record).collect();
-    let form = fixture::form(fixture::subject("m"));
-    let batch = form.rows(&records, fixture::hour(480_000)).expect("rows");
-    Rows { batch, ..fixture::rows("m", 480_000, 1) }
+/// An event each.
+fn left_out(rows: usize) -> LeftOut {
+    LeftOut { events: rows, rows }
 }
 
 /// Whichever attempt it was that left some out.
 #[test]
-fn rows_that_nobody_takes_are_told_apart_and_counted_once() {
-    const UNTOLD: &str = "salver_log_sink_untold_total";
-    let counts = fixture::Counts::default();
+fn rows_that_nobody_takes_are_told_apart_once() {
     let mut names = vec![10; 2 * BATCH_EVENTS_MAX];
     for long in [0, 3, BATCH_EVENTS_MAX + 1] {
         names[long] = 4_000;
     }
-    let rows = named(&names);
-    ::metrics::with_local_recorder(&counts, || {
-        let folder = tempfile::tempdir().expect("scratch");
-        let mut sink = sink(folder.path(), Events::Rows);
-        sink.to.bytes_max = 3_000;
-        sink.write(&rows).expect("takes rows");
-        assert_eq!(sink.flush(Position::default(), "log").expect("flushes"), 3);
-        let posts = posted(folder.path()).len();
-        assert_eq!(counts.of(UNTOLD), 3);
-        // It fails at its last post, with some of the second batch left out.
-        (sink.to.takes, sink.to.fails) = (posts - 1, 1);
-        sink.write(&rows).expect("takes rows");
-        sink.flush(Position::default(), "log").expect_err("the last");
+    let rows = fixture::named(&names);
+    let folder = tempfile::tempdir().expect("scratch");
+    let mut sink = sink(folder.path(), Events::Rows);
+    sink.to.bytes_max = 3_000;
+    let mut flush = |fails: Option<usize>, rows: &Rows| {
+        (sink.to.takes, sink.to.fails) = fails.map_or((0, 0), |it| (it, 1));
+        sink.write(rows).expect("takes rows");
+        let left_out = sink.flush(Position::default(), "log");
         sink.reset();
-        assert_eq!(counts.of(UNTOLD), 3 + 2, "of the first batch");
-        sink.write(&rows).expect("takes rows");
-        assert_eq!(sink.flush(Position::default(), "log").expect("flushes"), 3);
-        assert_eq!(counts.of(UNTOLD), 2 * 3);
-    });
+        left_out.ok()
+    };
+    assert_eq!(flush(None, &rows), Some(left_out(3)));
+    let posts = posted(folder.path()).len();
+    // It fails at its last post, with some of the second batch left out.
+    assert_eq!(flush(Some(posts - 1), &rows), None);
+    assert_eq!(flush(None, &rows), Some(left_out(3)));
+    // The same, and then it does not all come at once.
+    assert_eq!(flush(Some(posts - 1), &rows), None);
+    let (first, second) = names.split_at(BATCH_EVENTS_MAX - 100);
+    assert_eq!(flush(None, &fixture::named(first)), Some(left_out(2)));
+    assert_eq!(flush(None, &fixture::named(second)), Some(left_out(1)));
 }
 
 #[test]
@@ -262,8 +254,10 @@ fn rows_of_requests_that_nobody_takes_are_counted_by_request() {
     let folder = tempfile::tempdir().expect("scratch");
     let mut sink = sink(folder.path(), Events::Kserve);
     sink.to.bytes_max = 3_000;
-    sink.write(&named(&[10, 4_000, 10])).expect("takes rows");
-    assert_eq!(sink.flush(Position::default(), "log").expect("flushes"), 1);
+    sink.write(&fixture::named(&[10, 4_000, 10])).expect("takes rows");
+    let left_out =
+        |sink: &mut CloudEvents<Kept>| sink.flush(Position::default(), "log").expect("flushes");
+    assert_eq!(left_out(&mut sink), LeftOut { events: 2, rows: 1 });
     assert_eq!(posted(folder.path()).len(), 2 * 2, "question and answer of two");
     // What is not in the log can be told neither as a question nor as an answer.
     let mut hidden = fixture::subject("m");
@@ -274,5 +268,5 @@ fn rows_of_requests_that_nobody_takes_are_counted_by_request() {
     sink.write(&rows).expect("takes rows");
     sink.reset();
     sink.write(&rows).expect("the same again");
-    assert_eq!(sink.flush(Position::default(), "log").expect("flushes"), 2);
+    assert_eq!(left_out(&mut sink), LeftOut { events: 2, rows: 2 });
 }

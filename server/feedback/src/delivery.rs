@@ -13,10 +13,10 @@ use crate::batch;
 use crate::catalogue::{Catalogue, Next, Position};
 use crate::files::Files;
 use crate::frame::{Body, Found, Frame, HEAD_BYTES, PREFIX_BYTES, decode};
-use crate::metrics::SinkMetrics;
+use crate::metrics::{self, SinkMetrics};
 use crate::recover::{cursor_text, parse_cursor};
 use crate::segment::path;
-use crate::sink::{Rows, Sink};
+use crate::sink::{LeftOut, Rows, Sink};
 
 /// What is read of a segment at a time, unless one frame is longer.
 const READ_BYTES: usize = 4 << 20;
@@ -285,7 +285,7 @@ impl Delivery {
     fn flush(&mut self) -> io::Result<()> {
         let left_out = match self.waiting {
             Some(_) => self.sink.flush(self.durable, &self.log)?,
-            None => 0,
+            None => LeftOut::default(),
         };
         if self.reader.at > self.durable {
             let text = cursor_text(self.reader.at);
@@ -293,8 +293,14 @@ impl Delivery {
             self.durable = self.reader.at;
             self.catalogue.advance(self.place, self.durable);
         }
-        self.metrics.delivered(self.rows.saturating_sub(left_out as u64));
+        // Not before: without its cursor it all comes again, and would be counted again.
+        self.metrics.delivered(self.rows.saturating_sub(left_out.rows as u64));
+        metrics::untold(self.sink.name(), left_out.events);
         (self.waiting, self.rows) = (None, 0);
         Ok(())
     }
 }
+
+#[cfg(test)]
+#[path = "delivery_tests.rs"]
+mod tests;

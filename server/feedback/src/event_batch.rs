@@ -1,11 +1,11 @@
 //! Events of the JSON batch content mode: many in one post, and one that is too large in parts.
 
 use std::io;
-use std::ops::AddAssign;
 
 use bytes::Bytes;
 
 use crate::cloudevents::{Event, Post};
+use crate::sink::LeftOut;
 
 /// Events of one batch. Receivers are free to refuse more than they like; these are modest.
 pub(crate) const BATCH_EVENTS_MAX: usize = 500;
@@ -17,20 +17,6 @@ pub(crate) struct Waiting {
     ends: Vec<usize>,
     /// Rows that are delivered by it.
     rows: usize,
-}
-
-/// What nobody is told of: it cannot be told, or is too large for who takes events.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct LeftOut {
-    pub(crate) events: usize,
-    pub(crate) rows: usize,
-}
-
-impl AddAssign for LeftOut {
-    fn add_assign(&mut self, other: LeftOut) {
-        self.events += other.events;
-        self.rows += other.rows;
-    }
 }
 
 /// A batch that is being made.
@@ -73,7 +59,8 @@ impl Waiting {
 }
 
 /// Posts it; if it is too large in parts, down to single events, and without those that are too large by
-/// themselves: says what was left out. Whoever counts that does so when all of it is posted, for after an error it comes again.
+/// themselves: says what was left out. Whoever counts that does so when all of it is posted, for after an
+/// error it comes again.
 pub(crate) fn post<P: Post>(
     to: &mut P,
     sink: &'static str,

@@ -27,7 +27,7 @@ struct State {
 pub(crate) struct Gate<'a>(#[expect(dead_code, reason = "held")] MutexGuard<'a, ()>);
 
 impl Faulty {
-    /// The next call of that name fails: sync, append, an append that writes half, or panics.
+    /// The next call of that name fails: sync, append, an append that writes half, or panics, replace.
     pub(crate) fn fail_once(&self, what: &'static str) {
         self.state.next.lock().expect("no panics").push(what);
     }
@@ -151,6 +151,9 @@ impl Files for Faulty {
     }
 
     fn replace(&self, path: &Path, content: &[u8]) -> io::Result<()> {
+        if self.state.hits("replace") {
+            return Err(io::ErrorKind::StorageFull.into());
+        }
         Disk.replace(path, content)
     }
 

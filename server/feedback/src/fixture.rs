@@ -125,6 +125,18 @@ pub(crate) fn rows(model: &str, hour: u32, records: usize) -> Rows {
     Rows { model, version, hour, batch }
 }
 
+/// One row each, with a name of that many bytes.
+pub(crate) fn named(names: &[usize]) -> Rows {
+    let named = |bytes: &usize| {
+        let mut record = record(hour(480_000), 1);
+        record.request_id = smallvec![b'x'; *bytes];
+        record
+    };
+    let records: Vec<Record> = names.iter().map(named).collect();
+    let batch = form(subject("m")).rows(&records, hour(480_000)).expect("rows");
+    Rows { batch, ..rows("m", 480_000, 1) }
+}
+
 /// Event and row of each row.
 pub(crate) fn keys(batch: &RecordBatch) -> Vec<(String, u32)> {
     let text = |name: &str| batch.column_by_name(name).expect("a column");

@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use crate::catalogue::Position;
 use crate::json::quoted;
 use crate::objects::objects;
-use crate::sink::{Rows, Sink};
+use crate::sink::{LeftOut, Rows, Sink};
 
 /// Bytes of lines that wait for a flush.
 const BYTES_MAX: usize = 4 << 20;
@@ -33,10 +33,10 @@ impl<W: Write + Send> Sink for JsonLines<W> {
         Ok(())
     }
 
-    fn flush(&mut self, _from: Position, _of: &str) -> io::Result<usize> {
+    fn flush(&mut self, _from: Position, _of: &str) -> io::Result<LeftOut> {
         self.to.write_all(&self.lines)?;
         self.lines.clear();
-        self.to.flush().map(|()| 0)
+        self.to.flush().map(|()| LeftOut::default())
     }
 
     fn reset(&mut self) {

@@ -105,6 +105,6 @@ pub use reader::LogFile;
 pub use redact::Key;
 pub use retention::Keep;
 pub use schema::{FORM, schema};
-pub use sink::{Rows, Sink};
+pub use sink::{LeftOut, Rows, Sink};
 #[cfg(feature = "parquet")]
 pub use unpacked::rows_of;

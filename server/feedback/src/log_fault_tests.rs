@@ -10,7 +10,7 @@ use crate::faults::Faulty;
 use crate::fixture;
 use crate::parquet::ParquetSink;
 use crate::parquet::tests::delivered;
-use crate::sink::Rows;
+use crate::sink::{LeftOut, Rows};
 
 /// Two of a group, one of which cannot be rows: a bug of ours, or a value that Arrow has no room for.
 #[test]
@@ -113,7 +113,7 @@ impl Sink for Shaky {
         self.inner.write(rows)
     }
 
-    fn flush(&mut self, from: Position, of: &str) -> io::Result<usize> {
+    fn flush(&mut self, from: Position, of: &str) -> io::Result<LeftOut> {
         self.inner.flush(from, of)
     }
 

@@ -4,7 +4,7 @@ use super::tests::{House, events, options, parquet};
 use super::*;
 use crate::faults::Faulty;
 use crate::parquet::ParquetSink;
-use crate::sink::Rows;
+use crate::sink::{LeftOut, Rows};
 
 /// Until the first sink has delivered what is on the disk.
 fn caught_up(house: &House) {
@@ -49,7 +49,7 @@ impl Sink for Late {
         self.inner.write(rows)
     }
 
-    fn flush(&mut self, from: Position, of: &str) -> io::Result<usize> {
+    fn flush(&mut self, from: Position, of: &str) -> io::Result<LeftOut> {
         if self.fails > 0 {
             self.fails -= 1;
             return Err(io::ErrorKind::TimedOut.into());

@@ -10,7 +10,7 @@ use crate::faults::Faulty;
 use crate::fixture;
 use crate::parquet::ParquetSink;
 use crate::parquet::tests::delivered;
-use crate::sink::Rows;
+use crate::sink::{LeftOut, Rows};
 
 pub(super) const LONG: Duration = Duration::from_secs(20);
 
@@ -224,7 +224,7 @@ impl Sink for Stuck {
         self.inner.write(rows)
     }
 
-    fn flush(&mut self, from: Position, of: &str) -> io::Result<usize> {
+    fn flush(&mut self, from: Position, of: &str) -> io::Result<LeftOut> {
         if !self.opens.load(Ordering::Relaxed) {
             return Err(io::ErrorKind::TimedOut.into());
         }
@@ -295,8 +295,8 @@ impl Sink for Idle {
         Ok(())
     }
 
-    fn flush(&mut self, _from: crate::catalogue::Position, _of: &str) -> io::Result<usize> {
-        Ok(0)
+    fn flush(&mut self, _from: crate::catalogue::Position, _of: &str) -> io::Result<LeftOut> {
+        Ok(LeftOut::default())
     }
 
     fn reset(&mut self) {}

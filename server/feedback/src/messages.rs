@@ -15,9 +15,8 @@ use crate::cloudevents::{ROW, source_of};
 use crate::jsonlines::lines;
 use crate::keys::Keys;
 use crate::manifest::manifest;
-use crate::metrics;
 use crate::past::times;
-use crate::sink::{Rows, Sink};
+use crate::sink::{LeftOut, Rows, Sink};
 
 /// Bytes and messages that wait for a flush. The producer has a queue of its own for that many.
 pub const WAITING_BYTES_MAX: usize = 8 << 20;
@@ -96,11 +95,10 @@ impl<P: Produce> Sink for Messages<P> {
         Ok(())
     }
 
-    fn flush(&mut self, _from: Position, _of: &str) -> io::Result<usize> {
+    fn flush(&mut self, _from: Position, _of: &str) -> io::Result<LeftOut> {
         // Rows of one write may be more than the producer takes at a time.
         produce(&mut self.to, &self.waiting)?;
-        let left_out = self.left_out;
-        metrics::untold(SINK, left_out);
+        let left_out = LeftOut { events: self.left_out, rows: self.left_out };
         self.reset();
         Ok(left_out)
     }

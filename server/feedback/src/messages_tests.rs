@@ -124,6 +124,7 @@ fn a_row_that_no_broker_takes_holds_up_nothing() {
     sink.write(&rows).expect("takes rows");
     sink.reset();
     sink.write(&rows).expect("takes rows");
-    assert_eq!(sink.flush(Position::default(), "log").expect("flushes"), 1);
+    let left_out = sink.flush(Position::default(), "log").expect("flushes");
+    assert_eq!(left_out, LeftOut { events: 1, rows: 1 });
     assert_eq!(produced(folder.path()), &fixture::keys(&rows.batch)[1..]);
 }

@@ -22,7 +22,7 @@ use crate::files::{Disk, create_folder};
 use crate::hive::{hour_folder, version_folder};
 use crate::place::{Folder, Place, UNFINISHED, Whole};
 use crate::retention::Keep;
-use crate::sink::{Rows, Sink};
+use crate::sink::{LeftOut, Rows, Sink};
 
 /// Rows of a group: readers take one at a time, and it is built in memory.
 const GROUP_ROWS: usize = 131_072;
@@ -133,7 +133,7 @@ impl Sink for ParquetSink {
         Ok(())
     }
 
-    fn flush(&mut self, from: Position, of: &str) -> io::Result<usize> {
+    fn flush(&mut self, from: Position, of: &str) -> io::Result<LeftOut> {
         let name = format!("{of}-{:016x}-{:010x}", from.segment, from.offset);
         for (partition, part) in std::mem::take(&mut self.open) {
             let file = part.writer.into_inner().map_err(io::Error::other)?;
@@ -145,7 +145,7 @@ impl Sink for ParquetSink {
         }
         (self.rows, self.bytes) = (0, 0);
         self.place.idle();
-        Ok(0)
+        Ok(LeftOut::default())
     }
 
     fn reset(&mut self) {

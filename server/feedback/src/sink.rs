@@ -1,6 +1,7 @@
 //! Where rows go from the segments.
 
 use std::io;
+use std::ops::AddAssign;
 
 use arrow_array::RecordBatch;
 use server_base::{ModelName, Version};
@@ -20,6 +21,22 @@ pub struct Rows {
     pub batch: RecordBatch,
 }
 
+/// What nobody is told of: it cannot be told in a sink's form, or is more than a receiver takes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct LeftOut {
+    /// Requests, answers or rows, whichever the sink tells of.
+    pub events: usize,
+    /// Rows that are not delivered because of that.
+    pub rows: usize,
+}
+
+impl AddAssign for LeftOut {
+    fn add_assign(&mut self, other: LeftOut) {
+        self.events += other.events;
+        self.rows += other.rows;
+    }
+}
+
 /// Takes rows somewhere else. Called from one thread of its own, so it may block; while it does, its
 /// rows stay on the disk.
 ///
@@ -32,10 +49,10 @@ pub trait Sink: Send {
     /// Takes rows. After an error all that was not flushed comes again.
     fn write(&mut self, rows: &Rows) -> io::Result<()>;
 
-    /// What was taken since the last flush is there to stay when it returns, but for so many rows as it says: those
-    /// cannot be told in its form, or nobody takes them, and they do not come again. `from` is where in the log
+    /// What was taken since the last flush is there to stay when it returns, but for what it says is left
+    /// out. Who calls counts that, once it is known that nothing comes again. `from` is where in the log
     /// that begins, `of` which log it is: together they name it for ever.
-    fn flush(&mut self, from: Position, of: &str) -> io::Result<usize>;
+    fn flush(&mut self, from: Position, of: &str) -> io::Result<LeftOut>;
 
     /// Forgets what was taken since the last flush: it comes again.
     fn reset(&mut self);
@@ -72,7 +89,8 @@ pub(crate) mod conformance {
         sink.flush(at(0), "log").expect("nothing to flush");
         assert_eq!(there(), [], "nothing was written");
         sink.write(&first).expect("takes rows");
-        assert_eq!(sink.flush(at(0), "log").expect("flushes"), 0, "all are there");
+        let left_out = sink.flush(at(0), "log").expect("flushes");
+        assert_eq!(left_out, LeftOut::default(), "all are there");
         assert_eq!(set(there()), keys(&[&first]));
 
         sink.write(&second).expect("takes rows");

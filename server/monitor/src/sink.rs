@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use server_base::{ModelName, Version};
-use server_feedback::{Position, Rows, Sink};
+use server_feedback::{LeftOut, Position, Rows, Sink};
 
 use crate::house::Monitors;
 
@@ -48,13 +48,13 @@ impl Sink for MonitorSink {
         Ok(())
     }
 
-    fn flush(&mut self, _from: Position, _of: &str) -> io::Result<usize> {
+    fn flush(&mut self, _from: Position, _of: &str) -> io::Result<LeftOut> {
         // Those that the disk refused are tried again with the next, and hold up nobody.
         self.touched.retain(|it| !self.monitors.flush(it));
         self.monitors.sweep();
         self.is_complete = false;
         self.flushed = Some(Instant::now());
-        Ok(0)
+        Ok(LeftOut::default())
     }
 
     fn reset(&mut self) {
