@@ -21,6 +21,7 @@ use super::listing::Page;
 use super::metrics;
 use super::repository::Followed;
 use super::spare::spared;
+use super::stream::Offsets;
 use super::tries::Tries;
 
 /// A label may be recorded so long before its prediction, which is as long as a server keeps it waiting.
@@ -41,6 +42,9 @@ pub(crate) struct JudgedLog {
     pub(crate) page: Option<Page>,
     /// Of a stream, why its version cannot be judged, which is told once.
     pub(crate) refused: Option<String>,
+    /// Of a stream, what lies before was taken, though it comes again for the sake of another log. `None`:
+    /// nothing was.
+    fed: Option<Offsets>,
 }
 
 /// Whose log it is.
@@ -93,11 +97,34 @@ impl JudgedLog {
     fn new(of: Of, folder: String, (clock_us, span_us): (i64, i64)) -> JudgedLog {
         let begin_us = clock_us.saturating_sub(span_us);
         let (cursor, tries) = (Cursor::new(begin_us), Tries::default());
-        JudgedLog { of, folder, begin_us, span_us, cursor, tries, page: None, refused: None }
+        let (page, refused, fed) = (None, None, None);
+        JudgedLog { of, folder, begin_us, span_us, cursor, tries, page, refused, fed }
     }
 
     pub(crate) fn are_labels(&self) -> bool {
         matches!(self.of, Of::Labels(_))
+    }
+
+    /// The stream goes back, and was read up to there.
+    pub(crate) fn goes_back(&mut self, next: &Offsets) {
+        let Some(fed) = &mut self.fed else { return };
+        for (partition, next) in next {
+            let known = fed.entry(*partition).or_insert(*next);
+            *known = (*next).max(*known);
+        }
+    }
+
+    /// From now on it is given what the stream brings, which ends there. A partition that ends before what was
+    /// taken of it is another.
+    pub(crate) fn is_fed(&mut self, ends: &Offsets) {
+        let fed = self.fed.get_or_insert_default();
+        fed.retain(|partition, it| ends.get(partition).is_some_and(|end| *it <= *end));
+    }
+
+    /// Was that taken? What waits for labels may have been forgotten since, and would count twice.
+    pub(crate) fn has_taken(&self, partition: i32, offset: i64) -> bool {
+        let fed = self.fed.as_ref().and_then(|it| it.get(&partition));
+        fed.is_some_and(|it| offset < *it)
     }
 
     /// Reads a file of it.

@@ -85,14 +85,24 @@ impl Judging {
     fn set_out(&mut self, now: i64) -> io::Result<Ends> {
         let begins = self.is_behind.then(|| self.begins()).unzip();
         let nothing = Ends { predictions: Offsets::new(), labels: Offsets::new(), now };
-        let Sources::Streams { predictions, labels } = &mut self.sources else {
+        let Judging { sources, logs, .. } = self;
+        let Sources::Streams { predictions, labels } = sources else {
             return Ok(nothing);
         };
+        if begins.0.is_some() {
+            for log in &mut *logs {
+                let course = if log.are_labels() { &*labels } else { &*predictions };
+                log.goes_back(&course.positions.next);
+            }
+        }
         let ends = Ends {
             predictions: predictions.set_out(begins.0)?,
             labels: labels.set_out(begins.1)?,
             now,
         };
+        for log in logs {
+            log.is_fed(if log.are_labels() { &ends.labels } else { &ends.predictions });
+        }
         self.is_behind = false;
         Ok(ends)
     }
@@ -244,6 +254,9 @@ fn fate<'a>(
     let Some((log, of)) = log.and_then(|it| Some((it, logs.get(it)?))) else {
         return Fate::Left("other");
     };
+    if of.has_taken(message.partition, message.offset) {
+        return Fate::Left("other");
+    }
     // What was read before matters as long as its window is open.
     let over = if again { times.clock.saturating_sub(of.span_us) } else { i64::MIN };
     let needed = of.begin_us.max(over);

@@ -176,6 +176,32 @@ fn a_model_that_is_configured_anew_is_read_anew() {
     assert_eq!(scene.told(), [(0, 0.9, true)]);
 }
 
+/// Both streams are read once more for its sake, and there is no room for all that waits.
+#[test]
+fn a_model_that_comes_has_nothing_of_another_counted_twice() {
+    let windows = |comes: bool| {
+        let mut scene = Scene::of_topics(2);
+        scene.truth_bytes_max = 350_000;
+        scene.start();
+        for at in (0..END_S).step_by(500) {
+            if comes && at == 1_500 {
+                fs::create_dir_all(scene.path("models/k/1")).expect("made");
+                let of = |it| scene.path(&format!("models/{it}/model.toml"));
+                fs::copy(of("m"), of("k")).expect("written");
+            }
+            scene.come(at, at + ROLL_S);
+            scene.round(at + ROLL_S);
+        }
+        let shown = lock(scene.judging().judge()).shown("m", None).expect("it is judged");
+        (read(&scene), shown["versions"][0]["windows"].clone())
+    };
+    let (alone, with) = (windows(false), windows(true));
+    assert!(with.0.0 > alone.0.0 && with.0.1 > alone.0.1, "{:?} {:?}", alone.0, with.0);
+    assert_eq!(with.1, alone.1);
+    let all = with.1.as_array().expect("windows");
+    assert!(all.len() == 6 && all.iter().all(|it| it["predicted"] == WINDOW_S), "{all:#?}");
+}
+
 #[test]
 fn what_cannot_be_read_is_left_out() {
     let mut scene = Scene::of_topics(1);

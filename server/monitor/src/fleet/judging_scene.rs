@@ -37,6 +37,7 @@ pub(in super::super) struct Scene {
     pub(in super::super) now: Arc<AtomicI64>,
     pub(in super::super) heard: Arc<Heard>,
     files: u64,
+    pub(in super::super) truth_bytes_max: usize,
     judging: Option<Judging>,
 }
 
@@ -115,6 +116,7 @@ impl Scene {
             now: Arc::default(),
             heard: Arc::default(),
             files: 0,
+            truth_bytes_max: 64 << 20,
             judging: None,
         }
     }
@@ -192,7 +194,7 @@ impl Scene {
                 object_bytes_max: 64 << 20,
                 from: Some(0),
             },
-            truth_bytes_max: 64 << 20,
+            truth_bytes_max: self.truth_bytes_max,
             now: Box::new(move || now.load(Ordering::Relaxed)),
         };
         self.judging = Some(Judging::open(options, Arc::default()).expect("it begins"));
