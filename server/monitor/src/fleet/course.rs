@@ -89,7 +89,7 @@ impl Course {
             }
             there => there?,
         };
-        if begin.is_some() || !self.positions.stands(&there) {
+        if begin.is_some() || !self.positions.fits(&there) {
             let at = match begin {
                 None => self.positions.next.clone(),
                 Some(time) if self.trail.covers(time) => self.trail.since(time),
@@ -106,6 +106,9 @@ impl Course {
             let lost = self.positions.begin(at, &there);
             metrics::truth_messages(self.what, "lost", lost);
             self.trail.begin(&self.positions.next, &there);
+        }
+        // Where it goes on what was read of late still says what time it is.
+        if !self.positions.is_set {
             self.stream.seek(&self.positions.next)?;
             self.positions.is_set = true;
         }

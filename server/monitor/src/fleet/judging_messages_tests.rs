@@ -4,8 +4,8 @@ use server_base::FindingKind;
 use server_feedback::LabelRow;
 
 use super::super::judging::scene::{
-    DELAY_S, HORIZON_S, LATENESS_S, ROLL_S, SECOND, Scene, WINDOW_S, accuracy, label, model,
-    of_window,
+    DELAY_S, HORIZON_S, LATENESS_S, ROLL_S, SECOND, Scene, WINDOW_S, accuracy, is_wrong, label,
+    model, of_window,
 };
 use super::super::topic::Sent;
 use super::*;
@@ -200,6 +200,28 @@ fn a_model_that_comes_has_nothing_of_another_counted_twice() {
     assert_eq!(with.1, alone.1);
     let all = with.1.as_array().expect("windows");
     assert!(all.len() == 6 && all.iter().all(|it| it["predicted"] == WINDOW_S), "{all:#?}");
+}
+
+/// As much of it is read before a round ends as says nothing alone.
+#[test]
+fn what_time_it_is_is_known_by_what_rounds_before_have_read() {
+    let mut scene = Scene::of_topics(1);
+    let (rows, _) = scene.topics.clone().expect("there are topics");
+    scene.put("one", &(0..30_000).collect::<Vec<_>>());
+    let known = 0..3 * WINDOW_S;
+    scene.put_labels(
+        "two",
+        &known.map(|it| label(it, it + DELAY_S, !is_wrong(it))).collect::<Vec<_>>(),
+    );
+    scene.start();
+    for _ in 0..2 {
+        let away = rows.state().read + 8_192;
+        rows.state().away_after = Some(away);
+        scene.now.store(30_000 * SECOND, Ordering::Relaxed);
+        scene.judging().round().expect_err("it goes away");
+    }
+    assert_eq!(read(&scene).0, 2 * 8_192, "each is read once");
+    assert_eq!(scene.told().get(..3), Some(&expected()[..3]));
 }
 
 #[test]

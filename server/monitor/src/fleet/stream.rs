@@ -141,10 +141,15 @@ impl Positions {
 
     /// Does the stream stand where it is to be read, and are its partitions those that are known?
     pub(crate) fn stands(&self, there: &BTreeMap<i32, Range<i64>>) -> bool {
+        self.is_set && self.fits(there)
+    }
+
+    /// Can it be read on, and are its partitions those that are known?
+    pub(crate) fn fits(&self, there: &BTreeMap<i32, Range<i64>>) -> bool {
         let is_inside = |it: (&i32, &Range<i64>)| {
             self.next.get(it.0).is_some_and(|at| (it.1.start..=it.1.end).contains(at))
         };
-        self.is_set && self.next.len() == there.len() && there.iter().all(is_inside)
+        self.next.len() == there.len() && there.iter().all(is_inside)
     }
 
     /// Reading begins there, as far as that is there still; and with the first that there is of partitions that
