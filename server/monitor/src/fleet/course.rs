@@ -40,6 +40,8 @@ pub(crate) struct Saved {
 pub(super) struct Times {
     /// Windows that were over by then have been judged.
     pub(super) clock: i64,
+    /// What was read before is needed from then on.
+    pub(super) again: i64,
     /// What is later is of a clock that is wrong.
     pub(super) latest: i64,
     /// After the first that is later nothing is taken yet.
@@ -139,7 +141,9 @@ impl Course {
             if is_ours && message.time.is_none_or(|it| it <= times.latest) {
                 trail.add(message.partition, message.offset, end);
             }
-            let time = message.time.filter(|it| (times.clock..=times.latest).contains(it));
+            // What comes again is of windows that are open, and says as much as when it came first.
+            let from = if again { times.again } else { times.clock };
+            let time = message.time.filter(|it| (from..=times.latest).contains(it));
             Looked { time, again, is_last: time.is_some_and(|it| it > times.until), fate }
         })?;
         Ok(chunk)

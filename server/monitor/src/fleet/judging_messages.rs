@@ -172,7 +172,9 @@ impl Judging {
         sought: &Sought,
     ) -> io::Result<Chunk> {
         let latest = latest(ends.now, self.lateness());
-        let times = Times { clock: self.ledger.clock_us, latest, until };
+        let (predicted, labelled) = self.begins();
+        let again = if are_labels { labelled } else { predicted };
+        let times = Times { clock: self.ledger.clock_us, again, latest, until };
         let Judging { sources, logs, stop, .. } = self;
         let Sources::Streams { predictions, labels } = sources else {
             return Ok(Chunk::new("", Offsets::new()));

@@ -224,6 +224,31 @@ fn what_time_it_is_is_known_by_what_rounds_before_have_read() {
     assert_eq!(scene.told().get(..3), Some(&expected()[..3]));
 }
 
+/// There is room for what waits for labels, and not for all of a window.
+#[test]
+fn a_restart_joins_what_was_joined_before() {
+    const LONG_S: i64 = 60_000;
+    let mut scene = Scene::of_topics(1);
+    let path = scene.path("models/m/model.toml");
+    let text = fs::read_to_string(&path).expect("text");
+    let text = text.replace("window_s = 1000", &format!("window_s = {LONG_S}"));
+    fs::write(&path, text).expect("written");
+    scene.truth_bytes_max = 12_000_000;
+    scene.start();
+    scene.put("one", &(0..LONG_S).collect::<Vec<_>>());
+    let labels = |it: std::ops::Range<i64>| -> Vec<LabelRow> {
+        it.map(|it| label(it, it + DELAY_S, true)).collect()
+    };
+    scene.put_labels("two", &labels(0..LONG_S - DELAY_S));
+    scene.round(LONG_S);
+    scene.start();
+    scene.put("one", &[2 * LONG_S]);
+    scene.put_labels("two", &labels(LONG_S - DELAY_S..LONG_S));
+    scene.round(2 * LONG_S);
+    let shown = lock(scene.judging().judge()).shown("m", None).expect("it is judged");
+    assert_eq!(shown["versions"][0]["windows"][0]["labelled"], LONG_S, "{shown:#}");
+}
+
 #[test]
 fn what_cannot_be_read_is_left_out() {
     let mut scene = Scene::of_topics(1);
