@@ -1,5 +1,6 @@
 //! Messages of a stream that are taken together, in heaps of those that say the same of themselves.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -22,6 +23,8 @@ pub(super) struct Chunk {
     pub(super) times: Vec<(i32, i64)>,
     pub(super) heaps: Vec<Heap>,
     pub(super) messages: usize,
+    /// Why some were left out that were not read before: how many, and where the first lies.
+    pub(super) left: BTreeMap<&'static str, (u64, (i32, i64))>,
     bytes: usize,
     is_over: bool,
 }
@@ -62,8 +65,8 @@ impl Chunk {
     /// Nothing yet, from there on.
     pub(super) fn new(kind: &'static str, next: Offsets) -> Chunk {
         let from = next.clone();
-        let (times, heaps) = (Vec::new(), Vec::new());
-        Chunk { kind, from, next, times, heaps, messages: 0, bytes: 0, is_over: false }
+        let (times, heaps, left) = (Vec::new(), Vec::new(), BTreeMap::new());
+        Chunk { kind, from, next, times, heaps, messages: 0, left, bytes: 0, is_over: false }
     }
 
     /// Takes what comes next, up to these ends at the most.
@@ -116,7 +119,15 @@ impl Chunk {
         {
             self.times.push((partition, time));
         }
-        let Fate::Row { log, columns } = *fate else { return };
+        let (log, columns) = match *fate {
+            Fate::Row { log, columns } => (log, columns),
+            Fate::Left(why) => {
+                if !again {
+                    self.left.entry(why).or_insert((0, (partition, offset))).0 += 1;
+                }
+                return;
+            }
+        };
         let is_same = |it: &Heap| it.log == log && it.again == again && it.columns == columns;
         let place = self.heaps.iter().rposition(is_same).unwrap_or_else(|| {
             let (columns, values) = (columns.to_owned(), Vec::new());

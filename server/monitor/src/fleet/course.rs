@@ -124,18 +124,12 @@ impl Course {
         times: Times,
         mut fate: impl for<'a> FnMut(&Message<'a>, bool) -> Fate<'a>,
     ) -> io::Result<Chunk> {
-        let Course { stream, kind, what, positions, trail, .. } = self;
+        let Course { stream, kind, positions, trail, .. } = self;
         let mut chunk = Chunk::new(kind, positions.next.clone());
         chunk.fill(stream.as_mut(), (ends, stop), |message| {
             let again = positions.is_again(message.partition, message.offset);
             let is_ours = message.kind == Some(*kind);
             let fate = if is_ours { fate(message, again) } else { Fate::Left("foreign") };
-            if let Fate::Left(why) = fate
-                && !again
-            {
-                metrics::truth_messages(what, why, 1);
-                positions.tell(message, why);
-            }
             // What nobody believes is needed by nobody, and nobody knows of what when it was.
             let end = message.time.map_or(i64::MAX, end_of);
             if is_ours && message.time.is_none_or(|it| it <= times.latest) {
@@ -147,6 +141,15 @@ impl Course {
             Looked { time, again, is_last: time.is_some_and(|it| it > times.until), fate }
         })?;
         Ok(chunk)
+    }
+
+    /// What was taken in is passed by.
+    pub(super) fn passed(&mut self, chunk: Chunk) {
+        for (why, (messages, first)) in chunk.left {
+            metrics::truth_messages(self.what, why, messages);
+            self.positions.tell(first, why);
+        }
+        self.positions.passed(chunk.next, &chunk.times);
     }
 
     /// Messages of a heap were read; so many were none.

@@ -224,7 +224,7 @@ impl Judging {
                 );
             }
         }
-        course.positions.passed(chunk.next, &chunk.times);
+        course.passed(chunk);
     }
 }
 

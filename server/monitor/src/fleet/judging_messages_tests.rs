@@ -9,6 +9,7 @@ use super::super::judging::scene::{
 };
 use super::super::topic::Sent;
 use super::*;
+use crate::fixture::Series;
 
 /// Six windows, and time for the labels of all.
 const END_S: i64 = 6 * WINDOW_S + HORIZON_S + LATENESS_S + ROLL_S;
@@ -247,6 +248,29 @@ fn a_restart_joins_what_was_joined_before() {
     scene.round(2 * LONG_S);
     let shown = lock(scene.judging().judge()).shown("m", None).expect("it is judged");
     assert_eq!(shown["versions"][0]["windows"][0]["labelled"], LONG_S, "{shown:#}");
+}
+
+/// In front of a broker that goes away, and after it.
+#[test]
+fn what_is_left_out_is_counted_once() {
+    let series = Series::default();
+    ::metrics::with_local_recorder(&series, || {
+        let mut scene = Scene::of_topics(1);
+        let (_, labels) = scene.topics.clone().expect("there are topics");
+        scene.put("one", &[0, 1, 2]);
+        scene.put_labels("one", &[label(0, 9, true)]);
+        labels.send(0, Sent { headers: vec![], ..labels.first() });
+        scene.put_labels("one", &[label(1, 9, true)]);
+        scene.start();
+        labels.state().away_after = Some(2);
+        scene.judging().round().expect_err("it goes away");
+        labels.state().away_after = None;
+        scene.round(10);
+        assert_eq!(read(&scene).1, 5);
+    });
+    let counted = series.read();
+    assert_eq!(counted["salver_fleet_truth_messages_total labels foreign"], 1.0, "{counted:?}");
+    assert_eq!(counted["salver_fleet_truth_messages_total labels read"], 2.0, "{counted:?}");
 }
 
 #[test]

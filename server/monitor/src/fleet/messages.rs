@@ -121,12 +121,6 @@ impl Follower {
             // A clock that is wrong does not say how old what comes next is, and what is late has nothing
             // wait for it.
             let time = message.time.filter(|it| (counted..=latest).contains(it));
-            if let Fate::Left(why) = fate
-                && !again
-            {
-                metrics::messages(why, 1);
-                positions.tell(message, why);
-            }
             Looked { time, again, is_last: false, fate }
         })?;
         Ok(chunk)
@@ -154,6 +148,10 @@ impl Follower {
                 let (model, version) = &log.who;
                 tracing::error!(%model, %version, rows = wrong, error, "messages cannot be read: they are left out, and others of their kind will be");
             }
+        }
+        for (why, (messages, first)) in chunk.left {
+            metrics::messages(why, messages);
+            self.positions.tell(first, why);
         }
         self.positions.passed(chunk.next, &chunk.times);
         self.is_moved |= chunk.messages > 0;

@@ -126,10 +126,9 @@ impl Positions {
         self.told.insert(why)
     }
 
-    /// Says that a message is left out, the first of those that are for this reason.
-    pub(crate) fn tell(&mut self, message: &Message<'_>, why: &'static str) {
+    /// Says that the message there is left out, the first of those that are for this reason.
+    pub(crate) fn tell(&mut self, (partition, offset): (i32, i64), why: &'static str) {
         if self.is_news(why) {
-            let Message { partition, offset, .. } = *message;
             tracing::warn!(
                 partition,
                 offset,
