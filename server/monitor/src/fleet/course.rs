@@ -129,11 +129,12 @@ impl Course {
         chunk.fill(stream.as_mut(), (ends, stop), |message| {
             let again = positions.is_again(message.partition, message.offset);
             let is_ours = message.kind == Some(*kind);
-            let fate = if is_ours { fate(message, again) } else { Fate::Left("foreign") };
-            // What nobody believes is needed by nobody, and nobody knows of what when it was.
-            let end = message.time.map_or(i64::MAX, end_of);
-            if is_ours && message.time.is_none_or(|it| it <= times.latest) {
-                trail.add(message.partition, message.offset, end);
+            // Without a time nobody knows how long it would be needed.
+            let ours = message.time.filter(|_| is_ours);
+            let fate = if ours.is_some() { fate(message, again) } else { Fate::Left("foreign") };
+            // What nobody believes is needed by nobody.
+            if let Some(time) = ours.filter(|it| *it <= times.latest) {
+                trail.add(message.partition, message.offset, end_of(time));
             }
             // What comes again is of windows that are open, and says as much as when it came first.
             let from = if again { times.again } else { times.clock };

@@ -5,7 +5,7 @@ use server_feedback::LabelRow;
 
 use super::super::judging::scene::{
     DELAY_S, HORIZON_S, LATENESS_S, ROLL_S, SECOND, Scene, WINDOW_S, accuracy, is_wrong, label,
-    model, of_window,
+    of_window,
 };
 use super::super::topic::Sent;
 use super::*;
@@ -273,6 +273,29 @@ fn what_is_left_out_is_counted_once() {
     assert_eq!(counted["salver_fleet_truth_messages_total labels read"], 2.0, "{counted:?}");
 }
 
+/// Nobody knows which window it is of, and it must not be needed for ever.
+#[test]
+fn a_message_without_a_time_holds_no_restart_back() {
+    let mut scene = Scene::of_topics(1);
+    let (rows, labels) = scene.topics.clone().expect("there are topics");
+    scene.start();
+    for at in (0..END_S).step_by(500) {
+        scene.come(at, at + ROLL_S);
+        if at == 500 {
+            rows.send(0, Sent { time_ms: -1, ..rows.first() });
+            labels.send(0, Sent { time_ms: -1, ..labels.first() });
+        }
+        scene.round(at + ROLL_S);
+    }
+    scene.round(END_S);
+    assert_eq!(scene.told(), expected());
+    let before = read(&scene);
+    scene.start();
+    scene.round(END_S);
+    let again = (read(&scene).0 - before.0, read(&scene).1 - before.1);
+    assert!((1..2_500).contains(&again.0) && (1..3_100).contains(&again.1), "{again:?}");
+}
+
 #[test]
 fn what_cannot_be_read_is_left_out() {
     let mut scene = Scene::of_topics(1);
@@ -306,5 +329,5 @@ fn what_cannot_be_read_is_left_out() {
     scene.round(WINDOW_S + HORIZON_S + LATENESS_S);
     assert_eq!(scene.told(), [(0, 1.0, false)]);
     let standing = lock(scene.judging().judge()).shown("m", None).expect("it is judged");
-    assert_eq!(standing["versions"][0]["windows"][0]["labelled"], WINDOW_S, "{}", model());
+    assert_eq!(standing["versions"][0]["windows"][0]["labelled"], WINDOW_S, "{standing:#}");
 }

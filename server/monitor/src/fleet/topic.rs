@@ -234,7 +234,8 @@ impl Stream for Reader {
             take(&Message {
                 partition,
                 offset: *at,
-                time: Some(sent.time_ms * 1_000),
+                // As in Kafka, where -1 is none.
+                time: (sent.time_ms >= 0).then_some(sent.time_ms * 1_000),
                 kind: header("ce_type"),
                 source: header("ce_source"),
                 columns: header(COLUMNS),
