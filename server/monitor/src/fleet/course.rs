@@ -12,6 +12,9 @@ use super::metrics;
 use super::stream::{self, Message, Offsets, Positions, Stream};
 use super::trail::Trail;
 
+/// Rounds in a row in which it is not there, until that is believed.
+const MISSED_MIN: u32 = 2;
+
 /// Times of messages are cut off to milliseconds.
 const CUT_US: i64 = 999;
 
@@ -23,8 +26,8 @@ pub(super) struct Course {
     what: &'static str,
     pub(super) positions: Positions,
     trail: Trail,
-    /// It is not there, which was told.
-    is_missed: bool,
+    /// It was not there, in so many rounds in a row.
+    missed: u32,
 }
 
 /// What is written down of it.
@@ -61,7 +64,7 @@ impl Course {
         let from_us = saved.as_ref().map_or(i64::MAX, |it| it.from_us);
         let positions = Positions::of(saved.map(|it| it.offsets), stream.name());
         let trail = Trail::at(from_us, &positions.next);
-        Course { stream, kind, what, positions, trail, is_missed: false }
+        Course { stream, kind, what, positions, trail, missed: 0 }
     }
 
     /// What is to be written down, if the next process needs what is of that time or later.
@@ -74,23 +77,29 @@ impl Course {
     }
 
     /// Puts the stream where it is to be read, and says to where. If `begin` says so, all that is of that time or
-    /// later is read, also what was read before.
-    pub(super) fn set_out(&mut self, begin: Option<i64>) -> io::Result<Offsets> {
+    /// later is read, also what was read before. `None`: it is not there, which may be because a broker has just
+    /// started, and is believed in the next round.
+    pub(super) fn set_out(&mut self, begin: Option<i64>) -> io::Result<Option<Offsets>> {
         let there = match self.stream.partitions() {
             // Whoever writes first makes it. What is gone was there.
             Err(error)
                 if error.kind() == io::ErrorKind::NotFound && self.positions.next.is_empty() =>
             {
-                if !std::mem::replace(&mut self.is_missed, true) {
+                self.missed = self.missed.saturating_add(1);
+                if self.missed < MISSED_MIN {
+                    return Ok(None);
+                }
+                if self.missed == MISSED_MIN {
                     let (topic, what) = (self.stream.name(), self.what);
                     tracing::warn!(topic, what, %error, "it is not there yet: nothing is taken to be in it");
                 }
                 begin.into_iter().for_each(|it| self.trail = Trail::new(it));
                 self.positions.is_set = false;
-                return Ok(Offsets::new());
+                return Ok(Some(Offsets::new()));
             }
             there => there?,
         };
+        self.missed = 0;
         if begin.is_some() || !self.positions.fits(&there) {
             let at = match begin {
                 None => self.positions.next.clone(),
@@ -114,7 +123,7 @@ impl Course {
             self.stream.seek(&self.positions.next)?;
             self.positions.is_set = true;
         }
-        Ok(there.into_iter().map(|(partition, range)| (partition, range.end)).collect())
+        Ok(Some(there.into_iter().map(|(partition, range)| (partition, range.end)).collect()))
     }
 
     /// What comes next.

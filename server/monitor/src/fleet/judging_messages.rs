@@ -54,7 +54,11 @@ impl Judging {
             return Ok(Round::Whole);
         }
         lock(&self.judge).allow_until(latest(now, self.lateness()));
-        let read = self.set_out(now).and_then(|ends| self.read_to(&ends));
+        let read = match self.set_out(now) {
+            Ok(Some(ends)) => self.read_to(&ends),
+            Ok(None) => Ok(Round::Whole),
+            Err(error) => Err(error),
+        };
         if let (Err(_), Sources::Streams { predictions, labels }) = (&read, &mut self.sources) {
             (predictions.positions.is_set, labels.positions.is_set) = (false, false);
         }
@@ -81,13 +85,12 @@ impl Judging {
         (of(false), of(true))
     }
 
-    /// Puts both where they are to be read.
-    fn set_out(&mut self, now: i64) -> io::Result<Ends> {
+    /// Puts both where they are to be read. `None`: that is to be seen in the next round.
+    fn set_out(&mut self, now: i64) -> io::Result<Option<Ends>> {
         let begins = self.is_behind.then(|| self.begins()).unzip();
-        let nothing = Ends { predictions: Offsets::new(), labels: Offsets::new(), now };
         let Judging { sources, logs, .. } = self;
         let Sources::Streams { predictions, labels } = sources else {
-            return Ok(nothing);
+            return Ok(None);
         };
         if begins.0.is_some() {
             for log in &mut *logs {
@@ -95,16 +98,14 @@ impl Judging {
                 log.goes_back(&course.positions.next);
             }
         }
-        let ends = Ends {
-            predictions: predictions.set_out(begins.0)?,
-            labels: labels.set_out(begins.1)?,
-            now,
-        };
+        let ends = predictions.set_out(begins.0)?.zip(labels.set_out(begins.1)?);
+        let Some((predictions, labels)) = ends else { return Ok(None) };
+        let ends = Ends { predictions, labels, now };
         for log in logs {
             log.is_fed(if log.are_labels() { &ends.labels } else { &ends.predictions });
         }
         self.is_behind = false;
-        Ok(ends)
+        Ok(Some(ends))
     }
 
     fn read_to(&mut self, ends: &Ends) -> io::Result<Round> {

@@ -33,7 +33,7 @@ fn labels_at_one_replica_judge_what_both_have_answered() {
     labels.state().is_missing = true;
     for at in (0..END_S).step_by(500) {
         scene.come(at, at + ROLL_S);
-        labels.state().is_missing = at == 0;
+        labels.state().is_missing = at <= 500;
         scene.round(at + ROLL_S);
         if at == 2_000 {
             rows.grow();
@@ -294,6 +294,20 @@ fn a_message_without_a_time_holds_no_restart_back() {
     scene.round(END_S);
     let again = (read(&scene).0 - before.0, read(&scene).1 - before.1);
     assert!((1..2_500).contains(&again.0) && (1..3_100).contains(&again.1), "{again:?}");
+}
+
+/// A broker that has just started may not know a topic that there is.
+#[test]
+fn a_topic_that_is_not_there_once_may_be_there() {
+    let mut scene = Scene::of_topics(2);
+    let (_, labels) = scene.topics.clone().expect("there are topics");
+    scene.come(0, END_S);
+    scene.start();
+    labels.state().is_missing = true;
+    scene.round(END_S);
+    labels.state().is_missing = false;
+    scene.round(END_S);
+    assert_eq!(scene.told(), expected());
 }
 
 #[test]
