@@ -22,6 +22,7 @@ def test_what_is_no_label_in_a_topic_holds_up_nobody(tmp_path, broker, models, r
     # Nobody has made the topic of labels yet.
     wait_for(lambda: joined("predictions", "counted") == 1, "the prediction is read")
     wait_for(lambda: watching.get("/v2/health/ready")[0] == 200, "the monitor is ready")
+    assert len(watching.said("it is not there yet: nothing is taken to be in it")) == 1
     label = {"ce_type": "dev.salver.inference.label.v1", "ce_source": "/models/wine"}
     broker.send("rows.labels", b"no event")
     broker.send("rows.labels", b"no label", label)
