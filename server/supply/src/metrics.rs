@@ -56,7 +56,7 @@ pub const SERIES: &[Series] = &[
         name: VERDICTS,
         kind: SeriesKind::Counter,
         labels: &["result"],
-        help: "Verdicts of rollouts for a registry that takes them: told, failed, lost (too many waited).",
+        help: "Verdicts of rollouts for a registry that takes them, and for a place of files: told, failed, lost (too many waited).",
         buckets: &[],
     },
 ];
