@@ -91,7 +91,6 @@ static MEMORY: Counting = Counting;
 
 const WARM: usize = 1_000;
 const REQUESTS: usize = 20;
-const TURNS: usize = 5;
 
 /// Owner and place of an allocation: the innermost frame of somebody who is known.
 fn owner(trace: &Backtrace) -> (&'static str, String) {
@@ -120,23 +119,10 @@ fn owner(trace: &Backtrace) -> (&'static str, String) {
     known.unwrap_or(("nobody", text))
 }
 
-/// Asks until no more was taken for each request than may be: on a machine that does something else the log's
-/// thread may be late with the records that it gives back, and new ones are taken meanwhile.
-async fn check(what: &str, most: f64, ask: impl AsyncFn()) {
-    let mut least = f64::INFINITY;
-    for _ in 0..TURNS {
-        ask().await;
-        least = least.min(taken_by_us(what));
-        if least <= most + 0.25 {
-            return;
-        }
-    }
-    panic!("{what}: {least:.1} for each request, {most} at most");
-}
-
-/// For each request that was traced since the last time. What was taken, and where, is told in any case
-/// (`--nocapture` shows it).
-fn taken_by_us(what: &str) -> f64 {
+/// Holds what was traced since the last time against what may be taken for each request. What was
+/// taken, and where, is told in any case (`--nocapture` shows it).
+#[track_caller]
+fn check(what: &str, most: f64) {
     let traces = std::mem::take(&mut *TRACES.lock().expect("lives"));
     let mut places: BTreeMap<(&str, String), f64> = BTreeMap::new();
     for trace in &traces {
@@ -149,7 +135,7 @@ fn taken_by_us(what: &str) -> f64 {
     let ours = places.iter().filter(|((owner, _), _)| *owner == "ours");
     let ours: f64 = ours.map(|(_, count)| count).sum();
     assert!(ours > 0.0, "{what}: nothing was found, so the names of functions have changed");
-    ours
+    assert!(ours <= most + 0.25, "{what}: {ours:.1} for each request, {most} at most");
 }
 
 async fn http(address: SocketAddr, model: &str, content: &[u8], headers: &str) {
@@ -277,21 +263,26 @@ async fn few_for_a_prediction() {
 
     let (rest, rpc) = (server.addresses.http, server.addresses.grpc);
     let json = r#"{"inputs":[{"name":"x","shape":[1,2],"datatype":"FP32","data":[1.5,2.5]}]}"#;
-    check("a prediction as JSON", 2.0, || http(rest, "m", json.as_bytes(), "")).await;
+    http(rest, "m", json.as_bytes(), "").await;
+    check("a prediction as JSON", 2.0);
 
     let json = r#"{"inputs":[{"name":"x","shape":[1,2],"datatype":"FP32","parameters":{"binary_data_size":8}}],"parameters":{"binary_data_output":true}}"#;
     let length = format!("inference-header-content-length: {}\r\n", json.len());
     let content = [json.as_bytes(), &[0; 8]].concat();
+    http(rest, "m", &content, &length).await;
     // One, and where the engine has a thread of its own: two for new memory to read to, as long as
     // that thread has not yet let go of what the last request lay in.
-    let binary = async |model: &str| http(rest, model, &content, &length).await;
-    check("a prediction as binary tensors", 3.0, || binary("m")).await;
+    check("a prediction as binary tensors", 3.0);
+
+    grpc(rpc, "m").await;
     // Four of them are the two maps of headers that HTTP/2 asks for.
-    check("a prediction over gRPC", 6.0, || grpc(rpc, "m")).await;
+    check("a prediction over gRPC", 6.0);
 
     // No more: the record is one of a request before, and what it holds is packed into a list.
-    check("a logged prediction as binary tensors", 3.0, || binary("logged")).await;
-    check("a logged prediction over gRPC", 6.0, || grpc(rpc, "logged")).await;
+    http(rest, "logged", &content, &length).await;
+    check("a logged prediction as binary tensors", 3.0);
+    grpc(rpc, "logged").await;
+    check("a logged prediction over gRPC", 6.0);
 
     let stopped = std::thread::spawn(move || server.stop(Duration::from_secs(10)));
     assert!(stopped.join().expect("lives"), "nothing is left");

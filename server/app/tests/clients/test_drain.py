@@ -11,7 +11,7 @@ import pytest
 import tritonclient.grpc
 from hyperframe.frame import GoAwayFrame, PingFrame
 from recorded import cases
-from server import PATIENCE_S, SAMPLES, ask, wait_for
+from server import SAMPLES, ask, wait_for
 from wire import Http2, connect, head, is_closed
 
 INFER = "/v2/models/add_sub/infer"
@@ -223,7 +223,7 @@ def test_no_peer_holds_the_server_up(start):
         for misbehave in PEERS * 2:
             misbehave(server, peers)
         # One after the other they would take 28 s.
-        with stopped_within(server, 20):
+        with stopped_within(server, 10):
             server.signal()
     assert server.logs("stopped")[0]["clean"] is False
     assert server.logs("connections are cut: the time to drain is up")
@@ -232,12 +232,12 @@ def test_no_peer_holds_the_server_up(start):
 @pytest.mark.parametrize("misbehave", [silent, idle_keep_alive])
 def test_idle_peers_cost_no_time(start, misbehave):
     """Nothing of theirs has begun, so the time to drain is not theirs."""
-    server = start(SAMPLES, drain_timeout=60).settled()
+    server = start(SAMPLES, drain_timeout=15).settled()
     with contextlib.ExitStack() as peers:
         before = inside(server)
         misbehave(server, peers)
         wait_for(lambda: inside(server) > before, "the peer is let in")
-        with stopped_within(server, 50):
+        with stopped_within(server, 10):
             server.signal()
 
 
@@ -254,14 +254,14 @@ def test_the_second_signal_waits_for_nothing(start):
 def test_no_time_at_all(start):
     server = start(SAMPLES, drain_timeout=0).settled()
     # The usual time is 30 s.
-    with half_sent(server), stopped_within(server, 25):
+    with half_sent(server), stopped_within(server, 10):
         server.signal()
 
 
 def test_a_server_without_traffic_stops_at_once(start):
     server = start(SAMPLES).settled()
     with grpc.insecure_channel(server.grpc) as channel:
-        grpc.channel_ready_future(channel).result(PATIENCE_S)
-        with stopped_within(server, 25):
+        grpc.channel_ready_future(channel).result(10)
+        with stopped_within(server, 10):
             server.signal(signal.SIGINT)
     assert server.logs("stopping")[0]["signal"] == "SIGINT"

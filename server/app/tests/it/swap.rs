@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Duration;
 
 use http::StatusCode;
 
-use crate::house::{House, PATIENCE, message, put, values};
+use crate::house::{House, message, put, values};
 
 fn constant(value: u64) -> String {
     format!("input x FP32 rows,2\noutput y FP32 rows,2 = constant {value}\nrun_us 50\n")
@@ -90,5 +91,5 @@ async fn the_state_of_a_version_is_that_of_the_revision_that_answers() {
     house.shows("").await;
     // It leaves the index before it has been unloaded.
     let ended = async { while (&*state("AVAILABLE").await, &*state("END").await) != ("0", "1") {} };
-    tokio::time::timeout(PATIENCE, ended).await.expect("it ends");
+    tokio::time::timeout(Duration::from_secs(20), ended).await.expect("it ends");
 }

@@ -12,7 +12,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet
 import pytest
-from servers import BINARY, PATIENCE_S, plain
+from servers import BINARY, plain
 from serving import SAMPLES, Server, run, wait_for
 from test_log_sinks import Broker, Receiver
 
@@ -132,7 +132,7 @@ class Monitor:
 
     def stop(self):
         self.process.terminate()
-        assert self.process.wait(PATIENCE_S) == 0
+        assert self.process.wait(30) == 0
         self.log.close()
 
 

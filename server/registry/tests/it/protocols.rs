@@ -243,7 +243,7 @@ async fn small_answers_that_drip_end() {
         }
     })
     .await;
-    let limits = Limits { look_max: std::time::Duration::from_secs(5), ..Limits::default() };
+    let limits = Limits { look_max: std::time::Duration::from_secs(1), ..Limits::default() };
     let house = House { limits, ..guarded(AddressPolicy { allow_private: true }) };
     let uri = format!("mlflow://{}/wine@champion", liar.address);
     assert_eq!(house.pulled(&uri).await, "m=model");
