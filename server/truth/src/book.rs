@@ -67,6 +67,13 @@ impl Book {
         entry.or_insert_with(|| Model::new(model.clone())).open(form, self.epoch)
     }
 
+    /// Labels of it may come before a version has answered anything, and wait.
+    pub(crate) fn expect(&mut self, model: &ModelName) {
+        if !self.models.contains_key(model) {
+            self.models.insert(model.clone(), Model::new(model.clone()));
+        }
+    }
+
     /// A version is not judged any more.
     pub(crate) fn close(&mut self, model: &ModelName, version: Version) {
         if self.models.get_mut(model).is_some_and(|it| it.close(version)) {
@@ -218,7 +225,8 @@ impl Book {
 
     /// How right the versions are.
     pub(crate) fn shown(&self, model: &str, version: Option<Version>) -> Option<Value> {
-        self.models.get(model).map(|it| it.shown(version))
+        let judged = self.models.get(model).filter(|it| it.form().is_some());
+        judged.map(|it| it.shown(version))
     }
 
     /// Losses are counted of these versions' predictions since then; `None`: of none.

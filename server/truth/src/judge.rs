@@ -128,6 +128,8 @@ impl Judge {
 
     /// The truth of a row, as it was recorded then.
     pub fn labelled(&mut self, model: &ModelName, label: &Label, recorded_us: i64) -> Seen {
+        // Two replicas' logs are not in step: what a version answers may be read after what is said of it.
+        self.book.expect(model);
         let mut seen = Seen::default();
         if self.book.has_labelled(model, label, recorded_us) {
             seen.repeated += 1;

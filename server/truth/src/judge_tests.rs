@@ -83,6 +83,22 @@ fn what_counts_does_not_depend_on_order_or_repetition() {
     }
 }
 
+/// What one replica was told is read before anything that another has answered.
+#[test]
+fn a_label_waits_for_the_first_answer_of_all() {
+    let mut judge = Judge::new(1 << 20, 0);
+    let label = |row, class| Label::new("a", row, Given::Bool(class), None).expect("a label");
+    for (row, class) in [(0, true), (1, false)] {
+        let seen = judge.labelled(&model(), &label(row, class), 5 * SECOND);
+        assert_eq!(seen, Seen { counted: 1, ..Seen::default() });
+    }
+    assert_eq!(judge.labelled(&model(), &label(0, true), 5 * SECOND).repeated, 1);
+    assert_eq!(judge.shown("wine", None), None, "no version is known");
+    let reading = opened(&mut judge);
+    (0..2).for_each(|it| drop(show(&mut judge, &reading, Shown::Answer(it, 1, true))));
+    assert_eq!(so_far(&judge), (2.into(), 2.into(), 0.5.into()));
+}
+
 #[test]
 fn a_window_is_told_once_and_what_comes_later_is_late() {
     use Shown::{Answer, Truth};
