@@ -3,8 +3,8 @@
 //! One value for each file of a process: its lines come one after the other, and are on the disk
 //! when they have been written.
 
-use std::fs::{self, OpenOptions};
-use std::io::{self, Write as _};
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
@@ -40,6 +40,23 @@ impl Journal {
         file.write_all(&whole)?;
         file.sync_data()
     }
+
+    /// The last lines, also those of processes before: of each file so many bytes at the most. The first of them
+    /// may be cut off.
+    pub fn last(&self, bytes_max: u64) -> io::Result<Vec<u8>> {
+        let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut last = Vec::new();
+        for path in [&self.older, &self.path] {
+            let mut file = match File::open(path) {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+                opened => opened?,
+            };
+            let length = file.metadata()?.len();
+            file.seek(SeekFrom::Start(length.saturating_sub(bytes_max)))?;
+            file.take(bytes_max).read_to_end(&mut last)?;
+        }
+        Ok(last)
+    }
 }
 
 #[cfg(test)]
@@ -73,6 +90,20 @@ mod tests {
             journal.append(line.as_bytes()).expect("written");
         }
         assert_eq!(read(folder.path(), "audit.jsonl"), "a\nb\n");
+    }
+
+    #[test]
+    fn the_last_lines_are_those_of_both_files() {
+        let folder = tempfile::tempdir().expect("scratch");
+        let journal = Journal::new(folder.path(), "audit", 8);
+        let last = |bytes| String::from_utf8(journal.last(bytes).expect("read")).expect("text");
+        assert_eq!(last(9), "");
+        for (line, all, few) in
+            [("1234567", "1234567\n", "67\n"), ("89", "1234567\n89\n", "67\n89\n")]
+        {
+            journal.append(line.as_bytes()).expect("written");
+            assert_eq!((last(9), last(3)), (all.to_owned(), few.to_owned()));
+        }
     }
 
     #[test]
