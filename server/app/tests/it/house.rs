@@ -44,13 +44,22 @@ pub(crate) fn metrics() -> Recorded {
     HANDLE.get_or_init(|| server_app::telemetry::start_metrics().expect("a recorder")).clone()
 }
 
-/// Puts a file there whole, as a careful copy does.
+/// Puts a file there whole, as a careful copy does: a folder that is new comes with it.
 pub(crate) fn put(root: &Path, path: &str, content: &str) {
     let path = root.join(path);
-    fs::create_dir_all(path.parent().expect("a parent")).expect("folders");
-    let part = path.with_extension("part");
-    fs::write(&part, content).expect("write");
-    fs::rename(part, path).expect("rename");
+    let (folder, name) = (path.parent().expect("a parent"), path.file_name().expect("a name"));
+    if folder.is_dir() {
+        let part = path.with_extension("part");
+        fs::write(&part, content).expect("write");
+        fs::rename(part, path).expect("rename");
+        return;
+    }
+    let above = folder.parent().expect("a parent");
+    fs::create_dir_all(above).expect("folders");
+    // Nobody looks into a folder of such a name: a version without a file in it would be shown as one that ended.
+    let aside = tempfile::Builder::new().prefix(".part").tempdir_in(above).expect("a folder");
+    fs::write(aside.path().join(name), content).expect("write");
+    fs::rename(aside.keep(), folder).expect("rename");
 }
 
 impl House {

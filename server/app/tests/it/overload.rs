@@ -83,8 +83,9 @@ async fn messages_above_tonics_own_limit_pass() {
             .max_decoding_message_size(64 << 20);
     // 65,536 rows of 8 bytes are half a mebibyte; ten of them as one message of five.
     let big = "input x FP32 rows,200\noutput y FP32 rows,200 = copy x\n";
-    crate::house::put(house.root.path(), "big/1/model.fake", big);
+    // What it says counts from the first load on.
     crate::house::put(house.root.path(), "big/model.toml", toml);
+    crate::house::put(house.root.path(), "big/1/model.fake", big);
     house.shows("big/1:AVAILABLE m/1:AVAILABLE").await;
     let mut request = message("big", &vec![[1.0, 1.0]; 1_000_000]);
     request.inputs[0].shape = vec![10_000, 200];

@@ -196,6 +196,8 @@ def test_a_shift_that_only_both_show_is_told_once(tmp_path, store, models, repli
         alone = server.command("drift", "show", "wine", "--version", "2")
         assert alone.returncode == 0 and "no alarms" in alone.stdout, alone
     # Nor is it told again by the process after it.
+    audit = watching.folder / "state/audit.jsonl"
+    wait_for(lambda: '"delivered"' in audit.read_text(), "that it was told is known")
     watching.stop()
     watching.start()
     ask(both[0], drawn(source, BATCH))

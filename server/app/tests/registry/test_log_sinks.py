@@ -351,6 +351,7 @@ def test_labels_go_to_kafka_in_a_topic_of_their_own(broker, logging):
     assert (headers["ce_type"], headers["ce_source"], headers["ce_subject"]) == (LABEL, "/models/wine", "a")
     assert (value["model"], value["inference_id"], value["row_index"], value["label"]) == ("wine", "a", 0, 1)
     assert headers["ce_id"] == value["label_id"] and headers["ce_time"] == value["recorded_time"]
+    wait_for(lambda: list(server.metric("salver_label_log_rows_total").values()) == [2], "counted")
     dies(server, "kafka")
     server = logging(sink, truth=True)
     label(server, "c")

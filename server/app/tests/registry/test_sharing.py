@@ -13,13 +13,14 @@ from servers import BINARY, PATIENCE_S, plain
 from serving import wait_for
 
 DATA = os.urandom(1 << 20) * 64
-HALF = len(DATA) // 2
 # After so many bytes the command writes down what has come.
 NOTED = 16 << 20
+# What is sent at once: between two notes, so that none is being written when the command is killed.
+HALF = NOTED + NOTED // 2
 
 
 class Gate(ThreadingHTTPServer):
-    """Sends one file: the first half at once, the second when `opened` is set."""
+    """Sends one file: a part at once, the rest when `opened` is set."""
 
     def __init__(self):
         super().__init__(("127.0.0.1", 0), Handler)
@@ -113,7 +114,7 @@ def test_what_was_killed_is_gone_on_with(gate, start, salver):
     assert gate.asked.wait(PATIENCE_S)
     partial = salver.cache / "partial"
     come = lambda: sum(it.stat().st_size for it in partial.iterdir())  # noqa: E731
-    wait_for(lambda: come() >= NOTED + NOTED // 2, "enough has come")
+    wait_for(lambda: come() >= HALF, "enough has come")
     pull.send_signal(signal.SIGKILL)
     pull.wait(PATIENCE_S)
     gate.opened.set()
