@@ -135,12 +135,13 @@ impl Monitors {
         self.slot(who).is_some_and(|it| locked(&it.entry).basis().is_none())
     }
 
-    /// Writes down what a monitor has taken; nothing of it comes again.
+    /// Writes down what a monitor has taken; nothing of it comes again. Where that does not count yet it is not
+    /// shown either: a process that is killed would have shown what the next one does not know.
     pub(crate) fn keep(&self, who: &Who) -> io::Result<()> {
-        self.slot(who).map_or(Ok(()), |it| it.with(|it| it.keep(&*self.files)))
+        self.slot(who).map_or(Ok(()), |it| locked(&it.entry).keep(&*self.files))
     }
 
-    /// Tells what is written down. True: there was something.
+    /// Tells what is written down, and shows it. True: there was something to tell.
     pub(crate) fn tell(&self, who: &Who) -> io::Result<bool> {
         let tell = |it: &mut Entry| it.tell(&*self.files, &*self.findings);
         self.slot(who).map_or(Ok(false), |it| it.with(tell))

@@ -236,6 +236,28 @@ fn one_that_cannot_be_told_of_keeps_no_others_waiting() {
     assert!(scene.heard.take().is_empty(), "each is told once");
 }
 
+/// Whoever has seen it would see less after a restart.
+#[test]
+fn what_is_not_written_down_is_not_shown() {
+    let mut scene = Scene::new(PLAN);
+    scene.put(&rows(21, 600));
+    scene.start();
+    scene.round(500);
+    scene.check((0, 201));
+    // A folder is in the record's way.
+    let record = scene.path("state/commit.json");
+    fs::create_dir(&record).expect("made");
+    scene.now.store(900 * SECOND, Ordering::Relaxed);
+    let follower = scene.follower.as_mut().expect("it was started");
+    follower.round().expect_err("what was counted cannot be written down");
+    scene.check((0, 201));
+    fs::remove_dir(record).expect("gone");
+    scene.start();
+    scene.check((0, 201));
+    scene.round(900);
+    scene.check((1, 100));
+}
+
 #[test]
 fn cursors_of_an_earlier_release_go_on() {
     let mut scene = Scene::new(PLAN);
