@@ -1,7 +1,7 @@
 use super::super::scene::{LATENESS_S, PLAN, SECOND, Scene, ahead, halves, rows};
 use super::super::topic::{Topic, sent};
 use super::*;
-use crate::fixture::{self, Weather};
+use crate::fixture::{self, Series, Weather};
 
 fn scene(plan: &str, partitions: usize) -> (Scene, Topic) {
     let mut scene = Scene::new(plan);
@@ -267,6 +267,27 @@ fn partitions_become_more_and_lose_what_is_old() {
     topic.state().first[0] = end;
     scene.round(9_000);
     scene.check((2, 299 - 40));
+}
+
+/// It had read all of them, and 399 rows waited.
+#[test]
+fn what_waited_in_a_process_that_was_killed_and_is_gone_is_lost() {
+    let series = Series::default();
+    ::metrics::with_local_recorder(&series, || {
+        let (mut scene, topic) = scene(PLAN, 1);
+        scene.put(&rows(16, 600));
+        scene.start();
+        scene.round(500);
+        scene.check((0, 201));
+        topic.state().first[0] = 300;
+        scene.start();
+        scene.round(9_000);
+        scene.check((1, 600 - 99 - 500));
+        scene.start();
+        scene.round(9_001);
+    });
+    // Those that were counted lay among them.
+    assert_eq!(series.read()["salver_fleet_messages_total lost"], 300.0);
 }
 
 #[test]

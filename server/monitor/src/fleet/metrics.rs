@@ -34,7 +34,7 @@ pub const SERIES: &[Series] = &[
         &["result"],
         "`salver monitor`: messages of a log in Kafka: read, other (of a version or a time that is not watched), \
          foreign (no row of the log), unreadable, too_large, lost (taken away by the brokers before they were \
-         read).",
+         read, or before a process that was killed had counted all in them).",
     ),
     Series::plain(
         ROWS,
@@ -69,7 +69,8 @@ pub const SERIES: &[Series] = &[
         &["what", "result"],
         "`salver monitor`: messages of predictions and labels in Kafka that were read to be joined: read, \
          other (of a model or a time that is not judged), foreign (no row of the log, no label), unreadable, \
-         too_large, lost (taken away by the brokers before they were read).",
+         too_large, lost (taken away by the brokers before they were read, or before they were read once more for a \
+         window that is not over).",
     ),
     Series::plain(
         TRUTH_ROWS,

@@ -63,6 +63,8 @@ pub(crate) struct Positions {
     pub(crate) next: Offsets,
     /// What was never read.
     seen: Offsets,
+    /// Up to where it was said that messages are gone.
+    gone: Offsets,
     /// The last messages since reading began where it did.
     recent: BTreeMap<i32, Recent>,
     /// The stream stands there.
@@ -152,15 +154,17 @@ impl Positions {
     }
 
     /// Reading begins there, as far as that is there still; and with the first that there is of partitions that
-    /// have come. How many messages were taken away before anybody read them.
+    /// have come. How many messages were taken away that were still to be read: for the first time, or once more
+    /// since rows among them were not counted. Which of those that is nobody can see any more, so all of them are
+    /// said to be lost; each is once.
     pub(crate) fn begin(&mut self, mut at: Offsets, there: &BTreeMap<i32, Range<i64>>) -> u64 {
         let mut all_lost = 0;
         at.retain(|it, _| there.contains_key(it));
         for (&partition, range) in there {
             let next = at.entry(partition).or_insert(range.start);
             let seen = self.seen.entry(partition).or_insert(*next);
-            let (from, lost) = (*next, range.start - (*seen).max(*next));
-            if *next > range.end {
+            let from = *next;
+            if from > range.end {
                 tracing::error!(
                     partition,
                     from,
@@ -168,20 +172,24 @@ impl Positions {
                     "a partition ends before what was read of it: it is read anew"
                 );
                 (*next, *seen) = (range.start, range.start);
-            } else if *next < range.start {
+                self.gone.remove(&partition);
+            } else if from < range.start {
+                let said = self.gone.insert(partition, range.start);
+                let lost = range.start - said.map_or(from, |it| from.max(it));
                 if lost > 0 {
                     all_lost += lost.unsigned_abs();
                     tracing::error!(
                         partition,
                         lost,
                         first = range.start,
-                        "messages were taken away before they were read"
+                        "messages were taken away before they were read, or before all in them was counted"
                     );
                 }
                 *next = range.start;
             }
         }
         self.seen.retain(|it, _| there.contains_key(it));
+        self.gone.retain(|it, _| there.contains_key(it));
         self.next = at;
         self.recent.clear();
         self.is_set = false;

@@ -38,6 +38,32 @@ fn what_comes_again_is_known() {
     assert!(!again(&positions, 0), "what was made anew is new");
 }
 
+/// A process was killed that had read up to 50 and counted up to 40.
+#[test]
+fn what_is_taken_away_before_it_counts_is_lost() {
+    let killed = || {
+        let mut before = Positions::default();
+        before.passed(offsets(&[(0, 50)]), &[]);
+        let saved = before.saved("rows", &offsets(&[(0, 40)]), &[]);
+        Positions::of(Some(saved), "rows")
+    };
+    let begin = |it: &mut Positions, at, first| {
+        it.begin(offsets(&[(0, at)]), &BTreeMap::from([(0, first..90)]))
+    };
+    for (first, lost) in [(0, 0), (40, 0), (45, 5), (50, 10), (60, 20)] {
+        let mut positions = killed();
+        assert_eq!(begin(&mut positions, 40, first), lost, "{first}");
+        // Somebody still asks for what is gone.
+        assert_eq!(begin(&mut positions, 40, first), 0, "{first}");
+        assert_eq!(begin(&mut positions, 40, first.max(40) + 3), 3, "{first}");
+    }
+    let mut positions = killed();
+    assert_eq!(begin(&mut positions, 40, 60), 20);
+    // Made anew.
+    assert_eq!(begin(&mut positions, 91, 0), 0);
+    assert_eq!(begin(&mut positions, 0, 10), 10);
+}
+
 #[test]
 fn time_is_that_of_the_partition_which_is_behind() {
     let ends = offsets(&[(0, 10), (1, 10)]);
