@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 use server_feedback::hour_of;
 
 use super::listing::Page;
@@ -22,26 +22,45 @@ const AHEAD_MICROS: i64 = MICROS_AN_HOUR;
 /// Files whose names are remembered.
 const NAMES_MAX: usize = 500_000;
 
-/// Text that their names take when they are written down: half a million of the usual length is half of that.
+/// Text that they take when they are written down: half a million of the usual length is a good half of that.
 /// Beyond it the next process could not read what this one has written.
 const NAMES_BYTES_MAX: usize = 128 << 20;
 
 /// See the module. Times are microseconds since 1970, of rows.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(from = "Saved")]
 pub(crate) struct Cursor {
     /// Rows up to here are nobody's business.
     begin: i64,
     /// Rows up to here have been counted; what comes later of them is late.
     watermark: i64,
-    /// Files that were read, each with the time of its newest row.
-    read: BTreeMap<String, i64>,
-    /// What their names take as text, at the most.
-    #[serde(skip)]
+    /// Files that were read.
+    read: BTreeMap<String, Known>,
+    /// What they take as text, at the most.
     bytes: usize,
     /// How often they have changed since it was made or read.
-    #[serde(skip)]
     changes: u64,
+}
+
+/// What is remembered of a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Known {
+    /// The time of its newest row that waited.
+    newest: i64,
+    /// `None`: an earlier release has read it.
+    stamp: Option<Stamp>,
+}
+
+/// Tells a file from another that has taken its place: bytes, and when it was written. In a folder a server that was
+/// killed between a file and its own cursor writes that file once more, under the same name, with the rows that have
+/// come since.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct Stamp(u64, i64);
+
+impl Stamp {
+    fn of(object: &Object) -> Stamp {
+        Stamp(object.size, object.written)
+    }
 }
 
 /// As it was written down.
@@ -50,21 +69,52 @@ struct Saved {
     begin: i64,
     watermark: i64,
     read: BTreeMap<String, i64>,
+    /// Of the files in their order. An earlier release has none, and passes by them.
+    #[serde(default)]
+    stamps: Vec<Option<Stamp>>,
+}
+
+#[derive(Serialize)]
+struct Saving<'a> {
+    begin: i64,
+    watermark: i64,
+    #[serde(serialize_with = "newest")]
+    read: &'a BTreeMap<String, Known>,
+    #[serde(serialize_with = "stamps")]
+    stamps: &'a BTreeMap<String, Known>,
+}
+
+fn newest<S: Serializer>(read: &&BTreeMap<String, Known>, to: S) -> Result<S::Ok, S::Error> {
+    to.collect_map(read.iter().map(|(path, it)| (path, it.newest)))
+}
+
+fn stamps<S: Serializer>(read: &&BTreeMap<String, Known>, to: S) -> Result<S::Ok, S::Error> {
+    to.collect_seq(read.values().map(|it| it.stamp))
+}
+
+impl Serialize for Cursor {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        let Cursor { begin, watermark, read, .. } = self;
+        Saving { begin: *begin, watermark: *watermark, read, stamps: read }.serialize(to)
+    }
 }
 
 impl From<Saved> for Cursor {
     fn from(saved: Saved) -> Cursor {
-        let Saved { begin, watermark, read } = saved;
+        let Saved { begin, watermark, read, stamps } = saved;
         let bytes = read.keys().map(|it| text_bytes(it)).sum();
+        let stamps = stamps.into_iter().chain(std::iter::repeat(None));
+        let known = |((path, newest), stamp)| (path, Known { newest, stamp });
+        let read = read.into_iter().zip(stamps).map(known).collect();
         Cursor { begin, watermark, read, bytes, changes: 0 }
     }
 }
 
-/// What a name and a time take as JSON, at the most.
+/// What a file takes as JSON, at the most.
 fn text_bytes(path: &str) -> usize {
     let escaped = |it: u8| it < b' ' || it == b'"' || it == b'\\';
     let path: usize = path.bytes().map(|it| if escaped(it) { 6 } else { 1 }).sum();
-    path + "\"\":-9223372036854775808,".len()
+    path + "\"\":-9223372036854775808,[18446744073709551615,-9223372036854775808],".len()
 }
 
 /// Where a row belongs.
@@ -125,22 +175,33 @@ impl Cursor {
         self.changes
     }
 
-    pub(crate) fn is_read(&self, path: &str) -> bool {
-        self.read.contains_key(path)
+    /// Was it read, and is it the same still? What is read once more counts once: rows that were counted are late,
+    /// and of rows that wait one of a name is counted.
+    pub(crate) fn is_read(&self, object: &Object) -> bool {
+        let known = self.read.get(&object.path);
+        known.is_some_and(|it| it.stamp.is_none_or(|stamp| stamp == Stamp::of(object)))
     }
 
     /// A file was read; `newest`: the time of its newest row.
-    pub(crate) fn was_read(&mut self, path: String, newest: i64) {
-        let bytes = text_bytes(&path);
-        if self.read.insert(path, newest).is_none() {
-            self.bytes += bytes;
+    pub(crate) fn was_read(&mut self, object: &Object, newest: i64) {
+        let known = Known { newest, stamp: Some(Stamp::of(object)) };
+        if self.read.insert(object.path.clone(), known).is_none() {
+            self.bytes += text_bytes(&object.path);
         }
         self.changes += 1;
     }
 
+    /// A file that was read is not there any more, nor is anything expected of it.
+    pub(crate) fn is_gone(&mut self, path: &str) {
+        if let Some(it) = self.read.get_mut(path) {
+            it.newest = i64::MIN;
+            self.changes += 1;
+        }
+    }
+
     /// Files with rows that have not been counted: a process that starts reads them again.
     pub(crate) fn unfinished(&self) -> BTreeSet<String> {
-        let open = self.read.iter().filter(|it| *it.1 > self.watermark);
+        let open = self.read.iter().filter(|it| it.1.newest > self.watermark);
         open.map(|it| it.0.clone()).collect()
     }
 
@@ -158,9 +219,8 @@ impl Cursor {
     fn forget_before(&mut self, from: u32) {
         let watermark = self.watermark;
         let before = self.read.len();
-        self.read.retain(|path, newest| {
-            *newest > watermark || hour_of(path).is_some_and(|it| it >= from)
-        });
+        self.read
+            .retain(|path, it| it.newest > watermark || hour_of(path).is_some_and(|it| it >= from));
         if self.read.len() < before {
             self.bytes = self.read.keys().map(|it| text_bytes(it)).sum();
             self.changes += 1;
@@ -210,7 +270,9 @@ impl Turn {
             Some(path) => hour_of(path).map_or(cursor.watermark(), |it| settled.min(start_of(it))),
             None => settled,
         };
-        objects.retain(|it| !cursor.is_read(&it.path) || again.contains(&it.path));
+        // Two folders may have one of the same name: it is fetched from the first of them.
+        objects.dedup_by(|next, it| next.path == it.path);
+        objects.retain(|it| !cursor.is_read(it) || again.contains(&it.path));
         objects.sort_by_cached_key(|it| (hour_of(&it.path), it.written, it.path.clone()));
         Turn { objects, until, next: next.map(|after| Page { after, settled }) }
     }
@@ -228,91 +290,5 @@ pub(crate) fn start_of(hour: u32) -> i64 {
 }
 
 #[cfg(test)]
-mod tests {
-    use server_feedback::hour_folder;
-
-    use super::*;
-
-    const NOON: i64 = 500_004 * MICROS_AN_HOUR;
-
-    fn path(hour: u32, name: &str) -> String {
-        format!("{}/{name}.parquet", hour_folder(500_004 + hour))
-    }
-
-    fn object(hour: u32, name: &str, written: i64) -> Object {
-        Object { path: path(hour, name), size: 1, written: NOON + written }
-    }
-
-    #[test]
-    fn a_row_waits_or_is_late_or_of_no_interest() {
-        let mut cursor = Cursor::new(NOON);
-        assert!(cursor.advance(NOON + 5));
-        assert!(!cursor.advance(NOON + 4), "time does not go back");
-        for (time, expect) in [
-            (0, Place::Before),
-            (1, Place::Late),
-            (5, Place::Late),
-            (6, Place::Waits),
-            (9, Place::Ahead),
-        ] {
-            assert_eq!(cursor.place(NOON + time, NOON + 8), expect, "{time}");
-        }
-        assert!(cursor.is_beyond(NOON + 4) && !cursor.is_beyond(NOON + 5));
-        // Nothing of it was counted: it is to begin then.
-        assert!(!Cursor::new(NOON).is_beyond(0));
-    }
-
-    #[test]
-    fn names_are_forgotten_when_no_list_shows_them() {
-        let mut cursor = Cursor::new(NOON);
-        for hour in 0..6 {
-            cursor.was_read(path(hour, "a"), NOON + i64::from(hour) * MICROS_AN_HOUR + 7);
-        }
-        cursor.advance(NOON + 4 * MICROS_AN_HOUR + 7);
-        assert_eq!(cursor.unfinished(), BTreeSet::from([path(5, "a")]));
-        assert_eq!(cursor.first_hour(), 500_006);
-        cursor.forget();
-        let known: Vec<bool> = (0..6).map(|hour| cursor.is_read(&path(hour, "a"))).collect();
-        assert_eq!(known, [false, false, true, true, true, true]);
-    }
-
-    /// What is read of a list, and up to where rows are there after each file.
-    #[track_caller]
-    fn check(listed: &[Object], (is_cut, settled): (bool, i64), expect: (&[&str], &[i64])) {
-        let mut cursor = Cursor::new(NOON);
-        cursor.was_read(path(1, "known"), NOON);
-        let again = BTreeSet::from([path(3, "again")]);
-        cursor.was_read(path(3, "again"), NOON + 4 * MICROS_AN_HOUR);
-        let next = listed.last().map(|it| it.path.clone()).filter(|_| is_cut);
-        let page = next.clone().map(|after| Page { after, settled: NOON + settled });
-        let listed = Listed { objects: listed.to_vec(), next };
-        let turn = Turn::new((&cursor, &again), listed, NOON + settled);
-        assert_eq!(turn.next, page);
-        let names = turn.objects.iter().map(|it| it.path.rsplit('/').next().unwrap_or_default());
-        let names: Vec<&str> = names.map(|it| it.trim_end_matches(".parquet")).collect();
-        let settled: Vec<i64> =
-            (0..=turn.objects.len()).map(|it| turn.settled(it) - NOON).collect();
-        assert_eq!((names.as_slice(), settled.as_slice()), expect);
-    }
-
-    #[test]
-    fn an_hour_is_settled_when_the_next_begins() {
-        const HOUR: i64 = MICROS_AN_HOUR;
-        let all = [object(1, "b", 9), object(1, "c", 8), object(1, "known", 0), object(2, "a", 1)];
-        let end = 2 * HOUR + 5;
-        check(&all, (false, end), (&["c", "b", "a"], &[HOUR - 1, HOUR - 1, 2 * HOUR - 1, end]));
-        // What need not be there yet is not settled.
-        check(
-            &all,
-            (false, HOUR + 3),
-            (&["c", "b", "a"], &[HOUR - 1, HOUR - 1, HOUR + 3, HOUR + 3]),
-        );
-        // A list that is cut says nothing of its last hour.
-        let cut = [HOUR - 1, HOUR - 1, 2 * HOUR - 1, 2 * HOUR - 1];
-        check(&all, (true, end), (&["c", "b", "a"], &cut));
-        check(&all[..3], (true, end), (&["c", "b"], &[HOUR - 1, HOUR - 1, HOUR - 1]));
-        check(&[], (false, end), (&[], &[end]));
-        let again = [object(1, "known", 0), object(3, "again", 0)];
-        check(&again, (false, end), (&["again"], &[end, end]));
-    }
-}
+#[path = "cursor_tests.rs"]
+mod tests;

@@ -1,3 +1,4 @@
+use super::super::Object;
 use super::*;
 
 const HOUR: i64 = super::super::cursor::MICROS_AN_HOUR;
@@ -26,10 +27,16 @@ fn shown((who, cursor): (&Who, &Cursor)) -> (String, i64, Vec<String>) {
     (who.0.to_string(), cursor.watermark(), names)
 }
 
+/// As long as text as one can be.
+fn object(name: &str) -> Object {
+    let path = format!("date=1970-01-01/hour=00/{name}.parquet");
+    Object { path, size: u64::MAX, written: i64::MIN }
+}
+
 fn cursor(watermark: i64, name: &str) -> Cursor {
     let mut cursor = Cursor::new(0);
     cursor.advance(watermark);
-    cursor.was_read(format!("date=1970-01-01/hour=00/{name}.parquet"), 10 * HOUR);
+    cursor.was_read(&object(name), 10 * HOUR);
     cursor
 }
 
@@ -55,7 +62,7 @@ fn each_version_has_a_file_and_what_has_not_changed_is_not_written() {
     check(root, &[("a", &before), ("b", &b)]);
     write(&mut cursors, "a", &a, true);
     check(root, &[("a", &a), ("b", &b)]);
-    a.was_read("date=1970-01-01/hour=00/c.parquet".to_owned(), 11 * HOUR);
+    a.was_read(&object("c"), 11 * HOUR);
     write(&mut cursors, "a", &a, false);
     check(root, &[("a", &a), ("b", &b)]);
     cursors.forget(&whose("b"));
@@ -137,11 +144,11 @@ fn a_file_that_cannot_be_read_is_named() {
 fn what_is_full_can_be_written_and_read() {
     let root = tempfile::tempdir().expect("scratch");
     let root = root.path();
-    let name = |number| format!("date=1970-01-01/hour=00/{number:0900}.parquet");
+    let name = |number| object(&format!("{number:0900}"));
     let mut full = Cursor::new(0);
     let mut names = 0;
     while !full.is_full() {
-        full.was_read(name(names), i64::MIN);
+        full.was_read(&name(names), i64::MIN);
         names += 1;
     }
     assert!(names < 150_000, "{names}");

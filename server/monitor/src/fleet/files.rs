@@ -73,7 +73,7 @@ impl Follower {
             // Those that no list shows are gone, with what waited in them.
             for path in std::mem::take(&mut log.again) {
                 metrics::object("gone");
-                log.was_read(&path, i64::MIN);
+                log.cursor.is_gone(&path);
             }
         }
         log.cursor.forget();
@@ -101,7 +101,7 @@ impl Follower {
                 Err(Missing::Gone) => Ok("gone"),
                 Err(Missing::Away(error)) => return Err(error),
                 Err(Missing::Refused(error)) => Err(error),
-                Ok(file) => match log.read(&self.monitors, &object.path, file) {
+                Ok(file) => match log.read(&self.monitors, object, file) {
                     Read::Done => Ok("read"),
                     Read::Refused => return Ok(Taken::Refused),
                     Read::Unreadable(error) => {
@@ -124,7 +124,7 @@ impl Follower {
             }
         };
         if !matches!(result, "read" | "unreadable") {
-            log.was_read(&object.path, i64::MIN);
+            log.was_read(object, i64::MIN);
         }
         metrics::object(result);
         self.is_moved = true;

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex};
 use super::super::scene::{PLAN, SECOND, Scene, halves, rows, timed};
 use super::super::{FolderSource, Listed, Source, Wanted};
 use super::*;
+use crate::fixture::Series;
 
 #[test]
 fn what_cannot_be_read_is_left_out() {
@@ -52,6 +53,33 @@ fn a_file_that_is_torn_is_read_again_as_far_as_it_goes() {
     scene.round(9_000);
     // 131,072 rows are a group.
     scene.check((262, 72));
+}
+
+/// None, some or all of its rows were counted by then; this process goes on, or the next.
+#[test]
+fn a_file_that_is_written_anew_is_read_once_more() {
+    for at_s in [200, 600, 799] {
+        for is_other in [false, true] {
+            let series = Series::default();
+            ::metrics::with_local_recorder(&series, || {
+                let mut scene = Scene::new(PLAN);
+                let all = rows(22, 900);
+                scene.put(&all.slice(0, 500));
+                scene.start();
+                scene.round(at_s);
+                scene.put_anew(&all);
+                if is_other {
+                    scene.start();
+                }
+                scene.round(1_300);
+                scene.check((1, 400));
+                scene.start();
+                scene.round(9_000);
+                scene.check((1, 400));
+            });
+            assert_eq!(series.read()["salver_fleet_objects_total read"], 2.0, "{at_s} {is_other}");
+        }
+    }
 }
 
 /// A store that answers now and then, or not at all for the file with that in its name.

@@ -65,7 +65,7 @@ pub struct Options {
 
 /// What a log consists of.
 pub enum Log {
-    /// Files that are made and never changed.
+    /// Files that are there whole. One may take the place of another of its name, with more rows.
     Files(Box<dyn Source>),
     /// Messages in partitions.
     Stream(Box<dyn Stream>),

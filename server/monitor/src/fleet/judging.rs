@@ -52,7 +52,7 @@ pub struct Judged {
 
 /// Predictions and labels, which lie in the same way.
 pub enum Both {
-    /// Files that are made and never changed.
+    /// Files that are there whole. One may take the place of another of its name, with more rows.
     Files {
         /// What models have answered.
         predictions: Box<dyn Source>,

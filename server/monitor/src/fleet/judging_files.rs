@@ -139,7 +139,7 @@ impl Judging {
                 Err(error) => return Err(io::Error::new(error.kind(), format!("{name}: {error}"))),
             }
         };
-        log.cursor.was_read(object.path.clone(), i64::MIN);
+        log.cursor.was_read(object, i64::MIN);
         metrics::object(result);
         Ok(())
     }

@@ -157,6 +157,12 @@ impl Scene {
         files.put(&model(), &format!("{replica}-{}", self.files), rows).expect("labels");
     }
 
+    /// The replicas were killed before they had written down that the last files are there: what they write next
+    /// takes the places of so many.
+    pub(in super::super) fn forget(&mut self, files: u64) {
+        self.files -= files;
+    }
+
     /// What comes between these times: predictions at either replica, and labels at the second alone.
     pub(in super::super) fn come(&mut self, from_s: i64, to_s: i64) {
         for (replica, first) in [("one", 0), ("two", 1)] {

@@ -203,6 +203,44 @@ fn labels_count_once_and_the_last_one_counts() {
     assert_eq!(scene.told(), [(0, 1.0, false)]);
 }
 
+/// Whatever was read of them, and while the window is open or when it is over.
+#[test]
+fn files_that_are_written_anew_are_read_once_more() {
+    const OVER_S: i64 = WINDOW_S + HORIZON_S + LATENESS_S;
+    let seconds: Vec<i64> = (0..WINDOW_S).collect();
+    let labels: Vec<LabelRow> = seconds.iter().map(|it| label(*it, 900, true)).collect();
+    let counted = |scene: &mut Scene| {
+        let shown = lock(scene.judging().judge()).shown("m", None).expect("it is judged");
+        let window = &shown["versions"][0]["windows"][0];
+        ["predicted", "labelled"].map(|it| window[it].as_u64())
+    };
+    for rows in [1, 600] {
+        let mut scene = Scene::new();
+        scene.start();
+        scene.put("one", &seconds[..rows]);
+        scene.put_labels("two", &labels[..rows / 2 + 1]);
+        scene.round(1_000);
+        scene.forget(2);
+        scene.put("one", &seconds);
+        scene.put_labels("two", &labels);
+        scene.round(OVER_S);
+        assert_eq!(scene.told(), [(0, 1.0, false)]);
+        assert_eq!(counted(&mut scene), [Some(1_000); 2], "{rows}");
+        // With what belongs in the next window, and wrong labels of the first.
+        scene.forget(2);
+        scene.put("one", &(0..WINDOW_S + 10).collect::<Vec<_>>());
+        let late = seconds.iter().map(|it| label(*it, OVER_S, false));
+        scene.put_labels("two", &labels.iter().cloned().chain(late).collect::<Vec<_>>());
+        scene.round(OVER_S + 1);
+        assert!(scene.told().is_empty());
+        assert_eq!(counted(&mut scene), [Some(1_000); 2], "{rows}");
+        scene.round(OVER_S + WINDOW_S);
+        let shown = lock(scene.judging().judge()).shown("m", None).expect("it is judged");
+        let next = &shown["versions"][0]["windows"][0];
+        assert_eq!((&next["predicted"], &next["labelled"]), (&10.into(), &0.into()), "{shown:#}");
+    }
+}
+
 #[test]
 fn a_model_that_is_configured_anew_is_read_anew() {
     let mut scene = Scene::new();

@@ -1,5 +1,6 @@
-//! The same monitors over a log that many replicas write: Parquet files under Hive paths, which are
-//! made and never changed, in a folder or an object store; or messages, in the partitions of a topic.
+//! The same monitors over a log that many replicas write: Parquet files under Hive paths, whole ones, of which
+//! one takes the place of another when a server goes on after a crash, in a folder or an object store; or
+//! messages, in the partitions of a topic.
 //!
 //! The modules stand in the order in which a row meets them. The repository says which versions are
 //! watched; a source lists the log's files and fetches them, or a stream brings messages; the cursor, or

@@ -88,7 +88,14 @@ impl Scene {
         self.put_of("m", rows);
     }
 
-    /// The same, of that model.
+    /// The replica was killed before it had written down that its last file is there: what it writes now takes the
+    /// place of that.
+    pub(super) fn put_anew(&mut self, rows: &RecordBatch) {
+        self.files -= 1;
+        self.put(rows);
+    }
+
+    /// The same as `put`, of that model.
     pub(super) fn put_of(&mut self, model: &str, rows: &RecordBatch) {
         if let Some(topic) = &self.topic {
             return topic.put_of(model, rows);

@@ -10,6 +10,7 @@ use arrow_schema::{ArrowError, SchemaRef};
 use server_feedback::{LogFile, rows_of, version_folder};
 use server_lifecycle::Presence;
 
+use super::Object;
 use super::columns::{conformed, shared, wanted};
 use super::cursor::Cursor;
 use super::listing::Page;
@@ -144,9 +145,9 @@ impl VersionLog {
         self.anchor.as_ref().unwrap_or(&self.cursor)
     }
 
-    /// Reads a file that lies at `path` in the version's folder.
-    pub(crate) fn read(&mut self, monitors: &Monitors, path: &str, file: File) -> Read {
-        let again = self.again.contains(path);
+    /// Reads a file of the version's folder.
+    pub(crate) fn read(&mut self, monitors: &Monitors, object: &Object, file: File) -> Read {
+        let again = self.again.contains(&object.path) && self.cursor.is_read(object);
         let mut came = Came::default();
         let read = spared(|| self.rows(monitors, file, &mut came));
         let read = read.unwrap_or_else(|why| Err(Fault::File(why)));
@@ -156,12 +157,12 @@ impl VersionLog {
                 if !again {
                     self.metrics.left(&came);
                 }
-                self.was_read(path, came.newest.unwrap_or(i64::MIN));
+                self.was_read(object, came.newest.unwrap_or(i64::MIN));
                 Read::Done
             }
             Err(Fault::File(why)) => {
                 // What waits of it is read again by the next process.
-                self.was_read(path, came.newest.unwrap_or(i64::MIN));
+                self.was_read(object, came.newest.unwrap_or(i64::MIN));
                 Read::Unreadable(why)
             }
             Err(Fault::Disk(error)) => Read::Failed(error),
@@ -264,9 +265,9 @@ impl VersionLog {
     }
 
     /// Nothing more of it is expected.
-    pub(crate) fn was_read(&mut self, path: &str, newest: i64) {
-        self.again.remove(path);
-        self.cursor.was_read(path.to_owned(), newest);
+    pub(crate) fn was_read(&mut self, object: &Object, newest: i64) {
+        self.again.remove(&object.path);
+        self.cursor.was_read(object, newest);
     }
 
     /// `came` says what has become of its rows, also of those in front of what cannot be read.
