@@ -61,7 +61,7 @@ impl Call {
     }
 }
 
-/// An answer in bytes, and the place in the budget that it holds until it is sent.
+/// An answer in bytes, and the place in the budget that it holds until the last of it is about to be sent.
 pub(crate) struct Answered {
     pub(crate) message: Bytes,
     notes: Notes,

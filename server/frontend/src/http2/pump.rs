@@ -40,10 +40,13 @@ pub(crate) async fn respond(
     response: Response<ResponseBody>,
     limits: &ConnectionLimits,
 ) {
-    let (mut head, body) = response.into_parts();
+    let (mut head, mut body) = response.into_parts();
     // Of HTTP/1 alone; a peer of HTTP/2 would take it for a fault.
     head.headers.remove(header::CONNECTION);
     let empty = body.is_end_stream();
+    if empty {
+        body.let_go(); // the head is all of it
+    }
     let Ok(stream) = respond.send_response(Response::from_parts(head, ()), empty) else { return };
     if !empty {
         send(stream, body, limits).await;
@@ -80,6 +83,7 @@ pub(crate) async fn send(
         }
     }
     if !ended {
+        body.let_go();
         let _ = stream.send_data(Bytes::new(), true);
     }
 }

@@ -2,8 +2,8 @@ use super::*;
 
 use std::collections::VecDeque;
 use std::convert::Infallible;
-use std::sync::Arc;
-use std::task::Context;
+use std::sync::{Arc, Mutex};
+use std::task::{Context, Wake, Waker};
 
 use bytes::Bytes;
 use h2::client;
@@ -122,6 +122,82 @@ async fn who_has_all_of_an_answer_finds_room() {
     let trailers = Frame::trailers(HeaderMap::new());
     assert_eq!(held([data("ten "), data("bytes.")]).await, [(1, 10), (0, 0)], "by data");
     assert_eq!(held([data("ten bytes."), trailers]).await, [(1, 10), (0, 0)], "by trailers");
+}
+
+/// Notes, at the moment when a connection is told that there is something to send, how many requests and bytes are
+/// in the house.
+struct Look {
+    door: Admission,
+    saw: Mutex<Vec<(usize, usize)>>,
+}
+
+impl Wake for Look {
+    fn wake(self: Arc<Self>) {
+        let saw = self.door.in_flight();
+        self.saw.lock().expect("no panics").push(saw);
+    }
+}
+
+/// What was in the house when the end of such an answer could first be sent. `begun`: all but its end is sent before
+/// that, and the end comes with the word of the body's reader.
+async fn ended(body: tonic::body::Body, begun: Option<oneshot::Sender<()>>) -> Vec<(usize, usize)> {
+    let door = Admission::new(AdmissionLimits::default());
+    let permit = door.enter().expect("room");
+    permit.grow(10).expect("room");
+    let body = ResponseBody::grpc(body).with_permit(Some(Arc::new(permit)));
+    let (near, far) = tokio::io::duplex(1 << 16);
+    let shaken = tokio::join!(client::handshake(near), h2::server::handshake(far));
+    let ((mut sender, connection), mut server) =
+        (shaken.0.expect("a client"), shaken.1.expect("a server"));
+    let driven = tokio::spawn(connection);
+    let request = Request::builder().uri("http://peer/").body(()).expect("a request");
+    let (_response, _) = sender.send_request(request, true).expect("sends");
+    let (_, respond) = server.accept().await.expect("one").expect("a request");
+    let limits = ConnectionLimits::default();
+    let mut sending = pin!(super::respond(respond, Response::new(body), &limits));
+    let mut noop = Context::from_waker(Waker::noop());
+    if begun.is_some() {
+        assert!(sending.as_mut().poll(&mut noop).is_pending(), "the end is not known yet");
+    }
+    let look = Arc::new(Look { door: door.clone(), saw: Mutex::default() });
+    let waker = Waker::from(Arc::clone(&look));
+    // All that there is to send so far is sent.
+    assert!(server.poll_accept(&mut Context::from_waker(&waker)).is_pending());
+    assert_eq!(door.in_flight(), (1, 10));
+    begun.into_iter().for_each(|it| it.send(()).expect("the body is there"));
+    look.saw.lock().expect("no panics").clear();
+    assert!(sending.as_mut().poll(&mut noop).is_ready(), "all is handed over");
+    let saw = std::mem::take(&mut *look.saw.lock().expect("no panics"));
+    drop((sender, server));
+    driven.abort();
+    saw
+}
+
+/// A body that learns that there is no more when it is asked for more.
+struct Blind(Late);
+
+impl http_body::Body for Blind {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        Pin::new(&mut self.0).poll_frame(cx)
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn so_does_who_has_one_that_ends_with_its_head() {
+    assert_eq!(ended(tonic::body::Body::empty(), None).await, [(0, 0)]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn and_one_whose_end_comes_by_itself() {
+    let (tell, read) = oneshot::channel();
+    let late = Late { frames: [Frame::data(Bytes::from_static(b"ten bytes."))].into(), read };
+    assert_eq!(ended(tonic::body::Body::new(Blind(late)), Some(tell)).await, [(0, 0)]);
 }
 
 #[test]
