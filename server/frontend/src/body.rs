@@ -297,7 +297,7 @@ impl ResponseBody {
         ResponseBody { content, permit: None, _active: None }
     }
 
-    /// Keeps the request's share of the budget until the answer is gone.
+    /// Keeps the request's share of the budget until the last piece is about to be sent.
     pub(crate) fn with_permit(self, permit: Option<Arc<Permit>>) -> ResponseBody {
         ResponseBody { permit, ..self }
     }

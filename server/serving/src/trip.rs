@@ -46,7 +46,7 @@ pub struct Finished {
     pub ended: Instant,
     /// From the request's arrival on.
     pub took: Duration,
-    /// Its share of the budget, to be held until the answer is sent.
+    /// Its share of the budget, to be held until the last of the answer is about to be sent.
     pub permit: Option<Arc<Permit>>,
 }
 

@@ -112,8 +112,8 @@ pub(crate) async fn late(
     finish(encoded, trip)
 }
 
-/// Ends it with what the model gave, written to `memory`. The permit is to be held until the
-/// answer is sent.
+/// Ends it with what the model gave, written to `memory`. The permit is to be held until
+/// the last of the answer is about to be sent.
 pub(crate) fn end(
     call: Call,
     result: Result<Answer, InferError>,

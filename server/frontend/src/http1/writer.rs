@@ -14,19 +14,23 @@ use std::time::{Duration, Instant, SystemTime};
 use bytes::{Buf as _, Bytes};
 use http::{Response, header};
 use server_serving::{Finished, Permit};
-use tokio::io::AsyncWrite as _;
+use tokio::io::AsyncWrite;
 
 use crate::activity::Active;
 use crate::body::ResponseBody;
 use crate::headers::{LOGGED_HEADER, VERSION_HEADER};
 use crate::http::{Encoded, LENGTH_HEADER};
-use crate::stream::Stream;
 
 /// Smaller tensors are cheaper copied than named to the kernel one by one.
 const COPIED_BYTES_MAX: usize = 4 << 10;
 
 /// Pieces that go into one system call.
 const SLICES: usize = 8;
+
+/// Of an answer so much at most is written without a share of the budget: it is given back before the last
+/// bytes go out. A peer that does not read them leaves them lying here, and no more; Linux lets a connection have
+/// sixteen times that in a buffer of its own. Nearly all answers are smaller, and take one system call.
+const LAST_BYTES_MAX: usize = 256 << 10;
 
 /// Memory of more bytes than this is not kept for the next answer.
 const SPARE_BYTES_MAX: usize = 64 << 10;
@@ -43,16 +47,25 @@ pub(crate) struct Writer {
     written: usize,
     /// The others.
     pieces: VecDeque<Bytes>,
+    /// Let go before the last bytes are written: whoever has them may ask again at once, and is to find room.
+    permit: Option<Arc<Permit>>,
     /// Let go when the last byte is written.
-    held: Option<(Option<Arc<Permit>>, Active)>,
+    active: Option<Active>,
     last: bool,
     date: Date,
 }
 
 impl Writer {
     pub(crate) fn new() -> Writer {
-        let (text, pieces) = (Vec::new(), VecDeque::new());
-        Writer { text, written: 0, pieces, held: None, last: false, date: Date::default() }
+        Writer {
+            text: Vec::new(),
+            written: 0,
+            pieces: VecDeque::new(),
+            permit: None,
+            active: None,
+            last: false,
+            date: Date::default(),
+        }
     }
 
     /// Memory for an answer.
@@ -99,9 +112,9 @@ impl Writer {
         self.begin(text, (finished.permit, active));
     }
 
-    fn begin(&mut self, text: Vec<u8>, held: (Option<Arc<Permit>>, Active)) {
+    fn begin(&mut self, text: Vec<u8>, (permit, active): (Option<Arc<Permit>>, Active)) {
         (self.text, self.written) = (text, 0);
-        self.held = Some(held);
+        (self.permit, self.active) = (permit, Some(active));
     }
 
     /// A refusal.
@@ -138,25 +151,35 @@ impl Writer {
     }
 
     /// Ready when nothing is left to write.
-    pub(crate) fn poll(
+    pub(crate) fn poll<S: AsyncWrite + Unpin>(
         &mut self,
-        stream: &mut Stream,
+        stream: &mut S,
         cx: &mut Context<'_>,
     ) -> Poll<io::Result<()>> {
         loop {
             let text = self.text.get(self.written..).unwrap_or_default();
-            let mut written = match (text, self.pieces.is_empty()) {
-                ([], true) => break,
+            let left = text.len() + self.pieces.iter().map(Bytes::len).sum::<usize>();
+            if left == 0 {
+                break;
+            }
+            if left <= LAST_BYTES_MAX {
+                self.permit = None;
+            }
+            // While the budget is held some are kept back, enough for a write of their own.
+            let mut room = left - self.permit.as_ref().map_or(0, |_| LAST_BYTES_MAX / 2);
+            let mut written = if self.pieces.is_empty() {
                 // Cheaper than a list of one.
-                (text, true) => ready!(Pin::new(&mut *stream).poll_write(cx, text))?,
-                (text, false) => {
-                    let mut slices = [IoSlice::new(&[]); SLICES];
-                    let pieces = std::iter::once(text).chain(self.pieces.iter().map(|it| &**it));
-                    for (slice, piece) in slices.iter_mut().zip(pieces) {
-                        *slice = IoSlice::new(piece);
-                    }
-                    ready!(Pin::new(&mut *stream).poll_write_vectored(cx, &slices))?
+                let now = text.get(..room).unwrap_or(text);
+                ready!(Pin::new(&mut *stream).poll_write(cx, now))?
+            } else {
+                let mut slices = [IoSlice::new(&[]); SLICES];
+                let pieces = std::iter::once(text).chain(self.pieces.iter().map(|it| &**it));
+                for (slice, piece) in slices.iter_mut().zip(pieces) {
+                    let now = piece.get(..room).unwrap_or(piece);
+                    *slice = IoSlice::new(now);
+                    room -= now.len();
                 }
+                ready!(Pin::new(&mut *stream).poll_write_vectored(cx, &slices))?
             };
             if written == 0 {
                 return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
@@ -174,7 +197,7 @@ impl Writer {
                 first.advance(written);
             }
         }
-        if self.held.take().is_some() {
+        if self.active.take().is_some() {
             self.written = 0;
             Writer::give_back(std::mem::take(&mut self.text));
         }
@@ -219,3 +242,7 @@ impl Date {
         &self.text
     }
 }
+
+#[cfg(test)]
+#[path = "writer_tests.rs"]
+mod tests;
