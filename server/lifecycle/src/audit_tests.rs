@@ -1,4 +1,6 @@
-use std::time::Duration;
+use std::sync::Arc;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use crossbeam_channel::Receiver;
 
@@ -42,10 +44,67 @@ fn every_load_and_unload_is_told_with_who_wanted_it() {
     assert_eq!(next(&records), "2 unloaded true command");
     runtime.block_on(house.lifecycle.load("m")).expect("loads");
     assert_eq!(next(&records), "2 loaded command");
-    let by = std::time::Instant::now() + Duration::from_secs(20);
+    let by = Instant::now() + Duration::from_secs(20);
     assert!(house.lifecycle.stop(by));
     assert_eq!(next(&records), "2 unloaded true shutdown");
     assert!(records.recv_timeout(Duration::from_secs(20)).is_err(), "that was the last");
+}
+
+/// A version whose run hangs until the test says so, asked that.
+async fn hanging(change: impl FnOnce(&mut Options)) -> (Arc<House>, Receiver<Record>) {
+    let script = "input x FP32 rows,1\noutput y FP32 rows,1 = copy x\non 0 hang\n";
+    let toml = "[dynamic_batching]\nprobe_rows = false\n[warmup]\nbatch_sizes = []\n";
+    let (house, records) = heard(&[("m/1/model.fake", script), ("m/model.toml", toml)], change);
+    assert_eq!(next(&records), "1 loaded repository");
+    house.shows("m/1:AVAILABLE").await;
+    let house = Arc::new(house);
+    tokio::spawn({
+        let house = Arc::clone(&house);
+        async move { house.ask("").await }
+    });
+    tokio::task::yield_now().await;
+    house.fake.hangs().await_waiting(1);
+    (house, records)
+}
+
+#[tokio::test]
+async fn the_end_waits_for_what_is_being_unloaded() {
+    let (house, records) = hanging(|_| {}).await;
+    house.put("m/2/model.fake", &constant(2));
+    assert_eq!(next(&records), "2 loaded repository");
+    house.shows("m/1:UNLOADING m/2:AVAILABLE").await;
+    let lifecycle = house.lifecycle.clone();
+    let stopped = thread::spawn(move || lifecycle.stop(Instant::now() + Duration::from_secs(20)));
+    // It stops by now, and has closed what is left.
+    while house.serving.table().model("m").is_some() {
+        thread::yield_now();
+    }
+    house.fake.hangs().open();
+    assert!(stopped.join().expect("no panics"), "all was answered");
+    let mut ends = [next(&records), next(&records)];
+    ends.sort();
+    assert_eq!(ends, ["1 unloaded true repository", "2 unloaded true shutdown"]);
+}
+
+#[tokio::test]
+async fn what_is_still_being_unloaded_at_the_end_is_left_behind() {
+    let (house, records) = hanging(|_| {}).await;
+    house.lifecycle.unload("m").await.expect("unloads");
+    assert!(!house.lifecycle.stop(Instant::now() + Duration::from_millis(1)), "a run hangs");
+    assert_eq!(next(&records), "1 unloaded false command");
+    house.fake.hangs().open();
+}
+
+#[tokio::test]
+async fn the_end_does_not_wait_for_a_load_that_an_unload_waits_for() {
+    let (house, records) = heard(&[("m/1/model.fake", &constant(1))], |it| it.loader_threads = 1);
+    assert_eq!(next(&records), "1 loaded repository");
+    house.put("n/1/model.fake", &format!("{}load_waits\n", constant(1)));
+    house.fake.loads().await_waiting(1);
+    house.lifecycle.unload("m").await.expect("the table is without it");
+    assert!(house.lifecycle.stop(Instant::now() + Duration::from_secs(20)), "nothing runs");
+    assert_eq!(next(&records), "1 unloaded true command");
+    house.fake.loads().open();
 }
 
 #[test]

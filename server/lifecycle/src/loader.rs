@@ -93,6 +93,7 @@ impl Means {
 /// The pool.
 pub(crate) struct Loader {
     jobs: Sender<Job>,
+    queue: Receiver<Job>,
 }
 
 impl Loader {
@@ -112,7 +113,7 @@ impl Loader {
             let name = format!("load/{number}");
             thread::Builder::new().name(name).spawn(move || work(&means, &queue, &done, drain))?;
         }
-        Ok(Loader { jobs })
+        Ok(Loader { jobs, queue })
     }
 
     /// Would a job be taken?
@@ -125,6 +126,11 @@ impl Loader {
         self.jobs.try_send(job).map_err(|it| match it {
             TrySendError::Full(job) | TrySendError::Disconnected(job) => job,
         })
+    }
+
+    /// Takes back what no thread has begun.
+    pub(crate) fn take_back(&self) -> Vec<Job> {
+        self.queue.try_iter().collect()
     }
 }
 

@@ -12,7 +12,6 @@ use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
 use server_base::ModelName;
 use server_serving::Workers;
 
-use crate::audit::Done;
 use crate::commands::{Commands, Reply};
 use crate::direction::Direction;
 use crate::handle::LifecycleError;
@@ -133,7 +132,7 @@ impl Manager {
             // together are not published a thousand times.
             for message in message.into_iter().chain(inbox.try_iter().take(MESSAGES_MAX)) {
                 if let Message::Stop(by, reply) = message {
-                    let _ = reply.send(self.stop(by));
+                    let _ = reply.send(self.stop(by, inbox));
                     return;
                 }
                 self.handle(message);
@@ -369,31 +368,13 @@ impl Manager {
             }
         }
     }
-
-    /// Closes every lane, waits until all is answered.
-    fn stop(mut self, by: Instant) -> bool {
-        self.shelf.clear();
-        let ids: Vec<u64> = self.owners.keys().copied().collect();
-        for id in ids {
-            let owner = self.owners.get(&id).and_then(|it| self.models.get_mut(it));
-            let workers = owner.and_then(|it| it.shut_down(id));
-            self.retiring.extend(workers.map(|it| (id, it)));
-        }
-        // All are told before the first is waited for.
-        let workers: Vec<(u64, Workers)> = self.retiring.drain(..).collect();
-        workers.iter().for_each(|(_, it)| it.close());
-        let mut clean = true;
-        for (id, it) in workers {
-            let ended = it.stop(by);
-            self.tell(id, Done::Unloaded { clean: ended });
-            clean &= ended;
-        }
-        clean
-    }
 }
 
 #[path = "reports.rs"]
 mod reports;
+
+#[path = "stopping.rs"]
+mod stopping;
 
 #[cfg(test)]
 #[path = "manager_tests.rs"]

@@ -7,6 +7,7 @@ use server_serving::Workers;
 use super::Model;
 use crate::audit::{By, Done, Record};
 use crate::metrics::LoadCause;
+use crate::state::State;
 use crate::warm::Warmth;
 
 impl Model {
@@ -42,8 +43,15 @@ impl Model {
 
     pub(super) fn leave(&mut self, id: u64, by: By) -> Option<Workers> {
         let artifact = self.artifacts.iter_mut().find(|it| it.id == id)?;
+        // Of one that is on its way out already the first cause counts.
+        let workers = artifact.workers.take()?;
         artifact.by = by;
-        artifact.workers.take()
+        Some(workers)
+    }
+
+    /// Is one of them on its way out of memory?
+    pub(crate) fn is_unloading(&self, id: u64) -> bool {
+        self.artifacts.iter().any(|it| it.id == id && it.state == State::Unloading)
     }
 
     /// The bytes that a loader found.
