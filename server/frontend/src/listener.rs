@@ -9,6 +9,7 @@ use http::{Request, Response};
 use socket2::{Domain, Protocol, Socket, TcpKeepalive, Type};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
+use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout_at};
 
 use crate::body::{Incoming, ResponseBody};
@@ -82,22 +83,17 @@ impl Bound {
         let listener = TcpListener::from_std(self.listener)?;
         let (drain, draining) = watch::channel(false);
         let places = Arc::new(Semaphore::new(limits.connections_max));
-        let serving = Serving {
-            name: self.name,
-            drain,
-            places: Arc::clone(&places),
-            places_max: limits.connections_max,
-        };
+        let (name, places_max) = (self.name, limits.connections_max);
         let door = Door {
             listener,
             handler,
             metrics: ConnectionMetrics::new(self.name),
             limits: Arc::new(limits),
-            places,
+            places: Arc::clone(&places),
             draining,
         };
-        tokio::spawn(door.accept());
-        Ok(serving)
+        let accepting = tokio::spawn(door.accept());
+        Ok(Serving { name, drain, accepting, places, places_max })
     }
 }
 
@@ -105,6 +101,8 @@ impl Bound {
 pub struct Serving {
     name: &'static str,
     drain: watch::Sender<bool>,
+    /// Ends once the listening socket is closed.
+    accepting: JoinHandle<()>,
     places: Arc<Semaphore>,
     places_max: usize,
 }
@@ -119,13 +117,17 @@ pub enum Drain {
 }
 
 impl Serving {
-    /// Accepts no more, lets every connection finish what it has begun, and returns when all are
-    /// closed, or at `by`.
+    /// Accepts no more, lets every connection finish what it has begun, and returns when the port and all
+    /// of them are closed, or at `by`.
     pub async fn drain(self, by: Instant) -> Drain {
         self.drain.send_replace(true);
         let all = u32::try_from(self.places_max).unwrap_or(u32::MAX);
-        let closed = timeout_at(by.into(), self.places.acquire_many(all)).await;
-        if matches!(closed, Ok(Ok(_))) {
+        let closed = async {
+            // Places say nothing of the port: the one that it had for the next peer is free before it is closed.
+            let _ = self.accepting.await;
+            self.places.acquire_many(all).await.is_ok()
+        };
+        if timeout_at(by.into(), closed).await.unwrap_or(false) {
             return Drain::Complete;
         }
         let open = self.places_max.saturating_sub(self.places.available_permits());
@@ -188,3 +190,7 @@ fn prepare(stream: &TcpStream) -> io::Result<()> {
     stream.set_nodelay(true)?;
     socket2::SockRef::from(stream).set_tcp_keepalive(&TcpKeepalive::new().with_time(KEEPALIVE))
 }
+
+#[cfg(test)]
+#[path = "listener_tests.rs"]
+mod tests;
