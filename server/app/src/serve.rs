@@ -38,6 +38,10 @@ pub(crate) const AUDIT_BYTES_MAX: u64 = 64 << 20;
 /// not deliver by then comes after the next start.
 const LOG_DRAIN: Duration = Duration::from_secs(2);
 
+/// And triggers, to write down what they were told last, however long the others took. With twice the above it is
+/// what a platform has to allow beyond the drain: the chart's five seconds.
+const TRIGGERS_DRAIN_MIN: Duration = Duration::from_secs(1);
+
 /// A server that answers.
 pub struct Server {
     lifecycle: Lifecycle,
@@ -211,7 +215,6 @@ impl Server {
         }
         clean &= self.lifecycle.stop(by);
         drop(supplied);
-        self.triggers.iter().for_each(|it| triggers::stop(it, by));
         self.auditor.into_iter().for_each(|it| it.stop(by));
         self.data.shutdown_background();
         // Nobody offers anything any more.
@@ -219,6 +222,9 @@ impl Server {
         clean &= self.truth.is_none_or(|it| truth::stop(&it, log_by));
         clean &= self.labels.is_none_or(|it| it.stop(log_by));
         clean &= self.log.is_none_or(|it| it.stop(by.max(Instant::now() + LOG_DRAIN)));
+        // Monitors and labels have told them what they found last.
+        let triggers_by = by.max(Instant::now() + TRIGGERS_DRAIN_MIN);
+        self.triggers.iter().for_each(|it| triggers::stop(it, triggers_by));
         self.control.stop();
         clean
     }

@@ -47,15 +47,19 @@ fn profile() -> String {
     serde_json::to_string(&profile).expect("JSON")
 }
 
-/// Serves a model of that name: series are the process's, so each test has its own.
-async fn serve(log: &Path, model: &str, drift: &str) -> House {
+/// A model of that name whose inputs are watched.
+fn watched(model: &str, drift: &str) -> [(String, String); 3] {
     let path = |it: &str| format!("{model}/{it}");
-    let settings = format!("{FEATURES}[drift]\n{drift}\n");
-    let files = [
-        (path("model.toml"), settings),
+    [
+        (path("model.toml"), format!("{FEATURES}[drift]\n{drift}\n")),
         (path("1/profile.json"), profile()),
         (path("1/model.fake"), DOUBLE.to_owned()),
-    ];
+    ]
+}
+
+/// Serves a model of that name: series are the process's, so each test has its own.
+async fn serve(log: &Path, model: &str, drift: &str) -> House {
+    let files = watched(model, drift);
     let files = files.each_ref().map(|it| (it.0.as_str(), it.1.as_str()));
     logged(log, &files).await
 }
@@ -168,6 +172,36 @@ async fn a_restart_goes_on_with_the_window() {
     let view = shown((&house, "restarts"), |it| it["open"]["rows"] == 100).await;
     assert_eq!(alarms(&view), [""]);
     assert_eq!(view["history"][0]["rows"], 500);
+}
+
+/// The log hands its rows over when it ends.
+#[cfg(feature = "triggers")]
+#[tokio::test]
+async fn what_the_last_rows_show_reaches_triggers() {
+    let folder = tempfile::tempdir().expect("scratch");
+    let text = "[target.hook]\nkind = \"webhook\"\nurl = \"http://127.0.0.1:9\"\n[[trigger]]\n\
+                name = \"r\"\nmodel = \"ends\"\ntarget = \"hook\"\non = [\"drift\"]\nwindows = 1\n\
+                dry_run = true\n";
+    let files = watched("ends", PLAN);
+    let files = files.each_ref().map(|it| (it.0.as_str(), it.1.as_str()));
+    let log = folder.path().join("log");
+    let change = |args: &mut server_app::cli::ServeArgs| {
+        args.log.log_dir = Some(log);
+        args.log.log_roll_ms = Some(3_600_000);
+        args.state = Some(folder.path().to_path_buf());
+    };
+    let mut house = House::over(&files, change, Some(text)).await;
+    ask((&house, "ends"), &mut Random::new(5), 500, 1.0).await;
+    assert!(house.stop(PATIENCE).await, "nothing was cut off");
+    let read = |path: &str| {
+        let text = std::fs::read_to_string(folder.path().join(path));
+        text.unwrap_or_else(|error| panic!("{path}: {error}"))
+    };
+    let audit = read("audit.jsonl");
+    assert!(audit.contains("\"event\":\"alarm\",\"evidence\""), "{audit}");
+    let state: Value = serde_json::from_str(&read("triggers/state.json")).expect("JSON");
+    let lane = &state["book"]["entries"][0][1]["lanes"][0];
+    assert_eq!((&lane["cause"], &lane["last"][0]["rows"]), (&"drift".into(), &500.into()));
 }
 
 #[tokio::test]
