@@ -29,8 +29,8 @@ impl FanOut {
 }
 
 impl Findings for FanOut {
-    fn found(&self, finding: &Finding) {
-        self.0.iter().for_each(|it| it.found(finding));
+    fn found(&self, findings: &[Finding]) {
+        self.0.iter().for_each(|it| it.found(findings));
     }
 }
 
@@ -39,12 +39,13 @@ impl Findings for FanOut {
 struct Logged;
 
 impl Findings for Logged {
-    fn found(&self, finding: &Finding) {
-        let Finding { model, version, kind, rows, text, .. } = finding;
-        if finding.is_alarm {
-            tracing::warn!(%model, %version, %kind, rows, "{text}");
-        } else {
-            tracing::debug!(%model, %version, %kind, rows, "{text}");
+    fn found(&self, findings: &[Finding]) {
+        for Finding { model, version, kind, is_alarm, rows, text, .. } in findings {
+            if *is_alarm {
+                tracing::warn!(%model, %version, %kind, rows, "{text}");
+            } else {
+                tracing::debug!(%model, %version, %kind, rows, "{text}");
+            }
         }
     }
 }
@@ -71,7 +72,13 @@ impl Audited {
 }
 
 impl Findings for Audited {
-    fn found(&self, finding: &Finding) {
+    fn found(&self, findings: &[Finding]) {
+        findings.iter().for_each(|it| self.write(it));
+    }
+}
+
+impl Audited {
+    fn write(&self, finding: &Finding) {
         let Finding { model, version, kind, is_alarm, from, to, rows, subjects, text, evidence } =
             finding;
         if !is_alarm {
@@ -148,7 +155,7 @@ mod tests {
         let told = |findings: &[Finding]| {
             let journal = Arc::new(Journal::new(folder.path(), "audit", 1 << 20));
             let all = FanOut::new(Some(Arc::clone(&journal)), vec![]);
-            findings.iter().for_each(|it| all.found(it));
+            all.found(findings);
             journal.append(br#"{"event":"trigger"}"#).expect("written");
         };
         let (first, second) =

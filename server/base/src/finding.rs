@@ -85,11 +85,11 @@ pub struct Finding {
     pub evidence: String,
 }
 
-/// Who is told. Does not wait, and does not fail: what cannot be taken is counted by the one who
-/// could not take it.
+/// Who is told. Does not fail: what cannot be taken is counted by the one who could not take it. May wait for
+/// the disk, though not for ever: nobody tells from where requests are answered.
 pub trait Findings: fmt::Debug + Send + Sync {
-    /// A window is complete.
-    fn found(&self, finding: &Finding);
+    /// Windows are complete. What has to outlive the process does when this returns: who tells may forget it.
+    fn found(&self, findings: &[Finding]);
 }
 
 #[cfg(test)]

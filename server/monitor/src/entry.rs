@@ -10,7 +10,7 @@ use arrow_array::cast::AsArray as _;
 use arrow_array::types::UInt32Type;
 use serde::Serialize;
 use serde_json::Value;
-use server_base::{FindingKind, Findings, ModelName, Version};
+use server_base::{Finding, FindingKind, Findings, ModelName, Version};
 use server_drift::MonitorPlan;
 use server_feedback::Files;
 
@@ -263,13 +263,12 @@ impl Entry {
     /// process ends right here.
     fn tell_all(&mut self, findings: &dyn Findings) -> bool {
         let untold = std::mem::take(&mut self.untold);
-        for untold in &untold {
-            let Some(finding) = untold.told(&self.model, self.version) else { continue };
-            if let Some(it) = &mut self.metrics {
-                it.found(finding.kind, finding.is_alarm);
-            }
-            findings.found(&finding);
+        let told = untold.iter().filter_map(|it| it.told(&self.model, self.version));
+        let told: Vec<Finding> = told.collect();
+        if let Some(metrics) = &mut self.metrics {
+            told.iter().for_each(|it| metrics.found(it.kind, it.is_alarm));
         }
+        findings.found(&told);
         !untold.is_empty()
     }
 

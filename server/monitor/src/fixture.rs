@@ -146,8 +146,8 @@ impl Heard {
 }
 
 impl Findings for Heard {
-    fn found(&self, finding: &Finding) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(finding.clone());
+    fn found(&self, findings: &[Finding]) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).extend_from_slice(findings);
     }
 }
 

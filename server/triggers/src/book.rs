@@ -52,21 +52,26 @@ impl Book {
         if finding.kind == FindingKind::Quality && finding.is_alarm {
             let span = (Moment::from(finding.from), Moment::from(finding.to));
             self.broken.insert((model.clone(), finding.version.0), span);
+            self.is_changed = true;
             if self.broken.len() > BROKEN_MAX {
                 let oldest = self.broken.iter().min_by_key(|(_, span)| span.1);
                 let oldest = oldest.map(|(key, _)| key.clone());
                 oldest.map(|it| self.broken.remove(&it));
             }
         }
-        let mut is_room = true;
+        let (mut is_room, mut is_taken) = (true, false);
         for rule in config.rules.iter().filter(|it| it.model.matches(&finding.model)) {
             if rule.on.contains(&finding.kind) || rule.rows_new.is_some() {
                 match self.entry(&rule.name, &model) {
-                    Some(entry) => entry.take(finding, rule, now),
+                    Some(entry) => {
+                        entry.take(finding, rule, now);
+                        is_taken = true;
+                    }
                     None => is_room = false,
                 }
             }
         }
+        self.is_changed |= is_taken;
         is_room
     }
 

@@ -1,10 +1,10 @@
 //! The thread: findings and commands in, decisions on the disk, events to their targets.
 
 use std::collections::BTreeSet;
-use std::hash::{BuildHasher as _, Hasher as _, RandomState};
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::mpsc::SyncSender;
 use std::thread;
 
 use serde_json::json;
@@ -26,7 +26,7 @@ use crate::limits::{
 };
 use crate::metrics;
 use crate::moment::Moment;
-use crate::pause::pause;
+use crate::pause::{draw, pause};
 
 /// What the thread works with.
 pub struct Options {
@@ -74,6 +74,8 @@ pub(crate) struct Driver {
     look_at: Moment,
     /// Is what is here not yet on the disk?
     pub(crate) is_dirty: bool,
+    /// Who waits until what they have told is written down.
+    told: Vec<SyncSender<()>>,
 }
 
 impl Driver {
@@ -99,6 +101,7 @@ impl Driver {
             busy: BTreeSet::new(),
             look_at: Moment(0),
             is_dirty: false,
+            told: Vec::new(),
         })
     }
 
@@ -122,6 +125,10 @@ impl Driver {
                     Some(ask) => self.answer(ask, Moment::now()),
                     None => return self.keep(),
                 },
+            }
+            // What came together is written down once.
+            if !self.told.is_empty() && inbox.is_empty() {
+                self.keep();
             }
         }
     }
@@ -159,9 +166,9 @@ impl Driver {
 
     pub(crate) fn found(&mut self, finding: &server_base::Finding, now: Moment) {
         if !self.book.found(finding, &self.config, now) {
-            metrics::dropped();
+            metrics::dropped(1);
         }
-        self.is_dirty = true;
+        self.is_dirty |= std::mem::take(&mut self.book.is_changed);
     }
 
     pub(crate) fn room(&self) -> usize {
@@ -207,11 +214,19 @@ impl Driver {
         }
     }
 
-    /// Writes down what has changed. If that fails it is tried again in the next turn.
+    /// Writes down what has changed. If that fails it is tried again in the next turn; who waits for it does not
+    /// wait any longer.
     fn keep(&mut self) {
-        if !self.is_dirty {
-            return;
+        if self.is_dirty {
+            self.write();
         }
+        for it in self.told.drain(..) {
+            // It has room for that, or has gone.
+            let _ = it.try_send(());
+        }
+    }
+
+    fn write(&mut self) {
         let saved = Saved { book: self.book.clone(), outbox: self.outbox.clone() };
         match self.files.write(&saved) {
             Ok(()) => self.is_dirty = false,
@@ -355,7 +370,10 @@ impl Driver {
     fn answer(&mut self, ask: Ask, now: Moment) {
         // Nobody who listens any more is no error.
         match ask {
-            Ask::Found(finding) => self.found(&finding, now),
+            Ask::Found { findings, taken } => {
+                findings.iter().for_each(|it| self.found(it, now));
+                self.told.push(taken);
+            }
             Ask::Show { reply } => drop(reply.send(self.views(now))),
             Ask::Fire { rule, asked, reply } => {
                 let fired = self.fire(&rule, &asked, now);
@@ -370,12 +388,6 @@ impl Driver {
             Ask::Stop { ended } => drop(ended),
         }
     }
-}
-
-/// Between 0 and 1: not for secrets, only so that replicas do not come all at once.
-fn draw() -> f64 {
-    let hash = RandomState::new().build_hasher().finish();
-    (hash >> 11) as f64 / (1_u64 << 53) as f64
 }
 
 #[cfg(test)]

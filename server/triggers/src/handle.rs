@@ -1,7 +1,7 @@
 //! What the rest of the server may ask of the triggers.
 
-use std::sync::mpsc::{SyncSender, sync_channel};
-use std::time::Instant;
+use std::sync::mpsc::{RecvTimeoutError, SyncSender, sync_channel};
+use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 use server_base::{Finding, Findings, Kind};
@@ -9,6 +9,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::entry::Flight;
 use crate::event::Event;
+use crate::limits::KEEP;
 use crate::metrics;
 use crate::moment::Moment;
 
@@ -16,11 +17,27 @@ type Reply<T> = oneshot::Sender<T>;
 
 /// What comes to the thread.
 pub(crate) enum Ask {
-    Found(Box<Finding>),
-    Show { reply: Reply<Vec<View>> },
-    Fire { rule: String, asked: FireAsked, reply: Reply<Result<Fired, TriggerError>> },
-    Mute { rule: String, until: Option<Moment>, reply: Reply<Result<View, TriggerError>> },
-    Stop { ended: SyncSender<()> },
+    /// Is answered when they are written down, or could not be.
+    Found {
+        findings: Vec<Finding>,
+        taken: SyncSender<()>,
+    },
+    Show {
+        reply: Reply<Vec<View>>,
+    },
+    Fire {
+        rule: String,
+        asked: FireAsked,
+        reply: Reply<Result<Fired, TriggerError>>,
+    },
+    Mute {
+        rule: String,
+        until: Option<Moment>,
+        reply: Reply<Result<View, TriggerError>>,
+    },
+    Stop {
+        ended: SyncSender<()>,
+    },
 }
 
 /// The triggers. Clones speak to the same thread.
@@ -157,10 +174,8 @@ impl TriggerError {
 }
 
 impl Findings for Triggers {
-    fn found(&self, finding: &Finding) {
-        if self.asks.try_send(Ask::Found(Box::new(finding.clone()))).is_err() {
-            metrics::dropped();
-        }
+    fn found(&self, findings: &[Finding]) {
+        self.tell(findings, KEEP);
     }
 }
 
@@ -191,6 +206,29 @@ impl Triggers {
         }
     }
 
+    /// They are on the disk when this returns. If the disk refuses them, or takes longer than that, they are in memory
+    /// and written down with what comes next: only a kill before that forgets them.
+    fn tell(&self, findings: &[Finding], within: Duration) {
+        if findings.is_empty() {
+            return;
+        }
+        let (taken, answer) = sync_channel(1);
+        let ask = Ask::Found { findings: findings.to_vec(), taken };
+        let answer = self.asks.try_send(ask).map(|()| answer.recv_timeout(within));
+        let count = findings.len();
+        match answer {
+            Ok(Ok(())) => {}
+            Ok(Err(RecvTimeoutError::Timeout)) => {
+                tracing::warn!(
+                    findings = count,
+                    "triggers are slow to write down what they are told"
+                );
+            }
+            // They have ended, or too many wait.
+            Ok(Err(RecvTimeoutError::Disconnected)) | Err(_) => metrics::dropped(count),
+        }
+    }
+
     async fn ask<T>(&self, ask: impl FnOnce(Reply<T>) -> Ask) -> Result<T, TriggerError> {
         let (reply, answer) = oneshot::channel();
         self.asks.try_send(ask(reply)).map_err(|it| match it {
@@ -200,3 +238,7 @@ impl Triggers {
         answer.await.map_err(|_| TriggerError::Stopping)
     }
 }
+
+#[cfg(test)]
+#[path = "handle_tests.rs"]
+mod tests;

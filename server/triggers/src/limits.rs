@@ -18,6 +18,9 @@ pub(crate) const BROKEN_MAX: usize = 1024;
 /// Findings and commands that wait for the thread. A window ends seldomer than once a second, so this
 /// is minutes of hundreds of models.
 pub(crate) const INBOX_MAX: usize = 1024;
+/// How long whoever tells findings waits until they are written down: a disk takes some milliseconds. One that
+/// takes longer must not hold up what is watched; what was told is then in memory until it has taken it.
+pub(crate) const KEEP: Duration = Duration::from_secs(1);
 /// Deliveries that wait: more, and nothing fires until a target takes some.
 pub(crate) const OUTBOX_MAX: usize = 256;
 /// Deliveries at a time: none waits long for a slow target of another rule.

@@ -78,7 +78,7 @@ pub(crate) fn pending(count: usize) {
     gauge!(PENDING).set(count as f64);
 }
 
-/// One was not taken.
-pub(crate) fn dropped() {
-    counter!(DROPPED).increment(1);
+/// So many were not taken.
+pub(crate) fn dropped(count: usize) {
+    counter!(DROPPED).increment(count as u64);
 }

@@ -1,5 +1,6 @@
 //! When to try again.
 
+use std::hash::{BuildHasher as _, Hasher as _, RandomState};
 use std::time::Duration;
 
 use crate::limits::{PAUSE_MAX, PAUSE_MIN, RETRY_AFTER_MAX};
@@ -10,6 +11,12 @@ pub(crate) fn pause(attempts: u32, asked: Option<Duration>, draw: f64) -> Durati
     let doubled = PAUSE_MIN.saturating_mul(1 << attempts.saturating_sub(1).min(16)).min(PAUSE_MAX);
     let own = doubled.mul_f64(1.0 + 0.5 * draw.clamp(0.0, 1.0));
     own.max(asked.unwrap_or_default().min(RETRY_AFTER_MAX))
+}
+
+/// Between 0 and 1: not for secrets, only so that replicas do not come all at once.
+pub(crate) fn draw() -> f64 {
+    let hash = RandomState::new().build_hasher().finish();
+    (hash >> 11) as f64 / (1_u64 << 53) as f64
 }
 
 #[cfg(test)]

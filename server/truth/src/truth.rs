@@ -375,7 +375,7 @@ impl Worker {
             let folder = lock(&self.truth.memory).folder();
             kept::write_all(&folder, &changed);
         }
-        findings.iter().for_each(|it| self.findings.found(it));
+        self.findings.found(&findings);
     }
 }
 

@@ -200,11 +200,11 @@ fn a_clock_that_goes_back_is_said() {
 struct Blocks(Arc<Heard>, PathBuf);
 
 impl Findings for Blocks {
-    fn found(&self, finding: &Finding) {
-        if finding.model.as_str() == "m" {
+    fn found(&self, findings: &[Finding]) {
+        if findings.iter().any(|it| it.model.as_str() == "m") {
             let _ = fs::create_dir(&self.1);
         }
-        self.0.found(finding);
+        self.0.found(findings);
     }
 }
 

@@ -146,11 +146,8 @@ impl Ledger {
         if self.untold.is_empty() {
             return Ok(());
         }
-        for ((model, version), untold) in &self.untold {
-            if let Some(finding) = untold.told(model, *version) {
-                findings.found(&finding);
-            }
-        }
+        let told = self.untold.iter().filter_map(|((model, version), it)| it.told(model, *version));
+        findings.found(&told.collect::<Vec<_>>());
         self.untold.clear();
         self.write()
     }
