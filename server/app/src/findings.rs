@@ -12,9 +12,6 @@ use server_base::{Finding, Findings, Journal};
 const AT: &str = "at";
 const ALARM: &str = "alarm";
 
-/// How far back an alarm is looked for that is told once more: a few thousand of the longest lines.
-const LAST_BYTES: u64 = 4 << 20;
-
 /// Everyone, one after the other.
 #[derive(Debug)]
 pub(crate) struct FanOut(Vec<Arc<dyn Findings>>);
@@ -61,7 +58,7 @@ struct Audited {
 
 impl Audited {
     fn new(journal: Arc<Journal>) -> Audited {
-        let last = journal.last(LAST_BYTES).unwrap_or_else(|error| {
+        let last = journal.last(Journal::LAST_BYTES).unwrap_or_else(|error| {
             tracing::warn!(%error, "the audit cannot be read: an alarm may come to stand there twice");
             Vec::new()
         });

@@ -18,6 +18,9 @@ pub struct Journal {
 }
 
 impl Journal {
+    /// How far back a line is looked for that a process before may have written: a few thousand of the longest.
+    pub const LAST_BYTES: u64 = 4 << 20;
+
     /// In a folder that is there. Nothing is opened before the first line.
     pub fn new(folder: &Path, name: &str, bytes_max: u64) -> Journal {
         let (path, older) =

@@ -86,7 +86,7 @@ impl Driver {
             tracing::warn!(fault, "a trigger's target cannot be told yet");
         }
         let files = Files::open(folder.as_deref(), audit)?;
-        let Saved { book, outbox } = files.read()?;
+        let Saved { book, outbox, .. } = files.read()?;
         if !outbox.is_empty() {
             tracing::info!(events = outbox.len(), "taking up events that were not delivered");
         }
@@ -227,8 +227,7 @@ impl Driver {
     }
 
     fn write(&mut self) {
-        let saved = Saved { book: self.book.clone(), outbox: self.outbox.clone() };
-        match self.files.write(&saved) {
+        match self.files.write(&self.book, &self.outbox) {
             Ok(()) => self.is_dirty = false,
             Err(error) => {
                 tracing::error!(%error, "triggers cannot be written down: nothing is delivered");

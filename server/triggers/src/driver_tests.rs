@@ -276,6 +276,43 @@ async fn nothing_is_delivered_before_it_is_written_down() {
     assert_eq!((driver.outbox.len(), server.heard().len()), (0, 1));
 }
 
+/// A process that is killed leaves the state that was written down last.
+#[tokio::test]
+async fn what_was_decided_and_not_written_down_is_said_once() {
+    let server = server(&["204 No"]).await;
+    let folder = tempfile::tempdir().expect("scratch");
+    let aside = folder.path().join("triggers/.state.json");
+    let next = || driver(server.config(WEBHOOK), Some(folder.path()));
+    let results = || {
+        let audit = lines(&folder.path().join("audit.jsonl"));
+        audit.iter().map(|it| it["result"].as_str().expect("a word").to_owned()).collect::<Vec<_>>()
+    };
+    let mut fires = next();
+    let now = alarm(&mut fires, 1000);
+    fires.keep();
+    fs::create_dir(&aside).expect("in the way");
+    turn(&mut fires, now).await;
+    assert_eq!((fires.outbox.len(), results().len()), (1, 0));
+    drop(fires);
+    fs::remove_dir(&aside).expect("out of the way");
+
+    let mut delivers = next();
+    delivers.turn(now);
+    assert_eq!(results(), ["fired"]);
+    fs::create_dir(&aside).expect("in the way");
+    delivers.settle(now).await;
+    assert_eq!((delivers.outbox.len(), server.heard().len()), (0, 1));
+    drop(delivers);
+    fs::remove_dir(&aside).expect("out of the way");
+
+    let mut last = next();
+    for _ in 0..2 {
+        turn(&mut last, now).await;
+        assert_eq!(results(), ["fired", "delivered"]);
+    }
+    assert_eq!(server.heard().len(), 2, "with the same key");
+}
+
 #[tokio::test]
 async fn a_run_is_asked_about_until_it_ends() {
     let answers: &[&str] = &[

@@ -21,6 +21,8 @@ pub(crate) const INBOX_MAX: usize = 1024;
 /// How long whoever tells findings waits until they are written down: a disk takes some milliseconds. One that
 /// takes longer must not hold up what is watched; what was told is then in memory until it has taken it.
 pub(crate) const KEEP: Duration = Duration::from_secs(1);
+/// Lines about decisions that the disk has not taken yet; beyond that the oldest are lost.
+pub(crate) const UNSAID_MAX: usize = 1024;
 /// Deliveries that wait: more, and nothing fires until a target takes some.
 pub(crate) const OUTBOX_MAX: usize = 256;
 /// Deliveries at a time: none waits long for a slow target of another rule.
