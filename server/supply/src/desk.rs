@@ -85,16 +85,16 @@ impl<'a> Desk<'a> {
         let (facts, asked) = (facts(&record), asked(&record.tags));
         self.each(uri, |model| {
             let asked = self.plan(uri, &asked, (model, &record))?;
+            // Nothing is wrong with the address any more, unless that fails.
+            let trouble = model.troubles.remove(uri.as_str());
             let placed = match &useless {
                 Some(why) => Err(Misplaced::Unusable(why.clone())),
                 None => self
                     .number(model, record.version, tree)
                     .and_then(|it| Ok((it, self.link(model, uri, (it, &lease, &facts, asked))?))),
             };
-            let trouble = model.troubles.entry(uri.as_str().to_owned()).or_default();
             match placed {
                 Ok((version, is_new)) => {
-                    *trouble = Trouble::default();
                     if is_new {
                         let before = model.folder.before();
                         let placed = Placed { uri, version, tree, is_numbered, before };
@@ -110,23 +110,29 @@ impl<'a> Desk<'a> {
                     }
                     Ok(())
                 }
-                Err(Misplaced::Unusable(words)) => {
+                Err(misplaced) => {
+                    let trouble = trouble.unwrap_or_default();
+                    let trouble = model.troubles.entry(uri.as_str().to_owned()).or_insert(trouble);
                     let name = &model.folder.target().model;
-                    let refusal =
-                        Refusal { kind: ErrorKind::Policy, reason: &words, digests: None };
-                    self.trail.failed((name, uri), &refusal);
-                    say(&mut trouble.content, words, (name, uri));
-                    Ok(())
-                }
-                Err(Misplaced::Disk(error)) => {
-                    let words =
-                        format!("cannot fill the folder of {}", model.folder.target().model);
-                    Err(RegistryError::Local(words, error))
+                    match misplaced {
+                        Misplaced::Unusable(words) => {
+                            let refusal =
+                                Refusal { kind: ErrorKind::Policy, reason: &words, digests: None };
+                            self.trail.failed((name, uri), &refusal);
+                            say(&mut trouble.content, words, (name, uri));
+                            Ok(())
+                        }
+                        Misplaced::Disk(error) => {
+                            let words = format!("cannot fill the folder of {name}");
+                            Err(RegistryError::Local(words, error))
+                        }
+                    }
                 }
             }
         })
     }
 
+    /// Whoever loads it finds it known where it comes from: that is shown first.
     fn link(
         &self,
         model: &mut Model,
@@ -134,7 +140,9 @@ impl<'a> Desk<'a> {
         placed: (Version, &Arc<Lease>, &Facts, Option<&Table>),
     ) -> Result<bool, Misplaced> {
         let name = model.folder.target().model.clone();
-        model.folder.place(uri, placed, |it| self.world.fate(&name, it))
+        let fate = |it| self.world.fate(&name, it);
+        let troubles = &model.troubles;
+        model.folder.place(uri, placed, fate, |it| show(self.origins, it, troubles))
     }
 
     /// How a version is to take over by its tags. One that asks for what cannot be followed is not taken: to serve it
@@ -257,21 +265,26 @@ impl<'a> Desk<'a> {
 
 impl Model {
     fn show(&self, origins: &Origins) {
-        let target = self.folder.target();
         let ill = |it: &&Trouble| it.asking.is_some() || it.content.is_some();
         self.metrics.failing(self.troubles.values().filter(ill).count());
-        let troubles = self.troubles.values();
-        let troubles = troubles.flat_map(|it| it.asking.iter().chain(&it.content).cloned());
-        let troubles: Vec<String> = troubles.collect();
-        let origin = Origin {
-            source: target.source.to_string(),
-            versions: self.folder.contents(),
-            before: self.folder.before(),
-            trouble: (!troubles.is_empty()).then(|| troubles.join("; ")),
-        };
-        if origins.get(target.model.as_str()).is_none_or(|it| *it != origin) {
-            origins.set(&target.model, origin);
-        }
+        show(origins, &self.folder, &self.troubles);
+    }
+}
+
+/// What others are told of a model.
+fn show(origins: &Origins, folder: &ModelFolder, troubles: &BTreeMap<String, Trouble>) {
+    let target = folder.target();
+    let troubles = troubles.values();
+    let troubles = troubles.flat_map(|it| it.asking.iter().chain(&it.content).cloned());
+    let troubles: Vec<String> = troubles.collect();
+    let origin = Origin {
+        source: target.source.to_string(),
+        versions: folder.contents(),
+        before: folder.before(),
+        trouble: (!troubles.is_empty()).then(|| troubles.join("; ")),
+    };
+    if origins.get(target.model.as_str()).is_none_or(|it| *it != origin) {
+        origins.set(&target.model, origin);
     }
 }
 

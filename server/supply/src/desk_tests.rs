@@ -121,3 +121,58 @@ async fn what_no_engine_reads_is_refused_once() {
     assert_eq!(place.audit(), [r#""refused" null"#]);
     assert!(!no_trouble(&origins));
 }
+
+/// The book is another's while version 2 is placed: what must not be waited for is there by then.
+#[tokio::test]
+async fn a_version_is_known_as_soon_as_it_is_there() {
+    let (place, origins) = (Place::new(), Origins::default());
+    let desk = place.reader(&origins);
+    place.names(&desk, (1, "model.onnx", &[])).await.expect("taken");
+    drop(desk);
+    let books = fs::read_dir(place.root.path().join("cache/versions")).expect("a folder");
+    let books: Vec<_> = books.map(|it| it.expect("an entry").path()).collect();
+    let lock = books.iter().find(|it| it.extension().is_some_and(|it| it == "lock"));
+    let lock = fs::File::open(lock.expect("one was written")).expect("opened");
+    lock.lock().expect("nobody has it");
+    let house = place.house().join("wine");
+    let origins = Origins::default();
+    std::thread::scope(|scope| {
+        let placing = scope.spawn(|| {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+            runtime.expect("a runtime").block_on(async {
+                let desk = place.reader(&origins);
+                desk.is_ill(&place.source(), &RegistryError::Policy("not that one".to_owned()));
+                place.names(&desk, (2, "model.onnx", &[])).await.expect("taken");
+            });
+        });
+        while !house.join("2").exists() {
+            assert!(!placing.is_finished(), "it waits for the book");
+            std::thread::yield_now();
+        }
+        let origin = origins.get("wine").expect("a model");
+        assert!(!placing.is_finished(), "it waits for the book");
+        lock.unlock().expect("ours");
+        let versions: Vec<u64> = origin.versions.keys().map(|it| it.0).collect();
+        assert_eq!((versions, &origin.trouble), (vec![2], &None));
+    });
+}
+
+#[tokio::test]
+async fn what_cannot_be_linked_is_not_shown() {
+    let (place, origins) = (Place::new(), Origins::default());
+    let desk = place.reader(&origins);
+    place.names(&desk, (1, "model.onnx", &[])).await.expect("taken");
+    let known = origins.get("wine").expect("a model");
+    let in_the_way = place.house().join("wine/.2");
+    fs::create_dir(&in_the_way).expect("made");
+    place.names(&desk, (2, "model.onnx", &[])).await.expect_err("in the way");
+    let origin = origins.get("wine").expect("a model");
+    assert_eq!((&origin.versions, origin.before), (&known.versions, None));
+    let trouble = origin.trouble.clone().unwrap_or_default();
+    assert!(trouble.contains("cannot fill the folder of wine"), "{trouble}");
+    fs::remove_dir(in_the_way).expect("removed");
+    place.names(&desk, (2, "model.onnx", &[])).await.expect("tried again");
+    let origin = origins.get("wine").expect("a model");
+    assert_eq!((origin.versions.len(), origin.before), (2, Some(Version(1))));
+    assert!(no_trouble(&origins));
+}

@@ -100,18 +100,21 @@ impl ModelFolder {
         self.before
     }
 
-    /// A version that no address names, and that is wanted all the same. One that is there stays.
+    /// A version that no address names, and that is wanted all the same. One that is there stays. `tell` is called
+    /// before it is there, as in `place`.
     pub(crate) fn keep(
         &mut self,
         version: Version,
-        (lease, source): (Lease, &str),
-        facts: Facts,
+        (lease, source, facts): (Lease, &str, Facts),
+        tell: impl FnOnce(&ModelFolder),
     ) -> io::Result<()> {
         if !self.has(version) {
             let (lease, source) = (Arc::new(lease), source.to_owned());
             self.linked.insert(version, Link { lease, source, facts, is_shown: false });
         }
-        self.show()
+        tell(self);
+        // What could not be linked is still missing.
+        self.show().inspect_err(|_| self.take_back(version, None))
     }
 
     /// What answers if the source's version cannot be loaded. It is linked.
@@ -121,12 +124,14 @@ impl ModelFolder {
     }
 
     /// An address names this now. False if that is nothing new. `asked` is how it is to take over, if it is the source's;
-    /// `fate` tells what has become of a version.
+    /// `fate` tells what has become of a version. `tell` is called when all is known of the version and it is not there
+    /// yet: as soon as it is, others load it. If this fails it is not there, and nothing is known of it any more.
     pub(crate) fn place(
         &mut self,
         uri: &Uri,
         (version, lease, facts, asked): (Version, &Arc<Lease>, &Facts, Option<&Table>),
         fate: impl Fn(Version) -> Fate,
+        tell: impl FnOnce(&ModelFolder),
     ) -> Result<bool, Misplaced> {
         let tree = lease.digest();
         let before = self.named_by(uri);
@@ -136,6 +141,7 @@ impl ModelFolder {
                 it.facts.clone_from(facts);
             }
             let asked_before = self.take_asked(uri, asked);
+            tell(self);
             if let Some(before) = asked_before
                 && let Err(error) = self.write_settings()
             {
@@ -152,7 +158,8 @@ impl ModelFolder {
             return Err(Misplaced::Unusable(words));
         }
         let (lease, source) = (Arc::clone(lease), uri.to_string());
-        self.linked.insert(version, Link { lease, source, facts: facts.clone(), is_shown: false });
+        let new = Link { lease, source, facts: facts.clone(), is_shown: false };
+        let replaced = self.linked.insert(version, new);
         let last = self.named.insert(uri.as_str().to_owned(), version);
         let (before, asked_before) = (self.before, self.take_asked(uri, asked));
         if *uri == self.target.source && last != Some(version) {
@@ -160,6 +167,7 @@ impl ModelFolder {
             let is_good = |it: &Version| before.is_none() || fate(*it) != Fate::Failed;
             self.before = last.filter(is_good).or(before).filter(|it| *it != version);
         }
+        tell(self);
         if let Err(error) = self.show() {
             // As before, so that it is tried again.
             match last {
@@ -168,9 +176,21 @@ impl ModelFolder {
             }
             self.before = before;
             asked_before.into_iter().for_each(|it| self.asked = it);
+            self.take_back(version, replaced);
             return Err(error.into());
         }
         Ok(true)
+    }
+
+    /// A version could not be linked: in its place is what was there before.
+    fn take_back(&mut self, version: Version, replaced: Option<Link>) {
+        if self.linked.get(&version).is_some_and(|it| it.is_shown) {
+            return; // it is there, and something else went wrong
+        }
+        match replaced {
+            Some(it) => drop(self.linked.insert(version, it)),
+            None => drop(self.linked.remove(&version)),
+        }
     }
 
     /// Gives what was asked before, if an address has the say and says something else.

@@ -47,7 +47,8 @@ impl Place {
         facts: &Facts,
     ) -> Result<bool, Misplaced> {
         let lease = self.lease(content);
-        self.folder.place(&self::uri(uri), (Version(version), &lease, facts, None), |_| Fate::Idle)
+        let named = (Version(version), &lease, facts, None);
+        self.folder.place(&self::uri(uri), named, |_| Fate::Idle, |_| {})
     }
 
     /// What the lifecycle would see: versions with their content, and the versions that are wanted.
@@ -90,6 +91,71 @@ fn what_is_said_of_a_version_may_change() {
     }
 }
 
+/// What is known of versions is told once, and before they are there.
+#[track_caller]
+fn told_first(
+    it: &mut Place,
+    version: u64,
+    place: impl FnOnce(&mut ModelFolder, &dyn Fn(&ModelFolder)),
+) {
+    let path = it.within.root.path().join("wine").join(version.to_string());
+    let told = std::cell::RefCell::new(Vec::new());
+    place(&mut it.folder, &|folder| {
+        let is_known = folder.contents().contains_key(&Version(version));
+        told.borrow_mut().push((is_known, folder.before(), path.exists()));
+    });
+    let before = it.folder.before();
+    assert_eq!((told.into_inner(), path.exists()), (vec![(true, before, false)], true));
+}
+
+#[test]
+fn what_is_linked_is_known_before() {
+    let mut it = place();
+    for (version, content) in [(1, "a"), (2, "b")] {
+        let lease = it.lease(content);
+        told_first(&mut it, version, |folder, tell| {
+            let named = (Version(version), &lease, &Facts::default(), None);
+            assert!(folder.place(&uri(CHAMPION), named, |_| Fate::Idle, tell).expect("placed"));
+        });
+    }
+    let lease = Arc::into_inner(it.lease("old")).expect("ours alone");
+    told_first(&mut it, 3, |folder, tell| {
+        let known = (lease, "mlflow://h/wine/3", Facts::default());
+        folder.keep(Version(3), known, tell).expect("kept");
+    });
+}
+
+#[test]
+fn what_cannot_be_linked_is_not_known() {
+    let mut it = place();
+    it.name(CHAMPION, 1, "a").expect("placed");
+    let (known, house) = (it.folder.contents(), it.within.root.path().join("wine"));
+    // What is in the way of links.
+    let in_the_way = |on: bool| {
+        for version in 1..=3 {
+            let aside = house.join(format!(".{version}"));
+            let done = if on { fs::create_dir(aside) } else { fs::remove_dir(aside) };
+            done.expect("done");
+        }
+    };
+    in_the_way(true);
+    for (version, content) in [(2, "b"), (1, "c")] {
+        it.name(CHAMPION, version, content).expect_err("in the way");
+        assert_eq!((it.folder.contents(), it.folder.before()), (known.clone(), None));
+    }
+    let keep = |it: &mut Place| {
+        let lease = Arc::into_inner(it.lease("old")).expect("ours alone");
+        it.folder.keep(Version(3), (lease, "mlflow://h/wine/3", Facts::default()), |_| {})
+    };
+    keep(&mut it).expect_err("in the way");
+    assert!(!it.folder.has(Version(3)), "it is missing, and brought again");
+    it.shows("1=a [1]");
+    in_the_way(false);
+    assert!(it.name(CHAMPION, 2, "b").expect("placed"));
+    keep(&mut it).expect("kept");
+    it.shows("1=a 2=b 3=old [2]");
+}
+
 #[test]
 fn nothing_answers_in_the_place_of_the_source() {
     let mut it = place();
@@ -126,7 +192,8 @@ fn what_is_in_memory_and_what_was_last_stay() {
 fn what_a_rollout_wants_is_linked_without_an_address() {
     let mut it = place();
     let lease = Arc::into_inner(it.lease("old")).expect("ours alone");
-    it.folder.keep(Version(2), (lease, "mlflow://h/wine/2"), Facts::default()).expect("kept");
+    let known = (lease, "mlflow://h/wine/2", Facts::default());
+    it.folder.keep(Version(2), known, |_| {}).expect("kept");
     it.shows("nothing");
     it.name(CHAMPION, 3, "new").expect("placed");
     it.shows("2=old 3=new [3]");
@@ -145,7 +212,7 @@ fn what_could_not_be_loaded_is_nothing_to_fall_back_to() {
     for (version, content) in [(1, "good"), (2, "broken"), (3, "broken too")] {
         let lease = it.lease(content);
         it.folder
-            .place(&uri, (Version(version), &lease, &Facts::default(), None), failed)
+            .place(&uri, (Version(version), &lease, &Facts::default(), None), failed, |_| {})
             .expect("placed");
     }
     assert_eq!(it.folder.before(), Some(Version(1)));

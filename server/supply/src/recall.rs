@@ -14,9 +14,10 @@ use server_base::{ModelName, Version};
 use server_registry::{Digest, Lease, RegistryError, Uri};
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
-use super::{Desk, say, words};
+use super::{Desk, say, show, words};
 use crate::book::{Book, Known};
 use crate::facts::{Facts, facts};
+use crate::folder::ModelFolder;
 use crate::metrics;
 use crate::target::Target;
 
@@ -148,7 +149,7 @@ impl Desk<'_> {
         }
         metrics::recalled(model, "fetched");
         let facts = facts(&pulled.record);
-        self.keep((&target, version), (pulled.lease, &uri.to_string()), facts)
+        self.keep((&target, version), (pulled.lease, &uri.to_string(), facts))
     }
 
     /// False if the cache does not have it any more.
@@ -163,7 +164,7 @@ impl Desk<'_> {
         tracing::info!(%model, %version, %tree, "a version that no address names any more comes from the cache");
         metrics::recalled(model, "cached");
         // What was said of it is not in the book.
-        self.keep((target, version), (lease, known.source()), Facts::default())?;
+        self.keep((target, version), (lease, known.source(), Facts::default()))?;
         Ok(true)
     }
 
@@ -180,14 +181,15 @@ impl Desk<'_> {
     fn keep(
         &self,
         (target, version): (&Target, Version),
-        leased: (Lease, &str),
-        facts: Facts,
+        (lease, source, facts): (Lease, &str, Facts),
     ) -> Result<(), RegistryError> {
         let mut models = self.models.borrow_mut();
         let Some(model) = models.iter_mut().find(|it| it.folder.target() == target) else {
             return Ok(());
         };
-        let kept = model.folder.keep(version, leased, facts);
+        let troubles = &model.troubles;
+        let tell = |it: &ModelFolder| show(self.origins, it, troubles);
+        let kept = model.folder.keep(version, (lease, source, facts), tell);
         model.show(self.origins);
         let text = || format!("cannot fill the folder of {}", target.model);
         kept.map_err(|error| RegistryError::Local(text(), error))
