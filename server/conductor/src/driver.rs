@@ -82,14 +82,17 @@ impl Kept {
             .collect()
     }
 
-    /// Takes it up, and starts the thread. It ends when nobody holds the handle any more.
+    /// Takes it up, tells what was decided and may not have been told, and starts the thread. It ends when nobody
+    /// holds the handle any more.
     pub fn start(
         self,
         lifecycle: Lifecycle,
         serving: Arc<Serving>,
         beside: Beside,
     ) -> io::Result<Conductor> {
-        let Kept { files, rides, every, shared } = self;
+        let Kept { files, mut rides, every, shared } = self;
+        let world = World::new((&serving, &lifecycle), &files, &beside);
+        rides.values_mut().for_each(|it| it.tell_rest(&world));
         let (asks, inbox) = mpsc::channel(ASKS_MAX);
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
         let (said, prints) = (BTreeMap::new(), Prints::new(beside.contents.clone()));
@@ -363,3 +366,7 @@ fn moment() -> Moment {
 
 #[path = "orders.rs"]
 mod orders;
+
+#[cfg(test)]
+#[path = "driver_tests.rs"]
+mod tests;

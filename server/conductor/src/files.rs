@@ -5,10 +5,13 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use serde_json::json;
+use serde_json::{Value, json};
 use server_base::{Journal, files};
 use server_replicas::Saved;
 use server_rollout::Evidence;
+
+/// How far back a decision is looked for that may have been told: some thousand lines.
+const LAST_BYTES: u64 = 4 << 20;
 
 /// A folder, or nothing: then a restart forgets.
 #[derive(Clone, Debug)]
@@ -58,20 +61,35 @@ impl Files {
 
     /// One line for each decision, with what all lines have: see `Driver::note`. `digest` is the candidate's.
     pub(crate) fn audit(&self, evidence: &Evidence, digest: Option<&str>) -> io::Result<()> {
+        self.note(&line(evidence, digest)?)
+    }
+
+    /// The same for one that may stand there already: who wrote it may have been killed before it could remember.
+    pub(crate) fn audit_once(&self, evidence: &Evidence, digest: Option<&str>) -> io::Result<()> {
         let Some(audit) = &self.audit else { return Ok(()) };
-        let subject = &evidence.subject;
-        let mut line = serde_json::to_value(evidence).map_err(io::Error::other)?;
-        line["event"] = json!("rollout");
-        line["model"] = json!(subject.model().as_str());
-        line["version"] = json!(subject.canary().0);
-        line["digest"] = json!(digest);
-        audit.append(line.to_string().as_bytes())
+        let last = audit.last(LAST_BYTES).unwrap_or_else(|error| {
+            tracing::warn!(%error, "the audit cannot be read: a decision may come to stand there twice");
+            Vec::new()
+        });
+        let line = line(evidence, digest)?;
+        let is_it = |it: &[u8]| serde_json::from_slice::<Value>(it).is_ok_and(|it| it == line);
+        if last.split(|it| *it == b'\n').any(is_it) { Ok(()) } else { self.note(&line) }
     }
 
     /// One line for whatever else was wanted.
-    pub(crate) fn note(&self, line: &serde_json::Value) -> io::Result<()> {
+    pub(crate) fn note(&self, line: &Value) -> io::Result<()> {
         self.audit.as_ref().map_or(Ok(()), |it| it.append(line.to_string().as_bytes()))
     }
+}
+
+fn line(evidence: &Evidence, digest: Option<&str>) -> io::Result<Value> {
+    let subject = &evidence.subject;
+    let mut line = serde_json::to_value(evidence).map_err(io::Error::other)?;
+    line["event"] = json!("rollout");
+    line["model"] = json!(subject.model().as_str());
+    line["version"] = json!(subject.canary().0);
+    line["digest"] = json!(digest);
+    Ok(line)
 }
 
 #[cfg(test)]

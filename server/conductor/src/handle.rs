@@ -96,7 +96,7 @@ pub struct View {
 
 impl View {
     pub(crate) fn of(saved: &Saved) -> View {
-        let Saved { rollout, evidence, is_declared, wish: _, is_ordered, is_forgotten: _ } = saved;
+        let Saved { rollout, evidence, is_declared, is_ordered, .. } = saved;
         View {
             subject: rollout.subject().clone(),
             state: rollout.state(),

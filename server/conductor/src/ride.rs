@@ -7,7 +7,7 @@ use std::sync::Arc;
 use server_base::Version;
 use server_lifecycle::{Direction, Entry, Lifecycle, LifecycleError, State as VersionState};
 use server_rollout::{
-    Action, Evidence, Fault, Moment, Observation, Phase, Readiness, Rollout, State, Weight,
+    Action, Fault, Moment, Observation, Phase, Readiness, Rollout, State, Weight,
 };
 use server_serving::{Servable, Serving, Shadow};
 
@@ -144,17 +144,12 @@ impl Ride {
     }
 
     /// Does what a rollout has decided. It is written down first: a process that ends in between
-    /// finds itself where it was going.
+    /// finds itself where it was going, and tells what it may not have told.
     pub(crate) async fn act(&mut self, world: &World<'_>, actions: Vec<Action>, now: Moment) {
         if actions.is_empty() {
             return;
         }
-        for action in &actions {
-            if let Action::Record(evidence) = action {
-                self.record(world, evidence);
-            }
-        }
-        self.write(world);
+        self.tell(world, &actions);
         self.direct(world, now).await;
         let both = self.both(world.serving);
         for action in actions {
@@ -173,6 +168,7 @@ impl Ride {
                 Action::Record(_) => {}
             }
         }
+        self.is_told(world);
     }
 
     /// Tells the lifecycle what the rollout's state means for the model, unless it knows.
@@ -341,11 +337,6 @@ impl Ride {
         self.stage = stage;
     }
 
-    fn record(&mut self, world: &World<'_>, evidence: &Evidence) {
-        world.tell(evidence);
-        self.saved.keep(evidence.clone());
-    }
-
     /// Another version is wanted than the candidate.
     pub(crate) async fn withdraw(&mut self, world: &World<'_>, now: Moment) {
         let actions = self.saved.rollout.withdraw(now);
@@ -389,3 +380,6 @@ fn start_shadow(
         Err(io::Error::other("the versions have different signatures"))
     }
 }
+
+#[path = "telling.rs"]
+mod telling;

@@ -1,10 +1,11 @@
 //! What the conductor works with.
 
+use std::io;
 use std::sync::Arc;
 
 use server_base::Version;
 use server_lifecycle::{Entry, Lifecycle};
-use server_rollout::Evidence;
+use server_rollout::{Evidence, Subject};
 use server_serving::Serving;
 
 use crate::files::Files;
@@ -41,8 +42,19 @@ impl<'a> World<'a> {
         World { serving, lifecycle, files, beside }
     }
 
-    /// A decision, for all who read of it.
-    pub(crate) fn tell(&self, evidence: &Evidence) {
+    /// A decision, for all who read of it. `digest` is the candidate's.
+    pub(crate) fn tell(&self, evidence: &Evidence, digest: Option<&str>) {
+        self.pass_on(evidence);
+        lost(evidence, self.files.audit(evidence, digest));
+    }
+
+    /// One that may have been told.
+    pub(crate) fn tell_again(&self, evidence: &Evidence, digest: Option<&str>) {
+        self.pass_on(evidence);
+        lost(evidence, self.files.audit_once(evidence, digest));
+    }
+
+    fn pass_on(&self, evidence: &Evidence) {
         let (model, words) = (evidence.subject.model(), &evidence.words);
         tracing::info!(
             %model, stable = %evidence.subject.stable(), canary = %evidence.subject.canary(),
@@ -52,10 +64,17 @@ impl<'a> World<'a> {
         if let Some(listener) = &self.beside.listener {
             listener.tell(evidence);
         }
-        let digest = digest_of(self.lifecycle, model.as_str(), evidence.subject.canary());
-        if let Err(error) = self.files.audit(evidence, digest.as_deref()) {
-            tracing::error!(%model, %error, "a decision cannot be written down");
-        }
+    }
+
+    /// Which bytes a candidate is, as far as is known.
+    pub(crate) fn digest(&self, subject: &Subject) -> Option<String> {
+        digest_of(self.lifecycle, subject.model().as_str(), subject.canary())
+    }
+}
+
+fn lost(evidence: &Evidence, written: io::Result<()>) {
+    if let Err(error) = written {
+        tracing::error!(model = %evidence.subject.model(), %error, "a decision cannot be written down");
     }
 }
 

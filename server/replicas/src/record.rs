@@ -30,6 +30,19 @@ pub struct Saved {
     /// What came of it holds no longer: the model's files say again what serves.
     #[serde(default)]
     pub is_forgotten: bool,
+    /// Decisions of which nobody else may have heard yet: written down first, so that who is killed before it has told
+    /// them tells them when it is started again. Replicas have their records for that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub untold: Option<Untold>,
+}
+
+/// The latest decisions, as they are to be told.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Untold {
+    /// So many.
+    pub decisions: usize,
+    /// Which bytes the candidate was, where that was known.
+    pub digest: Option<String>,
 }
 
 /// What a model's file wants: a version as it is now.
@@ -65,7 +78,14 @@ impl Saved {
             wish,
             is_ordered: false,
             is_forgotten: false,
+            untold: None,
         }
+    }
+
+    /// So many decisions, or all that are kept.
+    pub fn latest(&self, decisions: usize) -> &[Evidence] {
+        let first = self.evidence.len().saturating_sub(decisions);
+        self.evidence.get(first..).unwrap_or_default()
     }
 
     /// Keeps a decision, and forgets the oldest where there are too many.
