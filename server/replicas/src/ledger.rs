@@ -15,7 +15,8 @@ use crate::store::Store;
 /// What has become of a model's rollout.
 #[derive(Clone, Debug, PartialEq)]
 pub struct News {
-    /// What this replica has decided since it was asked before, in order: to be told.
+    /// What this replica has decided since it was asked before, or has taken over from one that is gone, in order: to
+    /// be told.
     pub decided: Vec<Evidence>,
     /// The last record: to be acted by.
     pub record: Record,
@@ -27,7 +28,7 @@ pub(crate) struct Ledger {
     me: ReplicaId,
     /// With when it came to be known.
     known: BTreeMap<ModelName, (Record, Duration)>,
-    /// Models whose last record was not handed out yet, with what was decided here until then. To know a record is
+    /// Models whose last record was not handed out yet, with what is to be told here of it and those before. To know a record is
     /// not to act by it.
     news: BTreeMap<ModelName, Vec<Evidence>>,
     /// Numbers of records that this replica could not write, or did without being told so.
@@ -111,9 +112,8 @@ impl Ledger {
         if record.leader == self.me && !led {
             tracing::info!(%model, term = record.term, leader = %record.leader, "this replica leads a rollout");
         }
-        // What is one's own comes here once: the one before it is what it rests on.
-        let decided =
-            if record.by == self.me { record.decided(before).to_vec() } else { Vec::new() };
+        // What is one's own comes here once.
+        let decided = if record.by == self.me { record.told().to_vec() } else { Vec::new() };
         if self.doubts.get(&model).is_some_and(|it| *it <= record.number) {
             self.doubts.remove(&model);
         }

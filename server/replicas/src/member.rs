@@ -164,17 +164,18 @@ impl<S: Store> Member<S> {
         }
         let mut saved = record.saved.clone();
         let actions = saved.rollout.step(now.wall, &self.seen(record, now));
-        // Where nothing is left to decide nobody need take over.
-        let over = is_over(&record.saved.rollout, now);
+        // Where nothing is left to decide, and nothing to tell, nobody need take over.
+        let untold = self.untold(record, now);
+        let over = is_over(&record.saved.rollout, now) && untold == 0;
         match self.standing(model, now) {
-            Standing::Leads if !actions.is_empty() => {
-                saved.keep_all(actions);
-                let next = self.next(record, saved, now);
+            Standing::Leads if !actions.is_empty() || untold > 0 => {
+                let decisions = saved.keep_all(actions);
+                let next = self.next(record, (saved, decisions), now);
                 Ok(Some(self.write(next, now)?))
             }
             Standing::MayTakeOver if !over => {
                 // Who leads decides in its next turn: first the others hear of it.
-                let mut next = self.next(record, record.saved.clone(), now);
+                let mut next = self.next(record, (record.saved.clone(), 0), now);
                 next.leader = self.id.clone();
                 next.term = next.term.saturating_add(1);
                 Ok(Some(self.write(next, now)?))
@@ -187,11 +188,13 @@ impl<S: Store> Member<S> {
         }
     }
 
-    fn next(&self, before: &Record, saved: Saved, now: Now) -> Record {
+    /// With so many decisions more.
+    fn next(&self, before: &Record, (saved, decisions): (Saved, usize), now: Now) -> Record {
         Record {
             number: before.number.saturating_add(1),
             by: self.id.clone(),
             at: now.wall,
+            tells: self.untold(before, now).saturating_add(decisions),
             saved,
             ..before.clone()
         }
@@ -272,8 +275,8 @@ impl<S: Store> Member<S> {
                 Ok(actions) => actions,
                 Err(refused) => return Ok(Some(Err(refused))),
             };
-            saved.keep_all(actions);
-            let mut next = self.next(record, saved, now);
+            let decisions = saved.keep_all(actions);
+            let mut next = self.next(record, (saved, decisions), now);
             if leads && next.leader != self.id {
                 next.leader = self.id.clone();
                 next.term = next.term.saturating_add(1);
@@ -304,6 +307,7 @@ impl<S: Store> Member<S> {
             by: self.id.clone(),
             begun: number,
             at: now.wall,
+            tells: 0,
             saved,
         };
         Ok(matches!(self.write(record, now)?, Decision::Made))

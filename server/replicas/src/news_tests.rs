@@ -101,3 +101,63 @@ fn what_is_written_late_is_told_when_it_is_there() {
     said.expect_err("it is held");
     assert_eq!(news(&mut a, 3), (vec![Verdict::Held], Some(2)));
 }
+
+/// Each looks once a second, and finds nothing loaded: what each then has to tell, in words.
+fn tell(members: &mut [(&mut Member<Memory>, &str)], seconds: std::ops::Range<u64>) -> Vec<String> {
+    let mut told = Vec::new();
+    for second in seconds {
+        for (member, name) in members.iter_mut() {
+            member.report(now(second), [(wine(), Seen::default())].into()).expect("reported");
+            member.refresh(now(second));
+            let mut news = member.news();
+            member.decide("wine", now(second)).expect("decided");
+            news.extend(member.news());
+            let decided = news.iter().flat_map(|it| &it.decided);
+            told.extend(decided.map(|it| format!("{name} {:?} {second}", it.verdict)));
+        }
+    }
+    told
+}
+
+const NOTHING: [String; 0] = [];
+
+#[test]
+fn what_a_replica_did_not_come_to_tell_another_tells() {
+    let [(mut a, _), (mut b, _), (mut c, _)] = members(["a", "b", "c"]);
+    begin(&mut a);
+    assert_eq!(tell(&mut [(&mut a, "a"), (&mut b, "b"), (&mut c, "c")], 1..2), NOTHING);
+    // It is killed as soon as this is written.
+    a.command(&wine(), Command::Abort, now(1)).expect("written").expect("tried").expect("fits");
+    assert_eq!(tell(&mut [(&mut b, "b"), (&mut c, "c")], 2..13), NOTHING, "it may be slow");
+    // Nothing is left to decide, and somebody takes over all the same; it is killed likewise.
+    b.refresh(now(13));
+    b.decide("wine", now(13)).expect("decided");
+    assert_eq!(state(&b), "3 2 b RolledBack");
+    assert_eq!(tell(&mut [(&mut c, "c")], 14..60), ["c RolledBack 25"]);
+    assert_eq!(state(&c), "4 3 c RolledBack");
+}
+
+#[test]
+fn what_was_told_nobody_tells_again() {
+    let [(mut a, _), (mut b, _), (mut c, _)] = members(["a", "b", "c"]);
+    begin(&mut a);
+    assert_eq!(tell(&mut [(&mut a, "a"), (&mut b, "b")], 1..2), NOTHING);
+    a.command(&wine(), Command::Abort, now(1)).expect("written").expect("tried").expect("fits");
+    assert_eq!(tell(&mut [(&mut a, "a"), (&mut b, "b")], 2..4), ["a RolledBack 2"]);
+    // a is gone; c is new, and finds what a has left.
+    assert_eq!(tell(&mut [(&mut b, "b"), (&mut c, "c")], 4..60), NOTHING);
+    assert_eq!(state(&c), "2 1 a RolledBack");
+}
+
+#[test]
+fn who_leads_tells_what_an_operator_said_to_one_that_is_gone() {
+    let [(mut a, _), (mut b, _)] = members(["a", "b"]);
+    begin(&mut a);
+    assert_eq!(tell(&mut [(&mut a, "a"), (&mut b, "b")], 1..2), NOTHING);
+    b.command(&wine(), Command::Hold, now(1)).expect("written").expect("tried").expect("fits");
+    assert_eq!(tell(&mut [(&mut a, "a")], 2..30), ["a Held 13"]);
+    assert!(state(&a).starts_with("3 1 a Held"), "{}", state(&a));
+    // What it decides next it tells alone.
+    a.command(&wine(), Command::Abort, now(30)).expect("written").expect("tried").expect("fits");
+    assert_eq!(tell(&mut [(&mut a, "a")], 30..50), ["a RolledBack 30"]);
+}

@@ -95,13 +95,16 @@ impl Saved {
         self.evidence.drain(..surplus);
     }
 
-    /// Keeps what is written down among the actions.
-    pub(crate) fn keep_all(&mut self, actions: Vec<Action>) {
+    /// Keeps what is written down among the actions: so many decisions.
+    pub(crate) fn keep_all(&mut self, actions: Vec<Action>) -> usize {
+        let mut decisions = 0;
         for action in actions {
             if let Action::Record(evidence) = action {
                 self.keep(*evidence);
+                decisions += 1;
             }
         }
+        decisions
     }
 }
 
@@ -121,19 +124,17 @@ pub struct Record {
     pub begun: u64,
     /// When, by the clock of who wrote it. For readers: nothing rests on it.
     pub at: Moment,
+    /// So many of the latest decisions are its author's to tell: what it has decided with it, and before that what an
+    /// author that is gone may not have told.
+    #[serde(default)]
+    pub(crate) tells: usize,
     /// The rollout from here on.
     pub saved: Saved,
 }
 
 impl Record {
-    /// What was decided with it, where `before` is the record that it rests on.
-    pub(crate) fn decided(&self, before: Option<&Record>) -> &[Evidence] {
-        let all = &self.saved.evidence;
-        let before = before.filter(|it| it.begun == self.begun);
-        let known = before.map_or(&[][..], |it| &it.saved.evidence);
-        // The oldest may have been forgotten since.
-        let is_known = |it: &usize| all.get(..*it).is_some_and(|it| known.ends_with(it));
-        let kept = (0..=all.len()).rev().find(is_known).unwrap_or(0);
-        all.get(kept..).unwrap_or_default()
+    /// What its author tells.
+    pub(crate) fn told(&self) -> &[Evidence] {
+        self.saved.latest(self.tells)
     }
 }

@@ -53,6 +53,18 @@ impl<S: Store> Member<S> {
         digests::told(candidate, known)
     }
 
+    /// How many decisions the author of a record may have taken with it when it went: it is gone, and has not said that it
+    /// acts by the record, which it does once it has told them.
+    pub(super) fn untold(&self, record: &Record, now: Now) -> usize {
+        let model = record.saved.rollout.subject().model();
+        let author = self.peers.get(&record.by);
+        // Of one that has left no report it is not known; who takes those away has had the time to tell.
+        let is_gone = record.by != self.id && author.is_some_and(|it| !self.lives(it, now));
+        let seen = author.and_then(|it| it.report.rollouts.get(model));
+        let acts_by_it = seen.is_some_and(|it| it.number >= record.number);
+        if is_gone && !acts_by_it { record.tells } else { 0 }
+    }
+
     /// What all replicas have seen of a rollout in its present stage.
     pub(super) fn seen(&self, record: &Record, now: Now) -> Observation {
         let rollout = &record.saved.rollout;
