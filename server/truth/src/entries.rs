@@ -1,6 +1,6 @@
 //! Predictions that wait for their labels, and labels that wait for their predictions.
 //!
-//! Bounded in bytes: what would be forgotten first anyway goes first.
+//! Bounded in bytes: of either kind, what would be forgotten first anyway goes first.
 
 use std::collections::{BTreeMap, HashMap};
 use std::hash::{BuildHasher as _, RandomState};
@@ -13,6 +13,11 @@ use crate::label::Given;
 
 /// What an entry takes beside its guesses: itself, its place in the map and in the order.
 const ENTRY_BYTES: usize = 320;
+
+/// Labels without a prediction take no more than one byte in so many, once all are taken. Each waits for minutes
+/// and predictions wait for a day, so of those that will find one there are few; and where the log has a sample
+/// of the rows, labels of all others wait in vain, at the cost of predictions that will be asked for.
+const EARLY_PART: usize = 4;
 
 /// A row of a request. Ids are kept as 128 bits of two keyed hashes: nobody outside can make two fall
 /// together, and by chance it does not happen.
@@ -41,16 +46,22 @@ pub(crate) struct Entry {
     pub(crate) label_us: i64,
     /// When it is forgotten, and which of those.
     place: (i64, u64),
+    /// Is that its place among those without a prediction?
+    is_early: bool,
     bytes: usize,
 }
 
 /// See the module.
 pub(crate) struct Entries {
     map: HashMap<Key, Entry>,
+    /// Those with a prediction, by their places, and those without.
     order: BTreeMap<(i64, u64), Key>,
+    early: BTreeMap<(i64, u64), Key>,
     hashers: [RandomState; 2],
     next: u64,
     bytes: usize,
+    /// Of these: what those without a prediction take.
+    early_bytes: usize,
     bytes_max: usize,
 }
 
@@ -78,9 +89,11 @@ impl Entries {
         Entries {
             map: HashMap::new(),
             order: BTreeMap::new(),
+            early: BTreeMap::new(),
             hashers: [RandomState::new(), RandomState::new()],
             next: 0,
             bytes: 0,
+            early_bytes: 0,
             bytes_max,
         }
     }
@@ -106,26 +119,30 @@ impl Entries {
     ) -> R {
         let entry = self.map.entry(key).or_default();
         let result = change(entry);
-        let is_new = entry.bytes == 0;
-        if is_new || until_us > entry.place.0 {
-            self.order.remove(&entry.place);
+        let (was_early, before) = (entry.is_early, entry.bytes);
+        let (is_new, is_early) = (before == 0, entry.predictions.is_empty());
+        if is_new || is_early != was_early || until_us > entry.place.0 {
+            let until_us = if is_new { until_us } else { until_us.max(entry.place.0) };
+            let order = if was_early { &mut self.early } else { &mut self.order };
+            order.remove(&entry.place);
             self.next += 1;
-            entry.place = (until_us, self.next);
-            self.order.insert(entry.place, key);
+            (entry.place, entry.is_early) = ((until_us, self.next), is_early);
+            let order = if is_early { &mut self.early } else { &mut self.order };
+            order.insert(entry.place, key);
         }
         let now = ENTRY_BYTES + entry.predictions.iter().map(weight).sum::<usize>();
-        self.bytes = self.bytes + now - entry.bytes;
         entry.bytes = now;
+        self.bytes = self.bytes + now - before;
+        self.early_bytes -= if was_early { before } else { 0 };
+        self.early_bytes += if is_early { now } else { 0 };
         result
     }
 
     /// Forgets what is due.
     pub(crate) fn expire(&mut self, now_us: i64) -> Forgotten {
         let mut forgotten = Forgotten::default();
-        while let Some(first) = self.order.first_entry()
-            && first.key().0 <= now_us
+        while let Some(key) = due(&mut self.order, now_us).or_else(|| due(&mut self.early, now_us))
         {
-            let key = first.remove();
             self.forget(key, &mut forgotten);
         }
         forgotten
@@ -134,9 +151,10 @@ impl Entries {
     /// Forgets what there is no room for.
     pub(crate) fn shrink(&mut self) -> Forgotten {
         let mut forgotten = Forgotten::default();
-        while self.bytes > self.bytes_max
-            && let Some((_, key)) = self.order.pop_first()
-        {
+        while self.bytes > self.bytes_max {
+            let is_early = self.order.is_empty() || self.early_bytes > self.bytes_max / EARLY_PART;
+            let order = if is_early { &mut self.early } else { &mut self.order };
+            let Some((_, key)) = order.pop_first() else { break };
             self.forget(key, &mut forgotten);
         }
         forgotten
@@ -144,10 +162,17 @@ impl Entries {
 
     fn forget(&mut self, key: Key, forgotten: &mut Forgotten) {
         if let Some(entry) = self.map.remove(&key) {
-            self.bytes = self.bytes.saturating_sub(entry.bytes);
+            self.bytes -= entry.bytes;
+            self.early_bytes -= if entry.is_early { entry.bytes } else { 0 };
             forgotten.add(&entry);
         }
     }
+}
+
+/// The first, if it is due.
+fn due(order: &mut BTreeMap<(i64, u64), Key>, now_us: i64) -> Option<Key> {
+    let first = order.first_entry().filter(|it| it.key().0 <= now_us)?;
+    Some(first.remove())
 }
 
 fn weight(prediction: &Prediction) -> usize {
@@ -168,6 +193,13 @@ mod tests {
         entries.change(key, until_us, |it| it.label = Some(Given::Bool(true)));
     }
 
+    fn answer(entries: &mut Entries, id: &str, until_us: i64) {
+        let key = entries.key("m", id, 0);
+        let (version, guess) = (Version(1), Guess::Value(1.0));
+        let answer = Prediction { version, epoch: 1, time_us: 0, window_us: 0, guess };
+        entries.change(key, until_us, |it| it.predictions.push(answer));
+    }
+
     #[test]
     fn what_is_due_goes_and_nothing_else() {
         let mut entries = Entries::new(1 << 20);
@@ -179,7 +211,7 @@ mod tests {
         assert_eq!(entries.expire(20).labels, 1, "b: a was put off");
         assert!(entries.get(entries.key("m", "a", 0)).is_some());
         assert_eq!(entries.expire(30).labels, 2);
-        assert_eq!((entries.bytes(), entries.order.len()), (0, 0));
+        assert_eq!((entries.bytes(), entries.early_bytes, entries.early.len()), (0, 0, 0));
     }
 
     #[test]
@@ -193,5 +225,43 @@ mod tests {
         }
         assert_eq!(forgotten, 90);
         assert!(entries.get(entries.key("m", "99", 0)).is_some(), "the first to go are the oldest");
+    }
+
+    #[test]
+    fn labels_without_a_prediction_have_a_part_and_no_more() {
+        let mut entries = Entries::new(40 * ENTRY_BYTES);
+        // Bytes are counted by kind, and each goes by its own order.
+        let sums = |entries: &Entries| {
+            let of = |it: &Entry| if it.is_early { it.bytes } else { 0 };
+            let early: usize = entries.map.values().map(of).sum();
+            let all: usize = entries.map.values().map(|it| it.bytes).sum();
+            assert_eq!((entries.bytes, entries.early_bytes), (all, early));
+            assert_eq!(entries.early.len(), entries.map.values().filter(|it| it.is_early).count());
+            assert_eq!(entries.order.len() + entries.early.len(), entries.map.len());
+        };
+        let mut forgotten = 0;
+        for n in 0..100 {
+            answer(&mut entries, &format!("answer {n}"), 1_000 + n);
+            forgotten += entries.shrink().predictions;
+            sums(&entries);
+        }
+        let left = 100 - forgotten;
+        put(&mut entries, "label", 1);
+        assert_eq!(entries.shrink().labels, 0, "predictions make room");
+        answer(&mut entries, "label", 2_000);
+        assert_eq!((entries.shrink().labels, entries.early_bytes), (0, 0), "it is joined");
+        let mut forgotten = Forgotten::default();
+        for n in 0..100 {
+            put(&mut entries, &format!("label {n}"), n);
+            let now = entries.shrink();
+            forgotten.labels += now.labels;
+            forgotten.predictions += now.predictions;
+            sums(&entries);
+        }
+        assert_eq!(forgotten.labels, 90, "a quarter of all");
+        assert!(forgotten.predictions * 3 < left, "{forgotten:?} of {left}");
+        assert!(entries.get(entries.key("m", "label 99", 0)).is_some());
+        assert_eq!(entries.expire(98).labels, 9);
+        sums(&entries);
     }
 }

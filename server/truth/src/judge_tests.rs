@@ -16,8 +16,12 @@ fn config() -> TruthConfig {
 }
 
 fn opened(judge: &mut Judge) -> Reading {
+    opened_as(judge, 1, &config())
+}
+
+fn opened_as(judge: &mut Judge, version: u64, config: &TruthConfig) -> Reading {
     let outputs: &[(&str, DType, &[Dim])] = &[("p", DType::Fp32, &[Dim::Rows, Dim::Fixed(2)])];
-    judge.open(&subject(1, outputs), &config(), None).expect("opens")
+    judge.open(&subject(version, outputs), config, None).expect("opens")
 }
 
 /// What is shown: a row that is answered with a class, or its truth.
@@ -97,6 +101,19 @@ fn a_label_waits_for_the_first_answer_of_all() {
     let reading = opened(&mut judge);
     (0..2).for_each(|it| drop(show(&mut judge, &reading, Shown::Answer(it, 1, true))));
     assert_eq!(so_far(&judge), (2.into(), 2.into(), 0.5.into()));
+}
+
+/// What waits for labels takes all memory most of the time: a label that is early by seconds has its place all
+/// the same.
+#[test]
+fn a_label_waits_where_memory_is_full() {
+    let mut judge = Judge::new(64 << 10, 0);
+    let horizon = std::time::Duration::from_secs(86_400);
+    let reading = opened_as(&mut judge, 1, &TruthConfig { horizon, ..config() });
+    (1..=500).for_each(|it| drop(show(&mut judge, &reading, Shown::Answer(it, 1, true))));
+    show(&mut judge, &reading, Shown::Truth(0, 5, true));
+    show(&mut judge, &reading, Shown::Answer(0, 4, true));
+    assert_eq!(so_far(&judge), (501.into(), 1.into(), 1.0.into()));
 }
 
 #[test]
