@@ -121,7 +121,8 @@ impl Book {
                 let before = entry.predictions.remove(same);
                 of.predicted(&before, Way::Out);
             } else if entry.predictions.len() == PREDICTIONS_MAX {
-                entry.predictions.remove(0);
+                let gone = entry.predictions.remove(0);
+                of.predicted(&gone, Way::Out);
             }
             of.predicted(&prediction, Way::In);
             entry.predictions.push(prediction);

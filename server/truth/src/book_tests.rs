@@ -157,6 +157,16 @@ fn memory_is_bounded_and_the_oldest_go_first() {
 }
 
 #[test]
+fn a_fifth_version_takes_the_place_of_the_first() {
+    let mut house = House::new(&[1, 2, 3, 4, 5]);
+    house.truth("a", 1);
+    (1..=5).for_each(|it| assert!(house.says(it, "a", 1)));
+    let all = [1, 2, 3, 4, 5].map(|it| house.so_far(it));
+    let counts = (1, 1, Some(1.0));
+    assert_eq!(all, [(0, 0, None), counts, counts, counts, counts]);
+}
+
+#[test]
 fn another_configuration_begins_anew() {
     let mut house = House::new(&[1]);
     house.says(1, "a", 1);
