@@ -8,13 +8,15 @@ use std::sync::Arc;
 use serde_json::Value;
 use server_base::{Finding, ModelName, Version};
 use server_rollout::Labels;
+use smallvec::SmallVec;
 
 use crate::change::Change;
-use crate::entries::{Entries, Prediction};
+use crate::entries::{Entries, Entry, Key, Prediction};
 use crate::form::{Form, Guess};
-use crate::label::{Given, Label};
+use crate::label::Label;
 use crate::metrics;
 use crate::model::Model;
+use crate::row_labels::{Dated, Place, RowLabels};
 use crate::tally::Way;
 use crate::watch::Watch;
 
@@ -115,7 +117,7 @@ impl Book {
         let key = self.entries.key(model.as_str(), id, row);
         self.entries.change(key, until_us, |entry| {
             of.judge(entry, Way::Out);
-            let early = entry.predictions.is_empty() && entry.label.is_some();
+            let early = entry.predictions.is_empty() && entry.labels.before(until_us).is_some();
             let same = entry.predictions.iter().position(|it| it.version == version);
             if let Some(same) = same {
                 let before = entry.predictions.remove(same);
@@ -137,25 +139,58 @@ impl Book {
 
     /// The truth of a row. The last one that came counts.
     pub(crate) fn labelled(&mut self, model: &ModelName, label: &Label, now_us: i64) -> Joined {
-        let Some(of) = self.models.get_mut(model) else { return Joined::Waits };
         let key = self.entries.key(model.as_str(), &label.id, label.row);
-        let until_us = now_us.saturating_add(EARLY_US);
-        let is_known = self.entries.get(key).is_some_and(|it| !it.predictions.is_empty());
-        // One that is known is kept for as long as its window is open.
-        let until_us = if is_known { i64::MIN } else { until_us };
+        let label = Dated { us: now_us, value: label.value.clone() };
+        self.join(model, (key, label), RowLabels::replace)
+    }
+
+    /// The truth of a row as a log has it, in which what is read last may be of before, and too late for a
+    /// prediction that is read after it: of those in time the one counts that was recorded last.
+    pub(crate) fn recorded(&mut self, model: &ModelName, label: &Label, at_us: i64) -> Place {
+        let key = self.entries.key(model.as_str(), &label.id, label.row);
+        let label = Dated { us: at_us, value: label.value.clone() };
+        let known = self.entries.get(key).zip(self.models.get(model));
+        let untils: SmallVec<[i64; PREDICTIONS_MAX]> = known.map_or_else(SmallVec::new, |it| {
+            it.0.predictions.iter().filter_map(|prediction| it.1.until(prediction)).collect()
+        });
+        let place = known.map_or(Place::Counts, |it| it.0.labels.place(&label, &untils));
+        match place {
+            Place::Counts => {
+                self.join(model, (key, label), |labels, it| labels.insert(it, &untils));
+            }
+            // For others of its predictions, which may be read later, it may count.
+            Place::Before | Place::Late => {
+                let until_us = self.waits_until(key, at_us);
+                self.entries.change(key, until_us, |it| it.labels.insert(label, &untils));
+                self.shrink();
+            }
+            Place::Known => {}
+        }
+        place
+    }
+
+    fn join(
+        &mut self,
+        model: &ModelName,
+        (key, label): (Key, Dated),
+        enter: impl FnOnce(&mut RowLabels, Dated),
+    ) -> Joined {
+        let until_us = self.waits_until(key, label.us);
+        let Some(of) = self.models.get_mut(model) else { return Joined::Waits };
+        let now_us = label.us;
         let joined = self.entries.change(key, until_us, |entry| {
             of.judge(entry, Way::Out);
-            let before = entry.label.replace(label.value.clone());
-            entry.label_us = now_us;
+            let is_first = entry.labels.is_empty();
+            enter(&mut entry.labels, label);
             of.judge(entry, Way::In);
-            match (entry.predictions.first(), before) {
-                (Some(_), Some(_)) => Joined::Again,
-                (Some(first), None) => {
+            match entry.predictions.first() {
+                Some(_) if !is_first => Joined::Again,
+                Some(first) => {
                     let lag = now_us.saturating_sub(first.time_us).max(0);
                     of.metrics.lag.record(lag as f64 / 1e6);
                     Joined::Now
                 }
-                (None, _) => Joined::Waits,
+                None => Joined::Waits,
             }
         });
         match joined {
@@ -167,6 +202,16 @@ impl Book {
         joined
     }
 
+    /// How long a label is kept at the least. One whose prediction is known, for as long as its window is open.
+    fn waits_until(&self, key: Key, at_us: i64) -> i64 {
+        let is_known = |it: &Entry| !it.predictions.is_empty();
+        if self.entries.get(key).is_some_and(is_known) {
+            i64::MIN
+        } else {
+            at_us.saturating_add(EARLY_US)
+        }
+    }
+
     /// Is that row of that version known, or a later one of that name?
     pub(crate) fn has_predicted(&self, model: &ModelName, row: &Row<'_>) -> bool {
         let entry = self.entries.get(self.entries.key(model.as_str(), row.id, row.row));
@@ -175,24 +220,6 @@ impl Book {
             it.version == row.version && Some(it.epoch) == epoch && it.time_us >= row.time_us
         };
         entry.is_some_and(|it| it.predictions.iter().any(is_it))
-    }
-
-    /// Is that label known, or a later one of the row?
-    pub(crate) fn has_labelled(&self, model: &ModelName, label: &Label, at_us: i64) -> bool {
-        let entry = self.entries.get(self.entries.key(model.as_str(), &label.id, label.row));
-        let of = entry.and_then(|it| Some((it.label.as_ref()?, it.label_us)));
-        of.is_some_and(|(known, us)| {
-            us > at_us || (us == at_us && rank(known) >= rank(&label.value))
-        })
-    }
-
-    /// Were all windows over by then that the row was predicted in?
-    pub(crate) fn is_over(&self, model: &ModelName, label: &Label, at_us: i64) -> bool {
-        let entry = self.entries.get(self.entries.key(model.as_str(), &label.id, label.row));
-        let Some((of, entry)) = self.models.get(model).zip(entry) else { return false };
-        let is_over =
-            |it: &Prediction| of.place(it.version, it.time_us, (at_us, latest(at_us))).is_none();
-        !entry.predictions.is_empty() && entry.predictions.iter().all(is_over)
     }
 
     fn shrink(&mut self) {
@@ -250,11 +277,6 @@ impl Book {
 /// A clock that was wrong must not keep windows open for years.
 pub(crate) fn latest(now_us: i64) -> i64 {
     now_us.saturating_add(AHEAD_US)
-}
-
-/// Of two labels of one moment the same counts in whichever order they come.
-fn rank(value: &Given) -> String {
-    value.shown()
 }
 
 #[cfg(test)]

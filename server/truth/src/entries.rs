@@ -9,9 +9,9 @@ use server_base::Version;
 use smallvec::SmallVec;
 
 use crate::form::Guess;
-use crate::label::Given;
+use crate::row_labels::RowLabels;
 
-/// What an entry takes beside its guesses: itself, its place in the map and in the order.
+/// What an entry takes beside its guesses and labels: itself, its place in the map and in the order.
 const ENTRY_BYTES: usize = 320;
 
 /// Labels without a prediction take no more than one byte in so many, once all are taken. Each waits for minutes
@@ -41,9 +41,7 @@ pub(crate) struct Prediction {
 pub(crate) struct Entry {
     /// One, but for copies that another version was given.
     pub(crate) predictions: SmallVec<[Prediction; 1]>,
-    pub(crate) label: Option<Given>,
-    /// When that was recorded.
-    pub(crate) label_us: i64,
+    pub(crate) labels: RowLabels,
     /// When it is forgotten, and which of those.
     place: (i64, u64),
     /// Is that its place among those without a prediction?
@@ -76,10 +74,10 @@ pub(crate) struct Forgotten {
 
 impl Forgotten {
     fn add(&mut self, entry: &Entry) {
-        match (&entry.label, entry.predictions.is_empty()) {
-            (Some(_), true) => self.labels += 1,
-            (None, false) => self.predictions += 1,
-            (Some(_), false) | (None, true) => {}
+        match (entry.labels.is_empty(), entry.predictions.is_empty()) {
+            (false, true) => self.labels += 1,
+            (true, false) => self.predictions += 1,
+            (false, false) | (true, true) => {}
         }
     }
 }
@@ -130,7 +128,8 @@ impl Entries {
             let order = if is_early { &mut self.early } else { &mut self.order };
             order.insert(entry.place, key);
         }
-        let now = ENTRY_BYTES + entry.predictions.iter().map(weight).sum::<usize>();
+        let guesses = entry.predictions.iter().map(weight).sum::<usize>();
+        let now = ENTRY_BYTES + guesses + entry.labels.bytes();
         entry.bytes = now;
         self.bytes = self.bytes + now - before;
         self.early_bytes -= if was_early { before } else { 0 };
@@ -187,10 +186,13 @@ fn weight(prediction: &Prediction) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::label::Given;
+    use crate::row_labels::Dated;
 
     fn put(entries: &mut Entries, id: &str, until_us: i64) {
         let key = entries.key("m", id, 0);
-        entries.change(key, until_us, |it| it.label = Some(Given::Bool(true)));
+        let label = Dated { us: 0, value: Given::Bool(true) };
+        entries.change(key, until_us, |it| it.labels.replace(label));
     }
 
     fn answer(entries: &mut Entries, id: &str, until_us: i64) {

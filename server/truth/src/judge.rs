@@ -2,7 +2,7 @@
 //! or clock of its own.
 //!
 //! What is shown twice counts once, in whichever order: of a row's predictions by one version, and of its
-//! labels, the latest by its own time counts, and what is the same is the same.
+//! labels that were recorded in time, the latest by its own time counts, and what is the same is the same.
 
 use backend_api::Tensor;
 use serde::{Deserialize, Serialize};
@@ -14,6 +14,7 @@ use crate::book::{Book, Row, latest};
 use crate::change::Change;
 use crate::form::Form;
 use crate::label::Label;
+use crate::row_labels::Place;
 
 /// How a version's answers are read.
 #[derive(Clone, Debug)]
@@ -131,13 +132,10 @@ impl Judge {
         // Two replicas' logs are not in step: what a version answers may be read after what is said of it.
         self.book.expect(model);
         let mut seen = Seen::default();
-        if self.book.has_labelled(model, label, recorded_us) {
-            seen.repeated += 1;
-        } else if self.book.is_over(model, label, recorded_us) {
-            seen.late += 1;
-        } else {
-            self.book.labelled(model, label, recorded_us);
-            seen.counted += 1;
+        match self.book.recorded(model, label, recorded_us) {
+            Place::Counts => seen.counted += 1,
+            Place::Known | Place::Before => seen.repeated += 1,
+            Place::Late => seen.late += 1,
         }
         seen
     }

@@ -69,6 +69,13 @@ fn what_counts_does_not_depend_on_order_or_repetition() {
         Answer(3, 4, false),
         Answer(3, 9, true),
         Truth(3, 10, true),
+        // Corrected when the horizon was over, and labelled only then.
+        Answer(4, 5, true),
+        Truth(4, 149, true),
+        Truth(4, 150, false),
+        Truth(4, 160, false),
+        Answer(5, 6, true),
+        Truth(5, 150, true),
     ];
     all.extend(all.clone());
     let mut random = Random::new(1);
@@ -82,8 +89,32 @@ fn what_counts_does_not_depend_on_order_or_repetition() {
         all.iter().for_each(|it| {
             show(&mut judge, &reading, *it);
         });
-        let expect = (4.into(), 3.into(), (2.0 / 3.0).into());
+        let expect = (6.into(), 4.into(), 0.75.into());
         assert_eq!(so_far(&judge), expect, "{all:?}");
+    }
+}
+
+/// Each version by its own windows.
+#[test]
+fn a_label_may_be_in_time_for_one_version_and_late_for_another() {
+    use Shown::{Answer, Truth};
+    let longer = TruthConfig { horizon: std::time::Duration::from_secs(200), ..config() };
+    let labels = [Truth(0, 100, true), Truth(0, 200, false), Truth(0, 400, true)];
+    // Labels before, between and after the answers of the two.
+    for (before, between) in [(0, 0), (0, 2), (1, 2), (1, 3), (2, 3), (3, 3)] {
+        let mut judge = Judge::new(1 << 20, 0);
+        let readings = [(1, &config()), (2, &longer)].map(|it| opened_as(&mut judge, it.0, it.1));
+        let [first, second] = &readings;
+        let answer = Answer(0, 1, true);
+        let mut all: Vec<_> = labels.iter().map(|it| (first, *it)).collect();
+        all.insert(between, (second, answer));
+        all.insert(before, (first, answer));
+        for (reading, shown) in all {
+            show(&mut judge, reading, shown);
+        }
+        let shown = judge.shown("wine", None).expect("both are judged");
+        let accuracy = |it: usize| shown["versions"][it]["so_far"]["metrics"]["accuracy"].clone();
+        assert_eq!((accuracy(0), accuracy(1)), (1.0.into(), 0.0.into()), "{before} {between}");
     }
 }
 
@@ -99,7 +130,9 @@ fn a_label_waits_for_the_first_answer_of_all() {
     assert_eq!(judge.labelled(&model(), &label(0, true), 5 * SECOND).repeated, 1);
     assert_eq!(judge.shown("wine", None), None, "no version is known");
     let reading = opened(&mut judge);
-    (0..2).for_each(|it| drop(show(&mut judge, &reading, Shown::Answer(it, 1, true))));
+    for row in 0..2 {
+        show(&mut judge, &reading, Shown::Answer(row, 1, true));
+    }
     assert_eq!(so_far(&judge), (2.into(), 2.into(), 0.5.into()));
 }
 
@@ -110,7 +143,9 @@ fn a_label_waits_where_memory_is_full() {
     let mut judge = Judge::new(64 << 10, 0);
     let horizon = std::time::Duration::from_secs(86_400);
     let reading = opened_as(&mut judge, 1, &TruthConfig { horizon, ..config() });
-    (1..=500).for_each(|it| drop(show(&mut judge, &reading, Shown::Answer(it, 1, true))));
+    for row in 1..=500 {
+        show(&mut judge, &reading, Shown::Answer(row, 1, true));
+    }
     show(&mut judge, &reading, Shown::Truth(0, 5, true));
     show(&mut judge, &reading, Shown::Answer(0, 4, true));
     assert_eq!(so_far(&judge), (501.into(), 1.into(), 1.0.into()));

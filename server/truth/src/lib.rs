@@ -18,6 +18,7 @@ mod outbox;
 mod memory;
 mod book;
 mod entries;
+mod row_labels;
 mod model;
 mod change;
 mod kept;

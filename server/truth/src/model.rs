@@ -114,6 +114,14 @@ impl Model {
         (now_us < until && time_us <= latest_us).then_some((of.epoch, from, until))
     }
 
+    /// Until when labels of a prediction count. `None`: it is not judged any more.
+    pub(crate) fn until(&self, prediction: &Prediction) -> Option<i64> {
+        let of = self.versions.get(&prediction.version)?;
+        let (window, horizon) = (us(of.form.config.window).max(1), us(of.form.config.horizon));
+        let until = prediction.window_us.saturating_add(window).saturating_add(horizon);
+        (of.epoch == prediction.epoch).then_some(until)
+    }
+
     /// Counts a prediction, or takes it out again.
     pub(crate) fn predicted(&mut self, prediction: &Prediction, way: Way) {
         let Some((form, window)) = window(&mut self.versions, prediction) else { return };
@@ -130,11 +138,15 @@ impl Model {
         }
     }
 
-    /// Counts what the label of an entry says of its predictions, or takes it out again.
+    /// Counts what the labels of an entry say of its predictions, or takes it out again.
     pub(crate) fn judge(&mut self, entry: &Entry, way: Way) {
-        let Some(truth) = &entry.label else { return };
+        if entry.labels.is_empty() {
+            return;
+        }
         let mut losses: [Option<f64>; 4] = [None; 4];
         for (place, prediction) in entry.predictions.iter().enumerate() {
+            let until = self.until(prediction);
+            let Some(truth) = until.and_then(|it| entry.labels.before(it)) else { continue };
             let Some((form, window)) = window(&mut self.versions, prediction) else { continue };
             let lost = loss(&form, &prediction.guess, truth);
             window.lost(lost, way);

@@ -1,8 +1,8 @@
 //! A round over predictions and labels in two streams: from where they stand to what was there when the round
 //! began, some thousand messages at a time.
 //!
-//! A label that comes after its window is over has to find its prediction, to be known for late, and may not take
-//! the place of one that was in time. So labels are joined when predictions have been read up to their time.
+//! A label that comes after its window is over has to find its prediction, to be known for late, and only a few of
+//! a row are remembered until then. So labels are joined when predictions have been read up to their time.
 
 use std::collections::BTreeMap;
 use std::io;
