@@ -52,6 +52,9 @@ pub(crate) struct Change {
     /// Being learned.
     #[serde(default)]
     learned: Learned,
+    /// Where the last window ended that was taken; 0 in what an earlier release has written.
+    #[serde(default)]
+    judged_us: i64,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -143,8 +146,12 @@ impl Change {
     }
 
     /// A window is complete. None: nothing can be said of its errors. A window of the reference is not
-    /// held against it.
+    /// held against it, and one whose rows were taken before is not taken again.
     pub(crate) fn window(&mut self, config: &TruthConfig, window: &Window) -> Option<Judged> {
+        if self.was_taken(config, window) {
+            return None;
+        }
+        self.judged_us = window.to_us;
         let errors = window.errors();
         let learns = config.reference_rows.filter(|_| self.reference.is_none());
         if let Some(rows) = learns {
@@ -162,6 +169,14 @@ impl Change {
         }
         let (before, bound) = self.bound(config)?;
         Some(self.detector.window(window.from_us, errors, (before, bound, config)))
+    }
+
+    /// It begins before the last one has ended and is complete once more, since windows or horizons are others
+    /// now. One that would have been over by then cannot be that: a clock was ahead and has been set back.
+    fn was_taken(&self, config: &TruthConfig, window: &Window) -> bool {
+        let horizon = i64::try_from(config.horizon.as_micros()).unwrap_or(i64::MAX);
+        let until = window.to_us.saturating_add(horizon);
+        window.from_us < self.judged_us && self.judged_us < until
     }
 
     /// Errors as they were, and the largest mean that is none other.

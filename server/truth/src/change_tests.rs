@@ -113,6 +113,22 @@ fn what_was_learned_is_a_bound_and_what_is_worse_is_named() {
     assert!(worse().evidence < 1e6, "it begins anew");
 }
 
+/// Where windows were judged up to a time that was not yet, those of the right time count all the same.
+#[test]
+fn a_clock_that_is_set_back_holds_nothing_up() {
+    let config = config(720.0, Some(0.1));
+    let (mut random, mut change) = (Random::new(5), Change::default());
+    let mut is_taken = |from_s: i64| {
+        let mut window = window(&mut random, 100, 0.1);
+        (window.from_us, window.to_us) = (from_s * 1_000_000, (from_s + 3_600) * 1_000_000);
+        change.window(&config, &window).is_some()
+    };
+    let horizon = i64::try_from(config.horizon.as_secs()).expect("small");
+    let ahead = 100 * horizon;
+    let all = [ahead, ahead, ahead - horizon + 3_600, 0, 3_600];
+    assert_eq!(all.map(&mut is_taken), [true, false, false, true, true]);
+}
+
 #[test]
 fn learned_references_are_no_more_often_wrong_than_asked() {
     let mut random = Random::new(4);

@@ -214,18 +214,50 @@ fn what_stood_goes_on() {
     assert!(whole.iter().any(|it| it.is_alarm), "{whole:?}");
 }
 
+/// A longer horizon, or other windows, and some are open once more that were judged.
+#[test]
+fn no_row_is_learned_from_twice() {
+    let seconds = std::time::Duration::from_secs;
+    let before = TruthConfig { reference_rows: Some(1_000), ..config() };
+    let outputs: &[(&str, DType, &[Dim])] = &[("p", DType::Fp32, &[Dim::Rows, Dim::Fixed(2)])];
+    let subject = subject(1, outputs);
+    let learned = |judge: &mut Judge, reading: &Reading, rows: std::ops::Range<u32>, tick: i64| {
+        for row in rows {
+            show(judge, reading, Shown::Answer(row, row.into(), true));
+            show(judge, reading, Shown::Truth(row, row.into(), true));
+        }
+        let told = judge.tick(tick * SECOND).len();
+        let shown = judge.shown("wine", None).expect("it is judged");
+        (told, shown["versions"][0]["reference"]["rows"].clone())
+    };
+    let mut judge = Judge::new(1 << 20, 0);
+    let reading = judge.open(&subject, &before, None).expect("opens");
+    assert_eq!(learned(&mut judge, &reading, 0..200, 250), (2, 200.into()));
+    let standing = judge.changed().pop().map(|it| it.2);
+    for (window, told, rows) in [(100, 4, 400), (150, 3, 300)] {
+        let (window, horizon) = (seconds(window), seconds(1_000));
+        let mut judge = Judge::new(1 << 20, 250 * SECOND);
+        let now = TruthConfig { window, horizon, ..before.clone() };
+        let reading = judge.open(&subject, &now, standing.clone()).expect("opens");
+        assert_eq!(learned(&mut judge, &reading, 0..400, 1_450), (told, rows.into()), "{window:?}");
+    }
+}
+
 #[test]
 fn what_stood_under_another_loss_does_not() {
     let outputs: &[(&str, DType, &[Dim])] = &[("p", DType::Fp32, &[Dim::Rows, Dim::Fixed(2)])];
     let subject = subject(1, outputs);
-    let state = |config: &TruthConfig, standing: Option<Standing>| {
+    // Of windows one after the other.
+    let mut from = 0;
+    let mut state = |config: &TruthConfig, standing: Option<Standing>| {
         let mut judge = Judge::new(1 << 20, 0);
         let reading = judge.open(&subject, config, standing).expect("opens");
         for row in 0..100 {
-            show(&mut judge, &reading, Shown::Answer(row, 1, true));
-            show(&mut judge, &reading, Shown::Truth(row, 2, true));
+            show(&mut judge, &reading, Shown::Answer(row, from + 1, true));
+            show(&mut judge, &reading, Shown::Truth(row, from + 2, true));
         }
-        judge.tick(150 * SECOND);
+        judge.tick((from + 150) * SECOND);
+        from += 100;
         let shown = judge.shown("wine", None).expect("it is judged");
         let standing = judge.changed().pop().map(|it| it.2);
         (shown["versions"][0]["reference"]["state"].clone(), standing)
