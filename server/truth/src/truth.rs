@@ -369,13 +369,13 @@ impl Worker {
             let mut book = lock(&self.truth.book);
             (book.tick(now_us()), book.changed())
         };
-        // What was told of a window is not told of it again: it is written down before.
+        // Before it is written down: if it ends in between, nobody else knows that there was an alarm.
+        self.findings.found(&findings);
         if !changed.is_empty() {
             // Bound first: a lock in the same statement would be held until all is on the disk.
             let folder = lock(&self.truth.memory).folder();
             kept::write_all(&folder, &changed);
         }
-        self.findings.found(&findings);
     }
 }
 

@@ -33,6 +33,17 @@ impl VersionLog for NowhereVersion {
     }
 }
 
+/// What is told, and whether it was on the disk by then that it had been judged.
+#[derive(Debug)]
+struct Heard(std::path::PathBuf, Mutex<Vec<(server_base::FindingKind, bool)>>);
+
+impl Findings for Heard {
+    fn found(&self, findings: &[Finding]) {
+        let told = findings.iter().map(|it| (it.kind, self.0.exists()));
+        lock(&self.1).extend(told);
+    }
+}
+
 #[derive(Debug)]
 struct Deaf;
 
@@ -45,16 +56,19 @@ struct House {
     version: Arc<dyn VersionLog>,
 }
 
+fn options(folder: &std::path::Path, findings: Arc<dyn Findings>) -> Options {
+    Options {
+        folder: folder.to_path_buf(),
+        bytes_max: 1 << 20,
+        keep: crate::Keep::default(),
+        findings,
+        give_way: || {},
+    }
+}
+
 impl House {
     fn new(folder: &std::path::Path) -> House {
-        let options = Options {
-            folder: folder.to_path_buf(),
-            bytes_max: 1 << 20,
-            keep: crate::Keep::default(),
-            findings: Arc::new(Deaf),
-            give_way: || {},
-        };
-        let truth = Truth::start(options).expect("starts");
+        let truth = Truth::start(options(folder, Arc::new(Deaf))).expect("starts");
         let log = crate::over(&truth, Arc::new(Nowhere));
         let dims = [Dim::Rows, Dim::Fixed(2)];
         let subject = Subject {
@@ -174,4 +188,31 @@ fn a_disk_that_fails_is_told() {
     assert!(matches!(refused, TruthError::Disk(_)), "{refused}");
     assert_eq!(refused.kind(), Kind::Unavailable);
     house.stop();
+}
+
+/// Whoever is killed in between has told it, and the window is not judged by the next.
+#[test]
+fn what_is_found_is_told_before_it_is_written_down_as_judged() {
+    let root = tempfile::tempdir().expect("scratch");
+    let file = root.path().join("truth/wine@1.reference.json");
+    let told = Arc::new(Heard(file.clone(), Mutex::default()));
+    let findings: Arc<dyn Findings> = Arc::clone(&told) as _;
+    let truth = Truth::start(options(root.path(), findings)).expect("starts");
+    let outputs: &[(&str, DType, &[Dim])] = &[("p", DType::Fp32, &[Dim::Rows, Dim::Fixed(2)])];
+    let config = TruthConfig { error_expected: Some(0.1), ..TruthConfig::default() };
+    let form = truth.open(&subject(1, outputs), &config).expect("opens");
+    {
+        let mut book = lock(&truth.book);
+        for (row, guess) in (0..).zip(form.read(&floats(&[1, 2], &[0.9, 0.1]), 1)) {
+            let row = Row { id: "a", row, version: Version(1), time_us: 1, guess };
+            assert!(book.predicted(&model(), row, 1));
+        }
+        let label = Label::new("a", 0, Given::Number(0.0), None).expect("a label");
+        assert_eq!(book.labelled(&model(), &label, 2), Joined::Now);
+    }
+    assert!(truth.stop(Instant::now() + Duration::from_secs(20)), "it ends");
+    let kinds = lock(&told.1).clone();
+    use server_base::FindingKind::{ConceptDrift, Performance};
+    assert_eq!(kinds, [(Performance, false), (ConceptDrift, false)]);
+    assert!(file.exists());
 }
