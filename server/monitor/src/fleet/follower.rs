@@ -216,6 +216,10 @@ impl Follower {
         }
         for (who, mut log) in known {
             let cursor = log.standing(&self.monitors).clone();
+            if self.monitors.is_learning(&who) {
+                // If it comes back its rows do, from where it began to learn: none is learned from twice.
+                self.monitors.reset(&who);
+            }
             self.cursors.insert(who, cursor);
         }
         while self.cursors.len() > CURSORS_MAX {

@@ -179,6 +179,13 @@ fn learning_begins_anew_with_the_rows_it_began_with() {
     scene.check((2, 400));
 }
 
+/// What was learned by then goes: its rows come once more.
+#[test]
+fn a_version_that_comes_back_is_learned_once() {
+    let (mut scene, _) = scene(PLAN, 2);
+    scene.leaves_and_comes_back();
+}
+
 #[test]
 fn another_plan_begins_a_count_and_loses_no_row_that_waits() {
     let (mut scene, topic) = scene(PLAN, 3);

@@ -83,6 +83,32 @@ impl Scene {
         fs::write(self.path("models/m/model.toml"), text).expect("written");
     }
 
+    /// The model is not watched any more.
+    pub(super) fn unwatched(&mut self) {
+        fs::write(self.path("models/m/model.toml"), "[log]\n").expect("written");
+    }
+
+    /// A version that is being learned is not watched for a round.
+    #[track_caller]
+    pub(super) fn leaves_and_comes_back(&mut self) {
+        let plan = format!("{PLAN}learn_rows = 600\n");
+        self.plan(&plan);
+        let all = rows(6, 2_000);
+        self.put(&all.slice(0, 500));
+        self.start();
+        self.round(800);
+        assert_eq!(self.view()["state"], "learning");
+        self.unwatched();
+        self.round(810);
+        self.put(&all.slice(500, 1_500));
+        self.plan(&plan);
+        self.round(820);
+        self.round(9_000);
+        self.check((2, 400));
+        self.start();
+        self.check((2, 400));
+    }
+
     /// Writes rows as a replica does.
     pub(super) fn put(&mut self, rows: &RecordBatch) {
         self.put_of("m", rows);
