@@ -55,11 +55,18 @@ pub(crate) struct Book {
     models: BTreeMap<ModelName, Model>,
     entries: Entries,
     epoch: u64,
+    /// As late as it is known to be.
+    now_us: i64,
 }
 
 impl Book {
     pub(crate) fn new(bytes_max: usize) -> Book {
-        Book { models: BTreeMap::new(), entries: Entries::new(bytes_max), epoch: 0 }
+        Book {
+            models: BTreeMap::new(),
+            entries: Entries::new(bytes_max),
+            epoch: 0,
+            now_us: i64::MIN,
+        }
     }
 
     /// A version is judged from now on.
@@ -109,6 +116,7 @@ impl Book {
         row: Row<'_>,
         (now_us, latest_us): (i64, i64),
     ) -> bool {
+        self.now_us = self.now_us.max(now_us);
         let Some(of) = self.models.get_mut(model) else { return false };
         let Row { id, row, version, time_us, guess } = row;
         let place = of.place(version, time_us, (now_us, latest_us));
@@ -137,11 +145,15 @@ impl Book {
         true
     }
 
-    /// The truth of a row. The last one that came counts.
+    /// The truth of a row. The last one that came counts, but for windows that are over and not judged yet.
     pub(crate) fn labelled(&mut self, model: &ModelName, label: &Label, now_us: i64) -> Joined {
         let key = self.entries.key(model.as_str(), &label.id, label.row);
         let label = Dated { us: now_us, value: label.value.clone() };
-        self.join(model, (key, label), RowLabels::replace)
+        let untils = self.untils(model, key);
+        let is_over = untils.iter().any(|it| *it <= now_us);
+        self.join(model, (key, label), |labels, it| {
+            if is_over { labels.insert(it, &untils) } else { labels.replace(it) }
+        })
     }
 
     /// The truth of a row as a log has it, in which what is read last may be of before, and too late for a
@@ -149,11 +161,9 @@ impl Book {
     pub(crate) fn recorded(&mut self, model: &ModelName, label: &Label, at_us: i64) -> Place {
         let key = self.entries.key(model.as_str(), &label.id, label.row);
         let label = Dated { us: at_us, value: label.value.clone() };
-        let known = self.entries.get(key).zip(self.models.get(model));
-        let untils: SmallVec<[i64; PREDICTIONS_MAX]> = known.map_or_else(SmallVec::new, |it| {
-            it.0.predictions.iter().filter_map(|prediction| it.1.until(prediction)).collect()
-        });
-        let place = known.map_or(Place::Counts, |it| it.0.labels.place(&label, &untils));
+        let untils = self.untils(model, key);
+        let known = self.entries.get(key).filter(|_| self.models.contains_key(model));
+        let place = known.map_or(Place::Counts, |it| it.labels.place(&label, &untils));
         match place {
             Place::Counts => {
                 self.join(model, (key, label), |labels, it| labels.insert(it, &untils));
@@ -169,6 +179,14 @@ impl Book {
         place
     }
 
+    /// Until when labels of the row's predictions count.
+    fn untils(&self, model: &ModelName, key: Key) -> SmallVec<[i64; PREDICTIONS_MAX]> {
+        let known = self.entries.get(key).zip(self.models.get(model));
+        known.map_or_else(SmallVec::new, |(entry, of)| {
+            entry.predictions.iter().filter_map(|it| of.until(it)).collect()
+        })
+    }
+
     fn join(
         &mut self,
         model: &ModelName,
@@ -180,7 +198,11 @@ impl Book {
         let now_us = label.us;
         let joined = self.entries.change(key, until_us, |entry| {
             of.judge(entry, Way::Out);
-            let is_first = entry.labels.is_empty();
+            // One that came too late is no truth of it.
+            let counts = |it: &Prediction| {
+                of.until(it).is_none_or(|until| entry.labels.before(until).is_some())
+            };
+            let is_first = entry.labels.is_empty() || !entry.predictions.iter().any(counts);
             enter(&mut entry.labels, label);
             of.judge(entry, Way::In);
             match entry.predictions.first() {
@@ -223,13 +245,14 @@ impl Book {
     }
 
     fn shrink(&mut self) {
-        let forgotten = self.entries.shrink();
+        let forgotten = self.entries.shrink(self.now_us);
         metrics::forgotten("labels", "budget", forgotten.labels);
         metrics::forgotten("predictions", "budget", forgotten.predictions);
     }
 
     /// Ends what is over.
     pub(crate) fn tick(&mut self, now_us: i64) -> Vec<Finding> {
+        self.now_us = self.now_us.max(now_us);
         let forgotten = self.entries.expire(now_us);
         metrics::forgotten("labels", "time", forgotten.labels);
         metrics::forgotten("predictions", "time", forgotten.predictions);

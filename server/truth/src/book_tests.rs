@@ -166,6 +166,34 @@ fn a_fifth_version_takes_the_place_of_the_first() {
     assert_eq!(all, [(0, 0, None), counts, counts, counts, counts]);
 }
 
+/// Windows are looked at now and then.
+#[test]
+fn what_comes_between_the_end_and_the_verdict_takes_nothing_away() {
+    let mut house = House::new(&[1]);
+    house.says(1, "a", 1);
+    house.says(1, "b", 1);
+    house.truth("a", 1);
+    house.truth("b", 0);
+    house.now_us += 70 * SECOND;
+    house.truth("a", 0);
+    house.truth("b", 1);
+    assert_eq!(house.so_far(1), (2, 2, Some(0.5)));
+    let found = house.later(0);
+    assert_eq!(found.iter().map(|it| it.rows).collect::<Vec<_>>(), [2], "{found:?}");
+}
+
+#[test]
+fn a_label_that_was_late_is_no_first_one() {
+    let mut house = House::new(&[1]);
+    house.says(1, "a", 1);
+    let label = Label::new("a", 0, Given::Number(1.0), None).expect("a label");
+    let until = house.now_us + 70 * SECOND;
+    assert_eq!(house.book.recorded(&model(), &label, until), Place::Late);
+    assert_eq!(house.truth("a", 1), Joined::Now, "it is the first that counts");
+    assert_eq!(house.truth("a", 0), Joined::Again);
+    assert_eq!(house.so_far(1), (1, 1, Some(0.0)));
+}
+
 #[test]
 fn another_configuration_begins_anew() {
     let mut house = House::new(&[1]);

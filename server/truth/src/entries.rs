@@ -147,11 +147,14 @@ impl Entries {
         forgotten
     }
 
-    /// Forgets what there is no room for.
-    pub(crate) fn shrink(&mut self) -> Forgotten {
+    /// Forgets what there is no room for: first labels that have waited for as long as they may. Whoever reads again
+    /// what was recorded long ago brings many of them.
+    pub(crate) fn shrink(&mut self, now_us: i64) -> Forgotten {
         let mut forgotten = Forgotten::default();
         while self.bytes > self.bytes_max {
-            let is_early = self.order.is_empty() || self.early_bytes > self.bytes_max / EARLY_PART;
+            let is_due = self.early.first_key_value().is_some_and(|it| it.0.0 <= now_us);
+            let is_crowded = self.early_bytes > self.bytes_max / EARLY_PART;
+            let is_early = self.order.is_empty() || is_due || is_crowded;
             let order = if is_early { &mut self.early } else { &mut self.order };
             let Some((_, key)) = order.pop_first() else { break };
             self.forget(key, &mut forgotten);
@@ -222,7 +225,7 @@ mod tests {
         let mut forgotten = 0;
         for n in 0..100 {
             put(&mut entries, &n.to_string(), n);
-            forgotten += entries.shrink().labels;
+            forgotten += entries.shrink(-1).labels;
             assert!(entries.bytes() <= 10 * ENTRY_BYTES, "{n}");
         }
         assert_eq!(forgotten, 90);
@@ -244,18 +247,18 @@ mod tests {
         let mut forgotten = 0;
         for n in 0..100 {
             answer(&mut entries, &format!("answer {n}"), 1_000 + n);
-            forgotten += entries.shrink().predictions;
+            forgotten += entries.shrink(-1).predictions;
             sums(&entries);
         }
         let left = 100 - forgotten;
         put(&mut entries, "label", 1);
-        assert_eq!(entries.shrink().labels, 0, "predictions make room");
+        assert_eq!(entries.shrink(-1).labels, 0, "predictions make room");
         answer(&mut entries, "label", 2_000);
-        assert_eq!((entries.shrink().labels, entries.early_bytes), (0, 0), "it is joined");
+        assert_eq!((entries.shrink(-1).labels, entries.early_bytes), (0, 0), "it is joined");
         let mut forgotten = Forgotten::default();
         for n in 0..100 {
             put(&mut entries, &format!("label {n}"), n);
-            let now = entries.shrink();
+            let now = entries.shrink(-1);
             forgotten.labels += now.labels;
             forgotten.predictions += now.predictions;
             sums(&entries);
@@ -263,7 +266,11 @@ mod tests {
         assert_eq!(forgotten.labels, 90, "a quarter of all");
         assert!(forgotten.predictions * 3 < left, "{forgotten:?} of {left}");
         assert!(entries.get(entries.key("m", "label 99", 0)).is_some());
-        assert_eq!(entries.expire(98).labels, 9);
+        let few = Forgotten { labels: 2, predictions: 0 };
+        answer(&mut entries, "one more", 3_000);
+        assert_eq!(entries.shrink(95), few, "the first of those that are due");
+        sums(&entries);
+        assert_eq!(entries.expire(98).labels, 7);
         sums(&entries);
     }
 }

@@ -193,8 +193,9 @@ impl Truth {
                 found += u64::from(book.predicted(model, row, now))
             });
             if found > 0 {
-                dataset::read(&self.labels, model, (since.max(0), now), |label, _| {
-                    book.labelled(model, label, now);
+                // As of when they were recorded: a window of another version may be over and not judged yet.
+                dataset::read(&self.labels, model, (since.max(0), now), |label, recorded_us| {
+                    book.recorded(model, label, recorded_us);
                 });
                 tracing::info!(%model, %version, rows = found, "predictions from before are judged on");
             }

@@ -89,7 +89,7 @@ class Monitor:
         self.start()
 
     def start(self):
-        self.log = folder_log(self.folder)
+        self.log = open(self.folder / f"log-{time.monotonic_ns()}", "w+b")
         command = [str(it) for it in self.command]
         environment = plain(HOME=str(self.folder), **self.environment)
         self.process = subprocess.Popen(command, stderr=self.log, env=environment)
@@ -134,10 +134,6 @@ class Monitor:
         self.process.terminate()
         assert self.process.wait(30) == 0
         self.log.close()
-
-
-def folder_log(folder):
-    return open(folder / f"log-{time.monotonic_ns()}", "w+b")
 
 
 @pytest.fixture

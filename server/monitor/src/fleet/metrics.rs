@@ -77,7 +77,8 @@ pub const SERIES: &[Series] = &[
         SeriesKind::Counter,
         &["model", "what", "result"],
         "`salver monitor`: predictions and labels of the log that were read to be joined: counted, repeated \
-         (left out), late (their window has been judged: left out).",
+         (left out; of a label, that a later one is known, which may turn out to be too late), late (their \
+         window has been judged: left out).",
     ),
     Series::plain(
         JUDGED,
