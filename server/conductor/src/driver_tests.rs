@@ -9,7 +9,7 @@ use serde_json::Value;
 use server_lifecycle::{
     Audit, Clock, Defaults, Engines, Gauge, Gpus, Lacks, LoadPolicy, Transition,
 };
-use server_replicas::Untold;
+use server_replicas::{Telling, Untold};
 use server_rollout::{Evidence, RawPlan, State, Verdict};
 use server_serving::{Admission, AdmissionLimits, Cores};
 use tempfile::TempDir;
@@ -19,16 +19,16 @@ use crate::listener::Listener;
 
 /// What was told, and what stood on the disk when it was.
 #[derive(Clone, Default)]
-struct Told(Arc<Mutex<Vec<(Verdict, Saved)>>>);
+struct Told(Arc<Mutex<Vec<(Verdict, Telling, Saved)>>>);
 
 impl Told {
-    fn hear(&self, evidence: &Evidence, folder: &Path) {
+    fn hear(&self, (evidence, telling): (&Evidence, Telling), folder: &Path) {
         let saved = saved(folder);
-        self.0.lock().expect("no panics").push((evidence.verdict, saved));
+        self.0.lock().expect("no panics").push((evidence.verdict, telling, saved));
     }
 
-    fn verdicts(&self) -> Vec<Verdict> {
-        self.0.lock().expect("no panics").iter().map(|(it, _)| *it).collect()
+    fn verdicts(&self) -> Vec<(Verdict, Telling)> {
+        self.0.lock().expect("no panics").iter().map(|it| (it.0, it.1)).collect()
     }
 }
 
@@ -51,7 +51,7 @@ fn process(folder: &Path, told: &Told) -> Conductor {
     let serving = Arc::new(Serving::new(Admission::new(AdmissionLimits::default())));
     let lifecycle = lifecycle(folder, &serving);
     let (told, folder) = (told.clone(), folder.to_path_buf());
-    let listener = Listener::new(move |it| told.hear(it, &folder));
+    let listener = Listener::new(move |it, telling| told.hear((it, telling), &folder));
     let beside = Beside { listener: Some(listener), ..Beside::default() };
     kept.start(lifecycle, serving, beside).expect("started")
 }
@@ -121,7 +121,7 @@ async fn a_decision_is_written_down_before_it_is_told() {
     let (folder, told) = (begun(), Told::default());
     abort(&process(folder.path(), &told)).await;
     let told = told.0.lock().expect("no panics").clone();
-    let [(Verdict::RolledBack, on_disk)] = &told[..] else { panic!("{told:?}") };
+    let [(Verdict::RolledBack, Telling::First, on_disk)] = &told[..] else { panic!("{told:?}") };
     assert_eq!(on_disk.rollout.state(), State::RolledBack);
     assert_eq!(on_disk.evidence.len(), 1);
     assert_eq!(on_disk.untold, Some(Untold { decisions: 1, digest: None }));
@@ -135,7 +135,7 @@ async fn what_a_process_has_written_down_and_not_told_the_next_one_tells() {
     let path = folder.path();
     abort(&process(path, &first)).await;
     let lines = fs::read_to_string(path.join("audit.jsonl")).expect("written");
-    let (_, mut killed) = first.0.lock().expect("no panics").pop().expect("told");
+    let (_, _, mut killed) = first.0.lock().expect("no panics").pop().expect("told");
     let digest = Some("sha256:ab".to_owned());
     killed.untold = Some(Untold { decisions: 1, digest });
     let files = Files::open(Some(path), None).expect("opened");
@@ -144,7 +144,7 @@ async fn what_a_process_has_written_down_and_not_told_the_next_one_tells() {
         files.write(&killed).expect("written");
         let told = Told::default();
         drop(process(path, &told));
-        assert_eq!(told.verdicts(), [Verdict::RolledBack]);
+        assert_eq!(told.verdicts(), [(Verdict::RolledBack, Telling::Again)]);
         assert_eq!(audit(path), expect);
         assert_eq!(saved(path).untold, None);
     };
@@ -159,4 +159,31 @@ async fn what_a_process_has_written_down_and_not_told_the_next_one_tells() {
     let told = Told::default();
     drop(process(path, &told));
     assert_eq!((told.verdicts(), audit(path).len()), (Vec::new(), 2));
+}
+
+#[tokio::test]
+async fn that_all_is_told_is_written_down_when_the_disk_takes_it() {
+    let (folder, told) = (begun(), Told::default());
+    let path = folder.path();
+    let serving = Arc::new(Serving::new(Admission::new(AdmissionLimits::default())));
+    let lifecycle = lifecycle(path, &serving);
+    let files = Files::open(Some(path), None).expect("opened");
+    // Nothing more can be written from the moment on at which it is told.
+    let (heard, aside) = (told.clone(), path.join(".wine.json"));
+    let listener = Listener::new(move |it, telling| {
+        heard.hear((it, telling), aside.parent().expect("a folder"));
+        fs::create_dir(&aside).expect("made");
+    });
+    let beside = Beside { listener: Some(listener), ..Beside::default() };
+    let world = World::new((&serving, &lifecycle), &files, &beside);
+    let mut ride = Ride::new(saved(path));
+    ride.command(&world, Command::Abort, moment()).await.expect("it is under way");
+    let untold = Some(Untold { decisions: 1, digest: None });
+    assert_eq!(saved(path).untold, untold);
+    ride.turn(&world, moment()).await;
+    assert_eq!(saved(path).untold, untold);
+    fs::remove_dir(path.join(".wine.json")).expect("removed");
+    ride.turn(&world, moment()).await;
+    assert_eq!(saved(path).untold, None);
+    assert_eq!(told.verdicts(), [(Verdict::RolledBack, Telling::First)]);
 }

@@ -23,6 +23,7 @@ pub use driver::{Kept, Options, read};
 pub use handle::{Conductor, ConductorError, Order, View};
 pub use listener::Listener;
 pub use prints::Contents;
+pub use server_replicas::Telling;
 pub use share::{ENTRY_BYTES_MAX, Share, Store};
 pub use truth::Truth;
 pub use world::Beside;

@@ -86,6 +86,7 @@ impl Ride {
 
     /// Looks, decides, and does what was decided.
     pub(crate) async fn turn(&mut self, world: &World<'_>, now: Moment) {
+        drop(self.remember(world)); // that it fails was said
         self.direct(world, now).await;
         if self.saved.is_forgotten {
             return;
@@ -350,7 +351,11 @@ impl Ride {
     }
 
     fn write(&self, world: &World<'_>) {
-        if let Err(error) = world.files.write(&self.saved) {
+        self.say(world.files.write(&self.saved));
+    }
+
+    fn say(&self, written: io::Result<()>) {
+        if let Err(error) = written {
             tracing::error!(model = %self.rollout().subject().model(), %error, "a rollout cannot be written down");
         }
     }

@@ -102,7 +102,9 @@ impl Shared {
     /// Tells what was decided here, and acts by all that was read or written.
     async fn follow(&mut self, rides: &mut Rides, world: &World<'_>, wall: Moment) {
         for News { decided, record } in self.member.news() {
-            decided.iter().for_each(|it| world.tell(it, world.digest(&it.subject).as_deref()));
+            for (telling, it) in &decided {
+                world.tell((it, *telling), world.digest(&it.subject).as_deref());
+            }
             act_by(rides, world, record, wall).await;
         }
     }

@@ -1,7 +1,9 @@
 //! A rollout's decisions, for all who read of them: written down, then told, and told again by the next process where
 //! this one may not have come to it.
 
-use server_replicas::Untold;
+use std::io;
+
+use server_replicas::{Telling, Untold};
 use server_rollout::{Action, Evidence};
 
 use super::Ride;
@@ -20,25 +22,36 @@ impl Ride {
         let digest = world.digest(self.rollout().subject());
         self.saved.untold = (decisions > 0).then_some(Untold { decisions, digest });
         self.write(world);
-        if let Some(Untold { decisions, digest }) = &self.saved.untold {
-            let untold = self.saved.latest(*decisions).iter();
-            untold.for_each(|it| world.tell(it, digest.as_deref()));
-        }
+        self.tell_all(world, Telling::First);
     }
 
     /// Tells what the process before has decided and may not have told.
     pub(crate) fn tell_rest(&mut self, world: &World<'_>) {
+        self.tell_all(world, Telling::Again);
+        self.is_told(world);
+    }
+
+    fn tell_all(&self, world: &World<'_>, telling: Telling) {
         if let Some(Untold { decisions, digest }) = &self.saved.untold {
             let untold = self.saved.latest(*decisions).iter();
-            untold.for_each(|it| world.tell_again(it, digest.as_deref()));
+            untold.for_each(|it| world.tell((it, telling), digest.as_deref()));
         }
-        self.is_told(world);
     }
 
     /// Nothing waits for this to be written down: at worst it is told once more.
     pub(super) fn is_told(&mut self, world: &World<'_>) {
-        if self.saved.untold.take().is_some() {
-            self.write(world);
+        let written = self.remember(world);
+        self.say(written);
+    }
+
+    /// Writes down that all is told. What cannot be written stays to be: a rollout that is over may have nothing else
+    /// to write for weeks.
+    pub(super) fn remember(&mut self, world: &World<'_>) -> io::Result<()> {
+        let Some(untold) = self.saved.untold.take() else { return Ok(()) };
+        let written = world.files.write(&self.saved);
+        if written.is_err() {
+            self.saved.untold = Some(untold);
         }
+        written
     }
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use server_base::Version;
 use server_lifecycle::{Entry, Lifecycle};
+use server_replicas::Telling;
 use server_rollout::{Evidence, Subject};
 use server_serving::Serving;
 
@@ -43,18 +44,16 @@ impl<'a> World<'a> {
     }
 
     /// A decision, for all who read of it. `digest` is the candidate's.
-    pub(crate) fn tell(&self, evidence: &Evidence, digest: Option<&str>) {
-        self.pass_on(evidence);
-        lost(evidence, self.files.audit(evidence, digest));
+    pub(crate) fn tell(&self, (evidence, telling): (&Evidence, Telling), digest: Option<&str>) {
+        self.pass_on(evidence, telling);
+        let written = match telling {
+            Telling::First => self.files.audit(evidence, digest),
+            Telling::Again => self.files.audit_once(evidence, digest),
+        };
+        lost(evidence, written);
     }
 
-    /// One that may have been told.
-    pub(crate) fn tell_again(&self, evidence: &Evidence, digest: Option<&str>) {
-        self.pass_on(evidence);
-        lost(evidence, self.files.audit_once(evidence, digest));
-    }
-
-    fn pass_on(&self, evidence: &Evidence) {
+    fn pass_on(&self, evidence: &Evidence, telling: Telling) {
         let (model, words) = (evidence.subject.model(), &evidence.words);
         tracing::info!(
             %model, stable = %evidence.subject.stable(), canary = %evidence.subject.canary(),
@@ -62,7 +61,7 @@ impl<'a> World<'a> {
         );
         metrics::decided(model, evidence.verdict);
         if let Some(listener) = &self.beside.listener {
-            listener.tell(evidence);
+            listener.tell(evidence, telling);
         }
     }
 

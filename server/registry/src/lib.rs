@@ -56,5 +56,5 @@ pub use source::{Fetched, Form, Manifest, Remote, Resolution, Source};
 pub use sources::{Collection, Deposit, Objects, Stored};
 pub use sources::{Receiver, Registries};
 pub use uri::{FORMS, Uri};
-pub use verdict::{Told, Verdict};
+pub use verdict::{Alias, Told, Verdict};
 pub use watch::{Seen, Watch};

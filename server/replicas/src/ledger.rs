@@ -9,7 +9,7 @@ use server_rollout::Evidence;
 
 use crate::id::ReplicaId;
 use crate::log::{self, ShareError};
-use crate::record::Record;
+use crate::record::{Record, Telling};
 use crate::store::Store;
 
 /// What has become of a model's rollout.
@@ -17,7 +17,7 @@ use crate::store::Store;
 pub struct News {
     /// What this replica has decided since it was asked before, or has taken over from one that is gone, in order: to
     /// be told.
-    pub decided: Vec<Evidence>,
+    pub decided: Vec<(Telling, Evidence)>,
     /// The last record: to be acted by.
     pub record: Record,
 }
@@ -30,7 +30,7 @@ pub(crate) struct Ledger {
     known: BTreeMap<ModelName, (Record, Duration)>,
     /// Models whose last record was not handed out yet, with what is to be told here of it and those before. To know a record is
     /// not to act by it.
-    news: BTreeMap<ModelName, Vec<Evidence>>,
+    news: BTreeMap<ModelName, Vec<(Telling, Evidence)>>,
     /// Numbers of records that this replica could not write, or did without being told so.
     doubts: BTreeMap<ModelName, u64>,
 }
@@ -56,7 +56,7 @@ impl Ledger {
 
     pub(crate) fn news(&mut self) -> Vec<News> {
         let news = mem::take(&mut self.news).into_iter();
-        let with = |(model, decided): (ModelName, Vec<Evidence>)| {
+        let with = |(model, decided): (ModelName, Vec<(Telling, Evidence)>)| {
             Some(News { decided, record: self.record(model.as_str())?.clone() })
         };
         news.filter_map(with).collect()
@@ -113,7 +113,8 @@ impl Ledger {
             tracing::info!(%model, term = record.term, leader = %record.leader, "this replica leads a rollout");
         }
         // What is one's own comes here once.
-        let decided = if record.by == self.me { record.told().to_vec() } else { Vec::new() };
+        let mine = record.told().filter(|_| record.by == self.me);
+        let decided: Vec<_> = mine.map(|(telling, it)| (telling, it.clone())).collect();
         if self.doubts.get(&model).is_some_and(|it| *it <= record.number) {
             self.doubts.remove(&model);
         }

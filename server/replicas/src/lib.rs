@@ -42,7 +42,7 @@ pub use ledger::News;
 pub use log::ShareError;
 pub use member::{Decision, Member, Now};
 pub use merge::merge;
-pub use record::{Record, Saved, Untold, Wish};
+pub use record::{Record, Saved, Telling, Untold, Wish};
 pub use report::{Report, Seen};
 pub use shown::{ReplicaShown, Shown};
 pub use store::{ENTRY_BYTES_MAX, READS_MAX, Store, conformance};

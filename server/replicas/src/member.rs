@@ -190,11 +190,13 @@ impl<S: Store> Member<S> {
 
     /// With so many decisions more.
     fn next(&self, before: &Record, (saved, decisions): (Saved, usize), now: Now) -> Record {
+        let again = self.untold(before, now);
         Record {
             number: before.number.saturating_add(1),
             by: self.id.clone(),
             at: now.wall,
-            tells: self.untold(before, now).saturating_add(decisions),
+            tells: again.saturating_add(decisions),
+            again,
             saved,
             ..before.clone()
         }
@@ -308,6 +310,7 @@ impl<S: Store> Member<S> {
             begun: number,
             at: now.wall,
             tells: 0,
+            again: 0,
             saved,
         };
         Ok(matches!(self.write(record, now)?, Decision::Made))

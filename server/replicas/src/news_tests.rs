@@ -2,6 +2,10 @@
 
 use super::*;
 
+use server_rollout::Evidence;
+
+use crate::record::Telling;
+
 #[test]
 fn what_is_read_on_any_occasion_is_acted_by() {
     let [(mut a, _), (mut b, weather)] = members(["a", "b"]);
@@ -50,7 +54,7 @@ fn what_a_file_asks_for_is_answered_once() {
 fn news(member: &mut Member<Memory>, second: u64) -> (Vec<Verdict>, Option<u64>) {
     member.refresh(now(second));
     let news = member.news();
-    let decided = news.iter().flat_map(|it| &it.decided).map(|it| it.verdict).collect();
+    let decided = news.iter().flat_map(|it| &it.decided).map(|(_, it)| it.verdict).collect();
     (decided, news.iter().map(|it| it.record.number).next())
 }
 
@@ -113,10 +117,17 @@ fn tell(members: &mut [(&mut Member<Memory>, &str)], seconds: std::ops::Range<u6
             member.decide("wine", now(second)).expect("decided");
             news.extend(member.news());
             let decided = news.iter().flat_map(|it| &it.decided);
-            told.extend(decided.map(|it| format!("{name} {:?} {second}", it.verdict)));
+            told.extend(decided.map(|it| format!("{name} {} {second}", in_short(it))));
         }
     }
     told
+}
+
+fn in_short((telling, evidence): &(Telling, Evidence)) -> String {
+    match telling {
+        Telling::First => format!("{:?}", evidence.verdict),
+        Telling::Again => format!("{:?} again", evidence.verdict),
+    }
 }
 
 const NOTHING: [String; 0] = [];
@@ -133,7 +144,7 @@ fn what_a_replica_did_not_come_to_tell_another_tells() {
     b.refresh(now(13));
     b.decide("wine", now(13)).expect("decided");
     assert_eq!(state(&b), "3 2 b RolledBack");
-    assert_eq!(tell(&mut [(&mut c, "c")], 14..60), ["c RolledBack 25"]);
+    assert_eq!(tell(&mut [(&mut c, "c")], 14..60), ["c RolledBack again 25"]);
     assert_eq!(state(&c), "4 3 c RolledBack");
 }
 
@@ -155,9 +166,23 @@ fn who_leads_tells_what_an_operator_said_to_one_that_is_gone() {
     begin(&mut a);
     assert_eq!(tell(&mut [(&mut a, "a"), (&mut b, "b")], 1..2), NOTHING);
     b.command(&wine(), Command::Hold, now(1)).expect("written").expect("tried").expect("fits");
-    assert_eq!(tell(&mut [(&mut a, "a")], 2..30), ["a Held 13"]);
+    assert_eq!(tell(&mut [(&mut a, "a")], 2..30), ["a Held again 13"]);
     assert!(state(&a).starts_with("3 1 a Held"), "{}", state(&a));
     // What it decides next it tells alone.
     a.command(&wine(), Command::Abort, now(30)).expect("written").expect("tried").expect("fits");
     assert_eq!(tell(&mut [(&mut a, "a")], 30..50), ["a RolledBack 30"]);
+}
+
+#[test]
+fn what_is_decided_on_top_of_what_is_told_again_is_told_first() {
+    let [(mut a, _), (mut b, _)] = members(["a", "b"]);
+    begin(&mut a);
+    assert_eq!(tell(&mut [(&mut a, "a"), (&mut b, "b")], 1..2), NOTHING);
+    b.command(&wine(), Command::Hold, now(1)).expect("written").expect("tried").expect("fits");
+    // b is gone when a is told to end it, and before it has looked for what b has left.
+    (2..20).for_each(|second| assert_eq!(a.refresh(now(second)).len(), 0));
+    a.news();
+    a.command(&wine(), Command::Abort, now(20)).expect("written").expect("tried").expect("fits");
+    let told: Vec<_> = a.news().iter().flat_map(|it| &it.decided).map(in_short).collect();
+    assert_eq!(told, ["Held again", "RolledBack"]);
 }

@@ -45,6 +45,15 @@ pub struct Untold {
     pub digest: Option<String>,
 }
 
+/// Whether a decision may have been told before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Telling {
+    /// It was not.
+    First,
+    /// It may have been, long ago: who was told may have gone on since, and that holds.
+    Again,
+}
+
 /// What a model's file wants: a version as it is now.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Wish {
@@ -128,13 +137,20 @@ pub struct Record {
     /// author that is gone may not have told.
     #[serde(default)]
     pub(crate) tells: usize,
+    /// So many of those, the first, are of an author that is gone: they may have been told.
+    #[serde(default)]
+    pub(crate) again: usize,
     /// The rollout from here on.
     pub saved: Saved,
 }
 
 impl Record {
     /// What its author tells.
-    pub(crate) fn told(&self) -> &[Evidence] {
-        self.saved.latest(self.tells)
+    pub(crate) fn told(&self) -> impl Iterator<Item = (Telling, &Evidence)> {
+        let told = self.saved.latest(self.tells);
+        // Where not all are kept any more, the first are gone.
+        let again = told.len().saturating_sub(self.tells.saturating_sub(self.again));
+        let telling = move |it| if it < again { Telling::Again } else { Telling::First };
+        told.iter().enumerate().map(move |(it, evidence)| (telling(it), evidence))
     }
 }

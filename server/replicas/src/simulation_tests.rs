@@ -15,7 +15,7 @@ use crate::ledger::News;
 use crate::log;
 use crate::member::{Decision, Member, Now};
 use crate::memory::{Memory, Weather};
-use crate::record::{Record, Saved};
+use crate::record::{Record, Saved, Telling};
 use crate::report::Seen;
 use crate::shown::ReplicaShown;
 use crate::store::Store as _;
@@ -64,7 +64,7 @@ struct Replica {
     stage: u32,
     counts: Counts,
     /// What it has said that it decided.
-    told: Vec<Evidence>,
+    told: Vec<(Telling, Evidence)>,
     /// Of the candidate.
     bytes: &'static str,
 }
@@ -259,12 +259,18 @@ fn run(seed: u64, fails: u64, odd: bool) -> (Vec<Record>, State) {
     for it in &replicas {
         assert_eq!(it.acts_by.as_ref(), Some(last), "seed {seed}: all act by the last record");
         let mine = history.iter().filter(|next| next.by == *it.member.id());
-        let tells: Vec<&Evidence> = mine.flat_map(Record::told).collect();
-        assert_eq!(it.told.iter().collect::<Vec<_>>(), tells, "seed {seed}: each is told once");
+        let tells: Vec<_> = mine.flat_map(Record::told).map(|(it, of)| (it, of.clone())).collect();
+        assert_eq!(it.told, tells, "seed {seed}: each is told once");
     }
     for it in &last.saved.evidence {
-        let told = replicas.iter().any(|replica| replica.told.contains(it));
-        assert!(told, "seed {seed}: somebody tells {}", it.words);
+        let told = replicas.iter().flat_map(|replica| &replica.told);
+        assert!(
+            told.clone().any(|(_, told)| told == it),
+            "seed {seed}: somebody tells {}",
+            it.words
+        );
+        let first = told.filter(|(telling, told)| *telling == Telling::First && told == it);
+        assert!(first.count() <= 1, "seed {seed}: one tells {} first", it.words);
     }
     let state = last.saved.rollout.state();
     (history, state)

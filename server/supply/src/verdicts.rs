@@ -11,7 +11,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::future::join_all;
 use server_base::{ModelName, Version};
-use server_registry::{Registries, RegistryError, Told, Uri, Verdict};
+use server_registry::{Alias, Registries, RegistryError, Told, Uri, Verdict};
 use tokio::sync::mpsc;
 use tokio::time::sleep;
 
@@ -47,6 +47,9 @@ pub struct Decided {
     pub at: u64,
     /// The version that has all requests now, if that is for the registry to know.
     pub serves: Option<Version>,
+    /// Where this may have been told before: the version that had all requests otherwise. An alias that does not name
+    /// it any more was moved, then or by somebody else since.
+    pub only_from: Option<Version>,
     /// Everything it rests on, as JSON; behind it the same in ever fewer words.
     pub evidence: Vec<String>,
 }
@@ -207,6 +210,8 @@ fn may_pass(error: &RegistryError) -> bool {
 }
 
 fn verdict(alias: Option<&String>, decided: &Decided) -> Verdict {
+    let only_from = decided.only_from.map(|it| it.0);
+    let alias = alias.cloned().zip(decided.serves);
     let words: String = decided.words.chars().take(WORDS_MAX).collect();
     let tags = [
         ("salver.verdict", decided.verdict.to_owned()),
@@ -216,7 +221,7 @@ fn verdict(alias: Option<&String>, decided: &Decided) -> Verdict {
     Verdict {
         version: decided.version.0,
         tags: tags.map(|(key, value)| (key.to_owned(), value)).into(),
-        alias: alias.cloned().zip(decided.serves.map(|it| it.0)),
+        alias: alias.map(|(name, to)| Alias { name, to: to.0, only_from }),
         evidence: decided.evidence.clone(),
     }
 }

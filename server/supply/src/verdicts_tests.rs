@@ -16,6 +16,7 @@ fn decided() -> Decided {
         words: "é".repeat(WORDS_MAX + 1),
         at: 1_795_300_000_000,
         serves: Some(Version(2)),
+        only_from: Some(Version(3)),
         evidence: vec!["{}".to_owned()],
     }
 }
@@ -135,7 +136,8 @@ fn a_verdict_says_what_why_and_when() {
     let decided = decided();
     let told = verdict(Some(&"champion".to_owned()), &decided);
     assert_eq!(told.evidence, ["{}"]);
-    assert_eq!((told.version, told.alias), (3, Some(("champion".to_owned(), 2))));
+    let alias = Alias { name: "champion".to_owned(), to: 2, only_from: Some(3) };
+    assert_eq!((told.version, told.alias), (3, Some(alias)));
     let value = |key: &str| told.tags.iter().find(|it| it.0 == key).map(|it| it.1.clone());
     assert_eq!(value("salver.verdict").as_deref(), Some("rolled_back"));
     assert_eq!(value("salver.verdict.at").as_deref(), Some("1795300000000"));

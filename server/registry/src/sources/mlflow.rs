@@ -114,11 +114,7 @@ impl Mlflow {
     async fn version(&self) -> Result<ModelVersion, RegistryError> {
         let name = self.model.as_str();
         match &self.at {
-            MlflowVersion::Alias(alias) => {
-                let query = [("name", name), ("alias", alias)];
-                let answer: VersionAnswer = self.api("registered-models/alias", &query).await?;
-                Ok(answer.model_version)
-            }
+            MlflowVersion::Alias(alias) => self.named(alias).await,
             MlflowVersion::Number(number) => {
                 let number = number.to_string();
                 let query = [("name", name), ("version", number.as_str())];

@@ -6,11 +6,12 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
 
-/// A request: its first line without the version, and its headers in lower case.
+/// A request: its first line without the version, its headers in lower case, and its body.
 #[derive(Clone, Debug)]
 pub(crate) struct Asked {
     pub(crate) line: String,
     head: String,
+    pub(crate) body: String,
 }
 
 impl Asked {
@@ -104,7 +105,12 @@ async fn serve(
     let names = headers.lines().filter_map(|it| it.split_once(": "));
     let headers: Vec<String> =
         names.map(|(name, value)| format!("{}: {value}", name.to_lowercase())).collect();
-    let asked = Asked { line, head: headers.join("\n") };
+    let mut asked = Asked { line, head: headers.join("\n"), body: String::new() };
+    let mut body = vec![0; asked.header("content-length").parse().unwrap_or_default()];
+    if stream.read_exact(&mut body).await.is_err() {
+        return;
+    }
+    asked.body = String::from_utf8_lossy(&body).into_owned();
     log.lock().expect("not poisoned").push(asked.clone());
     // The client may have heard enough.
     let _ = match answer(&asked) {

@@ -7,4 +7,5 @@ mod protocols;
 mod sharing;
 mod signed;
 mod stores;
+mod verdicts;
 mod watch;

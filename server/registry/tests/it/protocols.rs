@@ -8,7 +8,7 @@ use server_registry::{AddressPolicy, Digest, ErrorKind, Limits};
 use crate::house::House;
 use crate::liar::{Asked, Liar, Reply, raw, reply};
 
-fn json(text: impl AsRef<str>) -> Reply {
+pub(crate) fn json(text: impl AsRef<str>) -> Reply {
     reply("200 OK; Content-Type: application/json", text.as_ref())
 }
 
