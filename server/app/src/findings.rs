@@ -1,8 +1,8 @@
 //! Who is told what monitors find: the log, and whoever else is listed.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, VecDeque};
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde_json::{Value, json};
@@ -12,22 +12,62 @@ use server_base::{Finding, Findings, Journal};
 const AT: &str = "at";
 const ALARM: &str = "alarm";
 
+/// Alarms that are told again and are known: those that wait of hundreds of versions. Beyond that the oldest may come
+/// to stand there twice.
+const AGAIN_MAX: usize = 4_096;
+
 /// Everyone, one after the other.
 #[derive(Debug)]
-pub(crate) struct FanOut(Vec<Arc<dyn Findings>>);
+pub(crate) struct FanOut {
+    /// The log and the audit: for people, who read an alarm once however often it is told.
+    people: Vec<Arc<dyn Findings>>,
+    /// Those who act.
+    others: Vec<Arc<dyn Findings>>,
+    /// Alarms that people know and others could not keep, the oldest first.
+    again: Mutex<VecDeque<u64>>,
+}
 
 impl FanOut {
     /// The log, the audit if there is one, and those.
     pub(crate) fn new(audit: Option<Arc<Journal>>, others: Vec<Arc<dyn Findings>>) -> Arc<FanOut> {
         let log: Arc<dyn Findings> = Arc::new(Logged);
         let audit = audit.map(|it| Arc::new(Audited::new(it)) as Arc<dyn Findings>);
-        Arc::new(FanOut([log].into_iter().chain(audit).chain(others).collect()))
+        let people = [log].into_iter().chain(audit).collect();
+        Arc::new(FanOut { people, others, again: Mutex::default() })
+    }
+
+    /// Nothing under it can panic half way.
+    fn with_again<T>(&self, change: impl FnOnce(&mut VecDeque<u64>) -> T) -> T {
+        change(&mut self.again.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
 
 impl Findings for FanOut {
-    fn found(&self, findings: &[Finding]) {
-        self.0.iter().for_each(|it| it.found(findings));
+    fn found(&self, findings: &[Finding]) -> bool {
+        let marks: Vec<u64> = findings.iter().filter(|it| it.is_alarm).map(mark_of).collect();
+        let known = self.with_again(|again| {
+            let known = marks.iter().copied().filter(|it| again.contains(it));
+            known.collect::<BTreeSet<_>>()
+        });
+        let news = findings.iter().filter(|it| !it.is_alarm || !known.contains(&mark_of(it)));
+        let news: Vec<Finding> = news.cloned().collect();
+        let tell = |to: &[Arc<dyn Findings>], what: &[Finding]| {
+            // Nobody goes without because another could not keep it.
+            let mut is_kept = true;
+            for it in to {
+                is_kept &= it.found(what);
+            }
+            is_kept
+        };
+        let is_kept = tell(&self.people, &news) & tell(&self.others, findings);
+        self.with_again(|again| {
+            again.retain(|it| !marks.contains(it));
+            if !is_kept {
+                again.extend(marks);
+                again.drain(..again.len().saturating_sub(AGAIN_MAX));
+            }
+        });
+        is_kept
     }
 }
 
@@ -36,7 +76,7 @@ impl Findings for FanOut {
 struct Logged;
 
 impl Findings for Logged {
-    fn found(&self, findings: &[Finding]) {
+    fn found(&self, findings: &[Finding]) -> bool {
         for Finding { model, version, kind, is_alarm, rows, text, .. } in findings {
             if *is_alarm {
                 tracing::warn!(%model, %version, %kind, rows, "{text}");
@@ -44,6 +84,7 @@ impl Findings for Logged {
                 tracing::debug!(%model, %version, %kind, rows, "{text}");
             }
         }
+        true
     }
 }
 
@@ -69,8 +110,10 @@ impl Audited {
 }
 
 impl Findings for Audited {
-    fn found(&self, findings: &[Finding]) {
+    /// A line that the disk refuses is lost, and said so: whoever acts on alarms does not wait for it.
+    fn found(&self, findings: &[Finding]) -> bool {
         findings.iter().for_each(|it| self.write(it));
+        true
     }
 }
 
@@ -114,6 +157,16 @@ fn mark(mut line: Value) -> Option<u64> {
     Some(hasher.finish())
 }
 
+/// The same of one that is told within this process.
+fn mark_of(finding: &Finding) -> u64 {
+    let Finding { model, version, kind, is_alarm, from, to, rows, subjects, text, evidence } =
+        finding;
+    let mut hasher = DefaultHasher::new();
+    (model, version, kind, is_alarm).hash(&mut hasher);
+    (millis(*from), millis(*to), rows, subjects, text, evidence).hash(&mut hasher);
+    hasher.finish()
+}
+
 fn millis(time: SystemTime) -> u64 {
     let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
     u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
@@ -152,7 +205,7 @@ mod tests {
         let told = |findings: &[Finding]| {
             let journal = Arc::new(Journal::new(folder.path(), "audit", 1 << 20));
             let all = FanOut::new(Some(Arc::clone(&journal)), vec![]);
-            all.found(findings);
+            assert!(all.found(findings));
             journal.append(br#"{"event":"trigger"}"#).expect("written");
         };
         let (first, second) =
@@ -168,5 +221,36 @@ mod tests {
         let expect =
             [(1_795_392_494_000_u64, 250), (1_795_392_496_000, 250), (1_795_392_496_000, 251)];
         assert_eq!(alarms, expect.map(|it| (it.0.into(), it.1.into())));
+    }
+
+    /// Keeps nothing while it is told to.
+    #[derive(Debug, Default)]
+    struct Refuses(std::sync::atomic::AtomicBool, Mutex<usize>);
+
+    impl Findings for Refuses {
+        fn found(&self, findings: &[Finding]) -> bool {
+            *self.1.lock().expect("no panic") += findings.len();
+            !self.0.load(std::sync::atomic::Ordering::Relaxed)
+        }
+    }
+
+    #[test]
+    fn an_alarm_that_others_could_not_keep_is_one_line_of_the_audit() {
+        let folder = tempfile::tempdir().expect("scratch");
+        let journal = Arc::new(Journal::new(folder.path(), "audit", 1 << 20));
+        let refuses = Arc::new(Refuses(true.into(), Mutex::default()));
+        let others: Vec<Arc<dyn Findings>> = vec![Arc::clone(&refuses) as _];
+        let all = FanOut::new(Some(journal), others);
+        let (first, second) = (alarm(10.0, "worse"), alarm(20.0, "worse"));
+        assert!(!all.found(std::slice::from_ref(&first)));
+        assert!(!all.found(&[first.clone(), second.clone()]), "both are to be told again");
+        refuses.0.store(false, std::sync::atomic::Ordering::Relaxed);
+        assert!(all.found(&[first, second]));
+        assert_eq!(*refuses.1.lock().expect("no panic"), 5, "it is told all of them each time");
+        let text = fs::read_to_string(folder.path().join("audit.jsonl")).expect("text");
+        let lines = text.lines().map(|it| serde_json::from_str::<Value>(it).expect("JSON"));
+        let from: Vec<_> = lines.map(|it| it["from"].clone()).collect();
+        assert_eq!(from, [10_000, 20_000]);
+        assert!(all.with_again(|it| it.is_empty()), "nothing is remembered for nothing");
     }
 }

@@ -88,8 +88,11 @@ pub struct Finding {
 /// Who is told. Does not fail: what cannot be taken is counted by the one who could not take it. May wait for
 /// the disk, though not for ever: nobody tells from where requests are answered.
 pub trait Findings: fmt::Debug + Send + Sync {
-    /// Windows are complete. What has to outlive the process does when this returns: who tells may forget it.
-    fn found(&self, findings: &[Finding]);
+    /// Windows are complete. True: what has to outlive the process does, and who tells may forget it. False: it may
+    /// not, and who tells keeps all of them and tells them again, with what was found since after them: a window that
+    /// comes after a later one is taken for known. Some may have been taken; to tell those again changes nothing.
+    #[must_use]
+    fn found(&self, findings: &[Finding]) -> bool;
 }
 
 #[cfg(test)]

@@ -26,6 +26,10 @@ use crate::view::{Shown, view};
 /// Windows that are remembered.
 pub(crate) const HISTORY_MAX: usize = 64;
 
+/// Findings that wait until whoever acts on them has taken them: of some 16 windows, which is with 30 features less
+/// than the monitor itself takes. Beyond that the oldest are lost.
+const UNTOLD_MAX: usize = 64;
+
 /// What came with the version; a reset begins with it if there is no file.
 struct Origin {
     plan: MonitorPlan,
@@ -43,6 +47,8 @@ pub(crate) struct Entry {
     last: Option<Last>,
     history: VecDeque<Value>,
     untold: Vec<Untold>,
+    /// So many of them, the first, are told again, and were counted when they were told first.
+    counted: usize,
     /// Rows since the log's last cursor.
     stretch: Stretch,
     /// Rows of the file that may come again.
@@ -87,6 +93,7 @@ impl Entry {
             last: None,
             history: VecDeque::new(),
             untold: Vec::new(),
+            counted: 0,
             stretch: Stretch::default(),
             again: Again::Rows(0),
             is_unsaved: false,
@@ -111,6 +118,7 @@ impl Entry {
         self.last = saved.last.map(Last::Read);
         self.history = saved.history.into();
         self.untold = saved.untold;
+        self.counted = self.counted.min(self.untold.len());
         self.stretch = Stretch::default();
         self.again = Again::Perhaps(saved.stretch);
         self.show();
@@ -230,14 +238,14 @@ impl Entry {
     ///
     /// A disk that refuses it holds up neither the log, whose segments are those of models that nobody
     /// watches too, nor the findings: what is in memory goes on, and a crash before the next file costs
-    /// the rows in between, or tells a finding again. False: the file is behind.
+    /// the rows in between, or tells a finding again. False: the file is behind, or something is still to be told.
     pub(crate) fn flush(&mut self, files: &dyn Files, findings: &dyn Findings) -> bool {
         self.write_down(files);
         if self.tell_all(findings) {
             self.write_down(files);
         }
         self.stretch = Stretch::default();
-        !self.is_unsaved
+        !self.is_unsaved && self.untold.is_empty()
     }
 
     fn write_down(&mut self, files: &dyn Files) {
@@ -260,25 +268,34 @@ impl Entry {
     }
 
     /// True: there was something, which is to be written down as told. It is not told again, unless the
-    /// process ends right here.
+    /// process ends right here. What nobody could keep stays, in its order, and is told again.
     fn tell_all(&mut self, findings: &dyn Findings) -> bool {
-        let untold = std::mem::take(&mut self.untold);
-        let told = untold.iter().filter_map(|it| it.told(&self.model, self.version));
+        if self.untold.is_empty() {
+            return false;
+        }
+        let told = self.untold.iter().filter_map(|it| it.told(&self.model, self.version));
         let told: Vec<Finding> = told.collect();
         if let Some(metrics) = &mut self.metrics {
-            told.iter().for_each(|it| metrics.found(it.kind, it.is_alarm));
+            told.iter().skip(self.counted).for_each(|it| metrics.found(it.kind, it.is_alarm));
         }
-        findings.found(&told);
-        !untold.is_empty()
+        let is_kept = findings.found(&told);
+        let most = if is_kept { 0 } else { UNTOLD_MAX };
+        let goes = self.untold.len().saturating_sub(most);
+        if goes > 0 && !is_kept {
+            metrics::failed("tell");
+            tracing::error!(model = %self.model, version = %self.version, goes, "findings are lost: too many wait");
+        }
+        self.untold.drain(..goes);
+        self.counted = self.untold.len();
+        goes > 0
     }
 
-    /// Tells what is written down and has not been told. True: there was something.
+    /// Tells what is written down and has not been told. False: some of it is to be told again.
     pub(crate) fn tell(&mut self, files: &dyn Files, findings: &dyn Findings) -> io::Result<bool> {
-        let told = self.tell_all(findings);
-        if told {
+        if self.tell_all(findings) {
             self.save(files)?;
         }
-        Ok(told)
+        Ok(self.untold.is_empty())
     }
 
     /// Writes down what was taken, for one whose own cursor is written with it: no row comes again.

@@ -146,8 +146,9 @@ impl Heard {
 }
 
 impl Findings for Heard {
-    fn found(&self, findings: &[Finding]) {
+    fn found(&self, findings: &[Finding]) -> bool {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).extend_from_slice(findings);
+        true
     }
 }
 

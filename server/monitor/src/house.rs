@@ -111,7 +111,7 @@ impl Monitors {
         }
     }
 
-    /// False: it is not on the disk.
+    /// False: it is not on the disk, or not all of it is told.
     pub(crate) fn flush(&self, who: &Who) -> bool {
         let flush = |it: &mut Entry| it.flush(&*self.files, &*self.findings);
         self.slot(who).is_none_or(|it| it.with(flush))
@@ -141,10 +141,10 @@ impl Monitors {
         self.slot(who).map_or(Ok(()), |it| locked(&it.entry).keep(&*self.files))
     }
 
-    /// Tells what is written down, and shows it. True: there was something to tell.
+    /// Tells what is written down, and shows it. False: some of it is to be told again.
     pub(crate) fn tell(&self, who: &Who) -> io::Result<bool> {
         let tell = |it: &mut Entry| it.tell(&*self.files, &*self.findings);
-        self.slot(who).map_or(Ok(false), |it| it.with(tell))
+        self.slot(who).map_or(Ok(true), |it| it.with(tell))
     }
 
     /// What a version is to be held against, if that is known before its first row. `schema` is that of

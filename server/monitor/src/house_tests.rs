@@ -343,3 +343,50 @@ fn a_disk_that_refuses_a_monitor_holds_up_neither_the_log_nor_what_is_found() {
     assert_eq!(open().views("m", None)[0]["history"].as_array().map(Vec::len), Some(1));
     assert_eq!(house.heard(), [], "nothing is told again");
 }
+
+/// Hears, and keeps nothing while it is told to.
+#[derive(Debug)]
+struct Refuses(Arc<Heard>, AtomicBool);
+
+impl Findings for Refuses {
+    fn found(&self, findings: &[Finding]) -> bool {
+        assert!(self.0.found(findings));
+        !self.1.load(Ordering::Relaxed)
+    }
+}
+
+/// At a stop the log is read to its end after those have ended who act on what is found.
+#[test]
+fn what_nobody_could_keep_is_told_again_also_by_the_next_process() {
+    let house = House::new(PLAN);
+    let refuses = Arc::new(Refuses(Arc::clone(&house.heard), true.into()));
+    let folder = house.root.path().join("monitor");
+    let open = || {
+        let findings = Arc::clone(&refuses) as Arc<dyn Findings>;
+        Arc::new(Monitors::open(Arc::new(Disk), &folder, findings).expect("opens"))
+    };
+    let monitors = open();
+    let _presence = monitors.watch(house.watched()).expect("watches");
+    let mut sink = MonitorSink::new(Arc::clone(&monitors));
+    let mut drawn = Rows::new(9);
+    sink.write(&rows(drawn.draw(500, CALM))).expect("takes rows");
+    flush(&mut sink);
+    assert_eq!(house.heard(), QUIET);
+    flush(&mut sink);
+    assert_eq!(house.heard(), QUIET, "again, though no more rows came");
+
+    let monitors = open();
+    let mut sink = MonitorSink::new(Arc::clone(&monitors));
+    sink.write(&rows(drawn.draw(500, CALM))).expect("takes rows");
+    flush(&mut sink);
+    assert_eq!(house.heard(), [QUIET, QUIET].concat(), "in the order in which they were found");
+    refuses.1.store(false, Ordering::Relaxed);
+    flush(&mut sink);
+    assert_eq!(house.heard(), [QUIET, QUIET].concat());
+    flush(&mut sink);
+    assert_eq!(house.heard(), []);
+    let mut sink = MonitorSink::new(open());
+    sink.write(&rows(drawn.draw(1, CALM))).expect("takes rows");
+    flush(&mut sink);
+    assert_eq!(house.heard(), [], "it is on the disk that all were told");
+}

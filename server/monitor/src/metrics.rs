@@ -88,7 +88,8 @@ pub const SERIES: &[Series] = &[
         SeriesKind::Counter,
         &["what"],
         "What monitors could not do: read (their state at the start), rows (of the log, left out), write \
-         (their state: it goes on in memory).",
+         (their state: it goes on in memory), tell (triggers took none of their findings for many windows, and the \
+         oldest are lost).",
     ),
 ];
 

@@ -49,7 +49,7 @@ impl Sink for MonitorSink {
     }
 
     fn flush(&mut self, _from: Position, _of: &str) -> io::Result<LeftOut> {
-        // Those that the disk refused are tried again with the next, and hold up nobody.
+        // Those that the disk refused, or that have more to tell, are tried again with the next, and hold up nobody.
         self.touched.retain(|it| !self.monitors.flush(it));
         self.monitors.sweep();
         self.is_complete = false;

@@ -75,7 +75,7 @@ pub(crate) struct Driver {
     /// Is what is here not yet on the disk?
     pub(crate) is_dirty: bool,
     /// Who waits until what they have told is written down.
-    told: Vec<SyncSender<()>>,
+    told: Vec<SyncSender<bool>>,
 }
 
 impl Driver {
@@ -222,7 +222,7 @@ impl Driver {
         }
         for it in self.told.drain(..) {
             // It has room for that, or has gone.
-            let _ = it.try_send(());
+            let _ = it.try_send(!self.is_dirty);
         }
     }
 

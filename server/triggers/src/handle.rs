@@ -20,7 +20,7 @@ pub(crate) enum Ask {
     /// Is answered when they are written down, or could not be.
     Found {
         findings: Vec<Finding>,
-        taken: SyncSender<()>,
+        taken: SyncSender<bool>,
     },
     Show {
         reply: Reply<Vec<View>>,
@@ -174,8 +174,8 @@ impl TriggerError {
 }
 
 impl Findings for Triggers {
-    fn found(&self, findings: &[Finding]) {
-        self.tell(findings, KEEP);
+    fn found(&self, findings: &[Finding]) -> bool {
+        self.tell(findings, KEEP)
     }
 }
 
@@ -206,26 +206,30 @@ impl Triggers {
         }
     }
 
-    /// They are on the disk when this returns. If the disk refuses them, or takes longer than that, they are in memory
-    /// and written down with what comes next: only a kill before that forgets them.
-    fn tell(&self, findings: &[Finding], within: Duration) {
+    /// True: they are on the disk. If the disk refuses them, or takes longer than that, they are in memory and
+    /// written down with what comes next; a kill before that would forget them if whoever tells did.
+    fn tell(&self, findings: &[Finding], within: Duration) -> bool {
         if findings.is_empty() {
-            return;
+            return true;
         }
         let (taken, answer) = sync_channel(1);
         let ask = Ask::Found { findings: findings.to_vec(), taken };
         let answer = self.asks.try_send(ask).map(|()| answer.recv_timeout(within));
         let count = findings.len();
         match answer {
-            Ok(Ok(())) => {}
+            Ok(Ok(is_kept)) => is_kept,
             Ok(Err(RecvTimeoutError::Timeout)) => {
                 tracing::warn!(
                     findings = count,
                     "triggers are slow to write down what they are told"
                 );
+                false
             }
             // They have ended, or too many wait.
-            Ok(Err(RecvTimeoutError::Disconnected)) | Err(_) => metrics::dropped(count),
+            Ok(Err(RecvTimeoutError::Disconnected)) | Err(_) => {
+                metrics::dropped(count);
+                false
+            }
         }
     }
 

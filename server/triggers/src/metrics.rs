@@ -48,7 +48,8 @@ pub const SERIES: &[Series] = &[
         name: DROPPED,
         kind: SeriesKind::Counter,
         labels: &[],
-        help: "Findings of monitors that triggers could not take: too many waited, or too many models.",
+        help: "Findings of monitors that triggers could not take: too many waited, or the server was going down, and they \
+               are told again; or too many models.",
         buckets: &[],
     },
 ];

@@ -23,6 +23,7 @@ mod model;
 mod change;
 mod kept;
 mod told;
+mod untold;
 mod window;
 mod tally;
 mod ranks;

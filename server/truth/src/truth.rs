@@ -152,7 +152,7 @@ impl Truth {
             truth: Arc::clone(&truth),
             dataset: Dataset::new(labels),
             retention: Retention::new(keep),
-            findings,
+            untold: crate::untold::Untold::new(findings),
             turned: Instant::now(),
         };
         let thread = thread::Builder::new().name("truth".to_owned()).spawn(move || {
@@ -272,7 +272,7 @@ struct Worker {
     truth: Arc<Truth>,
     dataset: Dataset,
     retention: Retention,
-    findings: Arc<dyn Findings>,
+    untold: crate::untold::Untold,
     turned: Instant,
 }
 
@@ -371,7 +371,7 @@ impl Worker {
             (book.tick(now_us()), book.changed())
         };
         // Before it is written down: if it ends in between, nobody else knows that there was an alarm.
-        self.findings.found(&findings);
+        let changed = self.untold.tell(findings, changed);
         if !changed.is_empty() {
             // Bound first: a lock in the same statement would be held until all is on the disk.
             let folder = lock(&self.truth.memory).folder();

@@ -38,9 +38,10 @@ impl VersionLog for NowhereVersion {
 struct Heard(std::path::PathBuf, Mutex<Vec<(server_base::FindingKind, bool)>>);
 
 impl Findings for Heard {
-    fn found(&self, findings: &[Finding]) {
+    fn found(&self, findings: &[Finding]) -> bool {
         let told = findings.iter().map(|it| (it.kind, self.0.exists()));
         lock(&self.1).extend(told);
+        true
     }
 }
 
@@ -48,7 +49,9 @@ impl Findings for Heard {
 struct Deaf;
 
 impl Findings for Deaf {
-    fn found(&self, _: &[Finding]) {}
+    fn found(&self, _: &[Finding]) -> bool {
+        true
+    }
 }
 
 struct House {

@@ -64,7 +64,7 @@ async fn a_finding_becomes_an_event() {
         text: "psi 0.4".to_owned(),
         evidence: "{\"psi\":0.4}".to_owned(),
     };
-    house.server().findings().found(&[finding]);
+    assert!(house.server().findings().found(&[finding]));
     let event = tokio::time::timeout(PATIENCE, told(&listener)).await.expect("an event");
     assert_eq!(event["type"], "dev.salver.retraining.requested.v1");
     let data = &event["data"];

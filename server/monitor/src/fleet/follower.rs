@@ -335,7 +335,7 @@ impl Follower {
         let monitors = &self.monitors;
         // Whoever cannot be told of is tried again, and keeps no others waiting.
         self.touched.retain(|who| match monitors.tell(who) {
-            Ok(_) => false,
+            Ok(is_told) => !is_told,
             Err(error) => {
                 told = Err(error);
                 true

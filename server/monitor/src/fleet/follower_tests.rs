@@ -207,11 +207,11 @@ fn a_clock_that_goes_back_is_said() {
 struct Blocks(Arc<Heard>, PathBuf);
 
 impl Findings for Blocks {
-    fn found(&self, findings: &[Finding]) {
+    fn found(&self, findings: &[Finding]) -> bool {
         if findings.iter().any(|it| it.model.as_str() == "m") {
             let _ = fs::create_dir(&self.1);
         }
-        self.0.found(findings);
+        self.0.found(findings)
     }
 }
 

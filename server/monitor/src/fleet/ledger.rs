@@ -14,7 +14,7 @@ use server_base::{Finding, Findings, ModelName, Version};
 use server_feedback::{Disk, Files as _};
 use server_truth::Standing;
 
-use super::course;
+use super::{course, metrics};
 use crate::house::Who;
 use crate::telling::Untold;
 
@@ -29,6 +29,10 @@ const BYTES_MAX: usize = 1 << 30;
 
 /// Versions that are remembered while they are not judged: they may come back.
 const VERSIONS_MAX: usize = 1_024;
+
+/// Findings that wait until whoever acts on them has taken them: of hundreds of versions some windows each. Beyond
+/// that the oldest are lost.
+const UNTOLD_MAX: usize = 4_096;
 
 #[derive(Serialize, Deserialize)]
 struct Saved {
@@ -140,15 +144,24 @@ impl Ledger {
     }
 
     /// Writes all of it down, then tells what is to be told. What a process that is killed in between has
-    /// told is told again by the next.
+    /// told is told again by the next, and what nobody could keep by this one.
     pub(crate) fn settle(&mut self, findings: &Arc<dyn Findings>) -> io::Result<()> {
         self.write()?;
         if self.untold.is_empty() {
             return Ok(());
         }
         let told = self.untold.iter().filter_map(|((model, version), it)| it.told(model, *version));
-        findings.found(&told.collect::<Vec<_>>());
-        self.untold.clear();
+        let is_kept = findings.found(&told.collect::<Vec<_>>());
+        let most = if is_kept { 0 } else { UNTOLD_MAX };
+        let goes = self.untold.len().saturating_sub(most);
+        if goes == 0 {
+            return Ok(());
+        }
+        if !is_kept {
+            metrics::failed("tell");
+            tracing::error!(goes, "findings are lost: too many wait");
+        }
+        self.untold.drain(..goes);
         self.write()
     }
 
@@ -174,3 +187,7 @@ impl Ledger {
         Ok(())
     }
 }
+
+#[cfg(test)]
+#[path = "ledger_tests.rs"]
+mod tests;

@@ -99,7 +99,8 @@ pub const SERIES: &[Series] = &[
         "`salver monitor`: what failed: store (listing or fetching, or Kafka), settings (a model.toml, or a \
          repository), watch (a version cannot be held against its reference), rows, state (writing it \
          down), crowded (more files in the hours of a log than are remembered), clock (rows were counted, or windows \
-         judged, up to a time that cannot be yet), panic (an error of the program: start it anew).",
+         judged, up to a time that cannot be yet), tell (triggers took none of what was found for long, and the oldest \
+         is lost), panic (an error of the program: start it anew).",
     ),
 ];
 
