@@ -215,21 +215,22 @@ impl Driver {
     }
 
     /// Writes down what has changed. If that fails it is tried again in the next turn; who waits for it does not
-    /// wait any longer.
+    /// wait any longer, nor for lines of the audit that are said after it.
     fn keep(&mut self) {
-        if self.is_dirty {
-            self.write();
+        let told = std::mem::take(&mut self.told);
+        let answer = |is_kept| {
+            for it in &told {
+                // It has room for that, or has gone.
+                let _ = it.try_send(is_kept);
+            }
+        };
+        if !self.is_dirty {
+            return answer(true);
         }
-        for it in self.told.drain(..) {
-            // It has room for that, or has gone.
-            let _ = it.try_send(!self.is_dirty);
-        }
-    }
-
-    fn write(&mut self) {
-        match self.files.write(&self.book, &self.outbox) {
+        match self.files.write(&self.book, &self.outbox, || answer(true)) {
             Ok(()) => self.is_dirty = false,
             Err(error) => {
+                answer(false);
                 tracing::error!(%error, "triggers cannot be written down: nothing is delivered");
             }
         }

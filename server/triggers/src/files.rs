@@ -121,9 +121,16 @@ impl Files {
         last.unwrap_or_default()
     }
 
-    /// Writes the state down, then says what it has come to.
-    pub(crate) fn write(&mut self, book: &Book, outbox: &[Pending]) -> io::Result<()> {
+    /// Writes the state down, lets that be known, then says what it has come to: each line is synced by itself, which
+    /// can take long.
+    pub(crate) fn write(
+        &mut self,
+        book: &Book,
+        outbox: &[Pending],
+        written: impl FnOnce(),
+    ) -> io::Result<()> {
         self.replace(book, outbox)?;
+        written();
         if self.unsaid.is_empty() {
             return Ok(());
         }

@@ -1,10 +1,11 @@
 use std::fs;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::{Duration, UNIX_EPOCH};
 
 use serde_json::{Value, json};
 use server_base::settings::Section;
-use server_base::{FindingKind, ModelName, Version};
+use server_base::{FindingKind, Journal, ModelName, Version};
 use tempfile::TempDir;
 
 use super::*;
@@ -19,19 +20,22 @@ const RULE: &str = "[target.t]\nkind = \"webhook\"\nurl = \"http://127.0.0.1:9\"
                     name = \"r\"\nmodel = \"m\"\ntarget = \"t\"\non = [\"drift\", \"performance\"]\n\
                     windows = 9\nalarms = 9\ndry_run = true\n";
 
-fn triggers() -> (Triggers, TempDir) {
-    let folder = tempfile::tempdir().expect("scratch");
+fn options(folder: &Path) -> Options {
     let table: toml::Table = RULE.parse().expect("TOML");
     let mut root = Section::root(&table);
     let config = Config::read(&mut root);
-    let options = Options {
+    Options {
         config: root.finish(config).expect("no faults"),
         environment: Default::default(),
-        folder: Some(folder.path().to_path_buf()),
+        folder: Some(folder.to_path_buf()),
         audit: None,
         served: Box::new(Vec::new),
-    };
-    (start(options).expect("a thread"), folder)
+    }
+}
+
+fn triggers() -> (Triggers, TempDir) {
+    let folder = tempfile::tempdir().expect("scratch");
+    (start(options(folder.path())).expect("a thread"), folder)
 }
 
 /// An alarm of each kind at the end of that hour.
@@ -120,4 +124,32 @@ fn who_tells_goes_on_whatever_becomes_of_triggers() {
     drop(inbox);
     assert!(!slow.tell(&alarms(2), PATIENCE));
     assert!(begun.elapsed() < PATIENCE);
+}
+
+/// Lines are synced one by one, here never: nobody has opened the other end.
+#[test]
+fn who_tells_does_not_wait_for_lines_of_the_audit() {
+    let folder = tempfile::tempdir().expect("scratch");
+    let lines = folder.path().join("audit.jsonl");
+    let made = std::process::Command::new("mkfifo").arg(&lines).status().expect("a program");
+    assert!(made.success());
+    let audit = Some(Arc::new(Journal::new(folder.path(), "audit", 1 << 20)));
+    // It looks for nothing that is asked before both are there, and writes both down together.
+    let (go, gate) = sync_channel::<()>(0);
+    let served = Box::new(move || {
+        let _ = gate.recv();
+        Vec::new()
+    });
+    let triggers = start(Options { audit, served, ..options(folder.path()) }).expect("a thread");
+    let (taken, answer) = sync_channel(1);
+    let (reply, _muted) = oneshot::channel();
+    triggers.asks.try_send(Ask::Found { findings: alarms(1), taken }).expect("room");
+    let mute = Ask::Mute { rule: "r".to_owned(), until: None, reply };
+    triggers.asks.try_send(mute).expect("room");
+    drop(go);
+    let answer = answer.recv_timeout(PATIENCE);
+    let said = fs::read_to_string(&lines).expect("the other end");
+    assert_eq!(answer, Ok(true));
+    assert!(said.contains("unmuted"), "{said}");
+    assert_eq!(kept(folder.path()), expect(1));
 }
