@@ -51,7 +51,7 @@ pub fn start(options: Options) -> io::Result<Triggers> {
     thread::Builder::new()
         .name("triggers".to_owned())
         .spawn(move || runtime.block_on(driver.run(inbox)))?;
-    Ok(Triggers { asks })
+    Ok(Triggers::new(asks))
 }
 
 /// What comes back from a target.

@@ -1,6 +1,7 @@
 //! What the rest of the server may ask of the triggers.
 
 use std::sync::mpsc::{RecvTimeoutError, SyncSender, sync_channel};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
@@ -9,7 +10,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::entry::Flight;
 use crate::event::Event;
-use crate::limits::KEEP;
+use crate::limits::{BEHIND, KEEP};
 use crate::metrics;
 use crate::moment::Moment;
 
@@ -44,6 +45,8 @@ pub(crate) enum Ask {
 #[derive(Clone, Debug)]
 pub struct Triggers {
     pub(crate) asks: mpsc::Sender<Ask>,
+    /// When the disk was too slow for one who told, last.
+    behind: Arc<Mutex<Option<Instant>>>,
 }
 
 /// By hand: for which model, and why.
@@ -180,6 +183,11 @@ impl Findings for Triggers {
 }
 
 impl Triggers {
+    /// Of the thread that takes what is asked.
+    pub(crate) fn new(asks: mpsc::Sender<Ask>) -> Triggers {
+        Triggers { asks, behind: Arc::default() }
+    }
+
     /// All of them, in the order of the settings.
     pub async fn show(&self) -> Result<Vec<View>, TriggerError> {
         self.ask(|reply| Ask::Show { reply }).await
@@ -207,18 +215,23 @@ impl Triggers {
     }
 
     /// True: they are on the disk. If the disk refuses them, or takes longer than that, they are in memory and
-    /// written down with what comes next; a kill before that would forget them if whoever tells did.
+    /// written down with what comes next; a kill before that would forget them if whoever tells did. After one has
+    /// waited that long for nothing others do not wait for a while: they tell, and tell again.
     fn tell(&self, findings: &[Finding], within: Duration) -> bool {
         if findings.is_empty() {
             return true;
         }
+        let is_behind = self.behind().is_some_and(|it| it.elapsed() < BEHIND);
+        let within = if is_behind { Duration::ZERO } else { within };
         let (taken, answer) = sync_channel(1);
         let ask = Ask::Found { findings: findings.to_vec(), taken };
         let answer = self.asks.try_send(ask).map(|()| answer.recv_timeout(within));
         let count = findings.len();
         match answer {
             Ok(Ok(is_kept)) => is_kept,
+            Ok(Err(RecvTimeoutError::Timeout)) if is_behind => false,
             Ok(Err(RecvTimeoutError::Timeout)) => {
+                *self.behind() = Some(Instant::now());
                 tracing::warn!(
                     findings = count,
                     "triggers are slow to write down what they are told"
@@ -231,6 +244,10 @@ impl Triggers {
                 false
             }
         }
+    }
+
+    fn behind(&self) -> MutexGuard<'_, Option<Instant>> {
+        self.behind.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     async fn ask<T>(&self, ask: impl FnOnce(Reply<T>) -> Ask) -> Result<T, TriggerError> {

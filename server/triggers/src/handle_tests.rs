@@ -115,7 +115,7 @@ fn who_tells_goes_on_whatever_becomes_of_triggers() {
     let (triggers, folder) = triggers();
     triggers.stop(Instant::now() + PATIENCE);
     let (asks, inbox) = mpsc::channel(2);
-    let slow = Triggers { asks };
+    let slow = Triggers::new(asks);
     let begun = Instant::now();
     assert!(!triggers.tell(&alarms(1), PATIENCE), "it is to be told again");
     assert_eq!(kept(folder.path()), [], "they had ended");
@@ -152,4 +152,26 @@ fn who_tells_does_not_wait_for_lines_of_the_audit() {
     assert_eq!(answer, Ok(true));
     assert!(said.contains("unmuted"), "{said}");
     assert_eq!(kept(folder.path()), expect(1));
+}
+
+/// There may be hundreds, whom one thread tells of one after the other.
+#[test]
+fn a_slow_disk_is_waited_for_by_one_who_tells_and_not_by_the_next() {
+    let (asks, mut inbox) = mpsc::channel(4);
+    let slow = Triggers::new(asks);
+    assert!(!slow.tell(&alarms(1), Duration::ZERO), "it has taken too long");
+    let begun = Instant::now();
+    for hour in 2..=3 {
+        assert!(!slow.clone().tell(&alarms(hour), PATIENCE));
+    }
+    assert!(begun.elapsed() < PATIENCE);
+    assert_eq!(inbox.len(), 3, "all are told");
+    // A while after that one waits again.
+    *slow.behind() = Instant::now().checked_sub(BEHIND);
+    let thread = std::thread::spawn(move || slow.tell(&alarms(4), PATIENCE));
+    while let Some(ask) = inbox.blocking_recv() {
+        let Ask::Found { taken, .. } = ask else { panic!("nothing else is asked") };
+        let _ = taken.try_send(true);
+    }
+    assert!(thread.join().expect("it ends"));
 }

@@ -21,6 +21,9 @@ pub(crate) const INBOX_MAX: usize = 1024;
 /// How long whoever tells findings waits until they are written down: a disk takes some milliseconds. One that
 /// takes longer must not hold up what is watched; what was told is then in memory until it has taken it.
 pub(crate) const KEEP: Duration = Duration::from_secs(1);
+/// How long nobody waits after somebody has waited that long for nothing. A slow disk costs those who tell, one after
+/// the other, a second in eleven: each of hundreds of monitors would wait for it otherwise.
+pub(crate) const BEHIND: Duration = Duration::from_secs(10);
 /// Lines about decisions that the disk has not taken yet; beyond that the oldest are lost.
 pub(crate) const UNSAID_MAX: usize = 1024;
 /// Deliveries that wait: more, and nothing fires until a target takes some.
