@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 
 use arrow_array::RecordBatch;
 use arrow_schema::Schema;
@@ -188,34 +188,39 @@ impl Monitors {
     ) -> Result<(Presence, Option<Vec<String>>), String> {
         let basis = Monitors::basis(&who, (folder, schema), &plan)?;
         let names = |it: &Basis| it.columns.iter().map(|it| it.0.clone()).collect();
-        let mut columns: Option<Vec<String>> = basis.as_ref().map(names);
+        let columns: Option<Vec<String>> = basis.as_ref().map(names);
         let presence = Arc::new(());
-        let mut entries = locked(&self.entries);
-        if let Some(slot) = entries.get(&who) {
-            let goes_on = slot.with(|it| {
-                let goes_on = it.is_for(&plan, basis.as_ref(), digest.as_deref());
-                if goes_on {
-                    it.present(&presence);
-                    columns = columns.take().or_else(|| it.basis().map(names));
-                }
-                goes_on
+        loop {
+            // The sink may be at the disk with it: who looks, at others too, does not wait for that.
+            let known = self.slot(&who);
+            let goes_on = known.as_ref().and_then(|it| {
+                it.with(|it| {
+                    let goes_on = it.is_for(&plan, basis.as_ref(), digest.as_deref());
+                    goes_on.then(|| {
+                        it.present(&presence);
+                        it.basis().map(names)
+                    })
+                })
             });
-            if goes_on {
+            if let Some(learned) = goes_on {
+                if is_same(locked(&self.entries).get(&who), known.as_ref()) {
+                    return Ok((Box::new(presence), columns.or(learned)));
+                }
+                // It has given way to another meanwhile.
+                continue;
+            }
+            let path = state::path(&self.folder, &who.0, who.1);
+            let about = (basis.clone(), digest.clone());
+            let mut entry = Entry::new(who.clone(), path, plan.clone(), about)?;
+            entry.present(&presence);
+            if self.put(&who, known.as_ref(), entry)? {
+                if let Origin::Learned(rows) = plan.origin {
+                    let (model, version) = (&who.0, who.1);
+                    tracing::info!(%model, %version, rows, "the reference is learned from the first rows");
+                }
                 return Ok((Box::new(presence), columns));
             }
         }
-        if entries.len() >= MONITORS_MAX && !entries.contains_key(&who) {
-            self.make_room(&mut entries)?;
-        }
-        let path = state::path(&self.folder, &who.0, who.1);
-        if let Origin::Learned(rows) = plan.origin {
-            let (model, version) = (&who.0, who.1);
-            tracing::info!(%model, %version, rows, "the reference is learned from the first rows");
-        }
-        let mut entry = Entry::new(who.clone(), path, plan, (basis, digest))?;
-        entry.present(&presence);
-        entries.insert(who, Slot::new(entry));
-        Ok((Box::new(presence), columns))
     }
 }
 
@@ -230,16 +235,47 @@ impl server_lifecycle::Monitors for Monitors {
 }
 
 impl Monitors {
-    /// Forgets a version that is not loaded.
-    fn make_room(&self, entries: &mut BTreeMap<Who, Arc<Slot>>) -> Result<(), String> {
-        let gone = entries.iter().find(|it| !locked(&it.1.entry).is_loaded());
-        let Some((who, slot)) = gone.map(|it| (it.0.clone(), Arc::clone(it.1))) else {
+    /// In place of what was known of it. False: others have changed something; to be tried again.
+    fn put(&self, who: &Who, known: Option<&Arc<Slot>>, entry: Entry) -> Result<bool, String> {
+        let slot = Slot::new(entry);
+        let mut entries = locked(&self.entries);
+        if !is_same(entries.get(who), known) {
+            return Ok(false);
+        }
+        if entries.len() >= MONITORS_MAX && known.is_none() {
+            drop(entries);
+            return self.make_room().map(|()| false);
+        }
+        entries.insert(who.clone(), slot);
+        Ok(true)
+    }
+
+    /// Forgets a version that is not loaded, unless it is just then.
+    fn make_room(&self) -> Result<(), String> {
+        let all = locked(&self.entries).clone();
+        let Some((who, slot)) = all.iter().find(|it| !locked(&it.1.entry).is_loaded()) else {
             return Err(format!("{MONITORS_MAX} versions are watched already, which is the most"));
         };
-        // If it stays it is read at the next start, and has to make room again.
-        let _ = self.files.remove(locked(&slot.entry).path());
-        entries.remove(&who);
+        let mut entries = locked(&self.entries);
+        // Nobody waits for it with all of them locked. Whoever loads it sees afterwards whether it is still here.
+        let entry = match slot.entry.try_lock() {
+            Ok(it) => it,
+            Err(TryLockError::Poisoned(it)) => it.into_inner(),
+            Err(TryLockError::WouldBlock) => return Ok(()),
+        };
+        if is_same(entries.get(who), Some(slot)) && !entry.is_loaded() {
+            // If it stays it is read at the next start, and has to make room again.
+            let _ = self.files.remove(entry.path());
+            entries.remove(who);
+        }
         Ok(())
+    }
+}
+
+fn is_same(one: Option<&Arc<Slot>>, other: Option<&Arc<Slot>>) -> bool {
+    match (one, other) {
+        (Some(one), Some(other)) => Arc::ptr_eq(one, other),
+        (one, other) => one.is_none() && other.is_none(),
     }
 }
 

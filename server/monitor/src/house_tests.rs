@@ -390,3 +390,6 @@ fn what_nobody_could_keep_is_told_again_also_by_the_next_process() {
     flush(&mut sink);
     assert_eq!(house.heard(), [], "it is on the disk that all were told");
 }
+
+#[path = "house_waits_tests.rs"]
+mod waits;
