@@ -39,17 +39,17 @@ impl Wake for Look {
     }
 }
 
-/// Drains a port with so many places, some of them taken by peers that go then; what was seen of it.
-async fn drained(places: usize, peers: usize) -> Vec<bool> {
+/// Drains a port with so many places, some of them taken until the drain has begun; what was seen of it.
+async fn drained(places: usize, taken: u32) -> Vec<bool> {
     let bound = Bound::bind("test", (Ipv4Addr::LOCALHOST, 0).into()).expect("a free port");
     let address = bound.address().expect("bound");
     let limits = ConnectionLimits { connections_max: places, ..ConnectionLimits::default() };
     let serving = bound.serve(Arc::new(Nobody), limits).expect("serves");
-    let connect = || StdStream::connect(address).expect("lets in");
-    let peers: Vec<StdStream> = (0..peers).map(|_| connect()).collect();
-    // The door has a place for the next peer, or waits for one.
-    let left = places.saturating_sub(peers.len() + 1);
-    while serving.places.available_permits() > left {
+    // As connections do, but the door does not run before this.
+    let places = Arc::clone(&serving.places);
+    let taken = places.try_acquire_many(taken).expect("free");
+    // Ours, the port's, the door's, and that of the place for the next peer, which it has or waits for.
+    while Arc::strong_count(&places) < 4 {
         tokio::task::yield_now().await;
     }
     let (lets_in, told) = (Mutex::default(), Notify::new());
@@ -58,7 +58,7 @@ async fn drained(places: usize, peers: usize) -> Vec<bool> {
     let mut cx = Context::from_waker(&waker);
     let mut drain = pin!(serving.drain(Instant::now() + Duration::from_secs(60)));
     assert!(drain.as_mut().poll(&mut cx).is_pending(), "the door is still to hear of it");
-    drop(peers);
+    drop(taken);
     let ended = loop {
         look.told.notified().await;
         if let std::task::Poll::Ready(ended) = drain.as_mut().poll(&mut cx) {
