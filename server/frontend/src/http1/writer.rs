@@ -28,8 +28,9 @@ const COPIED_BYTES_MAX: usize = 4 << 10;
 const SLICES: usize = 8;
 
 /// Of an answer so much at most is written without a share of the budget: it is given back before the last
-/// bytes go out. A peer that does not read them leaves them lying here, and no more; Linux lets a connection have
-/// sixteen times that in a buffer of its own. Nearly all answers are smaller, and take one system call.
+/// bytes go out. A peer that does not read them leaves them lying here, and no more: they get memory of their own
+/// then, so that the rest is free. Linux lets a connection have sixteen times that in a buffer of its own. Nearly all
+/// answers are smaller, and take one system call.
 const LAST_BYTES_MAX: usize = 256 << 10;
 
 /// Memory of more bytes than this is not kept for the next answer.
@@ -157,44 +158,22 @@ impl Writer {
         cx: &mut Context<'_>,
     ) -> Poll<io::Result<()>> {
         loop {
-            let text = self.text.get(self.written..).unwrap_or_default();
-            let left = text.len() + self.pieces.iter().map(Bytes::len).sum::<usize>();
+            let left = self.left();
             if left == 0 {
                 break;
             }
             if left <= LAST_BYTES_MAX {
                 self.permit = None;
             }
-            // While the budget is held some are kept back, enough for a write of their own.
-            let mut room = left - self.permit.as_ref().map_or(0, |_| LAST_BYTES_MAX / 2);
-            let mut written = if self.pieces.is_empty() {
-                // Cheaper than a list of one.
-                let now = text.get(..room).unwrap_or(text);
-                ready!(Pin::new(&mut *stream).poll_write(cx, now))?
-            } else {
-                let mut slices = [IoSlice::new(&[]); SLICES];
-                let pieces = std::iter::once(text).chain(self.pieces.iter().map(|it| &**it));
-                for (slice, piece) in slices.iter_mut().zip(pieces) {
-                    let now = piece.get(..room).unwrap_or(piece);
-                    *slice = IoSlice::new(now);
-                    room -= now.len();
-                }
-                ready!(Pin::new(&mut *stream).poll_write_vectored(cx, &slices))?
-            };
-            if written == 0 {
+            let written = self.write((left, stream), cx);
+            if let Poll::Ready(Ok(bytes)) = &written {
+                self.advance(*bytes);
+            }
+            if self.permit.is_none() {
+                self.let_go();
+            }
+            if ready!(written)? == 0 {
                 return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
-            }
-            let of_text = written.min(text.len());
-            self.written += of_text;
-            written -= of_text;
-            while let Some(first) = self.pieces.front_mut()
-                && written >= first.len()
-            {
-                written -= first.len();
-                self.pieces.pop_front();
-            }
-            if let Some(first) = self.pieces.front_mut() {
-                first.advance(written);
             }
         }
         if self.active.take().is_some() {
@@ -202,6 +181,67 @@ impl Writer {
             Writer::give_back(std::mem::take(&mut self.text));
         }
         Poll::Ready(Ok(()))
+    }
+
+    fn text_left(&self) -> &[u8] {
+        self.text.get(self.written..).unwrap_or_default()
+    }
+
+    fn left(&self) -> usize {
+        self.text_left().len() + self.pieces.iter().map(Bytes::len).sum::<usize>()
+    }
+
+    /// One system call; how much it took.
+    fn write<S: AsyncWrite + Unpin>(
+        &self,
+        (left, stream): (usize, &mut S),
+        cx: &mut Context<'_>,
+    ) -> Poll<io::Result<usize>> {
+        let text = self.text_left();
+        // While the budget is held some are kept back, enough for a write of their own.
+        let mut room = left - self.permit.as_ref().map_or(0, |_| LAST_BYTES_MAX / 2);
+        if self.pieces.is_empty() {
+            // Cheaper than a list of one.
+            return Pin::new(stream).poll_write(cx, text.get(..room).unwrap_or(text));
+        }
+        let mut slices = [IoSlice::new(&[]); SLICES];
+        let pieces = std::iter::once(text).chain(self.pieces.iter().map(|it| &**it));
+        for (slice, piece) in slices.iter_mut().zip(pieces) {
+            let now = piece.get(..room).unwrap_or(piece);
+            *slice = IoSlice::new(now);
+            room -= now.len();
+        }
+        Pin::new(stream).poll_write_vectored(cx, &slices)
+    }
+
+    /// So many bytes are written.
+    fn advance(&mut self, mut written: usize) {
+        let of_text = written.min(self.text_left().len());
+        self.written += of_text;
+        written -= of_text;
+        while let Some(first) = self.pieces.front_mut()
+            && written >= first.len()
+        {
+            written -= first.len();
+            self.pieces.pop_front();
+        }
+        if let Some(first) = self.pieces.front_mut() {
+            first.advance(written);
+        }
+    }
+
+    /// Frees what is written, if last bytes are left that the kernel did not take at once: they may lie here for
+    /// long, and would keep all of the answer's text, and of each piece the whole batch's memory.
+    fn let_go(&mut self) {
+        let (left, is_small) = (self.left(), self.text.capacity() <= LAST_BYTES_MAX);
+        if left == 0 || left > LAST_BYTES_MAX || (is_small && self.pieces.is_empty()) {
+            return;
+        }
+        let mut last = Vec::with_capacity(left);
+        last.extend_from_slice(self.text_left());
+        std::mem::take(&mut self.pieces).iter().for_each(|it| last.extend_from_slice(it));
+        self.written = 0;
+        Writer::give_back(std::mem::replace(&mut self.text, last));
     }
 
     fn finish_head(&mut self, head: &mut Vec<u8>, last: bool, now: Instant) {
