@@ -24,7 +24,7 @@ const CONNECTIONS_MAX: usize = 64;
 const IDLE: Duration = Duration::from_secs(15);
 
 /// How long scrapers and probes may take to let go of the port: they have had their answer.
-const DRAIN: Duration = Duration::from_millis(200);
+pub(crate) const DRAIN: Duration = Duration::from_millis(200);
 
 /// See the module.
 pub(crate) struct ControlPort {

@@ -21,7 +21,7 @@ use tokio::runtime::{Builder, Runtime};
 
 use crate::audit::Auditor;
 use crate::cli::SchedulerArg;
-use crate::control::ControlPort;
+use crate::control::{self, ControlPort};
 use crate::findings::FanOut;
 use crate::label_log::LabelLog;
 use crate::loaded::Loaded;
@@ -34,13 +34,22 @@ use crate::{
 /// The audit log is begun anew above this, and the one before is kept: years of decisions.
 pub(crate) const AUDIT_BYTES_MAX: u64 = 64 << 20;
 
-/// How long the prediction log has at the least to write down and deliver what has come. What it does
-/// not deliver by then comes after the next start.
+/// How long the prediction log has at the least to write down and deliver what has come, and labels before it. What
+/// they do not deliver by then comes after the next start.
 const LOG_DRAIN: Duration = Duration::from_secs(2);
 
-/// And triggers, to write down what they were told last, however long the others took. With twice the above it is
-/// what a platform has to allow beyond the drain: the chart's five seconds.
-const TRIGGERS_DRAIN_MIN: Duration = Duration::from_secs(1);
+/// And triggers and the audit log, to write down what they were told last, however long the others took: what was
+/// left behind is told when the time is up.
+const LAST_DRAIN_MIN: Duration = Duration::from_millis(500);
+
+/// What a platform has to allow beyond the drain: the chart's five seconds. Some of them are for the process to end.
+const EXIT: Duration = Duration::from_secs(5);
+
+const _: () = {
+    let longest =
+        2 * LOG_DRAIN.as_millis() + LAST_DRAIN_MIN.as_millis() + control::DRAIN.as_millis();
+    assert!(longest + 300 <= EXIT.as_millis(), "the server would be killed while it stops");
+};
 
 /// A server that answers.
 pub struct Server {
@@ -215,16 +224,16 @@ impl Server {
         }
         clean &= self.lifecycle.stop(by);
         drop(supplied);
-        self.auditor.into_iter().for_each(|it| it.stop(by));
         self.data.shutdown_background();
         // Nobody offers anything any more.
         let log_by = by.max(Instant::now() + LOG_DRAIN);
         clean &= self.truth.is_none_or(|it| truth::stop(&it, log_by));
         clean &= self.labels.is_none_or(|it| it.stop(log_by));
         clean &= self.log.is_none_or(|it| it.stop(by.max(Instant::now() + LOG_DRAIN)));
-        // Monitors and labels have told them what they found last.
-        let triggers_by = by.max(Instant::now() + TRIGGERS_DRAIN_MIN);
-        self.triggers.iter().for_each(|it| triggers::stop(it, triggers_by));
+        // Monitors and labels have told triggers what they found last, and the lifecycle has come to its end.
+        let last_by = by.max(Instant::now() + LAST_DRAIN_MIN);
+        self.triggers.iter().for_each(|it| triggers::stop(it, last_by));
+        self.auditor.into_iter().for_each(|it| it.stop(last_by));
         self.control.stop();
         clean
     }

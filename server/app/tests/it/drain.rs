@@ -1,5 +1,7 @@
 //! Stopping: not ready at once, what is inside is answered, and no peer can hold the server up.
 
+use std::fs;
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use http::StatusCode;
@@ -79,4 +81,28 @@ async fn idle_peers_are_let_go() {
     called.model_infer(message("m", &[[1.0, 1.0]])).await.expect("answered");
     assert!(house.stop(PATIENCE).await, "nothing was cut off");
     TcpStream::connect(house.at.http).await.expect_err("the port is closed");
+}
+
+/// Only then is it known what was left behind.
+#[tokio::test]
+async fn the_audit_log_has_time_when_the_drains_is_up() {
+    let state = tempfile::tempdir().expect("scratch");
+    let audit = state.path().join("audit.jsonl");
+    let mut house = House::with(&[("m/1/model.fake", DOUBLE)], |args| {
+        args.state = Some(state.path().to_path_buf());
+    })
+    .await;
+    while !fs::read_to_string(&audit).is_ok_and(|it| it.contains("\"event\":\"load\"")) {
+        tokio::task::yield_now().await;
+    }
+    // From now on a disk that hangs until somebody reads.
+    fs::remove_file(&audit).expect("removed");
+    assert!(Command::new("mkfifo").arg(&audit).status().expect("runs").success());
+    let began = Instant::now();
+    house.stop(Duration::ZERO).await;
+    let took = began.elapsed();
+    let text = fs::read_to_string(&audit).expect("a line");
+    assert!(text.contains("\"event\":\"unload\""), "{text}");
+    // The control port alone may take 200 ms.
+    assert!(took >= Duration::from_millis(500), "{took:?}");
 }
