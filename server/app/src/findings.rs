@@ -12,9 +12,9 @@ use server_base::{Finding, Findings, Journal};
 const AT: &str = "at";
 const ALARM: &str = "alarm";
 
-/// Alarms that are told again and are known: those that wait of hundreds of versions. Beyond that the oldest may come
-/// to stand there twice.
-const AGAIN_MAX: usize = 4_096;
+/// Alarms that are told again and are known: more than those who tell keep, in all. Beyond that the oldest may come to
+/// stand there twice.
+const AGAIN_MAX: usize = 32_768;
 
 /// Everyone, one after the other.
 #[derive(Debug)]
@@ -45,10 +45,7 @@ impl FanOut {
 impl Findings for FanOut {
     fn found(&self, findings: &[Finding]) -> bool {
         let marks: Vec<u64> = findings.iter().filter(|it| it.is_alarm).map(mark_of).collect();
-        let known = self.with_again(|again| {
-            let known = marks.iter().copied().filter(|it| again.contains(it));
-            known.collect::<BTreeSet<_>>()
-        });
+        let known: BTreeSet<u64> = self.with_again(|again| again.iter().copied().collect());
         let news = findings.iter().filter(|it| !it.is_alarm || !known.contains(&mark_of(it)));
         let news: Vec<Finding> = news.cloned().collect();
         let tell = |to: &[Arc<dyn Findings>], what: &[Finding]| {
@@ -60,8 +57,9 @@ impl Findings for FanOut {
             is_kept
         };
         let is_kept = tell(&self.people, &news) & tell(&self.others, findings);
+        let told: BTreeSet<u64> = marks.iter().copied().collect();
         self.with_again(|again| {
-            again.retain(|it| !marks.contains(it));
+            again.retain(|it| !told.contains(it));
             if !is_kept {
                 again.extend(marks);
                 again.drain(..again.len().saturating_sub(AGAIN_MAX));

@@ -74,6 +74,8 @@ pub(crate) struct Driver {
     look_at: Moment,
     /// Is what is here not yet on the disk?
     pub(crate) is_dirty: bool,
+    /// Does the disk refuse it? That is said once.
+    is_refused: bool,
     /// Who waits until what they have told is written down.
     told: Vec<SyncSender<bool>>,
 }
@@ -101,6 +103,7 @@ impl Driver {
             busy: BTreeSet::new(),
             look_at: Moment(0),
             is_dirty: false,
+            is_refused: false,
             told: Vec::new(),
         })
     }
@@ -228,10 +231,12 @@ impl Driver {
             return answer(true);
         }
         match self.files.write(&self.book, &self.outbox, || answer(true)) {
-            Ok(()) => self.is_dirty = false,
+            Ok(()) => (self.is_dirty, self.is_refused) = (false, false),
             Err(error) => {
                 answer(false);
-                tracing::error!(%error, "triggers cannot be written down: nothing is delivered");
+                if !std::mem::replace(&mut self.is_refused, true) {
+                    tracing::error!(%error, "triggers cannot be written down: nothing is delivered until they can");
+                }
             }
         }
     }

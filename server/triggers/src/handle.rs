@@ -10,7 +10,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::entry::Flight;
 use crate::event::Event;
-use crate::limits::{BEHIND, KEEP};
+use crate::limits::{BEHIND, KEEP, TOLD_MAX};
 use crate::metrics;
 use crate::moment::Moment;
 
@@ -222,6 +222,10 @@ impl Triggers {
             return true;
         }
         let is_behind = self.behind().is_some_and(|it| it.elapsed() < BEHIND);
+        // It has enough to write down; the same once more would take memory, and the places of others.
+        if is_behind && self.asks.max_capacity() - self.asks.capacity() >= TOLD_MAX {
+            return false;
+        }
         let within = if is_behind { Duration::ZERO } else { within };
         let (taken, answer) = sync_channel(1);
         let ask = Ask::Found { findings: findings.to_vec(), taken };

@@ -157,7 +157,7 @@ fn who_tells_does_not_wait_for_lines_of_the_audit() {
 /// There may be hundreds, whom one thread tells of one after the other.
 #[test]
 fn a_slow_disk_is_waited_for_by_one_who_tells_and_not_by_the_next() {
-    let (asks, mut inbox) = mpsc::channel(4);
+    let (asks, mut inbox) = mpsc::channel(2 * TOLD_MAX);
     let slow = Triggers::new(asks);
     assert!(!slow.tell(&alarms(1), Duration::ZERO), "it has taken too long");
     let begun = Instant::now();
@@ -166,6 +166,8 @@ fn a_slow_disk_is_waited_for_by_one_who_tells_and_not_by_the_next() {
     }
     assert!(begun.elapsed() < PATIENCE);
     assert_eq!(inbox.len(), 3, "all are told");
+    (0..TOLD_MAX).for_each(|_| assert!(!slow.tell(&alarms(3), PATIENCE)));
+    assert_eq!(inbox.len(), TOLD_MAX, "until it has enough of them");
     // A while after that one waits again.
     *slow.behind() = Instant::now().checked_sub(BEHIND);
     let thread = std::thread::spawn(move || slow.tell(&alarms(4), PATIENCE));

@@ -24,6 +24,10 @@ pub(crate) const KEEP: Duration = Duration::from_secs(1);
 /// How long nobody waits after somebody has waited that long for nothing. A slow disk costs those who tell, one after
 /// the other, a second in eleven: each of hundreds of monitors would wait for it otherwise.
 pub(crate) const BEHIND: Duration = Duration::from_secs(10);
+
+/// What may wait while the disk is slow until those who tell keep to themselves what they have: each of hundreds of
+/// monitors tells all of it in each round.
+pub(crate) const TOLD_MAX: usize = 16;
 /// Lines about decisions that the disk has not taken yet; beyond that the oldest are lost.
 pub(crate) const UNSAID_MAX: usize = 1024;
 /// Deliveries that wait: more, and nothing fires until a target takes some.
