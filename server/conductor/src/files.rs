@@ -10,9 +10,6 @@ use server_base::{Journal, files};
 use server_replicas::Saved;
 use server_rollout::Evidence;
 
-/// How far back a decision is looked for that may have been told: some thousand lines.
-const LAST_BYTES: u64 = 4 << 20;
-
 /// A folder, or nothing: then a restart forgets.
 #[derive(Clone, Debug)]
 pub(crate) struct Files {
@@ -67,7 +64,7 @@ impl Files {
     /// The same for one that may stand there already: who wrote it may have been killed before it could remember.
     pub(crate) fn audit_once(&self, evidence: &Evidence, digest: Option<&str>) -> io::Result<()> {
         let Some(audit) = &self.audit else { return Ok(()) };
-        let last = audit.last(LAST_BYTES).unwrap_or_else(|error| {
+        let last = audit.last(Journal::LAST_BYTES).unwrap_or_else(|error| {
             tracing::warn!(%error, "the audit cannot be read: a decision may come to stand there twice");
             Vec::new()
         });

@@ -149,18 +149,7 @@ fn a_label_that_is_late_is_known_for_late_however_much_has_piled_up() {
 fn labels_that_come_before_any_prediction_wait_for_them() {
     let mut scene = Scene::of_topics(2);
     scene.start();
-    for at in (0..END_S).step_by(500) {
-        let seconds: Vec<i64> = (at..at + ROLL_S).collect();
-        let labels = seconds.iter().map(|it| label(*it, it + DELAY_S, true));
-        scene.put_labels("two", &labels.collect::<Vec<_>>());
-        scene.round(at + ROLL_S);
-        scene.put("one", &seconds);
-        scene.round(at + ROLL_S);
-    }
-    scene.round(END_S);
-    let shown = lock(scene.judging().judge()).shown("m", None).expect("it is judged");
-    let windows = shown["versions"][0]["windows"].as_array().expect("windows");
-    assert!(windows.len() == 6 && windows.iter().all(|it| it["labelled"] == WINDOW_S), "{shown:#}");
+    scene.labels_come_first(END_S);
 }
 
 /// For a while this machine's clock shows a time that is a year ahead.

@@ -163,6 +163,25 @@ impl Scene {
         self.files -= files;
     }
 
+    /// Of six windows, up to then: the replica that has answered is read later than the one that was told the truth,
+    /// and each label counts.
+    #[track_caller]
+    pub(in super::super) fn labels_come_first(&mut self, end_s: i64) {
+        for at in (0..end_s).step_by(500) {
+            let seconds: Vec<i64> = (at..at + ROLL_S).collect();
+            let labels = seconds.iter().map(|it| label(*it, it + DELAY_S, true));
+            self.put_labels("two", &labels.collect::<Vec<_>>());
+            self.round(at + ROLL_S);
+            self.put("one", &seconds);
+            self.round(at + ROLL_S);
+        }
+        self.round(end_s);
+        let shown = lock(self.judging().judge()).shown("m", None).expect("it is judged");
+        let windows = shown["versions"][0]["windows"].as_array().expect("windows");
+        let labelled: Vec<_> = windows.iter().map(|it| it["labelled"].as_i64()).collect();
+        assert_eq!(labelled, [Some(WINDOW_S); 6], "{shown:#}");
+    }
+
     /// What comes between these times: predictions at either replica, and labels at the second alone.
     pub(in super::super) fn come(&mut self, from_s: i64, to_s: i64) {
         for (replica, first) in [("one", 0), ("two", 1)] {
